@@ -1,0 +1,40 @@
+"""What the pretrained base classes of all methods have in common."""
+
+from torch import nn
+from transformers import PreTrainedModel
+
+
+class AudioVisualPreTrainedModel(PreTrainedModel):
+    """Base of the methods: saves under its own key names and keeps frozen parts frozen."""
+
+    main_input_name = "pixel_values"
+    input_modalities = ("video", "audio", "text")
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
+    _no_split_modules = ["Sam2MultiScaleBlock"]
+    # The loss is a mean over the batch: the Trainer has to divide it by its accumulation steps.
+    accepts_loss_kwargs = False
+
+    def frozen_modules(self) -> list[nn.Module]:
+        """Sub-modules that never train under this configuration."""
+        raise NotImplementedError
+
+    def freeze(self) -> None:
+        """Take the gradient from the frozen sub-modules. Called once, at the end of a model's `__init__`."""
+        for module in self.frozen_modules():
+            module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "AudioVisualPreTrainedModel":
+        """Set training mode; frozen parts stay in evaluation mode, so that their dropout stays off."""
+        super().train(mode)
+        for module in self.frozen_modules():
+            module.eval()
+        return self
+
+    def save_pretrained(self, *args, **kwargs) -> None:
+        """As in Transformers, but under this model's own key names: with the legacy names of nested encoders the
+        Trainer's resume would silently skip them."""
+        kwargs.setdefault("save_original_format", False)
+        super().save_pretrained(*args, **kwargs)

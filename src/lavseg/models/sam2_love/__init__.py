@@ -1,0 +1,4 @@
+from .configuration_sam2_love import Sam2LoveConfig
+from .modeling_sam2_love import Sam2LoveModel, Sam2LovePreTrainedModel
+
+__all__ = ["Sam2LoveConfig", "Sam2LoveModel", "Sam2LovePreTrainedModel"]

@@ -1,0 +1,157 @@
+"""Configuration of SAM2-LOVE."""
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+from ..sam2_config import hiera_sam2_config, nano_sam2_config
+from ..vggish import VggishConfig
+
+# distilroberta-base
+_TEXT = {
+    "vocab_size": 50265,
+    "num_hidden_layers": 6,
+    "max_position_embeddings": 514,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+}
+
+_CHOICES = {
+    "mask_selection": ("best_iou", "min_loss", "single"),
+    "loss_size": ("label", "low_res"),
+    "prompt_pooling": ("seg", "mean"),
+    "seg_readout": ("last", "mean", "attention"),
+    "key_frame": ("first", "best"),
+}
+
+
+@strict
+class Sam2LoveConfig(PreTrainedConfig):
+    """Configuration of [`Sam2LoveModel`]. The defaults are the paper's (SAM2-LOVE, CVPR 2025, sec. 3 and 4.1); where it
+    is silent, the reading taken is said here.
+
+    Args:
+        sam2_config: the host, a `Sam2VideoConfig`. SAM 2.0 Hiera-L.
+        text_config: text encoder, any with `last_hidden_state`. DistilRoBERTa; CLIP's text model is table 2's other.
+        vision_config: frame encoder, any whose `last_hidden_state` begins with a class token. ViT-B/16 at 224.
+        audio_config: VGGish with its final ReLU (supplement C).
+        hidden_size: width of the fusion transformer.
+        num_hidden_layers: fusion blocks (table 3).
+        num_attention_heads: not given in the paper; 16 is what encoders of this width use.
+        intermediate_size: width of the blocks' MLPs; not given, four times the width as in ViT.
+        hidden_act: activation of the blocks' MLPs; not given, as in ViT.
+        final_layer_norm: LayerNorm after the last block. Not in Eq. 2, but without it the token's norm grows with every
+            frame and later frames hardly turn it.
+        projection_size: hidden width of the three MLPs of Eq. 1; not given.
+        num_seg_tokens: [seg] tokens that propagate; the first one prompts (table 4).
+        learn_modality_tokens: train the "fixed" tokens [aud] and [vis], which are constants 0 and 1 otherwise.
+        accumulate_history: keep the class tokens of past frames in the sequence (Eq. 4, table 2).
+        mask_text_padding: hide padded text from the fusion, so that results do not depend on padding.
+        prompt_pooling: "seg", or "mean" of one fused sequence over all frames (table 5).
+        mask_selection: which of SAM2's masks is trained: the one of highest predicted IoU as at inference, the one of
+            least loss, or the single-mask token.
+        loss_size: resolution of the mask loss: the label's own, or that of the low-resolution logits.
+        train_mask_decoder: table 6.
+        train_prompt_encoder: table 6. With a token as prompt only its no-mask embedding is ever used.
+        bce_weight: weight of the cross-entropy (Eq. 5).
+        dice_weight: weight of the dice loss (Eq. 5).
+        object_loss_weight: weight of a cross-entropy on SAM2's object score, target "the key frame shows the object".
+            Not in the paper (its sec. 4.5 names null references as a limit); 0 is off.
+        iou_loss_weight: weight of an L1 loss on the predicted IoU, which otherwise drifts; not in the paper.
+        presence_head: a linear head on the final [seg] that says whether the clip holds the object at all, trained by
+            cross-entropy; where it says no, all masks of the clip are empty. Not in the paper.
+        key_frame: "first" as in the paper, or "best": train on a random labelled frame, and at inference prompt every
+            frame, keep the one with the highest object probability times predicted IoU, and track both ways from it.
+        audio_temporal_embedding: learned, zero-initialised time code on audio rows and on the frames' tokens. Without
+            it the fusion sees the sound as an unordered set. Not in the paper.
+        seg_readout: what of the [seg] states of all frames prompts: the last (paper), their mean, or an attention.
+        max_frames: frames and audio patches that `audio_temporal_embedding` has codes for.
+        max_text_length: tokens of an expression (supplement C).
+        initializer_range: deviation of the truncated normal that fills tokens and fusion blocks.
+    """
+
+    model_type = "sam2_love"
+    sub_configs_defaults = {
+        "sam2_config": SubConfigSpec(config_class=AutoConfig, model_type="sam2_video"),
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta", init_kwargs=_TEXT),
+        "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="vit"),
+        "audio_config": VggishConfig,
+    }
+    keys_to_ignore_at_inference = ["losses", "prompt_embeddings", "key_frames"]
+
+    sam2_config: dict | PreTrainedConfig | None = None
+    text_config: dict | PreTrainedConfig | None = None
+    vision_config: dict | PreTrainedConfig | None = None
+    audio_config: dict | PreTrainedConfig | None = None
+    hidden_size: int = 1024
+    num_hidden_layers: int = 6
+    num_attention_heads: int = 16
+    intermediate_size: int = 4096
+    hidden_act: str = "gelu"
+    final_layer_norm: bool = True
+    projection_size: int = 1024
+    num_seg_tokens: int = 1
+    learn_modality_tokens: bool = False
+    accumulate_history: bool = True
+    mask_text_padding: bool = True
+    prompt_pooling: str = "seg"
+    mask_selection: str = "best_iou"
+    loss_size: str = "label"
+    train_mask_decoder: bool = True
+    train_prompt_encoder: bool = True
+    bce_weight: float = 1.0
+    dice_weight: float = 1.0
+    object_loss_weight: float = 0.0
+    iou_loss_weight: float = 0.0
+    presence_head: bool = False
+    key_frame: str = "first"
+    audio_temporal_embedding: bool = False
+    seg_readout: str = "last"
+    max_frames: int = 10
+    max_text_length: int = 25
+    initializer_range: float = 0.02
+
+    def __post_init__(self, **kwargs):
+        if self.sam2_config is None:
+            self.sam2_config = hiera_sam2_config("large")
+        super().__post_init__(**kwargs)
+        for name, accepted in _CHOICES.items():
+            if getattr(self, name) not in accepted:
+                raise ValueError(f"{name}: {getattr(self, name)!r} was given, accepted are {', '.join(accepted)}")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size ({self.hidden_size}) has to be a multiple of num_attention_heads ({self.num_attention_heads})"
+            )
+
+    @classmethod
+    def tiny(cls, vocab_size: int = 400, **overrides) -> "Sam2LoveConfig":
+        """A model of 2 M parameters at 128x128 for tests and demonstrations."""
+        fields = {
+            "sam2_config": nano_sam2_config(128),
+            "text_config": {
+                "model_type": "roberta",
+                "vocab_size": vocab_size,
+                "hidden_size": 64,
+                "num_hidden_layers": 1,
+                "num_attention_heads": 2,
+                "intermediate_size": 128,
+                "max_position_embeddings": 64,
+                "type_vocab_size": 1,
+            },
+            "vision_config": {
+                "model_type": "vit",
+                "image_size": 64,
+                "patch_size": 8,
+                "hidden_size": 64,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "intermediate_size": 128,
+            },
+            "audio_config": VggishConfig.tiny(),
+            "hidden_size": 96,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "intermediate_size": 192,
+            "projection_size": 96,
+        }
+        return cls(**{**fields, **overrides})

@@ -1,0 +1,312 @@
+"""Prompts and memory tracking over the parts of transformers' `Sam2VideoModel`.
+
+The stock session is stateful, runs under `inference_mode`, loops over objects and takes no embedding as a prompt. Here
+`N` objects (clips x expressions) are one batch, the memory is a value that goes in and comes out, and gradients flow.
+With the same weights the masks are those of the session.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from transformers import Sam2VideoModel
+from transformers.models.sam2_video.modeling_sam2_video import NO_OBJ_SCORE, get_1d_sine_pe
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What the mask decoder reads of `N` images: `stride4 [N, C/8, 4h, 4w]`, `stride8 [N, C/4, 2h, 2w]`, `stride16 [N, C, h, w]`."""
+
+    stride4: torch.Tensor
+    stride8: torch.Tensor
+    stride16: torch.Tensor
+
+    def select(self, images: torch.Tensor) -> "ImageFeatures":
+        """Features of the images `[N]`, which may repeat: one row an object."""
+        return ImageFeatures(self.stride4[images], self.stride8[images], self.stride16[images])
+
+
+def project_features(sam: Sam2VideoModel, maps: tuple[torch.Tensor, ...]) -> ImageFeatures:
+    """Apply the mask decoder's own `conv_s0` and `conv_s1` to the neck's maps of `encode_images`."""
+    stride4, stride8, stride16 = maps
+    return ImageFeatures(sam.mask_decoder.conv_s0(stride4), sam.mask_decoder.conv_s1(stride8), stride16)
+
+
+@dataclass(frozen=True)
+class MaskPrediction:
+    """The decoder's `M` candidate masks (3, or 1 without multimask) for `N` objects on one frame, before any gate.
+
+    `candidates [N, M, 4h, 4w]` logits, `candidate_scores [N, M]` predicted IoU, `tokens [N, M, C]`,
+    `object_score_logits [N]`, `choice [N]` index of the mask taken: the highest predicted IoU unless replaced.
+    """
+
+    candidates: torch.Tensor
+    candidate_scores: torch.Tensor
+    tokens: torch.Tensor
+    object_score_logits: torch.Tensor
+    choice: torch.Tensor
+
+    def _chosen(self, values: torch.Tensor) -> torch.Tensor:
+        return values[torch.arange(len(values), device=values.device), self.choice]
+
+    @property
+    def masks(self) -> torch.Tensor:
+        """Logits of the mask taken, `[N, 4h, 4w]`."""
+        return self._chosen(self.candidates)
+
+    @property
+    def iou_scores(self) -> torch.Tensor:
+        """Predicted IoU of the mask taken, `[N]`."""
+        return self._chosen(self.candidate_scores)
+
+    @property
+    def token(self) -> torch.Tensor:
+        """Output token of the mask taken, `[N, C]`."""
+        return self._chosen(self.tokens)
+
+    def choose(self, choice: torch.Tensor) -> "MaskPrediction":
+        """The same candidates with other masks taken, `choice [N]`."""
+        return replace(self, choice=choice)
+
+    @property
+    def gated_masks(self) -> torch.Tensor:
+        """`masks`, but -1024 everywhere for objects judged absent from the frame."""
+        return self.masks.where((self.object_score_logits > 0)[:, None, None], NO_OBJ_SCORE)
+
+
+@dataclass(frozen=True)
+class FrameMemory:
+    """What one frame leaves behind: `spatial [h*w, N, 64]` (None once out of reach) and `pointer [N, C]`."""
+
+    spatial: torch.Tensor | None
+    pointer: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Prompted and tracked frames by index. A value: `Sam2Tracker.remember` returns a new one."""
+
+    prompted: dict[int, FrameMemory] = field(default_factory=dict)
+    tracked: dict[int, FrameMemory] = field(default_factory=dict)
+
+
+class Sam2Tracker:
+    """Tracks `N` objects through one set of equally long clips.
+
+    Args:
+        sam: the model whose parts are used. Whether masks are binarised for the memory of a prompted frame follows
+            `sam.training`, as in the stock model.
+        num_frames: length of the clips; bounds the object pointers that are read.
+    """
+
+    def __init__(self, sam: Sam2VideoModel, num_frames: int):
+        self.sam = sam
+        self.num_frames = num_frames
+        self.num_pointers = min(num_frames, sam.config.max_object_pointers_in_encoder)
+
+    @cached_property
+    def image_positions(self) -> torch.Tensor:
+        """SAM's random-Fourier code of the image, `[1, C, h, w]`."""
+        return self.sam.get_image_wide_positional_embeddings()
+
+    @cached_property
+    def memory_query_positions(self) -> torch.Tensor:
+        """Sine code of the frame that queries the memory, `[h*w, 1, C]`."""
+        return self._sine_positions(self.sam.vision_encoder.neck, self.sam.hidden_dim)
+
+    @cached_property
+    def memory_positions(self) -> torch.Tensor:
+        """Sine code of a remembered map, `[h*w, 1, 64]`."""
+        return self._sine_positions(self.sam.memory_encoder, self.sam.mem_dim)
+
+    def _sine_positions(self, owner: torch.nn.Module, channels: int) -> torch.Tensor:
+        reference = self.sam.no_memory_embedding
+        shape = (1, channels, *self.sam.prompt_encoder.image_embedding_size)
+        return owner.position_encoding(shape, reference.device, reference.dtype).flatten(2).permute(2, 0, 1)
+
+    @cached_property
+    def _empty_prompt(self) -> torch.Tensor:
+        """The two not-a-point tokens of a frame that nobody prompted, `[1, 1, 2, C]`."""
+        reference = self.sam.no_memory_embedding
+        points = reference.new_zeros(1, 1, 1, 2)
+        labels = -torch.ones(1, 1, 1, dtype=torch.int32, device=reference.device)
+        return self.sam.prompt_encoder(points, labels, None, None)[0]
+
+    def decode(
+        self,
+        features: ImageFeatures,
+        image_embeddings: torch.Tensor,
+        sparse: torch.Tensor,
+        dense: torch.Tensor | None = None,
+        multimask: bool = True,
+        **decoder_kwargs,
+    ) -> MaskPrediction:
+        """Run the mask decoder for `N` objects.
+
+        Args:
+            features: of the frame, one row an object.
+            image_embeddings: `[N, C, h, w]`, the stride-16 map with or without memory.
+            sparse: prompt tokens `[N, n, C]`; they replace the not-a-point tokens.
+            dense: mask prompt `[N, C, h, w]`; SAM's no-mask embedding when None.
+            multimask: three candidate masks, or the single-mask token with SAM2's stability fallback.
+            decoder_kwargs: passed on to the decoder's two-way transformer.
+        """
+        if dense is None:
+            dense = self.sam.prompt_encoder.no_mask_embed.weight[..., None, None]
+        masks, scores, tokens, object_scores = self.sam.mask_decoder(
+            image_embeddings=image_embeddings,
+            image_positional_embeddings=self.image_positions.expand(len(image_embeddings), -1, -1, -1),
+            sparse_prompt_embeddings=sparse[:, None].expand(len(image_embeddings), -1, -1, -1),
+            dense_prompt_embeddings=dense,
+            multimask_output=multimask,
+            high_resolution_features=[features.stride4, features.stride8],
+            **decoder_kwargs,
+        )
+        masks, scores, tokens = masks[:, 0], scores[:, 0], tokens[:, 0]
+        return MaskPrediction(masks, scores, tokens, object_scores[:, 0, 0], scores.argmax(-1))
+
+    def prompt(
+        self, features: ImageFeatures, sparse: torch.Tensor, dense: torch.Tensor | None = None, multimask: bool = True
+    ) -> MaskPrediction:
+        """Segment a frame from prompt tokens `sparse [N, n, C]`, without memory."""
+        embeddings = features.stride16 + self.sam.no_memory_embedding.view(1, -1, 1, 1)
+        return self.decode(features, embeddings, sparse, dense, multimask)
+
+    def track(self, features: ImageFeatures, memory: Memory, frame: int, reverse: bool = False) -> MaskPrediction:
+        """Segment `frame` from `memory`; `reverse` when going back in time."""
+        embeddings = self.condition_on_memory(features.stride16, memory, frame, reverse)
+        return self.decode(features, embeddings, self._empty_prompt[0], multimask=self._multimask_when_tracking)
+
+    @property
+    def _multimask_when_tracking(self) -> bool:
+        config = self.sam.config
+        return config.multimask_output_in_sam and config.multimask_output_for_tracking
+
+    def condition_on_memory(
+        self, stride16: torch.Tensor, memory: Memory, frame: int, reverse: bool = False
+    ) -> torch.Tensor:
+        """Let the map `stride16 [N, C, h, w]` of `frame` attend to what `memory` holds within reach."""
+        spatial, offsets = self._reachable_maps(memory, frame, reverse)
+        pointers, pointer_offsets = self._reachable_pointers(memory, frame, reverse)
+        times = self.sam.memory_temporal_positional_encoding
+        tokens = list(spatial)
+        positions = [self.memory_positions + times[offset - 1] for offset in offsets]
+        num_pointer_tokens = 0
+        if pointers:
+            split, positions_of_pointers = self._split_pointers(pointers, pointer_offsets)
+            tokens.append(split.to(spatial[0].dtype))
+            positions.append(positions_of_pointers)
+            num_pointer_tokens = len(split)
+        conditioned = self.sam.memory_attention(
+            current_vision_features=stride16.flatten(2).permute(2, 0, 1),
+            current_vision_position_embeddings=self.memory_query_positions,
+            memory=torch.cat(tokens).to(stride16.dtype),
+            memory_posision_embeddings=torch.cat(positions).to(stride16.dtype),
+            num_object_pointer_tokens=num_pointer_tokens,
+        )
+        return conditioned.squeeze(0).transpose(1, 2).reshape_as(stride16)
+
+    def _reachable_maps(self, memory: Memory, frame: int, reverse: bool) -> tuple[list[torch.Tensor], list[int]]:
+        """Remembered maps and their distances, prompted frames (distance 0) first, then the oldest tracked one."""
+        selected, others = self.sam._select_closest_cond_frames(
+            frame, memory.prompted, self.sam.config.max_cond_frame_num
+        )
+        found = [(entry, 0) for entry in selected.values()]
+        for distance in range(self.sam.num_maskmem - 1, 0, -1):
+            index = frame + distance if reverse else frame - distance
+            entry = memory.tracked.get(index, others.get(index))
+            if entry is not None:
+                found.append((entry, distance))
+        return [entry.spatial for entry, _ in found], [distance for _, distance in found]
+
+    def _reachable_pointers(self, memory: Memory, frame: int, reverse: bool) -> tuple[list[torch.Tensor], list[int]]:
+        """Object pointers of prompted frames in the past and of tracked frames within reach, and their distances."""
+        sign = -1 if reverse else 1
+        found = [(e.pointer, sign * (frame - i)) for i, e in memory.prompted.items() if sign * (frame - i) >= 0]
+        for distance in range(1, self.num_pointers):
+            entry = memory.tracked.get(frame - sign * distance)
+            if entry is not None:
+                found.append((entry.pointer, distance))
+        return [pointer for pointer, _ in found], [distance for _, distance in found]
+
+    def _split_pointers(self, pointers: list[torch.Tensor], offsets: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cut each pointer into tokens of the memory's width: `[P*C/64, N, 64]`, and their positions `[P*C/64, 1, 64]`."""
+        width, splits = self.sam.mem_dim, self.sam.hidden_dim // self.sam.mem_dim
+        stacked = torch.stack(pointers)
+        tokens = stacked.unflatten(-1, (splits, width)).transpose(1, 2).flatten(0, 1)
+        if not self.sam.config.enable_temporal_pos_encoding_for_object_pointers:
+            return tokens, stacked.new_zeros(len(tokens), 1, width)
+        times = torch.tensor(offsets, device=stacked.device, dtype=torch.float32) / (self.num_pointers - 1)
+        code = get_1d_sine_pe(times, dim=self.sam.hidden_dim).to(stacked.dtype)
+        code = self.sam.temporal_positional_encoding_projection_layer(code)
+        return tokens, code.repeat_interleave(splits, dim=0)[:, None]
+
+    def remember(
+        self,
+        memory: Memory,
+        frame: int,
+        features: ImageFeatures,
+        prediction: MaskPrediction,
+        prompted: bool = False,
+    ) -> Memory:
+        """Add what `frame` showed to `memory` and drop what no later frame can read."""
+        entry = self.encode_memory(features.stride16, prediction, prompted)
+        if prompted:
+            return replace(memory, prompted={**memory.prompted, frame: entry})
+        kept = {index: self._within_reach(index, old, frame, memory) for index, old in memory.tracked.items()}
+        kept = {index: old for index, old in kept.items() if old is not None}
+        return replace(memory, tracked={**kept, frame: entry})
+
+    def _within_reach(self, index: int, entry: FrameMemory, frame: int, memory: Memory) -> FrameMemory | None:
+        """`entry` as far as a pass at `frame`, or one that starts back from a prompted frame, can still read it."""
+        distance = min(abs(index - other) for other in (frame, *memory.prompted))
+        if distance >= self.num_pointers:
+            return None
+        return entry if distance < self.sam.num_maskmem else replace(entry, spatial=None)
+
+    def encode_memory(self, stride16: torch.Tensor, prediction: MaskPrediction, prompted: bool) -> FrameMemory:
+        """Turn a frame's map `[N, C, h, w]` and prediction into a memory. Spatial maps are kept in bfloat16, as SAM2 does."""
+        low_res = prediction.gated_masks[:, None].float()
+        size = self.sam.image_size
+        high_res = F.interpolate(low_res, size=(size, size), mode="bilinear", align_corners=False)
+        spatial, _ = self.sam._encode_new_memory(
+            current_vision_feats=stride16.flatten(2).permute(2, 0, 1),
+            pred_masks_high_res=high_res.to(stride16.dtype),
+            object_score_logits=prediction.object_score_logits[:, None, None],
+            is_mask_from_pts=prompted,
+        )
+        visible = (prediction.object_score_logits > 0).to(stride16.dtype)[:, None]
+        pointer = self.sam.object_pointer_proj(prediction.token)
+        return FrameMemory(spatial, visible * pointer + (1 - visible) * self.sam.no_object_pointer)
+
+
+def propagate(
+    tracker: Sam2Tracker,
+    features_of: Callable[[int], ImageFeatures],
+    sparse: torch.Tensor,
+    key_frame: int = 0,
+    multimask: bool = True,
+) -> Iterator[tuple[int, MaskPrediction]]:
+    """Prompt `key_frame`, track forward to the last frame, then back to the first; yield each frame's prediction.
+
+    Args:
+        tracker: for the clips at hand.
+        features_of: features of a frame, one row an object. Asked for each frame once, so that nothing but the
+            tracker's bounded memory needs to be held.
+        sparse: prompt tokens `[N, n, C]` for `key_frame`.
+        key_frame: index of the prompted frame, which comes first.
+        multimask: candidates of the prompted frame, see `Sam2Tracker.decode`.
+    """
+    features = features_of(key_frame)
+    prediction = tracker.prompt(features, sparse, multimask=multimask)
+    memory = tracker.remember(Memory(), key_frame, features, prediction, prompted=True)
+    yield key_frame, prediction
+    forward = ((frame, False) for frame in range(key_frame + 1, tracker.num_frames))
+    backward = ((frame, True) for frame in range(key_frame - 1, -1, -1))
+    for frame, reverse in (*forward, *backward):
+        features = features_of(frame)
+        prediction = tracker.track(features, memory, frame, reverse)
+        memory = tracker.remember(memory, frame, features, prediction)
+        yield frame, prediction

@@ -1,0 +1,24 @@
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = Path(os.environ.get("LAVSEG_GOLDEN", ROOT.parent / "shared" / "golden"))
+MEDIA = ROOT.parent / "shared" / "media"
+
+
+def golden_files(pattern: str) -> list:
+    """Parameters for every file under the golden folder that matches, or one skip that says why there is none."""
+    files = sorted(GOLDEN.glob(pattern))
+    if not files:
+        reason = f"no {pattern} under {GOLDEN} (set LAVSEG_GOLDEN)"
+        return [pytest.param(None, marks=pytest.mark.skip(reason=reason), id="absent")]
+    return [pytest.param(file, id=str(file.relative_to(GOLDEN))) for file in files]
+
+
+@pytest.fixture(scope="session")
+def media() -> Path:
+    if not MEDIA.is_dir():
+        pytest.skip(f"no real clips: {MEDIA} is absent")
+    return MEDIA
