@@ -1,1 +1,41 @@
+"""Language-aided audio-visual segmentation: SAM-based methods as ordinary Transformers models.
+
+Importing this package makes the Auto classes know its architectures. Everything heavy is imported when it is used.
+"""
+
+from importlib import import_module
+
+from .registration import register_with_transformers
+
 __version__ = "0.1.0"
+
+# Public names and the modules that define them.
+_PUBLIC = {
+    "AvsMetric": "metrics",
+    "ClipCollator": "data.collator",
+    "Sam2LoveConfig": "models.sam2_love",
+    "Sam2LoveModel": "models.sam2_love",
+    "Sam2LoveProcessor": "models.sam2_love",
+    "SemanticMetric": "metrics",
+    "VggishConfig": "models.vggish",
+    "VggishFeatureExtractor": "models.vggish",
+    "VggishModel": "models.vggish",
+    "load_ref_avs": "data.ref_avs",
+    "read_audio": "media",
+    "read_video": "media",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'lavseg' has no attribute {name!r}")
+    return getattr(import_module(f".{_PUBLIC[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])
+
+
+register_with_transformers()

@@ -1,0 +1,21 @@
+"""The one place that ties configurations, models and processors to Transformers' Auto classes."""
+
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoProcessor
+
+from .models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
+from .models.vggish import VggishConfig, VggishFeatureExtractor, VggishModel
+
+_METHODS = [
+    (Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor),
+]
+
+
+def register() -> None:
+    """Make `AutoConfig`, `AutoModel`, `AutoProcessor` and `AutoFeatureExtractor` know this package's architectures."""
+    AutoConfig.register(VggishConfig.model_type, VggishConfig, exist_ok=True)
+    AutoModel.register(VggishConfig, VggishModel, exist_ok=True)
+    AutoFeatureExtractor.register(VggishConfig, VggishFeatureExtractor, exist_ok=True)
+    for config, model, processor in _METHODS:
+        AutoConfig.register(config.model_type, config, exist_ok=True)
+        AutoModel.register(config, model, exist_ok=True)
+        AutoProcessor.register(config, processor, exist_ok=True)

@@ -1,0 +1,388 @@
+"""Clips from and to files: frames at a steady rate, the sound under them, and mp4 files with both."""
+
+import io
+import itertools
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+from av.stream import Disposition
+
+# Seconds. Containers such as Matroska round times to a millisecond: closer than this is the same instant.
+SAME_INSTANT = 0.0025
+# Sound that jumps ahead by more than this many seconds has lost packets.
+SOUND_GAP = 0.05
+# Seconds that may be missing at a clip's beginning or end: headers and streams seldom agree to the frame.
+SLACK = 0.25
+# FFmpeg's names of formats whose header states the length; for the others it guesses from the bit rate.
+STATING_LENGTH = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "ogg", "flac", "asf"}
+AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+
+
+class MediaError(ValueError):
+    """A file cannot be used as a clip or as sound. The message names the file and the reason."""
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A decoded clip.
+
+    frames: uint8 `[T, H, W, 3]`, RGB, upright. Frame `i` stands for seconds `[i, i + 1) / frames_per_second`.
+    frame_times: float64 `[T]`, when each chosen frame appears, in seconds from the start of the video.
+    waveform: float32 `[channels, samples]`, exactly `T / frames_per_second` seconds long; None without sound.
+    sampling_rate: samples per second of `waveform`; None without sound.
+    frames_per_second: the rate of `frames`.
+    """
+
+    frames: np.ndarray
+    frame_times: np.ndarray
+    waveform: np.ndarray | None
+    sampling_rate: int | None
+    frames_per_second: float
+
+
+def read_video(path: str | Path, frames_per_second: float = 1.0, at: Literal["end", "start"] = "end") -> Clip:
+    """Decode a video file into frames at a steady rate and the sound under them.
+
+    Frames are chosen as by `iter_frames`. The sound stays at its own rate and channels and is placed on the video's
+    clock: it is cut, or padded with zeros, to exactly `T / frames_per_second` seconds, because every frame stands
+    for one such interval of sound.
+
+    Raises:
+        MediaError: the file is missing, damaged, cut short, or holds no video.
+        ValueError: `frames_per_second` or `at` is not usable.
+    """
+    times, frames = zip(*iter_frames(path, frames_per_second, at), strict=True)
+    waveform, sampling_rate = _read_sound_under_video(path, len(frames) / frames_per_second)
+    return Clip(np.stack(frames), np.array(times), waveform, sampling_rate, float(frames_per_second))
+
+
+def iter_frames(
+    path: str | Path, frames_per_second: float = 1.0, at: Literal["end", "start"] = "end"
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield `(seconds, uint8 [H, W, 3])` for each interval of `1 / frames_per_second` seconds, one frame in memory.
+
+    `at="end"` takes the frame on screen as the interval ends (the last one shown before `(i + 1) / frames_per_second`),
+    as the frames of AVSBench and Ref-AVS were made; `at="start"` takes the one on screen as it begins.
+    `seconds` is when the chosen frame appeared; a slow video gives the same frame for several intervals.
+    A last interval that the video does not fill is left out, but a shorter video than one interval gives one frame.
+    Time is counted from the start of the video stream and by the times in the file, not by counting frames.
+    Of several video streams FFmpeg's best is taken; cover art is not video. Rotated and mirrored frames come upright.
+
+    Raises:
+        MediaError: the file is missing, damaged, cut short, or holds no video.
+        ValueError: `frames_per_second` or `at` is not usable.
+    """
+    if not (frames_per_second > 0 and math.isfinite(frames_per_second)):
+        raise ValueError(f"frames_per_second is {frames_per_second}; give a positive number of frames per second")
+    if at not in ("end", "start"):
+        raise ValueError(f"at is {at!r}; give 'end' or 'start' of each interval")
+    return _iter_frames(path, frames_per_second, at)
+
+
+def read_audio(source: str | Path | bytes) -> tuple[np.ndarray, int]:
+    """Decode the sound of an audio or video file, given as a path or as the file's bytes.
+
+    Returns:
+        The waveform, float32 `[channels, samples]` (16-bit samples are divided by 32768), and its sampling rate.
+
+    Raises:
+        MediaError: the file is missing, damaged, cut short, or holds no sound.
+    """
+    with _opened(source) as container:
+        stream = container.streams.best("audio")
+        decoded = stream and _decode_sound(container, stream, _name(source))
+    if not decoded:
+        raise MediaError(f"{_name(source)}: holds no sound")
+    waveform, _, sampling_rate = decoded
+    return waveform, sampling_rate
+
+
+def write_video(
+    path: str | Path,
+    frames: Iterable[np.ndarray],
+    frames_per_second: float,
+    waveform: np.ndarray | None = None,
+    sampling_rate: int | None = None,
+) -> None:
+    """Write an mp4 file (H.264, AAC) that browsers play. Nothing is left at `path` when writing fails.
+
+    Args:
+        path: ends in `.mp4`; a file of that name is replaced.
+        frames: uint8 `[H, W, 3]` RGB images of one size, or `[T, H, W, 3]`; may be an iterator. An odd height or width
+            is made even by repeating the last row or column, as H.264 demands.
+        frames_per_second: rate of `frames`.
+        waveform: float `[channels, samples]` or `[samples]` in [-1, 1]; more than two channels are averaged to one.
+        sampling_rate: samples per second of `waveform`.
+
+    Raises:
+        ValueError: an argument has the wrong shape, type or range.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".mp4":
+        raise ValueError(f"path is {path}; only .mp4 files are written")
+    if not path.parent.is_dir():
+        raise ValueError(f"path is {path}; its folder does not exist")
+    if not (frames_per_second > 0 and math.isfinite(frames_per_second)):
+        raise ValueError(f"frames_per_second is {frames_per_second}; give a positive number of frames per second")
+    sound = None if waveform is None else _checked_sound(waveform, sampling_rate)
+    with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
+        draft = Path(folder) / "draft.mp4"
+        _encode(draft, _checked_frames(frames), frames_per_second, sound, sampling_rate)
+        os.replace(draft, path)
+
+
+def _name(source: str | Path | bytes) -> str:
+    return f"<{len(source)} bytes>" if isinstance(source, bytes) else str(source)
+
+
+@contextmanager
+def _opened(source: str | Path | bytes) -> Iterator[av.container.InputContainer]:
+    """Open a file for reading; whatever FFmpeg refuses, now or while it is read, becomes a MediaError."""
+    name = _name(source)
+    if isinstance(source, bytes):
+        size, file = len(source), io.BytesIO(source)
+    elif not isinstance(source, str | Path):
+        raise MediaError(f"{type(source).__name__} is not a media file; give its path")
+    elif not os.path.exists(source):
+        raise MediaError(f"{name}: no such file")
+    elif not os.path.isfile(source):
+        raise MediaError(f"{name}: is a folder or device, not a file")
+    else:
+        size, file = os.path.getsize(source), os.path.abspath(source)
+    if size == 0:
+        raise MediaError(f"{name}: the file is empty")
+    _require_whole_riff(name, file, size)
+    try:
+        with av.open(file, metadata_errors="replace") as container:
+            yield container
+    except (av.FFmpegError, PermissionError) as error:
+        raise MediaError(f"{name}: damaged or not a media file (FFmpeg: {error.strerror})") from error
+
+
+def _require_whole_riff(name: str, file: str | io.BytesIO, size: int) -> None:
+    """FFmpeg takes a WAV file that was cut short for whole, so its header is compared with the file's size."""
+    if isinstance(file, str):
+        with open(file, "rb") as opened:
+            head = opened.read(8)
+    else:
+        head = file.getvalue()[:8]
+    stated = int.from_bytes(head[4:], "little") + 8
+    # Programs that write to a pipe cannot know the size and put the largest number there.
+    if head[:4] == b"RIFF" and stated < 0x7FFF0000:
+        _require_whole(name, size, stated, "bytes")
+
+
+def _packets(container: av.container.InputContainer, name: str) -> Iterator[av.Packet]:
+    """All packets of all streams; raises at the end if the file stops well before the length its header states."""
+    # Matroska counts its length from zero, the other formats from the first packet.
+    matroska = container.format.name == "matroska,webm"
+    start = 0.0 if matroska else (container.start_time or 0) / av.time_base
+    reached = 0.0
+    for packet in container.demux():
+        if packet.pts is not None:
+            reached = max(reached, float((packet.pts + (packet.duration or 0)) * packet.time_base) - start)
+        yield packet
+    if container.format.name in STATING_LENGTH:
+        _require_whole(name, reached, (container.duration or 0) / av.time_base, "seconds")
+
+
+def _require_whole(name: str, present: float, stated: float, unit: str) -> None:
+    if stated - present > max(SLACK, 0.05 * stated):
+        raise MediaError(f"{name}: cut short, {present:.4g} of {stated:.4g} {unit} are there; fetch the file again")
+
+
+def _video_stream(container: av.container.InputContainer, name: str) -> av.VideoStream:
+    best = container.streams.best("video")
+    pictures = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    # FFmpeg's text-file reader renders any .txt file as a video of its letters.
+    if not pictures or container.format.name == "tty":
+        raise MediaError(f"{name}: holds no video" + (", only sound" if container.streams.audio else ""))
+    return best if best in pictures else pictures[0]
+
+
+def _start(stream: av.VideoStream) -> float:
+    return float((stream.start_time or 0) * stream.time_base)
+
+
+def _iter_frames(path: str | Path, frames_per_second: float, at: str) -> Iterator[tuple[float, np.ndarray]]:
+    name, shape = _name(path), None
+    with _opened(path) as container:
+        stream = _video_stream(container, name)
+        stream.thread_type = "AUTO"
+        for seconds, frame in _choose(_timed_frames(container, stream, name), frames_per_second, at):
+            image = _upright(frame)
+            if shape not in (None, image.shape):
+                raise MediaError(f"{name}: the picture size changes from {shape[:2]} to {image.shape[:2]} on the way")
+            shape = image.shape
+            yield seconds, image
+    if shape is None:
+        raise MediaError(f"{name}: not one video frame can be decoded")
+
+
+def _timed_frames(
+    container: av.container.InputContainer, stream: av.VideoStream, name: str
+) -> Iterator[tuple[float, float, av.VideoFrame]]:
+    """Every frame with the seconds at which it appears and ends."""
+    origin, end = _start(stream), None
+    usual = 1 / float(stream.average_rate) if stream.average_rate else 0.0
+    for packet in _packets(container, name):
+        if packet.stream.index != stream.index:
+            continue
+        for frame in packet.decode():
+            if frame.is_corrupt:
+                raise MediaError(f"{name}: damaged, the frame after {end or 0.0:.2f} s cannot be decoded whole")
+            begin = (end or 0.0) if frame.time is None else frame.time - origin
+            if end is None and begin > SLACK:
+                raise MediaError(f"{name}: damaged, its first {begin:.2f} s cannot be decoded")
+            end = begin + (float(frame.duration * frame.time_base) if frame.duration else usual)
+            yield begin, end, frame
+
+
+def _choose(
+    timed: Iterable[tuple[float, float, av.VideoFrame]], frames_per_second: float, at: str
+) -> Iterator[tuple[float, av.VideoFrame]]:
+    """One (seconds, frame) for each full interval, at least one in all."""
+    index, first, shown = 0, None, None
+    for timed_frame in timed:
+        begin = timed_frame[0]
+        while shown is not None and begin > (index + 1) / frames_per_second - SAME_INSTANT:
+            yield (shown if at == "end" else first)[::2]
+            index, first = index + 1, shown
+        if first is None or begin < index / frames_per_second + SAME_INSTANT:
+            first = timed_frame
+        shown = timed_frame
+    while shown is not None and (index == 0 or shown[1] > (index + 1) / frames_per_second - SAME_INSTANT):
+        yield (shown if at == "end" else first)[::2]
+        index, first = index + 1, shown
+
+
+def _upright(frame: av.VideoFrame) -> np.ndarray:
+    """RGB pixels with the rotation or mirroring of the file's display matrix applied, in quarter turns."""
+    image = frame.to_ndarray(format="rgb24")
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return image
+    # Stored column x and row y are shown at column a x + c y and row b x + d y, up to a shift.
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(np.int64)
+    if abs(b) > abs(a):
+        image, a, d = image.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def _decode_sound(
+    container: av.container.InputContainer, stream: av.AudioStream, name: str
+) -> tuple[np.ndarray, float, int] | None:
+    """Waveform `[channels, samples]`, the second at which it begins and its rate; None if there are no samples."""
+    resampler = av.AudioResampler(format="fltp")
+    chunks, filled, begin, rate = [], 0, 0.0, 0
+    for packet in _packets(container, name):
+        if packet.stream.index != stream.index:
+            continue
+        for frame in itertools.chain.from_iterable(map(resampler.resample, packet.decode())):
+            chunk = frame.to_ndarray()
+            if not chunks:
+                begin, rate = frame.time or 0.0, frame.sample_rate
+            lost = 0 if frame.time is None else round((frame.time - begin) * rate) - filled
+            if lost > SOUND_GAP * rate:
+                chunk = np.pad(chunk, ((0, 0), (lost, 0)))
+            chunks.append(chunk)
+            filled += chunk.shape[1]
+    return (np.concatenate(chunks, axis=1), begin, rate) if filled else None
+
+
+def _read_sound_under_video(path: str | Path, seconds: float) -> tuple[np.ndarray, int] | tuple[None, None]:
+    """The sound during the first `seconds` of the video, zeros where there is none; (None, None) without sound."""
+    name = _name(path)
+    with _opened(path) as container:
+        video = _video_stream(container, name)
+        stream = container.streams.best("audio", video)
+        decoded = stream and _decode_sound(container, stream, name)
+        if not decoded:
+            return None, None
+        waveform, begin, rate = decoded
+        shift, length = round((begin - _start(video)) * rate), round(seconds * rate)
+    under = np.zeros((waveform.shape[0], length), np.float32)
+    kept = waveform[:, max(-shift, 0) :][:, : max(length - max(shift, 0), 0)]
+    under[:, max(shift, 0) :][:, : kept.shape[1]] = kept
+    return under, rate
+
+
+def _checked_frames(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Frames of one even size."""
+    shape = None
+    for index, frame in enumerate(frames):
+        frame = np.asarray(frame)
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
+            raise ValueError(f"frame {index} is {frame.dtype} {list(frame.shape)}; frames are uint8 [H, W, 3]")
+        if shape not in (None, frame.shape):
+            raise ValueError(f"frame {index} is {list(frame.shape)}, the first is {list(shape)}; give one size")
+        shape = frame.shape
+        yield np.pad(frame, ((0, shape[0] % 2), (0, shape[1] % 2), (0, 0)), mode="edge")
+    if shape is None:
+        raise ValueError("frames is empty; a video needs at least one frame")
+
+
+def _checked_sound(waveform: np.ndarray, sampling_rate: int | None) -> np.ndarray:
+    """float32 `[1 or 2, samples]` in [-1, 1]."""
+    sound = np.atleast_2d(np.asarray(waveform))
+    if sound.ndim != 2 or not np.issubdtype(sound.dtype, np.floating) or not np.isfinite(sound).all():
+        raise ValueError(
+            f"waveform is {sound.dtype} {list(sound.shape)}; give finite floats [channels, samples] or [samples]"
+        )
+    if sound.shape[0] > 32:
+        raise ValueError(f"waveform is {list(sound.shape)}; channels come first: [channels, samples]")
+    if not isinstance(sampling_rate, int | np.integer) or sampling_rate <= 0:
+        raise ValueError(f"sampling_rate is {sampling_rate}; a waveform needs its samples per second")
+    if sound.shape[0] > 2:
+        sound = sound.mean(axis=0, keepdims=True)
+    return np.clip(sound, -1, 1).astype(np.float32)
+
+
+def _encode(
+    path: Path, frames: Iterator[np.ndarray], frames_per_second: float, sound: np.ndarray | None, sampling_rate: int
+) -> None:
+    first = next(frames)
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
+        video = container.add_stream(
+            "h264",
+            rate=Fraction(frames_per_second).limit_denominator(1001),
+            width=first.shape[1],
+            height=first.shape[0],
+            pix_fmt="yuv420p",
+            options={"crf": "18", "preset": "veryfast"},
+        )
+        if sound is not None:
+            # The encoder resamples to the next rate that AAC has.
+            rate = next((rate for rate in AAC_RATES if rate >= sampling_rate), AAC_RATES[-1])
+            audio = container.add_stream("aac", rate=rate, layout=("mono", "stereo")[len(sound) - 1])
+        written = 0
+        for index, image in enumerate(itertools.chain([first], frames)):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = index, 1 / video.codec_context.rate
+            container.mux(video.encode(frame))
+            if sound is not None:
+                due = round((index + 1) / frames_per_second * sampling_rate)
+                container.mux(_encode_sound(audio, sound[:, written:due], written, sampling_rate))
+                written = due
+        container.mux(video.encode())
+        if sound is not None:
+            container.mux(_encode_sound(audio, sound[:, written:], written, sampling_rate))
+            container.mux(audio.encode())
+
+
+def _encode_sound(stream: av.AudioStream, sound: np.ndarray, begin: int, sampling_rate: int) -> list[av.Packet]:
+    """Packets of `sound`, whose first sample is sample number `begin` of the whole."""
+    if not sound.size:
+        return []
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound), format="fltp", layout=stream.layout.name)
+    frame.pts, frame.sample_rate, frame.time_base = begin, sampling_rate, Fraction(1, int(sampling_rate))
+    return stream.encode(frame)

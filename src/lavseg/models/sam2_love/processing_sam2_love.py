@@ -1,0 +1,54 @@
+"""Processor of SAM2-LOVE."""
+
+import torch
+from transformers import PreTrainedTokenizerBase, Sam2ImageProcessor, ViTImageProcessor
+
+from ...processing import AudioVisualProcessor
+from ..vggish import VggishFeatureExtractor
+from .configuration_sam2_love import Sam2LoveConfig
+
+
+class Sam2LoveProcessor(AudioVisualProcessor):
+    """Prepares clips for [`Sam2LoveModel`]: the only augmentation or shaping is a square resize (supplement C).
+
+    Args:
+        image_processor: frames for SAM2, `pixel_values`.
+        vit_image_processor: the same frames for the frame encoder, `vit_pixel_values`.
+        feature_extractor: mono log-mel patches.
+        tokenizer: of the text encoder.
+        frames_per_second: rate at which video files are read.
+        max_text_length: tokens an expression is padded and cut to.
+    """
+
+    def __init__(
+        self,
+        image_processor: Sam2ImageProcessor,
+        vit_image_processor: ViTImageProcessor,
+        feature_extractor: VggishFeatureExtractor,
+        tokenizer: PreTrainedTokenizerBase,
+        frames_per_second: float = 1.0,
+        max_text_length: int = 25,
+    ):
+        self.frames_per_second = frames_per_second
+        self.max_text_length = max_text_length
+        super().__init__(image_processor, vit_image_processor, feature_extractor, tokenizer)
+
+    @classmethod
+    def from_config(cls, config: Sam2LoveConfig, tokenizer: PreTrainedTokenizerBase) -> "Sam2LoveProcessor":
+        """The processor whose sizes fit a model of `config`."""
+        size, vit_size = config.sam2_config.image_size, config.vision_config.image_size
+        return cls(
+            Sam2ImageProcessor(
+                size={"height": size, "width": size}, mask_size={"height": size // 4, "width": size // 4}
+            ),
+            ViTImageProcessor(size={"height": vit_size, "width": vit_size}),
+            VggishFeatureExtractor(min_patches=1),
+            tokenizer,
+            max_text_length=config.max_text_length,
+        )
+
+    def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {
+            "pixel_values": self.image_processor(frames, return_tensors="pt")["pixel_values"],
+            "vit_pixel_values": self.vit_image_processor(frames, return_tensors="pt")["pixel_values"],
+        }

@@ -1,0 +1,133 @@
+"""Pictures of results: masks over frames, contact sheets, and mask files."""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+# Okabe and Ito, "Color Universal Design" (2008), without black: told apart by colour-blind readers.
+OKABE_ITO = np.array(
+    [(230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167)]
+)
+FONT_SIZE = 16
+MARGIN = 4
+
+
+def palette(count: int) -> np.ndarray:
+    """`count` RGB colours, uint8 `[count, 3]`: the seven of Okabe and Ito, then the same seven ever darker."""
+    rounds, index = np.divmod(np.arange(count), len(OKABE_ITO))
+    return (OKABE_ITO[index] * 0.6 ** rounds[:, None]).astype(np.uint8)
+
+
+def overlay(frames: np.ndarray, masks: np.ndarray, colors: np.ndarray | None = None, alpha: float = 0.5) -> np.ndarray:
+    """Frames with masks drawn over them: a see-through fill and an opaque contour inside each mask's edge.
+
+    Args:
+        frames: uint8 `[T, H, W, 3]`, RGB.
+        masks: bool `[T, H, W]`, or `[E, T, H, W]` for several objects; later objects lie over earlier ones.
+        colors: 0..255 RGB `[E, 3]`; by default `palette(E)`.
+        alpha: weight of the colour in the fill, 0 (none) to 1 (opaque).
+
+    Returns:
+        uint8 `[T, H, W, 3]`.
+
+    Raises:
+        ValueError: shapes or types do not fit.
+    """
+    frames, masks = np.asarray(frames), np.asarray(masks)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
+        raise ValueError(f"frames is {frames.dtype} {list(frames.shape)}; give uint8 [T, H, W, 3]")
+    _require_bool(masks)
+    masks = masks[None] if masks.ndim == 3 else masks
+    if masks.ndim != 4 or masks.shape[1:] != frames.shape[:-1]:
+        expected = ", ".join(map(str, frames.shape[:-1]))
+        raise ValueError(f"masks is {list(masks.shape)}; these frames take [{expected}] or [E, {expected}]")
+    colors = palette(len(masks)) if colors is None else np.asarray(colors)
+    if colors.shape != (len(masks), 3):
+        raise ValueError(f"colors is {list(colors.shape)}; {len(masks)} objects take [{len(masks)}, 3]")
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha}; give 0 to 1")
+    drawn = frames.copy()
+    for mask, color in zip(masks, colors, strict=True):
+        drawn[mask] = np.rint(drawn[mask] * (1 - alpha) + color * alpha)
+        drawn[_contour(mask)] = color
+    return drawn
+
+
+def contact_sheet(
+    images: Sequence[np.ndarray | Image.Image], columns: int, labels: Sequence[str] | None = None
+) -> Image.Image:
+    """One picture of many, row by row, each in a cell of the largest one's size, with captions wrapped underneath.
+
+    Args:
+        images: uint8 `[H, W, 3]` arrays (or `[N, H, W, 3]`) or PIL images; sizes may differ.
+        columns: number of pictures in a row.
+        labels: one caption an image.
+
+    Raises:
+        ValueError: no images, no columns, or not one label an image.
+    """
+    pictures = [image if isinstance(image, Image.Image) else Image.fromarray(image) for image in images]
+    if not pictures or columns < 1:
+        raise ValueError(f"{len(pictures)} images in {columns} columns; give at least one of each")
+    if labels is not None and len(labels) != len(pictures):
+        raise ValueError(f"{len(labels)} labels for {len(pictures)} images; give one an image")
+    width, height = max(p.width for p in pictures), max(p.height for p in pictures)
+    font = ImageFont.load_default(FONT_SIZE)
+    letters = max(1, int(width / font.getlength("n")))
+    captions = [textwrap.wrap(label, letters) for label in labels or [""] * len(pictures)]
+    line = sum(font.getmetrics())
+    cell_width, cell_height = width + MARGIN, height + line * max(map(len, captions)) + MARGIN
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (columns * cell_width + MARGIN, rows * cell_height + MARGIN), "white")
+    draw = ImageDraw.Draw(sheet)
+    for index, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        row, column = divmod(index, columns)
+        x, y = column * cell_width + MARGIN, row * cell_height + MARGIN
+        sheet.paste(picture, (x, y))
+        for number, text in enumerate(caption):
+            draw.text((x, y + height + number * line), text, "black", font)
+    return sheet
+
+
+def save_masks(masks: np.ndarray, folder: str | Path) -> list[Path]:
+    """Write masks as 8-bit PNG files with 0 and 255, `00000.png`, `00001.png`, ..., as Ref-AVS names them.
+
+    Args:
+        masks: bool `[T, H, W]`.
+        folder: made if it is missing; files of these names are replaced.
+
+    Returns:
+        The files' paths, in order.
+
+    Raises:
+        ValueError: `masks` has another shape or type.
+    """
+    masks = np.asarray(masks)
+    _require_bool(masks)
+    if masks.ndim != 3:
+        raise ValueError(f"masks is {list(masks.shape)}; give the masks of one object, [T, H, W]")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{index:05d}.png" for index in range(len(masks))]
+    for mask, path in zip(masks, paths, strict=True):
+        Image.fromarray(mask.astype(np.uint8) * 255).save(path)
+    return paths
+
+
+def _require_bool(masks: np.ndarray) -> None:
+    if masks.dtype != bool:
+        raise ValueError(f"masks is {masks.dtype}; give booleans, for logits `masks > 0`")
+
+
+def _contour(masks: np.ndarray) -> np.ndarray:
+    """Inner edge of each mask `[T, H, W]`, a pixel wide for every 360 of the frame's shorter side, at least one."""
+    height, width = masks.shape[-2:]
+    step = max(1, round(min(height, width) / 360))
+    padded = np.pad(masks, ((0, 0), (step, step), (step, step)), mode="edge")
+    up, down = padded[:, : -2 * step, step:-step], padded[:, 2 * step :, step:-step]
+    left, right = padded[:, step:-step, : -2 * step], padded[:, step:-step, 2 * step :]
+    return masks & ~(up & down & left & right)
