@@ -22,3 +22,17 @@ def media() -> Path:
     if not MEDIA.is_dir():
         pytest.skip(f"no real clips: {MEDIA} is absent")
     return MEDIA
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    from lavseg.data import build_tokenizer
+
+    return build_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def tiny_processor(tokenizer):
+    from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveProcessor
+
+    return Sam2LoveProcessor.from_config(Sam2LoveConfig.tiny(len(tokenizer)), tokenizer)

@@ -119,11 +119,12 @@ def test_the_frame_at_the_end_or_start_of_each_interval(clip, frames_per_second,
     assert seen.sampling_rate == RATE and seen.frames_per_second == frames_per_second
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "ts", "avi"])
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "ts", "avi", "flv", "fragments.mp4"])
 @pytest.mark.parametrize("rate", [24, 25, 30])
 def test_containers_with_coarse_clocks_agree(tmp_path, suffix, rate):
     path = tmp_path / f"clip.{suffix}"
-    Writer(path).video(steady(2, rate), rate=rate, codec="ffv1" if suffix == "avi" else "libx264").save()
+    options = {"movflags": "frag_keyframe+empty_moov"} if suffix == "fragments.mp4" else {}
+    Writer(path, **options).video(steady(2, rate), rate=rate, codec="ffv1" if suffix == "avi" else "libx264").save()
     assert indices(read_video(path).frames) == [rate - 1, 2 * rate - 1]
     assert indices(read_video(path, 3).frames) == [round(rate * end / 3 + 0.49) - 1 for end in range(1, 7)]
 
@@ -332,6 +333,15 @@ def test_a_picture_size_that_changes_is_refused(tmp_path):
         read_video(tmp_path / "clip.ts")
 
 
+def test_sound_that_changes_its_rate_is_refused(tmp_path):
+    parts = []
+    for begin, rate in ((0, 16000), (1, 32000)):
+        Writer(tmp_path / "part.ts").sound(tone(1, rate=rate), rate, begin).save()
+        parts.append((tmp_path / "part.ts").read_bytes())
+    with pytest.raises(MediaError, match=r"changes from mono at 16000 Hz to mono at 32000 Hz"):
+        read_audio(b"".join(parts))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -358,7 +368,7 @@ def test_folder_audio_only_and_wrong_kinds(tmp_path, clip):
         read_video(tmp_path / "sound.m4a")
     with pytest.raises(MediaError, match="int is not a media file"):
         read_video(3)
-    for rate in (0, -1, float("nan"), float("inf")):
+    for rate in (0, -1, float("nan"), float("inf"), "1"):
         with pytest.raises(ValueError, match="frames_per_second is"):
             iter_frames(clip, rate)
     with pytest.raises(ValueError, match="'middle'"):

@@ -13,6 +13,8 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "AvsMetric": "metrics",
     "ClipCollator": "data.collator",
+    "LavsegTrainer": "training",
+    "LavsegTrainingArguments": "training",
     "Sam2LoveConfig": "models.sam2_love",
     "Sam2LoveModel": "models.sam2_love",
     "Sam2LoveProcessor": "models.sam2_love",

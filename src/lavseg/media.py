@@ -2,15 +2,15 @@
 
 import io
 import itertools
-import math
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import av
 import numpy as np
@@ -36,7 +36,7 @@ class Clip:
     """A decoded clip.
 
     frames: uint8 `[T, H, W, 3]`, RGB, upright. Frame `i` stands for seconds `[i, i + 1) / frames_per_second`.
-    frame_times: float64 `[T]`, when each chosen frame appears, in seconds from the start of the video.
+    frame_times: float64 `[T]`, when each chosen frame appears, in seconds from the video's first frame.
     waveform: float32 `[channels, samples]`, exactly `T / frames_per_second` seconds long; None without sound.
     sampling_rate: samples per second of `waveform`; None without sound.
     frames_per_second: the rate of `frames`.
@@ -60,8 +60,9 @@ def read_video(path: str | Path, frames_per_second: float = 1.0, at: Literal["en
         MediaError: the file is missing, damaged, cut short, or holds no video.
         ValueError: `frames_per_second` or `at` is not usable.
     """
-    times, frames = zip(*iter_frames(path, frames_per_second, at), strict=True)
-    waveform, sampling_rate = _read_sound_under_video(path, len(frames) / frames_per_second)
+    _require_choice(frames_per_second, at)
+    origins, times, frames = zip(*_iter_frames(path, frames_per_second, at), strict=True)
+    waveform, sampling_rate = _read_sound_under_video(path, origins[0], len(frames) / frames_per_second)
     return Clip(np.stack(frames), np.array(times), waveform, sampling_rate, float(frames_per_second))
 
 
@@ -74,18 +75,15 @@ def iter_frames(
     as the frames of AVSBench and Ref-AVS were made; `at="start"` takes the one on screen as it begins.
     `seconds` is when the chosen frame appeared; a slow video gives the same frame for several intervals.
     A last interval that the video does not fill is left out, but a shorter video than one interval gives one frame.
-    Time is counted from the start of the video stream and by the times in the file, not by counting frames.
+    Time runs from the video's first frame by the times stated in the file; frames are not counted.
     Of several video streams FFmpeg's best is taken; cover art is not video. Rotated and mirrored frames come upright.
 
     Raises:
         MediaError: the file is missing, damaged, cut short, or holds no video.
         ValueError: `frames_per_second` or `at` is not usable.
     """
-    if not (frames_per_second > 0 and math.isfinite(frames_per_second)):
-        raise ValueError(f"frames_per_second is {frames_per_second}; give a positive number of frames per second")
-    if at not in ("end", "start"):
-        raise ValueError(f"at is {at!r}; give 'end' or 'start' of each interval")
-    return _iter_frames(path, frames_per_second, at)
+    _require_choice(frames_per_second, at)
+    return ((seconds, image) for _, seconds, image in _iter_frames(path, frames_per_second, at))
 
 
 def read_audio(source: str | Path | bytes) -> tuple[np.ndarray, int]:
@@ -131,13 +129,23 @@ def write_video(
         raise ValueError(f"path is {path}; only .mp4 files are written")
     if not path.parent.is_dir():
         raise ValueError(f"path is {path}; its folder does not exist")
-    if not (frames_per_second > 0 and math.isfinite(frames_per_second)):
-        raise ValueError(f"frames_per_second is {frames_per_second}; give a positive number of frames per second")
+    _require_rate(frames_per_second)
     sound = None if waveform is None else _checked_sound(waveform, sampling_rate)
     with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
         draft = Path(folder) / "draft.mp4"
         _encode(draft, _checked_frames(frames), frames_per_second, sound, sampling_rate)
         os.replace(draft, path)
+
+
+def _require_rate(frames_per_second: float) -> None:
+    if not (isinstance(frames_per_second, Real) and 0.001 <= frames_per_second <= 1000):
+        raise ValueError(f"frames_per_second is {frames_per_second!r}; give a number from 0.001 to 1000")
+
+
+def _require_choice(frames_per_second: float, at: str) -> None:
+    _require_rate(frames_per_second)
+    if at not in ("end", "start"):
+        raise ValueError(f"at is {at!r}; give 'end' or 'start' of each interval")
 
 
 def _name(source: str | Path | bytes) -> str:
@@ -160,8 +168,8 @@ def _opened(source: str | Path | bytes) -> Iterator[av.container.InputContainer]
         size, file = os.path.getsize(source), os.path.abspath(source)
     if size == 0:
         raise MediaError(f"{name}: the file is empty")
-    _require_whole_riff(name, file, size)
     try:
+        _require_whole_riff(name, file, size)
         with av.open(file, metadata_errors="replace") as container:
             yield container
     except (av.FFmpegError, PermissionError) as error:
@@ -209,59 +217,60 @@ def _video_stream(container: av.container.InputContainer, name: str) -> av.Video
     return best if best in pictures else pictures[0]
 
 
-def _start(stream: av.VideoStream) -> float:
-    return float((stream.start_time or 0) * stream.time_base)
+class _TimedFrame(NamedTuple):
+    frame: av.VideoFrame
+    begin: float  # seconds from the first frame
+    end: float
+    origin: float  # second on the file's clock at which the first frame appears
 
 
-def _iter_frames(path: str | Path, frames_per_second: float, at: str) -> Iterator[tuple[float, np.ndarray]]:
+def _iter_frames(path: str | Path, frames_per_second: float, at: str) -> Iterator[tuple[float, float, np.ndarray]]:
+    """Origin of the video on the file's clock, seconds from there, and image of each chosen frame."""
     name, shape = _name(path), None
     with _opened(path) as container:
         stream = _video_stream(container, name)
         stream.thread_type = "AUTO"
-        for seconds, frame in _choose(_timed_frames(container, stream, name), frames_per_second, at):
-            image = _upright(frame)
+        for timed in _choose(_timed_frames(container, stream, name), frames_per_second, at):
+            image = _upright(timed.frame)
             if shape not in (None, image.shape):
                 raise MediaError(f"{name}: the picture size changes from {shape[:2]} to {image.shape[:2]} on the way")
             shape = image.shape
-            yield seconds, image
+            yield timed.origin, timed.begin, image
     if shape is None:
         raise MediaError(f"{name}: not one video frame can be decoded")
 
 
-def _timed_frames(
-    container: av.container.InputContainer, stream: av.VideoStream, name: str
-) -> Iterator[tuple[float, float, av.VideoFrame]]:
-    """Every frame with the seconds at which it appears and ends."""
-    origin, end = _start(stream), None
+def _timed_frames(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> Iterator[_TimedFrame]:
+    stated = float((stream.start_time or 0) * stream.time_base)
     usual = 1 / float(stream.average_rate) if stream.average_rate else 0.0
+    origin, end = None, 0.0
     for packet in _packets(container, name):
         if packet.stream.index != stream.index:
             continue
         for frame in packet.decode():
             if frame.is_corrupt:
-                raise MediaError(f"{name}: damaged, the frame after {end or 0.0:.2f} s cannot be decoded whole")
-            begin = (end or 0.0) if frame.time is None else frame.time - origin
-            if end is None and begin > SLACK:
-                raise MediaError(f"{name}: damaged, its first {begin:.2f} s cannot be decoded")
+                raise MediaError(f"{name}: damaged, the frame after {end:.2f} s cannot be decoded whole")
+            if origin is None:
+                origin = stated if frame.time is None else frame.time
+                if origin - stated > SLACK:
+                    raise MediaError(f"{name}: damaged, its first {origin - stated:.2f} s cannot be decoded")
+            begin = end if frame.time is None else frame.time - origin
             end = begin + (float(frame.duration * frame.time_base) if frame.duration else usual)
-            yield begin, end, frame
+            yield _TimedFrame(frame, begin, end, origin)
 
 
-def _choose(
-    timed: Iterable[tuple[float, float, av.VideoFrame]], frames_per_second: float, at: str
-) -> Iterator[tuple[float, av.VideoFrame]]:
-    """One (seconds, frame) for each full interval, at least one in all."""
+def _choose(timed_frames: Iterable[_TimedFrame], frames_per_second: float, at: str) -> Iterator[_TimedFrame]:
+    """One frame for each full interval, at least one in all."""
     index, first, shown = 0, None, None
-    for timed_frame in timed:
-        begin = timed_frame[0]
-        while shown is not None and begin > (index + 1) / frames_per_second - SAME_INSTANT:
-            yield (shown if at == "end" else first)[::2]
+    for timed in timed_frames:
+        while shown is not None and timed.begin > (index + 1) / frames_per_second - SAME_INSTANT:
+            yield shown if at == "end" else first
             index, first = index + 1, shown
-        if first is None or begin < index / frames_per_second + SAME_INSTANT:
-            first = timed_frame
-        shown = timed_frame
-    while shown is not None and (index == 0 or shown[1] > (index + 1) / frames_per_second - SAME_INSTANT):
-        yield (shown if at == "end" else first)[::2]
+        if first is None or timed.begin < index / frames_per_second + SAME_INSTANT:
+            first = timed
+        shown = timed
+    while shown is not None and (index == 0 or shown.end > (index + 1) / frames_per_second - SAME_INSTANT):
+        yield shown if at == "end" else first
         index, first = index + 1, shown
 
 
@@ -283,37 +292,42 @@ def _decode_sound(
 ) -> tuple[np.ndarray, float, int] | None:
     """Waveform `[channels, samples]`, the second at which it begins and its rate; None if there are no samples."""
     resampler = av.AudioResampler(format="fltp")
-    chunks, filled, begin, rate = [], 0, 0.0, 0
+    chunks, filled, begin, rate, layout = [], 0, 0.0, 0, ""
     for packet in _packets(container, name):
         if packet.stream.index != stream.index:
             continue
-        for frame in itertools.chain.from_iterable(map(resampler.resample, packet.decode())):
-            chunk = frame.to_ndarray()
+        for frame in packet.decode():
             if not chunks:
-                begin, rate = frame.time or 0.0, frame.sample_rate
+                begin, rate, layout = frame.time or 0.0, frame.sample_rate, frame.layout.name
+            if (frame.sample_rate, frame.layout.name) != (rate, layout):
+                raise MediaError(
+                    f"{name}: the sound changes from {layout} at {rate} Hz to "
+                    f"{frame.layout.name} at {frame.sample_rate} Hz on the way"
+                )
             lost = 0 if frame.time is None else round((frame.time - begin) * rate) - filled
             if lost > SOUND_GAP * rate:
-                chunk = np.pad(chunk, ((0, 0), (lost, 0)))
-            chunks.append(chunk)
-            filled += chunk.shape[1]
+                chunks.append(np.zeros((chunks[0].shape[0], lost), np.float32))
+                filled += lost
+            chunks += [part.to_ndarray() for part in resampler.resample(frame)]
+            filled += frame.samples
     return (np.concatenate(chunks, axis=1), begin, rate) if filled else None
 
 
-def _read_sound_under_video(path: str | Path, seconds: float) -> tuple[np.ndarray, int] | tuple[None, None]:
-    """The sound during the first `seconds` of the video, zeros where there is none; (None, None) without sound."""
+def _read_sound_under_video(
+    path: str | Path, origin: float, seconds: float
+) -> tuple[np.ndarray, int] | tuple[None, None]:
+    """`seconds` of sound from `origin` on the file's clock, zeros where it is absent; (None, None) without sound."""
     name = _name(path)
     with _opened(path) as container:
-        video = _video_stream(container, name)
-        stream = container.streams.best("audio", video)
+        stream = container.streams.best("audio", _video_stream(container, name))
         decoded = stream and _decode_sound(container, stream, name)
-        if not decoded:
-            return None, None
-        waveform, begin, rate = decoded
-        shift, length = round((begin - _start(video)) * rate), round(seconds * rate)
-    under = np.zeros((waveform.shape[0], length), np.float32)
-    kept = waveform[:, max(-shift, 0) :][:, : max(length - max(shift, 0), 0)]
-    under[:, max(shift, 0) :][:, : kept.shape[1]] = kept
-    return under, rate
+    if not decoded:
+        return None, None
+    waveform, begin, rate = decoded
+    late, length = round((begin - origin) * rate), round(seconds * rate)
+    waveform = waveform[:, max(-late, 0) :]
+    waveform = np.pad(waveform, ((0, 0), (min(max(late, 0), length), 0)))[:, :length]
+    return np.pad(waveform, ((0, 0), (0, length - waveform.shape[1]))), rate
 
 
 def _checked_frames(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -354,7 +368,7 @@ def _encode(
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
         video = container.add_stream(
             "h264",
-            rate=Fraction(frames_per_second).limit_denominator(1001),
+            rate=Fraction(frames_per_second).limit_denominator(100_000),
             width=first.shape[1],
             height=first.shape[0],
             pix_fmt="yuv420p",

@@ -112,7 +112,9 @@ class AudioVisualProcessor(ProcessorMixin):
     def _text_inputs(self, texts: list[list[str]] | None) -> dict[str, torch.Tensor]:
         if texts is None:
             if self.needs_text:
-                raise ValueError(f"text: {type(self).__name__} needs an expression, such as 'the louder of the two dogs'")
+                raise ValueError(
+                    f"text: {type(self).__name__} needs an expression, such as 'the louder of the two dogs'"
+                )
             return {}
         if len({len(expressions) for expressions in texts}) > 1:
             counts = [len(expressions) for expressions in texts]
@@ -183,7 +185,9 @@ def _as_batch(video: Any, audio: Any, text: Any, sampling_rate: Any) -> tuple[li
     texts = text
     if text is not None:
         if isinstance(text, str) or len(text) != count:
-            raise ValueError(f"text: {count} clips take a list of {count} expressions, or of {count} lists of expressions")
+            raise ValueError(
+                f"text: {count} clips take a list of {count} expressions, or of {count} lists of expressions"
+            )
         texts = [_expressions(entry, f"text[{index}]") for index, entry in enumerate(text)]
     rates = list(sampling_rate) if isinstance(sampling_rate, list | tuple) else [sampling_rate] * count
     if len(rates) != count:
@@ -197,7 +201,9 @@ def _expressions(text: Any, name: str) -> list[str]:
         raise ValueError(f"{name}: has to be a string or a list of strings, got {text!r}")
     for expression in expressions:
         if not isinstance(expression, str):
-            raise ValueError(f"{name}: has to be a string or a list of strings, got a {type(expression).__name__} in it")
+            raise ValueError(
+                f"{name}: has to be a string or a list of strings, got a {type(expression).__name__} in it"
+            )
         if not expression.strip():
             raise ValueError(f"{name}: an expression is empty; say which object is meant")
     return list(expressions)

@@ -10,9 +10,9 @@ _AUTO_CLASSES = "transformers.models.auto.configuration_auto"
 
 
 class _RegisterWithTransformers(MetaPathFinder):
-    """Watches the imports of Transformers' modules and registers as soon as the Auto classes are there.
+    """Watches the imports of Transformers and of this package, and registers as soon as the Auto classes are there.
 
-    Registration imports Transformers itself, so it waits until no module of it is half imported.
+    Registration imports both itself, so it waits until no module of theirs is half imported.
     """
 
     def __init__(self):
@@ -21,7 +21,7 @@ class _RegisterWithTransformers(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if not fullname.startswith("transformers."):
+        if not fullname.startswith(("transformers.", "lavseg.")):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:

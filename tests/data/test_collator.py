@@ -85,3 +85,55 @@ def test_sound_may_come_as_bytes(processor, ten):
     ClipCollator(processor)([ten[0], row])
     first, second = processor.inputs["audio"]
     assert np.array_equal(first, second)
+
+
+def test_labels_are_resized_as_told(processor, ten):
+    batch = ClipCollator(processor, label_size=(14, 20), mask_resize="bilinear_gt0")([ten[0]])
+    assert np.array_equal(batch["labels"][0, 0].numpy(), row_masks(ten[0], (14, 20), "bilinear_gt0"))
+
+
+@pytest.mark.parametrize("probability", [-0.1, 1.5])
+def test_a_share_is_from_0_to_1(processor, probability):
+    with pytest.raises(ValueError, match="null_probability"):
+        ClipCollator(processor, null_probability=probability)
+
+
+def test_synthetic_nulls_take_a_sentence_about_something_else(processor, ten):
+    rows = list(ten)
+    batch = ClipCollator(processor, null_probability=1.0)(rows)
+    changed = 0
+    for label, [text], row in zip(batch["labels"], processor.inputs["text"], rows, strict=True):
+        others = [
+            other["text"]
+            for other in rows
+            if not other["is_null"] and other["clip"] != row["clip"] and other["object"] != row["object"]
+        ]
+        if row["is_null"] or not others:
+            assert text == row["text"]
+        else:
+            assert text in others
+            changed += 1
+        assert label.any() == (not row["is_null"] and not others)
+    assert changed > 2 and batch["label_mask"].all()
+
+
+def test_one_clip_has_no_partner_for_a_synthetic_null(processor, ten):
+    rows = [row for row in ten if row["clip"] == ten[0]["clip"]]
+    batch = ClipCollator(processor, null_probability=1.0)(rows)
+    assert processor.inputs["text"] == [[row["text"]] for row in rows] and batch["labels"].flatten(1).any(1).all()
+
+
+def test_the_draw_of_synthetic_nulls_depends_on_the_rows_only(processor, ten):
+    collate, rows, drawn = ClipCollator(processor, null_probability=0.5), list(ten), []
+    for seed in (0, 1):
+        np.random.seed(seed)
+        for batch in (rows, rows[::-1]):
+            drawn.append((collate(batch)["labels"].sum().item(), processor.inputs["text"]))
+    assert drawn[:2] == drawn[2:]
+    share = []
+    for offset in range(12):
+        shifted = [{**row, "id": row["id"] + 1000 * offset} for row in rows]
+        collate(shifted)
+        pairs = zip(processor.inputs["text"], rows, strict=True)
+        share += [text != row["text"] for [text], row in pairs if not row["is_null"]]
+    assert 0.4 < np.mean(share) < 0.6

@@ -60,9 +60,7 @@ class ClipSegmenter:
         real = frames < self.lengths[self.clips, None]
         return torch.stack(scores, dim=1).masked_fill(~real, -1).argmax(-1)
 
-    def segment(
-        self, key_frames: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, MaskPrediction]:
+    def segment(self, key_frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, MaskPrediction]:
         """Prompt each object on its key frame `key_frames [N]` and track it through its clip.
 
         Returns:
@@ -70,7 +68,9 @@ class ClipSegmenter:
             the predictions on the key frames.
         """
         num_objects, num_frames = len(self.clips), self.pixel_values.shape[1]
-        masks = self.prompts.new_full((num_objects, num_frames, *self.sam2.prompt_encoder.mask_input_size), NO_OBJ_SCORE)
+        masks = self.prompts.new_full(
+            (num_objects, num_frames, *self.sam2.prompt_encoder.mask_input_size), NO_OBJ_SCORE
+        )
         ious = self.prompts.new_zeros(num_objects, num_frames)
         scores = self.prompts.new_full((num_objects, num_frames), NO_OBJ_SCORE)
         runs = torch.stack([self.lengths[self.clips], key_frames], dim=1)

@@ -53,7 +53,9 @@ def encode_images(sam: Sam2VideoModel, pixel_values: torch.Tensor) -> tuple[torc
     size = sam.config.image_size
     if tuple(pixel_values.shape[-3:]) != (3, size, size):
         given = "x".join(map(str, pixel_values.shape[-3:]))
-        raise ValueError(f"pixel_values: images of {given} were given, the model takes 3x{size}x{size}; check the processor")
+        raise ValueError(
+            f"pixel_values: images of {given} were given, the model takes 3x{size}x{size}; check the processor"
+        )
     neck = sam.vision_encoder.neck
     stages = sam.vision_encoder.backbone(pixel_values).intermediate_hidden_states
     maps, coarser = [], None

@@ -1,0 +1,8 @@
+"""Training and evaluation with Transformers' Trainer."""
+
+from .arguments import LavsegTrainingArguments
+from .checkpoints import last_checkpoint
+from .evaluation import ClipScores
+from .trainer import LavsegTrainer
+
+__all__ = ["ClipScores", "LavsegTrainer", "LavsegTrainingArguments", "last_checkpoint"]

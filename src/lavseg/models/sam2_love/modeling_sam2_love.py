@@ -455,8 +455,6 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         return prediction, losses
 
 
-
-
 def _encoder(config: PreTrainedConfig) -> PreTrainedModel:
     """An untrained encoder, without the pooler that ViT and RoBERTa would add and nobody reads."""
     pooler = {"add_pooling_layer": False} if config.model_type in ("vit", "roberta") else {}

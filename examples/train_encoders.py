@@ -1,0 +1,155 @@
+"""Train tiny stand-ins for the published encoders that SAM2-LOVE freezes.
+
+A ViT, a VGGish and a RoBERTa of some ten thousand parameters learn what their published counterparts know before
+SAM2-LOVE begins: to name shapes and colours in a picture, sounds in a second of audio, and what a sentence asks for.
+Like AudioSet and ImageNet, their data holds the categories that the method later never trains on.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.progress import Progress
+from torch import nn
+
+from lavseg.data import COLORS, SEEN, UNSEEN, build_tokenizer, draw_expressions, draw_objects, render_clip
+from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
+
+CATEGORIES = SEEN + UNSEEN
+COLOR_NAMES = tuple(COLORS)
+
+Batch = tuple[torch.Tensor, ...]
+
+
+def train_encoders(model: Sam2LoveModel, processor: Sam2LoveProcessor, steps: int, seed: int) -> list[dict]:
+    """Train the three encoders of `model` in place; returns a log of `{encoder, step, loss}`."""
+    rng = np.random.default_rng([seed, 1])
+    log = _fit("vision", model.vision_encoder, _VisionTask(model.config), _pictures(processor, rng), steps)
+    log += _fit("audio", model.audio_encoder, _AudioTask(model.config), _sounds(processor, rng), steps)
+    log += _fit("text", model.text_encoder, _TextTask(model.config), _sentences(processor, rng), steps)
+    return log
+
+
+class _VisionTask(nn.Module):
+    """Which shape and which colour each patch shows (background last), from the patch's own state."""
+
+    def __init__(self, config: Sam2LoveConfig):
+        super().__init__()
+        width = config.vision_config.hidden_size
+        self.category, self.color = nn.Linear(width, len(CATEGORIES) + 1), nn.Linear(width, len(COLOR_NAMES) + 1)
+        self.present = nn.Linear(width, len(CATEGORIES) * len(COLOR_NAMES))
+
+    def forward(
+        self, encoder: nn.Module, pixels: torch.Tensor, category: torch.Tensor, color: torch.Tensor
+    ) -> torch.Tensor:
+        states = encoder(pixel_values=pixels).last_hidden_state
+        loss = F.cross_entropy(self.category(states[:, 1:]).flatten(0, 1), category.flatten())
+        loss = loss + F.cross_entropy(self.color(states[:, 1:]).flatten(0, 1), color.flatten())
+        pairs = F.one_hot(category * len(COLOR_NAMES) + color.clamp(max=len(COLOR_NAMES) - 1), 54)[..., :48].amax(1)
+        return loss + F.binary_cross_entropy_with_logits(self.present(states[:, 0]), pairs.float())
+
+
+class _AudioTask(nn.Module):
+    """Which sounds are heard in each patch."""
+
+    def __init__(self, config: Sam2LoveConfig):
+        super().__init__()
+        self.heard = nn.Linear(config.audio_config.embedding_size, len(CATEGORIES))
+
+    def forward(self, encoder: nn.Module, patches: torch.Tensor, heard: torch.Tensor) -> torch.Tensor:
+        logits = self.heard(encoder(patches).embeddings.squeeze(-2))
+        return F.binary_cross_entropy_with_logits(logits, heard)
+
+
+class _TextTask(nn.Module):
+    """Colour, shape and sounding state that a sentence asks for (each may be left open), from its first token."""
+
+    def __init__(self, config: Sam2LoveConfig):
+        super().__init__()
+        width = config.text_config.hidden_size
+        self.heads = nn.ModuleList(nn.Linear(width, size) for size in (len(COLOR_NAMES) + 1, len(CATEGORIES) + 1, 3))
+
+    def forward(self, encoder: nn.Module, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        state = encoder(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]
+        return sum(F.cross_entropy(head(state), wanted[:, index]) for index, head in enumerate(self.heads))
+
+
+def _pictures(processor: Sam2LoveProcessor, rng: np.random.Generator, batch: int = 32) -> Iterator[Batch]:
+    """Frames with the shape and the colour of each patch."""
+    grid = processor.vit_image_processor.size["height"] // 8
+    while True:
+        clips = [render_clip(rng, 1, (112, 144), CATEGORIES) for _ in range(batch)]
+        images = [torch.from_numpy(clip.frames[0]).permute(2, 0, 1) for clip in clips]
+        pixels = processor.vit_image_processor(images, return_tensors="pt")["pixel_values"]
+        labels = [_patch_labels(clip, grid) for clip in clips]
+        yield pixels, torch.stack([category for category, _ in labels]), torch.stack([color for _, color in labels])
+
+
+def _patch_labels(clip, grid: int) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN001
+    """Category and colour `[grid * grid]` of what covers most of each patch."""
+    shares = F.adaptive_avg_pool2d(torch.from_numpy(clip.masks[:, 0]).float(), grid).flatten(1)
+    owner = torch.cat([shares, 1 - shares.sum(0, keepdim=True)]).argmax(0)
+    categories = [CATEGORIES.index(item.category) for item in clip.objects] + [len(CATEGORIES)]
+    colors = [COLOR_NAMES.index(item.color) for item in clip.objects] + [len(COLOR_NAMES)]
+    return torch.tensor(categories)[owner], torch.tensor(colors)[owner]
+
+
+def _sounds(processor: Sam2LoveProcessor, rng: np.random.Generator, batch: int = 6) -> Iterator[Batch]:
+    """Ten patches a clip with the categories heard in each."""
+    while True:
+        patches, heard = [], []
+        for _ in range(batch):
+            clip = render_clip(rng, 10, (16, 16), CATEGORIES)
+            inputs = processor.feature_extractor(clip.waveform, sampling_rate=16000, return_tensors="pt")
+            target = torch.zeros(10, len(CATEGORIES))
+            for item in clip.objects:
+                target[:, CATEGORIES.index(item.category)] = torch.from_numpy(item.seconds).float()
+            patches.append(inputs["input_features"])
+            heard.append(target)
+        yield torch.cat(patches), torch.cat(heard)
+
+
+def _sentences(processor: Sam2LoveProcessor, rng: np.random.Generator, batch: int = 64) -> Iterator[Batch]:
+    """Sentences with what they ask for: colour, category, sounding; the last index of each means left open."""
+    while True:
+        expressions = [e for _ in range(batch // 8) for e in draw_expressions(rng, draw_objects(rng, 10, CATEGORIES))]
+        wanted = [
+            [
+                len(COLOR_NAMES) if e.query.color is None else COLOR_NAMES.index(e.query.color),
+                len(CATEGORIES) if e.query.category is None else CATEGORIES.index(e.query.category),
+                2 if e.query.sounds is None else int(e.query.sounds),
+            ]
+            for e in expressions
+        ]
+        tokens = processor.tokenizer([e.text.strip() for e in expressions], padding=True, return_tensors="pt")
+        yield tokens["input_ids"], tokens["attention_mask"], torch.tensor(wanted)
+
+
+def _fit(
+    name: str, encoder: nn.Module, task: Callable[..., torch.Tensor], batches: Iterator[Batch], steps: int
+) -> list[dict]:
+    encoder.requires_grad_(True)
+    encoder.train()
+    parameters = [*encoder.parameters(), *task.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.1)
+    log, losses = [], []
+    with Progress(*Progress.get_default_columns(), "{task.fields[status]}") as progress:
+        bar = progress.add_task(f"{name} encoder", total=steps, status="")
+        for step in range(1, steps + 1):
+            loss = task(encoder, *next(batches))
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+            if step % 50 == 0 or step == steps:
+                log.append({"encoder": name, "step": step, "loss": round(float(np.mean(losses)), 4)})
+                progress.update(bar, status=f"loss {log[-1]['loss']}")
+                losses = []
+            progress.advance(bar)
+    encoder.requires_grad_(False)
+    encoder.eval()
+    return log

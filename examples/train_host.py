@@ -1,0 +1,190 @@
+"""Train the smallest SAM2 host on synthetic clips from clicks, as SAM2 itself was trained before any method used it.
+
+    python examples/train_host.py --output runs/nano-host
+
+A click on one object of the first frame, the object tracked through the following ones, SAM2's own losses.
+"""
+
+import argparse
+import json
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.progress import Progress
+from torch import nn
+from transformers import Sam2VideoModel
+from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+from lavseg.data import render_clip
+from lavseg.losses import mask_dice, mask_iou, weighted_mean
+from lavseg.models.sam2_config import nano_sam2_config
+from lavseg.models.sam2_encoder import encode_images, use_lean_attention
+from lavseg.models.sam2_tracking import MaskPrediction, Sam2Tracker, project_features, propagate
+
+IMAGE_SIZE = 128
+
+
+def build_host(seed: int) -> Sam2VideoModel:
+    """An untrained host with PyTorch's own layer initialisation and unit-normal embeddings.
+
+    With Transformers' deviation of 0.02 so small a network learns nothing from clicks in a thousand steps.
+    """
+    torch.manual_seed(seed)
+    config = nano_sam2_config(IMAGE_SIZE)
+    config.memory_attention_dropout = config.memory_attention_rope_dropout = 0.0
+    sam = Sam2VideoModel(config)
+    for module in sam.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            module.reset_parameters()
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight)
+    for layer in sam.memory_encoder.memory_fuser.layers:
+        nn.init.constant_(layer.scale, 0.1)
+    for parameter in (sam.memory_temporal_positional_encoding, sam.no_memory_embedding, sam.no_object_pointer):
+        nn.init.normal_(parameter, std=0.02)
+    code = sam.shared_image_embedding.positional_embedding
+    sam.prompt_encoder.shared_embedding.positional_embedding.copy_(code)
+    use_lean_attention(sam)
+    return sam
+
+
+@dataclass
+class ClipPool:
+    """Rendered clips that training draws from: `images` uint8 `[N, T, 3, S, S]`, `owners` uint8 `[N, T, S, S]`.
+
+    `owners` holds the number of the object that a pixel shows, from 1, and 0 for background.
+    """
+
+    images: torch.Tensor
+    owners: torch.Tensor
+
+    @classmethod
+    def render(cls, count: int, num_frames: int, seed: int) -> "ClipPool":
+        """Render `count` clips in as many processes as there are cores."""
+        seeds = [(seed, num_frames, index) for index in range(count)]
+        # Forked workers inherit torch's thread pool in an unusable state.
+        with ProcessPoolExecutor(mp_context=get_context("spawn")) as workers:
+            images, owners = zip(*workers.map(_render, seeds, chunksize=64), strict=True)
+        return cls(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(owners)))
+
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """A batch: normalised images `[B, T, 3, S, S]`, a click `[B, 2]` on an object of frame 0, its masks `[B, T, S, S]`.
+
+        One clip of several frames in ten is cut: its last frame comes from another clip, where the object is absent.
+        """
+        rows = rng.integers(len(self.images), size=count)
+        images, owners = self.images[rows].float(), self.owners[rows].clone()
+        if images.shape[1] > 1:
+            cut = torch.from_numpy(rng.random(count) < 0.1)
+            images[cut, -1] = self.images[rng.integers(len(self.images), size=int(cut.sum())), -1].float()
+            owners[cut, -1] = 0
+        clicks, masks = [], []
+        for owner in owners:
+            pixels = owner[0].nonzero()
+            row, column = pixels[rng.integers(len(pixels))]
+            clicks.append([column + 0.5, row + 0.5])
+            masks.append((owner == owner[0, row, column]).float())
+        mean, std = (
+            torch.tensor(values).view(3, 1, 1) * 255 for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+        )
+        return (images - mean) / std, torch.tensor(clicks), torch.stack(masks)
+
+
+def _render(seed: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """One clip of `seed[1]` frames: images uint8 `[T, 3, S, S]` and owners uint8 `[T, S, S]`."""
+    torch.set_num_threads(1)
+    clip = render_clip(np.random.default_rng(seed), seed[1])
+    owners = (clip.masks * np.arange(1, len(clip.masks) + 1, dtype=np.uint8)[:, None, None, None]).max(0)
+    size = (IMAGE_SIZE, IMAGE_SIZE)
+    images = F.interpolate(torch.from_numpy(clip.frames).permute(0, 3, 1, 2), size, mode="bilinear", antialias=True)
+    owners = F.interpolate(torch.from_numpy(owners)[:, None], size, mode="nearest")[:, 0]
+    return images.numpy(), owners.numpy()
+
+
+def track_clicks(sam: Sam2VideoModel, images: torch.Tensor, clicks: torch.Tensor) -> list[MaskPrediction]:
+    """Predictions of every frame of `images [B, T, 3, S, S]` from one click `[B, 2]` on the first."""
+    maps = encode_images(sam, images.flatten(0, 1))
+    features = [
+        project_features(sam, tuple(feature.unflatten(0, images.shape[:2])[:, frame] for feature in maps))
+        for frame in range(images.shape[1])
+    ]
+    labels = torch.ones(len(clicks), 1, 1, dtype=torch.int32)
+    sparse = sam.prompt_encoder(clicks[:, None, None], labels, None, None)[0][:, 0]
+    tracker = Sam2Tracker(sam, images.shape[1])
+    return [prediction for _, prediction in propagate(tracker, features.__getitem__, sparse)]
+
+
+def sam2_loss(prediction: MaskPrediction, targets: torch.Tensor) -> torch.Tensor:
+    """SAM2's loss on one frame: focal, dice and IoU of the best of three masks 20:1:1, object score 1. `targets [N, S, S]`."""
+    logits = F.interpolate(prediction.candidates, targets.shape[-2:], mode="bilinear", align_corners=False)
+    every = targets[:, None].expand_as(logits)
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, every, reduction="none")
+    probability = torch.where(every > 0, logits.sigmoid(), 1 - logits.sigmoid())
+    weight = torch.where(every > 0, 0.25, 0.75) * (1 - probability) ** 2
+    cost = 20 * (weight * cross_entropy).mean((-2, -1)) + mask_dice(logits, every)
+    shown = targets.flatten(1).any(1).to(logits.dtype)
+    mask_cost = weighted_mean(cost.min(1).values, shown)
+    iou_cost = weighted_mean((prediction.candidate_scores - mask_iou(logits, every)).abs().mean(1), shown)
+    object_cost = F.binary_cross_entropy_with_logits(prediction.object_score_logits, shown)
+    return mask_cost + iou_cost + object_cost
+
+
+def train(sam: Sam2VideoModel, num_frames: int, steps: int, batch: int, peak_rate: float, seed: int) -> list[dict]:
+    """Train on clips of `num_frames` frames; returns a log of `{frames, step, loss, iou, seconds}`."""
+    pool, rng, log = ClipPool.render(2000, num_frames, seed), np.random.default_rng(seed), []
+    optimizer = torch.optim.AdamW(sam.parameters(), lr=peak_rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak_rate, total_steps=steps, pct_start=0.1)
+    sam.train()
+    began, losses, ious = time.monotonic(), [], []
+    with Progress(*Progress.get_default_columns(), "{task.fields[status]}") as progress:
+        task = progress.add_task(f"{num_frames} frame(s)", total=steps, status="")
+        for step in range(1, steps + 1):
+            images, clicks, labels = pool.draw(rng, batch)
+            predictions = track_clicks(sam, images, clicks)
+            loss = sum(sam2_loss(prediction, labels[:, t]) for t, prediction in enumerate(predictions)) / num_frames
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+            ious.append(_last_frame_iou(predictions[-1], labels[:, -1]))
+            if step % 50 == 0 or step == steps:
+                loss, iou = round(float(np.mean(losses)), 4), round(float(np.mean(ious)), 4)
+                seconds = round(time.monotonic() - began, 1)
+                log.append({"frames": num_frames, "step": step, "loss": loss, "iou": iou, "seconds": seconds})
+                progress.update(task, status=f"loss {loss} IoU of the last frame {iou}")
+                losses, ious = [], []
+            progress.advance(task)
+    return log
+
+
+@torch.no_grad()
+def _last_frame_iou(prediction: MaskPrediction, targets: torch.Tensor) -> float:
+    logits = F.interpolate(prediction.masks[:, None], targets.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+    return weighted_mean(mask_iou(logits, targets), targets.flatten(1).any(1).float()).item()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--image-steps", type=int, default=1500, help="steps on single frames, 16 clips each")
+    parser.add_argument("--video-steps", type=int, default=800, help="steps on 4 frames, 8 clips each")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    sam = build_host(arguments.seed)
+    log = train(sam, 1, arguments.image_steps, batch=16, peak_rate=5e-4, seed=arguments.seed)
+    log += train(sam, 4, arguments.video_steps, batch=8, peak_rate=4e-4, seed=arguments.seed)
+    half = {name: value.half() if value.is_floating_point() else value for name, value in sam.state_dict().items()}
+    sam.save_pretrained(arguments.output, state_dict=half)
+    (arguments.output / "training_log.json").write_text(json.dumps(log, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Arguments of training that Transformers does not have, and defaults that differ."""
+
+from dataclasses import dataclass, field
+
+from transformers import TrainingArguments
+
+from ..metrics.protocols import PROTOCOLS
+
+
+@dataclass
+class LavsegTrainingArguments(TrainingArguments):
+    """Transformers' `TrainingArguments` for [`LavsegTrainer`].
+
+    Args:
+        metric_protocols: protocols that evaluation follows, keys of `lavseg.metrics.protocols.PROTOCOLS`. All but
+            `frame` depend on how clips are grouped: `per_device_eval_batch_size` has to be the protocol's.
+        synthetic_null_probability: share of training clips that get a sentence about another clip of the batch and
+            empty masks, see [`ClipCollator`]. Not in the papers.
+        remove_unused_columns: stays False, the collator reads columns that the models do not take.
+        ddp_find_unused_parameters: on, because not all trainable parts get a gradient in every step.
+
+    Raises:
+        ValueError: for an unknown protocol or a `remove_unused_columns` of True.
+    """
+
+    metric_protocols: list[str] = field(
+        default_factory=lambda: ["frame"],
+        metadata={"help": f"Protocols that evaluation follows, of {', '.join(PROTOCOLS)}."},
+    )
+    synthetic_null_probability: float = field(
+        default=0.0,
+        metadata={"help": "Share of training clips that get a sentence about another clip and empty masks."},
+    )
+    remove_unused_columns: bool = field(
+        default=False, metadata={"help": "Stays False: the collator reads columns that the models do not take."}
+    )
+    ddp_find_unused_parameters: bool | None = field(
+        default=True, metadata={"help": "Allow trainable parts without a gradient in distributed training."}
+    )
+    logging_steps: float = field(default=10, metadata={"help": "Steps, or share of all steps, between two logs."})
+
+    def __post_init__(self):
+        super().__post_init__()
+        unknown = [name for name in self.metric_protocols if name not in PROTOCOLS]
+        if unknown or not self.metric_protocols:
+            raise ValueError(
+                f"metric_protocols: got {self.metric_protocols}, accepted are one or more of {', '.join(PROTOCOLS)}"
+            )
+        if self.remove_unused_columns:
+            raise ValueError("remove_unused_columns: has to be False, or no column would reach the collator")

@@ -1,0 +1,441 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+from transformers import (
+    CLIPTextConfig,
+    CLIPVisionConfig,
+    RobertaConfig,
+    RobertaModel,
+    Sam2VideoModel,
+    ViTConfig,
+    ViTModel,
+)
+
+from lavseg.models.sam2_config import nano_sam2_config
+from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
+from lavseg.models.vggish import VggishConfig, VggishModel
+
+
+def make_model(seed=0, **overrides):
+    torch.manual_seed(seed)
+    model = Sam2LoveModel(Sam2LoveConfig.tiny(**overrides)).eval()
+    with torch.no_grad():  # away from zero-initialised parts, and with objects that are judged visible
+        for parameter in model.parameters():
+            parameter.add_(0.03 * torch.randn_like(parameter))
+        model.sam2.mask_decoder.pred_obj_score_head.proj_out.bias.add_(5)
+    return model
+
+
+def make_inputs(clips=1, frames=4, expressions=1, seed=1, tokens=25):
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "pixel_values": torch.randn(clips, frames, 3, 128, 128, generator=generator),
+        "vit_pixel_values": torch.randn(clips, frames, 3, 64, 64, generator=generator),
+        "input_features": torch.randn(clips, frames, 1, 96, 64, generator=generator),
+        "input_ids": torch.randint(3, 390, (clips, expressions, tokens), generator=generator),
+        "attention_mask": torch.ones(clips, expressions, tokens, dtype=torch.long),
+    }
+
+
+def make_labels(clips=1, frames=4, expressions=1, size=(56, 72)):
+    labels = torch.zeros(clips, expressions, frames, *size, dtype=torch.uint8)
+    labels[..., 10:30, 20:50] = 1
+    return labels
+
+
+def clip_of(inputs, index, frames=None):
+    return {name: value[index : index + 1] for name, value in inputs.items()}
+
+
+def test_trainable_parameters_and_sequence_lengths_at_the_defaults():
+    with torch.device("meta"):
+        model = Sam2LoveModel(Sam2LoveConfig())
+    trainable = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
+    assert sum(trainable.values()) == 85_969_553
+    assert {name.split(".")[0] for name in trainable} == {"prompter", "sam2"}
+    count = lambda prefix: sum(n for name, n in trainable.items() if name.startswith(prefix))  # noqa: E731
+    assert count("prompter.fusion.layers") == 75_577_344
+    assert count("sam2.mask_decoder") == 4_215_109
+    assert count("sam2.prompt_encoder") == 6_220
+    assert count("prompter.projector") == 1_312_000
+
+
+@torch.no_grad()
+def test_the_fused_sequence_grows_from_235_to_244_tokens():
+    model = make_model(
+        vision_config={
+            "model_type": "vit",
+            "image_size": 224,
+            "hidden_size": 32,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+        }
+    )
+    lengths = []
+    model.prompter.fusion.layers[0].register_forward_pre_hook(lambda module, args: lengths.append(args[0].shape[1]))
+    inputs = make_inputs(frames=10)
+    inputs["vit_pixel_values"] = torch.randn(1, 10, 3, 224, 224)
+    model(**inputs)
+    assert lengths == list(range(235, 245))
+
+
+def fixed_and_frames(model, batch=1, frames=3):
+    width = {"audio": 32, "text": 64, "frames": 64}
+    generator = torch.Generator().manual_seed(0)
+    return dict(
+        audio=torch.randn(batch, 5, width["audio"], generator=generator),
+        text=torch.randn(batch, 1, 6, width["text"], generator=generator),
+        frames=torch.randn(batch, frames, 1 + 16, width["frames"], generator=generator),
+        audio_mask=torch.ones(batch, 5, dtype=torch.bool),
+        text_mask=torch.ones(batch, 1, 6, dtype=torch.bool),
+        frame_mask=torch.ones(batch, frames, dtype=torch.bool),
+    )
+
+
+def reference_prompt(model, parts):
+    """Sec. 3.2 written out token by token with every output of every block, for one clip and one sentence."""
+    prompter, config = model.prompter, model.config
+    audio, text = prompter.audio_projection(parts["audio"][0]), prompter.text_projection(parts["text"][0, 0])
+    frames = prompter.vision_projection(parts["frames"][0])
+    zeros, ones = torch.zeros(1, config.hidden_size), torch.ones(1, config.hidden_size)
+    seg = prompter.seg_tokens
+    for step in range(len(frames)):
+        sequence = torch.cat(
+            [seg, audio, zeros, text, ones, *(frames[i, :1] for i in range(step + 1)), frames[step, 1:]]
+        )
+        for layer in prompter.fusion.layers:
+            normed = layer.norm1(sequence)
+            split = lambda x: x.unflatten(-1, (config.num_attention_heads, -1)).transpose(0, 1)  # noqa: E731
+            query, (key, value) = (
+                split(layer.query(normed)),
+                (split(part) for part in layer.key_value(normed).chunk(2, -1)),
+            )
+            weights = (query @ key.transpose(1, 2) / query.shape[-1] ** 0.5).softmax(-1)
+            sequence = sequence + layer.output((weights @ value).transpose(0, 1).flatten(1))
+            sequence = sequence + layer.linear2(torch.nn.functional.gelu(layer.linear1(layer.norm2(sequence))))
+        seg = prompter.fusion.norm(sequence)[: len(seg)]
+    return prompter.projector(seg[:1])
+
+
+@pytest.mark.parametrize("num_seg_tokens", [1, 4])
+@torch.no_grad()
+def test_the_prompt_is_the_papers_propagation(num_seg_tokens):
+    model = make_model(num_seg_tokens=num_seg_tokens)
+    parts = fixed_and_frames(model)
+    prompts, _ = model.prompter(**parts)
+    torch.testing.assert_close(prompts, reference_prompt(model, parts), atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_without_positions_the_order_of_sound_and_patches_does_not_matter():
+    model = make_model()
+    parts = fixed_and_frames(model)
+    prompts, _ = model.prompter(**parts)
+    shuffled = dict(parts, audio=parts["audio"][:, torch.randperm(5)])
+    shuffled["frames"] = torch.cat([parts["frames"][:, :, :1], parts["frames"][:, :, 1 + torch.randperm(16)]], 2)
+    torch.testing.assert_close(model.prompter(**shuffled)[0], prompts, atol=1e-5, rtol=1e-5)
+    other_order = dict(parts, frames=parts["frames"].flip(1))
+    assert (model.prompter(**other_order)[0] - prompts).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_time_codes_make_the_order_of_sound_matter():
+    model = make_model(audio_temporal_embedding=True)
+    parts = fixed_and_frames(model)
+    flipped = dict(parts, audio=parts["audio"].flip(1))
+    assert (model.prompter(**flipped)[0] - model.prompter(**parts)[0]).abs().max() > 1e-4
+
+
+def test_time_codes_refuse_clips_they_have_no_code_for():
+    model = make_model(audio_temporal_embedding=True, max_frames=3)
+    with pytest.raises(ValueError, match=r"4 frames.*max_frames"):
+        model(**make_inputs(frames=4))
+
+
+@torch.no_grad()
+def test_text_padding_does_not_change_the_result():
+    model = make_model()
+    short = make_inputs(tokens=7)
+    padded = dict(short)
+    padded["input_ids"] = torch.cat([short["input_ids"], torch.ones(1, 1, 18, dtype=torch.long)], -1)
+    padded["attention_mask"] = torch.cat([short["attention_mask"], torch.zeros(1, 1, 18, dtype=torch.long)], -1)
+    torch.testing.assert_close(model(**padded).pred_masks, model(**short).pred_masks, atol=1e-4, rtol=0)
+    open_model = make_model(mask_text_padding=False)
+    difference = open_model(**padded).prompt_embeddings - open_model(**short).prompt_embeddings
+    assert difference.abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("overrides", [{}, {"key_frame": "best", "presence_head": True}, {"prompt_pooling": "mean"}])
+@torch.no_grad()
+def test_a_batch_equals_single_runs_also_with_clips_of_different_length(overrides):
+    model = make_model(**overrides)
+    inputs = make_inputs(clips=2, frames=5, expressions=2)
+    lengths = (5, 3)
+    steps = torch.arange(5)
+    mask = torch.stack([steps < length for length in lengths])
+    batch = model(**inputs, frame_mask=mask, audio_mask=mask)
+    for index, length in enumerate(lengths):
+        single = {name: value[index : index + 1] for name, value in inputs.items()}
+        for name in ("pixel_values", "vit_pixel_values", "input_features"):
+            single[name] = single[name][:, :length]
+        alone = model(**single)
+        for field in ("pred_masks", "iou_scores", "object_score_logits"):
+            found = batch[field][index : index + 1, :, :length]
+            torch.testing.assert_close(found, alone[field], atol=1e-4, rtol=1e-5)
+        assert (batch.pred_masks[index, :, length:] == -1024).all()
+
+
+@torch.no_grad()
+def test_expressions_share_every_encoder_pass_and_equal_single_runs():
+    model = make_model()
+    inputs = make_inputs(frames=3, expressions=3)
+    counts = {"images": 0, "frames": 0, "patches": 0}
+
+    def count(name):
+        def hook(module, args, kwargs):
+            counts[name] += len(args[0] if args else kwargs["pixel_values"])
+
+        return hook
+
+    handles = [
+        model.sam2.vision_encoder.backbone.register_forward_pre_hook(count("images"), with_kwargs=True),
+        model.vision_encoder.register_forward_pre_hook(count("frames"), with_kwargs=True),
+        model.audio_encoder.register_forward_pre_hook(count("patches"), with_kwargs=True),
+    ]
+    together = model(**inputs)
+    assert counts == {"images": 3, "frames": 3, "patches": 1}
+    for handle in handles:
+        handle.remove()
+    for index in range(3):
+        single = dict(
+            inputs, input_ids=inputs["input_ids"][:, index], attention_mask=inputs["attention_mask"][:, index]
+        )
+        alone = model(**single).pred_masks
+        torch.testing.assert_close(together.pred_masks[:, index : index + 1], alone, atol=1e-4, rtol=0)
+
+
+def test_training_touches_only_what_trains():
+    model = make_model().train()
+    model(**make_inputs(), labels=make_labels()).loss.backward()
+    frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
+    assert all(dict(model.named_parameters())[name].grad is None for name in frozen)
+    assert {name.split(".")[0] for name in frozen} == {"sam2", "vision_encoder", "text_encoder", "audio_encoder"}
+    assert not any(module.training for module in model.vision_encoder.modules())
+    assert not any(module.training for module in model.sam2.memory_attention.modules())
+    assert not model.sam2.training and model.sam2.mask_decoder.training and model.prompter.training
+    unused = {"sam2.prompt_encoder", "sam2.mask_decoder.iou_prediction_head", "sam2.mask_decoder.pred_obj_score_head"}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and not any(name.startswith(prefix) for prefix in unused):
+            assert parameter.grad is not None, name
+    assert model.sam2.prompt_encoder.no_mask_embed.weight.grad.abs().max() > 0
+    assert model.prompter.seg_tokens.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("decoder", [True, False])
+@pytest.mark.parametrize("prompt_encoder", [True, False])
+def test_which_sam2_parts_train(decoder, prompt_encoder):
+    model = make_model(train_mask_decoder=decoder, train_prompt_encoder=prompt_encoder)
+    assert all(p.requires_grad == decoder for p in model.sam2.mask_decoder.parameters())
+    assert all(p.requires_grad == prompt_encoder for p in model.sam2.prompt_encoder.parameters())
+    assert not any(p.requires_grad for p in model.sam2.vision_encoder.parameters())
+
+
+def test_evaluation_gives_the_training_loss_and_the_whole_clip():
+    model = make_model()
+    inputs, labels = make_inputs(), make_labels()
+    with torch.no_grad():
+        evaluated = model(**inputs, labels=labels)
+    trained = model.train()(**inputs, labels=labels)
+    torch.testing.assert_close(evaluated.loss, trained.loss.detach(), atol=1e-5, rtol=1e-5)
+    assert evaluated.pred_masks.shape == (1, 1, 4, 32, 32)
+    assert trained.pred_masks.shape == (1, 1, 1, 32, 32)
+
+
+def test_only_the_first_frames_label_counts_and_unlabelled_clips_do_not():
+    model = make_model().train()
+    inputs, labels = make_inputs(clips=2), make_labels(clips=2)
+    base = model(**inputs, labels=labels).loss
+    later = labels.clone()
+    later[:, :, 1:] = 1 - later[:, :, 1:]
+    torch.testing.assert_close(model(**inputs, labels=later).loss, base)
+    mask = torch.tensor([[True] * 4, [False] * 4])
+    first_alone = model(**clip_of(inputs, 0), labels=labels[:1]).loss
+    torch.testing.assert_close(model(**inputs, labels=labels, label_mask=mask).loss, first_alone, atol=1e-5, rtol=1e-5)
+
+
+SWITCHES = [
+    {"num_seg_tokens": 4},
+    {"num_hidden_layers": 1},
+    {"accumulate_history": False},
+    {"prompt_pooling": "mean"},
+    {"learn_modality_tokens": True},
+    {"final_layer_norm": False},
+    {"mask_selection": "min_loss", "iou_loss_weight": 1.0},
+    {"mask_selection": "single"},
+    {"loss_size": "low_res"},
+    {"object_loss_weight": 1.0},
+    {"presence_head": True},
+    {"key_frame": "best"},
+    {"audio_temporal_embedding": True},
+    {"seg_readout": "mean"},
+    {"seg_readout": "attention"},
+]
+
+
+@pytest.mark.parametrize(
+    "overrides", SWITCHES, ids=lambda overrides: "-".join(f"{k}={v}" for k, v in overrides.items())
+)
+def test_every_switch_trains_and_segments(overrides):
+    model = make_model(**overrides).train()
+    inputs = make_inputs(clips=2)
+    output = model(**inputs, labels=make_labels(clips=2))
+    output.loss.backward()
+    assert torch.isfinite(output.loss)
+    assert model.prompter.audio_projection.linear1.weight.grad.abs().max() > 0
+    with torch.no_grad():
+        changed = model.eval()(**inputs)
+        assert changed.pred_masks.shape == (2, 1, 4, 32, 32)
+    gradients = {n: p.grad for n, p in model.named_parameters() if "prompter" in n and p.requires_grad}
+    assert not [name for name, gradient in gradients.items() if gradient is None and "seg_tokens" not in name]
+
+
+@torch.no_grad()
+def test_a_presence_head_that_says_no_empties_the_clip():
+    model = make_model(presence_head=True)
+    model.prompter.presence.weight.zero_()
+    model.prompter.presence.bias.fill_(-1.0)
+    assert (model(**make_inputs()).pred_masks == -1024).all()
+    model.prompter.presence.bias.fill_(1.0)
+    assert (model(**make_inputs()).pred_masks > -1024).any()
+
+
+@torch.no_grad()
+def test_the_best_key_frame_has_the_highest_score_and_covers_the_clip():
+    model = make_model(key_frame="best")
+    output = model(**make_inputs(clips=3, frames=6, expressions=2))
+    assert output.key_frames.shape == (3, 2)
+    assert (output.pred_masks > -1024).flatten(3).any(-1).all()
+    assert len(output.key_frames.unique()) > 1
+
+
+def test_clip_encoders_take_the_place_of_roberta_and_vit():
+    model = make_model(
+        text_config=CLIPTextConfig(
+            hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=400
+        ),
+        vision_config=CLIPVisionConfig(
+            hidden_size=32,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            image_size=64,
+            patch_size=16,
+        ),
+    )
+    assert torch.isfinite(model(**make_inputs(), labels=make_labels()).loss)
+
+
+@pytest.fixture(scope="module")
+def backbone_folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("backbones")
+    torch.manual_seed(7)
+    parts = {
+        "sam2": Sam2VideoModel(nano_sam2_config()),
+        "vision": ViTModel(ViTConfig(**Sam2LoveConfig.tiny().vision_config.to_dict()), add_pooling_layer=False),
+        "text": RobertaModel(RobertaConfig(**Sam2LoveConfig.tiny().text_config.to_dict()), add_pooling_layer=False),
+        "audio": VggishModel(VggishConfig.tiny()),
+    }
+    for name, part in parts.items():
+        part.save_pretrained(root / name)
+    return parts, {name: str(root / name) for name in parts}
+
+
+def test_from_backbones_holds_the_published_weights(backbone_folders):
+    parts, folders = backbone_folders
+    model = Sam2LoveModel.from_backbones(**folders, hidden_size=64, num_attention_heads=4, intermediate_size=64)
+    assert model.config.hidden_size == 64
+    for name, module in model.backbones().items():
+        expected = parts[name].state_dict()
+        assert all(torch.equal(value, expected[key]) for key, value in module.state_dict().items())
+
+
+def test_from_backbones_needs_a_trained_vggish():
+    with pytest.raises(ValueError, match=r"audio: .*convert"):
+        Sam2LoveModel.from_backbones()
+
+
+RELOAD = """
+import sys, torch
+import lavseg
+from transformers import AutoModel
+saved = torch.load(sys.argv[2])
+model = AutoModel.from_pretrained(sys.argv[1]).eval()
+assert type(model) is lavseg.Sam2LoveModel
+state = model.state_dict(keep_vars=True)
+buffers = dict(model.named_buffers())
+for name, value in saved["buffers"].items():
+    assert torch.equal(buffers[name], value), name
+with torch.no_grad():
+    output = model(**saved["inputs"])
+assert torch.equal(output.pred_masks, saved["pred_masks"])
+assert torch.equal(output.prompt_embeddings, saved["prompt_embeddings"])
+"""
+
+
+@pytest.mark.parametrize(
+    "overrides", [{}, {"presence_head": True, "audio_temporal_embedding": True, "learn_modality_tokens": True}]
+)
+def test_saved_and_loaded_in_a_fresh_process_it_is_the_same(tmp_path, overrides):
+    model, inputs = make_model(**overrides), make_inputs()
+    with torch.no_grad():
+        output = model(**inputs)
+    model.save_pretrained(tmp_path / "model")
+    assert [path.suffix for path in (tmp_path / "model").glob("model*")] == [".safetensors"]
+    saved = {"inputs": inputs, "pred_masks": output.pred_masks, "prompt_embeddings": output.prompt_embeddings}
+    torch.save({**saved, "buffers": dict(model.named_buffers())}, tmp_path / "saved.pt")
+    command = [sys.executable, "-c", RELOAD, str(tmp_path / "model"), str(tmp_path / "saved.pt")]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_fresh_model_has_one_position_code_for_image_and_points():
+    model = Sam2LoveModel(Sam2LoveConfig.tiny())
+    code = model.sam2.shared_image_embedding.positional_embedding
+    assert torch.equal(code, model.sam2.prompt_encoder.shared_embedding.positional_embedding)
+
+
+def test_gradient_checkpointing_changes_nothing():
+    inputs, labels = make_inputs(), make_labels()
+    gradients = []
+    for checkpointing in (False, True):
+        model = make_model().train()
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        model(**inputs, labels=labels).loss.backward()
+        gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in gradients[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vit_pixel_values": torch.zeros(1, 3, 3, 64, 64)}, "vit_pixel_values"),
+        ({"input_features": torch.zeros(1, 4, 2, 96, 64)}, "input_features.*mono"),
+        ({"input_ids": torch.zeros(2, 1, 25, dtype=torch.long), "attention_mask": None}, "input_ids"),
+        ({"pixel_values": torch.zeros(1, 4, 3, 64, 64)}, "pixel_values.*128"),
+        ({"labels": torch.zeros(1, 1, 3, 8, 8)}, "labels"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        make_model()(**{**make_inputs(), **change})
+
+
+@pytest.mark.parametrize("field", ["mask_selection", "loss_size", "prompt_pooling", "seg_readout", "key_frame"])
+def test_unknown_choices_are_refused(field):
+    with pytest.raises(ValueError, match=f"{field}: 'other'"):
+        Sam2LoveConfig.tiny(**{field: "other"})

@@ -1,0 +1,55 @@
+import subprocess
+import sys
+
+import pytest
+
+CHECK = """
+from transformers import AutoConfig, AutoModel
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveProcessor
+assert type(AutoConfig.for_model("sam2_love")) is Sam2LoveConfig
+assert Sam2LoveConfig in AutoModel._model_mapping
+assert PROCESSOR_MAPPING[Sam2LoveConfig] is Sam2LoveProcessor
+"""
+
+# Every way to reach the Auto classes, including imports that load them half way through.
+IMPORTS = [
+    "from transformers import AutoModel",
+    "from transformers import AutoConfig",
+    "from transformers import AutoProcessor",
+    "from transformers import Sam2VideoModel",
+    "from transformers import pipeline, Trainer",
+    "import transformers.modeling_utils",
+    "import transformers.models.auto.processing_auto",
+]
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("statement", IMPORTS)
+def test_the_auto_classes_know_the_architectures(statement):
+    result = run(f"import lavseg\n{statement}\n{CHECK}")
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("statement", ["from lavseg import Sam2LoveModel", "import lavseg.models.sam2_love"])
+def test_models_import_without_transformers_first(statement):
+    result = run(f"{statement}\n{CHECK}")
+    assert result.returncode == 0, result.stderr
+
+
+def test_transformers_may_come_first():
+    result = run(f"from transformers import AutoModel\nimport lavseg\n{CHECK}")
+    assert result.returncode == 0, result.stderr
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import lavseg, sys; print([n for n in ('torch', 'transformers', 'numpy', 'av', 'datasets') if n in sys.modules])"
+    assert run(code).stdout.strip() == "[]"
+
+
+def test_every_public_name_resolves():
+    assert run("import lavseg\nfor name in lavseg.__all__: getattr(lavseg, name)").returncode == 0
+    assert "has no attribute" in run("import lavseg; lavseg.nothing").stderr

@@ -1,0 +1,250 @@
+import copy
+import weakref
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from accelerate.data_loader import BatchSamplerShard
+from datasets import concatenate_datasets
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import BatchSampler, SequentialSampler
+from transformers import get_linear_schedule_with_warmup
+
+from lavseg.data import ClipCollator, load_ref_avs, write_ref_avs
+from lavseg.metrics.protocols import AvsMetric
+from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
+from lavseg.training import LavsegTrainer, LavsegTrainingArguments
+from lavseg.training.progress import LossProgressCallback
+from lavseg.training.trainer import unrepeated
+
+
+@pytest.fixture(scope="module")
+def untrained(tiny_processor):
+    torch.manual_seed(0)
+    return Sam2LoveModel(Sam2LoveConfig.tiny(vocab_size=len(tiny_processor.tokenizer)))
+
+
+@pytest.fixture
+def model(untrained):
+    return copy.deepcopy(untrained)
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    root = write_ref_avs(tmp_path_factory.mktemp("short"), {"train": 3, "test_n": 1}, 3, (32, 40))
+    return {split: load_ref_avs(root, split) for split in ("train", "test_n")}
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory, short):
+    """Clips of three and of five frames."""
+    root = write_ref_avs(tmp_path_factory.mktemp("long"), {"train": 1}, 5, (32, 40), seed=1)
+    return concatenate_datasets([short["train"].select(range(3)), load_ref_avs(root, "train").select(range(2))])
+
+
+@pytest.fixture
+def build(tmp_path, model, tiny_processor, short):
+    """Makes a trainer from arguments that differ from these."""
+
+    def make(model=model, eval_dataset=None, folder="run", **values):
+        defaults = {
+            "per_device_train_batch_size": 2,
+            "logging_steps": 1,
+            "save_strategy": "no",
+            "disable_tqdm": True,
+            "use_cpu": True,
+        }
+        args = LavsegTrainingArguments(str(tmp_path / folder), **{**defaults, **values})
+        collator = ClipCollator(tiny_processor)
+        return LavsegTrainer(
+            model,
+            args,
+            collator,
+            train_dataset=short["train"],
+            eval_dataset=eval_dataset,
+            processing_class=tiny_processor,
+        )
+
+    return make
+
+
+def logged(trainer, name):
+    return [entry[name] for entry in trainer.state.log_history if name in entry]
+
+
+def test_the_loss_goes_down_and_its_terms_are_logged(build, short):
+    trainer = build(max_steps=12, learning_rate=2e-3, per_device_train_batch_size=len(short["train"]))
+    trainer.train()
+    loss = logged(trainer, "loss")
+    assert len(loss) == 12 and loss[-1] < 0.8 * loss[0]
+    terms = zip(logged(trainer, "loss_bce"), logged(trainer, "loss_dice"), strict=True)
+    assert [bce + dice for bce, dice in terms] == pytest.approx(loss, rel=1e-5)
+
+
+def test_terms_are_averaged_as_the_loss_is(build):
+    trainer = build(max_steps=4, logging_steps=2, gradient_accumulation_steps=3)
+    trainer.train()
+    terms = zip(logged(trainer, "loss_bce"), logged(trainer, "loss_dice"), strict=True)
+    assert [bce + dice for bce, dice in terms] == pytest.approx(logged(trainer, "loss"), rel=1e-5)
+    assert len(logged(trainer, "loss")) == 2
+
+
+def test_only_trainable_parameters_are_optimised(build, model):
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    trainer = build(max_steps=2, learning_rate=1e-3, adam_epsilon=1e-12)
+    trainer.train()
+    optimised = {id(parameter) for group in trainer.optimizer.param_groups for parameter in group["params"]}
+    for name, parameter in model.named_parameters():
+        assert (id(parameter) in optimised) == parameter.requires_grad, name
+        assert parameter.requires_grad or torch.equal(parameter, before[name]), name
+    assert not torch.equal(model.prompter.seg_tokens, before["prompter.seg_tokens"])
+
+
+def test_gradients_are_averaged_over_accumulation_steps(build, untrained):
+    runs = []
+    for size, accumulation in ((4, 1), (2, 2)):
+        trainer = build(
+            copy.deepcopy(untrained),
+            max_steps=1,
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=accumulation,
+            optim="sgd",
+            learning_rate=0.1,
+        )
+        trainer.train()
+        runs.append(trainer)
+    assert logged(runs[0], "loss") == pytest.approx(logged(runs[1], "loss"), rel=1e-5)
+    assert logged(runs[0], "grad_norm") == pytest.approx(logged(runs[1], "grad_norm"), rel=1e-3)
+    torch.testing.assert_close(runs[0].model.prompter.seg_tokens, runs[1].model.prompter.seg_tokens)
+
+
+def test_the_schedule_is_linear_warmup_and_decay(build, model):
+    trainer = build(max_steps=7, warmup_steps=3, learning_rate=1e-4, lr_scheduler_type="linear")
+    trainer.train()
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-4)
+    schedule, expected = get_linear_schedule_with_warmup(optimizer, 3, 7), []
+    for _ in range(7):
+        expected.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert logged(trainer, "learning_rate") == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("protocols", [["frame"], ["ref_avs", "aural_sam2"]])
+def test_scores_are_those_of_the_metric(build, model, tiny_processor, mixed, short, protocols):
+    splits = {"seen": mixed, "null": short["test_n"]}
+    trainer = build(eval_dataset=splits, per_device_eval_batch_size=3, metric_protocols=protocols)
+    found = trainer.evaluate()
+    model.eval()
+    for split, rows in splits.items():
+        metrics, losses = [AvsMetric(protocol) for protocol in protocols], []
+        for start in range(0, len(rows), 3):
+            chunk = [rows[index] for index in range(start, min(start + 3, len(rows)))]
+            batch = ClipCollator(tiny_processor)(chunk)
+            with torch.no_grad():
+                output = model(**batch)
+            logits = F.interpolate(output.pred_masks[:, 0], batch["labels"].shape[-2:], mode="bilinear")
+            for metric in metrics:
+                metric.update(logits[batch["label_mask"]], batch["labels"][:, 0][batch["label_mask"]])
+            losses += [output.loss.item()] * len(chunk)
+        for metric in metrics:
+            middle = f"{metric.protocol}_" if len(protocols) > 1 else ""
+            for name, value in metric.compute().items():
+                assert found[f"eval_{split}_{middle}{name}"] == pytest.approx(value, abs=1e-9)
+        assert found[f"eval_{split}_loss"] == pytest.approx(sum(losses) / len(losses))
+        terms = found[f"eval_{split}_loss_bce"] + found[f"eval_{split}_loss_dice"]
+        assert terms == pytest.approx(found[f"eval_{split}_loss"])
+
+
+def test_evaluation_keeps_no_masks(build, model, short, monkeypatch):
+    seen, alive = [], []
+
+    def spy(module, arguments, output):
+        alive.append(sum(reference() is not None for reference in seen))
+        seen.append(weakref.ref(output.pred_masks))
+
+    update = AvsMetric.update
+
+    def spy_on_metric(self, logits, targets):
+        seen.extend([weakref.ref(logits), weakref.ref(targets)])
+        update(self, logits, targets)
+
+    monkeypatch.setattr(AvsMetric, "update", spy_on_metric)
+    model.register_forward_hook(spy)
+    trainer = build(per_device_eval_batch_size=1)
+    output = trainer.predict(short["train"])
+    assert len(alive) == len(short["train"]) and max(alive) == 0
+    assert not any(reference() is not None for reference in seen)
+    assert output.predictions is None and output.label_ids is None and "test_jaccard" in output.metrics
+
+
+def test_synthetic_nulls_are_for_training_batches_only(build, short):
+    trainer = build(eval_dataset=short["train"], synthetic_null_probability=1.0, per_device_train_batch_size=8)
+    plain = ClipCollator(trainer.processing_class)(list(short["train"]))
+    shown = plain["labels"].flatten(1).any(1).sum()
+    trained = sum(batch["labels"].flatten(1).any(1).sum() for batch in trainer.get_train_dataloader())
+    evaluated = sum(batch["labels"].flatten(1).any(1).sum() for batch in trainer.get_eval_dataloader())
+    assert trained < shown and evaluated == shown
+
+
+@pytest.mark.parametrize("nulls", [0.0, 0.5])
+def test_resuming_restores_everything(build, tiny_processor, nulls):
+    """Also the encoders, whose published key names differ from those in memory, and the random choices to come."""
+    torch.manual_seed(1)
+    config = Sam2LoveConfig.tiny(vocab_size=len(tiny_processor.tokenizer), key_frame="best")
+    first, second = Sam2LoveModel(config), Sam2LoveModel(config)
+    values = {"max_steps": 7, "save_strategy": "steps", "save_steps": 3, "synthetic_null_probability": nulls}
+    whole = build(first, folder="whole", **values)
+    whole.train()
+    assert not torch.equal(second.vision_encoder.embeddings.cls_token, first.vision_encoder.embeddings.cls_token)
+    resumed = build(second, folder="resumed", **values)
+    resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-3")
+    for (name, expected), found in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
+        assert torch.equal(found, expected), name
+    assert logged(resumed, "loss") == logged(whole, "loss")
+
+
+def test_nothing_to_resume_from(build):
+    with pytest.raises(ValueError, match="no complete checkpoint"):
+        build().train(resume_from_checkpoint=True)
+
+
+def test_a_score_that_is_not_reported_cannot_choose_the_checkpoint(build, short):
+    values = {"eval_strategy": "epoch", "metric_protocols": ["frame", "ref_avs"]}
+    for name in ("jaccard", "val_jaccard", "loss"):
+        with pytest.raises(ValueError, match=r"metric_for_best_model.*val_frame_jaccard"):
+            build(eval_dataset={"val": short["train"]}, metric_for_best_model=name, **values)
+    build(eval_dataset={"val": short["train"]}, metric_for_best_model="eval_val_frame_jaccard", **values)
+
+
+def test_other_metrics_are_refused(model, tiny_processor, tmp_path):
+    args = LavsegTrainingArguments(str(tmp_path), use_cpu=True)
+    with pytest.raises(ValueError, match="metric_protocols"):
+        LavsegTrainer(model, args, ClipCollator(tiny_processor), compute_metrics=print)
+
+
+@given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 4))
+def test_every_clip_counts_once_over_all_processes(length, size, processes):
+    counted = []
+    for process in range(processes):
+        sampler = BatchSampler(SequentialSampler(range(length)), size, drop_last=False)
+        batches = list(BatchSamplerShard(sampler, processes, process))
+        remainder = length % (size * processes)
+        for index, batch in enumerate(batches):
+            last = index == len(batches) - 1
+            counted += batch[: unrepeated(len(batch), process, remainder)] if last and remainder else batch
+    assert sorted(counted) == list(range(length))
+
+
+def test_the_progress_bar_shows_losses(build):
+    assert not any(isinstance(found, LossProgressCallback) for found in build().callback_handler.callbacks)
+    trainer = build(disable_tqdm=False)
+    [callback] = [found for found in trainer.callback_handler.callbacks if isinstance(found, LossProgressCallback)]
+    shown = []
+    callback.training_bar = SimpleNamespace(set_postfix=shown.append, write=shown.append)
+    logs = {"loss": 1.5, "loss_bce": 1.0, "grad_norm": 2.0, "learning_rate": 0.1}
+    callback.on_log(trainer.args, trainer.state, trainer.control, logs=logs)
+    callback.on_log(trainer.args, trainer.state, trainer.control, logs={"eval_loss": 0.5})
+    assert shown == [{"loss": 1.5, "loss_bce": 1.0, "lr": 0.1}, "{'eval_loss': '0.5'}"]
