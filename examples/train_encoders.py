@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from rich.progress import Progress
 from torch import nn
 
-from lavseg.data import COLORS, SEEN, UNSEEN, build_tokenizer, draw_expressions, draw_objects, render_clip
+from lavseg.data import COLORS, SEEN, UNSEEN, draw_expressions, draw_objects, render_clip
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 
 CATEGORIES = SEEN + UNSEEN

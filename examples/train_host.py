@@ -74,7 +74,7 @@ class ClipPool:
         return cls(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(owners)))
 
     def draw(self, rng: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """A batch: normalised images `[B, T, 3, S, S]`, a click `[B, 2]` on an object of frame 0, its masks `[B, T, S, S]`.
+        """A batch: images `[B, T, 3, S, S]`, a click `[B, 2]` on an object of frame 0, its masks `[B, T, S, S]`.
 
         One clip of several frames in ten is cut: its last frame comes from another clip, where the object is absent.
         """
@@ -121,7 +121,10 @@ def track_clicks(sam: Sam2VideoModel, images: torch.Tensor, clicks: torch.Tensor
 
 
 def sam2_loss(prediction: MaskPrediction, targets: torch.Tensor) -> torch.Tensor:
-    """SAM2's loss on one frame: focal, dice and IoU of the best of three masks 20:1:1, object score 1. `targets [N, S, S]`."""
+    """SAM2's loss on one frame against `targets [N, S, S]`: focal, dice, IoU and object score 20:1:1:1.
+
+    Of the three masks the best one learns; mask terms count where the object is shown.
+    """
     logits = F.interpolate(prediction.candidates, targets.shape[-2:], mode="bilinear", align_corners=False)
     every = targets[:, None].expand_as(logits)
     cross_entropy = F.binary_cross_entropy_with_logits(logits, every, reduction="none")

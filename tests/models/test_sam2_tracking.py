@@ -184,5 +184,5 @@ def test_image_features_equal_the_stock_encoder(video):
 
 
 def test_wrong_image_size_is_named():
-    with pytest.raises(ValueError, match="pixel_values.*3x64x64.*3x128x128"):
+    with pytest.raises(ValueError, match=r"pixel_values.*3x64x64.*3x128x128"):
         encode_images(make_sam(), torch.zeros(1, 3, 64, 64))

@@ -16,7 +16,7 @@ class AudioVisualSegmentationOutput(ModelOutput):
         pred_masks: float `[B, E, T, h, w]`, mask logits at stride 4 of the model's input.
         iou_scores: float `[B, E, T]`, the model's own estimate of each mask's IoU.
         object_score_logits: float `[B, E, T]`, above zero where the object is judged visible.
-        presence_logits: float `[B, E]`, above zero where the clip is judged to hold the object; only with a presence head.
+        presence_logits: float `[B, E]`, above zero where the clip is judged to hold the object; with a presence head.
         prompt_embeddings: float `[B, E, C]`, the token that prompted the mask decoder.
         key_frames: long `[B]`, the frame that was prompted.
     """

@@ -78,7 +78,7 @@ def hiera_sam2_config(size: str = "large", image_size: int = 1024) -> Sam2VideoC
 
 
 def nano_sam2_config(image_size: int = 128) -> Sam2VideoConfig:
-    """The smallest host that transformers' SAM2 code runs (width 128, memory width 64): 1.5 M parameters, for tests and the demo."""
+    """The smallest host that Transformers' SAM2 code runs, 1.5 M parameters, for tests and demonstrations."""
     width = 128
     fields = _sizes(image_size, 32)
     return Sam2VideoConfig(

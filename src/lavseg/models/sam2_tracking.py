@@ -17,7 +17,10 @@ from transformers.models.sam2_video.modeling_sam2_video import NO_OBJ_SCORE, get
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What the mask decoder reads of `N` images: `stride4 [N, C/8, 4h, 4w]`, `stride8 [N, C/4, 2h, 2w]`, `stride16 [N, C, h, w]`."""
+    """What the mask decoder reads of `N` images.
+
+    `stride4 [N, C/8, 4h, 4w]`, `stride8 [N, C/4, 2h, 2w]` and `stride16 [N, C, h, w]`.
+    """
 
     stride4: torch.Tensor
     stride8: torch.Tensor
@@ -232,7 +235,7 @@ class Sam2Tracker:
         return [pointer for pointer, _ in found], [distance for _, distance in found]
 
     def _split_pointers(self, pointers: list[torch.Tensor], offsets: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cut each pointer into tokens of the memory's width: `[P*C/64, N, 64]`, and their positions `[P*C/64, 1, 64]`."""
+        """Cut each pointer into tokens of the memory's width `[P*C/64, N, 64]`, with positions `[P*C/64, 1, 64]`."""
         width, splits = self.sam.mem_dim, self.sam.hidden_dim // self.sam.mem_dim
         stacked = torch.stack(pointers)
         tokens = stacked.unflatten(-1, (splits, width)).transpose(1, 2).flatten(0, 1)
@@ -267,7 +270,7 @@ class Sam2Tracker:
         return entry if distance < self.sam.num_maskmem else replace(entry, spatial=None)
 
     def encode_memory(self, stride16: torch.Tensor, prediction: MaskPrediction, prompted: bool) -> FrameMemory:
-        """Turn a frame's map `[N, C, h, w]` and prediction into a memory. Spatial maps are kept in bfloat16, as SAM2 does."""
+        """Turn a frame's map `[N, C, h, w]` and prediction into a memory, its map in bfloat16 as in SAM2."""
         low_res = prediction.gated_masks[:, None].float()
         size = self.sam.image_size
         high_res = F.interpolate(low_res, size=(size, size), mode="bilinear", align_corners=False)

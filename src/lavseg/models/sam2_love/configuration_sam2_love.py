@@ -120,7 +120,8 @@ class Sam2LoveConfig(PreTrainedConfig):
                 raise ValueError(f"{name}: {getattr(self, name)!r} was given, accepted are {', '.join(accepted)}")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
-                f"hidden_size ({self.hidden_size}) has to be a multiple of num_attention_heads ({self.num_attention_heads})"
+                f"hidden_size: {self.hidden_size} was given, it has to be a multiple of num_attention_heads, "
+                f"{self.num_attention_heads}"
             )
 
     @classmethod

@@ -266,7 +266,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
 
         Args:
             sam2, vision, text: Hub ids or folders of Transformers checkpoints (`sam2` a SAM2 video model).
-            audio: a VGGish model, or the folder or Hub id of a converted one. Obligatory: an untrained one hears nothing.
+            audio: a VGGish model, or the folder or Hub id of a converted one; an untrained one would hear nothing.
             config_overrides: fields of [`Sam2LoveConfig`].
 
         Raises:
@@ -464,7 +464,7 @@ def _encoder(config: PreTrainedConfig) -> PreTrainedModel:
 def _load_encoder(name_or_path: str, part: str) -> PreTrainedModel:
     """A published encoder; of a two-tower checkpoint such as CLIP's, the tower whose configuration is called `part`."""
     config = AutoConfig.from_pretrained(name_or_path)
-    config = config.to_dict().get(part) and getattr(config, part) or config
+    config = (config.to_dict().get(part) and getattr(config, part)) or config
     pooler = {"add_pooling_layer": False} if config.model_type in ("vit", "roberta") else {}
     return AutoModel.from_pretrained(name_or_path, config=config, **pooler)
 
