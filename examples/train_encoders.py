@@ -18,26 +18,33 @@ from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProce
 
 CATEGORIES = SEEN + UNSEEN
 COLOR_NAMES = tuple(COLORS)
+PATCHES_A_SIDE = 8
 
 Batch = tuple[torch.Tensor, ...]
 
 
-def train_encoders(model: Sam2LoveModel, processor: Sam2LoveProcessor, steps: int, seed: int) -> list[dict]:
+def train_encoders(
+    model: Sam2LoveModel, processor: Sam2LoveProcessor, seed: int, vision_steps: int = 4000, steps: int = 600
+) -> list[dict]:
     """Train the three encoders of `model` in place; returns a log of `{encoder, step, loss}`."""
     rng = np.random.default_rng([seed, 1])
-    log = _fit("vision", model.vision_encoder, _VisionTask(model.config), _pictures(processor, rng), steps)
+    for module in (*model.vision_encoder.modules(), *model.text_encoder.modules()):
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            module.reset_parameters()
+    log = _fit("vision", model.vision_encoder, _VisionTask(model.config), _pictures(processor, rng), vision_steps)
     log += _fit("audio", model.audio_encoder, _AudioTask(model.config), _sounds(processor, rng), steps)
     log += _fit("text", model.text_encoder, _TextTask(model.config), _sentences(processor, rng), steps)
     return log
 
 
 class _VisionTask(nn.Module):
-    """Which shape and which colour each patch shows (background last), from the patch's own state."""
+    """Which shape and which colour each patch shows (background last) and where it is, from the patch's own state."""
 
     def __init__(self, config: Sam2LoveConfig):
         super().__init__()
         width = config.vision_config.hidden_size
         self.category, self.color = nn.Linear(width, len(CATEGORIES) + 1), nn.Linear(width, len(COLOR_NAMES) + 1)
+        self.place = nn.Linear(width, PATCHES_A_SIDE**2)
         self.present = nn.Linear(width, len(CATEGORIES) * len(COLOR_NAMES))
 
     def forward(
@@ -46,6 +53,8 @@ class _VisionTask(nn.Module):
         states = encoder(pixel_values=pixels).last_hidden_state
         loss = F.cross_entropy(self.category(states[:, 1:]).flatten(0, 1), category.flatten())
         loss = loss + F.cross_entropy(self.color(states[:, 1:]).flatten(0, 1), color.flatten())
+        places = torch.arange(PATCHES_A_SIDE**2).expand(len(pixels), -1)
+        loss = loss + F.cross_entropy(self.place(states[:, 1:]).flatten(0, 1), places.flatten())
         pairs = F.one_hot(category * len(COLOR_NAMES) + color.clamp(max=len(COLOR_NAMES) - 1), 54)[..., :48].amax(1)
         return loss + F.binary_cross_entropy_with_logits(self.present(states[:, 0]), pairs.float())
 
@@ -75,24 +84,27 @@ class _TextTask(nn.Module):
         return sum(F.cross_entropy(head(state), wanted[:, index]) for index, head in enumerate(self.heads))
 
 
-def _pictures(processor: Sam2LoveProcessor, rng: np.random.Generator, batch: int = 32) -> Iterator[Batch]:
-    """Frames with the shape and the colour of each patch."""
-    grid = processor.vit_image_processor.size["height"] // 8
+def _pictures(
+    processor: Sam2LoveProcessor, rng: np.random.Generator, clips: int = 1500, batch: int = 64
+) -> Iterator[Batch]:
+    """Frames of `clips` rendered clips with the shape and the colour of each patch."""
+    pixels, categories, colors = zip(*(_patch_labels(processor, rng) for _ in range(clips)), strict=True)
+    pixels, categories, colors = torch.cat(pixels), torch.cat(categories), torch.cat(colors)
     while True:
-        clips = [render_clip(rng, 1, (112, 144), CATEGORIES) for _ in range(batch)]
-        images = [torch.from_numpy(clip.frames[0]).permute(2, 0, 1) for clip in clips]
-        pixels = processor.vit_image_processor(images, return_tensors="pt")["pixel_values"]
-        labels = [_patch_labels(clip, grid) for clip in clips]
-        yield pixels, torch.stack([category for category, _ in labels]), torch.stack([color for _, color in labels])
+        rows = torch.from_numpy(rng.integers(len(pixels), size=batch))
+        yield pixels[rows].float(), categories[rows], colors[rows]
 
 
-def _patch_labels(clip, grid: int) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN001
-    """Category and colour `[grid * grid]` of what covers most of each patch."""
-    shares = F.adaptive_avg_pool2d(torch.from_numpy(clip.masks[:, 0]).float(), grid).flatten(1)
+def _patch_labels(processor: Sam2LoveProcessor, rng: np.random.Generator) -> Batch:
+    """The frames of one clip, in half precision, with category and colour `[10, patches]` of what fills each patch."""
+    clip = render_clip(rng, 10, (112, 144), CATEGORIES)
+    frames = list(torch.from_numpy(clip.frames).permute(0, 3, 1, 2))
+    pixels = processor.vit_image_processor(frames, return_tensors="pt")["pixel_values"]
+    shares = F.adaptive_avg_pool2d(torch.from_numpy(clip.masks).float(), PATCHES_A_SIDE).flatten(2)
     owner = torch.cat([shares, 1 - shares.sum(0, keepdim=True)]).argmax(0)
     categories = [CATEGORIES.index(item.category) for item in clip.objects] + [len(CATEGORIES)]
     colors = [COLOR_NAMES.index(item.color) for item in clip.objects] + [len(COLOR_NAMES)]
-    return torch.tensor(categories)[owner], torch.tensor(colors)[owner]
+    return pixels.half(), torch.tensor(categories)[owner], torch.tensor(colors)[owner]
 
 
 def _sounds(processor: Sam2LoveProcessor, rng: np.random.Generator, batch: int = 6) -> Iterator[Batch]:

@@ -1,17 +1,13 @@
 """Train the smallest SAM2 host on synthetic clips from clicks, as SAM2 itself was trained before any method used it.
 
-    python examples/train_host.py --output runs/nano-host
-
 A click on one object of the first frame, the object tracked through the following ones, SAM2's own losses.
 """
 
-import argparse
-import json
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,6 +24,13 @@ from lavseg.models.sam2_encoder import encode_images, use_lean_attention
 from lavseg.models.sam2_tracking import MaskPrediction, Sam2Tracker, project_features, propagate
 
 IMAGE_SIZE = 128
+
+# Single frames first; tracking is learnt from pairs of frames, where a higher rate gets it off the ground.
+STAGES = (
+    {"num_frames": 1, "steps": 1500, "batch": 16, "peak_rate": 5e-4},
+    {"num_frames": 2, "steps": 800, "batch": 16, "peak_rate": 8e-4},
+    {"num_frames": 4, "steps": 300, "batch": 8, "peak_rate": 3e-4},
+)
 
 
 def build_host(seed: int) -> Sam2VideoModel:
@@ -174,20 +177,9 @@ def _last_frame_iou(prediction: MaskPrediction, targets: torch.Tensor) -> float:
     return weighted_mean(mask_iou(logits, targets), targets.flatten(1).any(1).float()).item()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--image-steps", type=int, default=1500, help="steps on single frames, 16 clips each")
-    parser.add_argument("--video-steps", type=int, default=800, help="steps on 4 frames, 8 clips each")
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    sam = build_host(arguments.seed)
-    log = train(sam, 1, arguments.image_steps, batch=16, peak_rate=5e-4, seed=arguments.seed)
-    log += train(sam, 4, arguments.video_steps, batch=8, peak_rate=4e-4, seed=arguments.seed)
-    half = {name: value.half() if value.is_floating_point() else value for name, value in sam.state_dict().items()}
-    sam.save_pretrained(arguments.output, state_dict=half)
-    (arguments.output / "training_log.json").write_text(json.dumps(log, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+def train_host(seed: int, stages: Sequence[dict] = STAGES) -> tuple[Sam2VideoModel, list[dict]]:
+    """A host trained through all `stages`, and the log of its training."""
+    sam, log = build_host(seed), []
+    for stage in stages:
+        log += train(sam, **stage, seed=seed)
+    return sam, log

@@ -1,15 +1,17 @@
 """The processor base that all methods share: clip in, model inputs out, masks back."""
 
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from transformers import BatchFeature, ProcessorMixin
 
-from .media import read_audio, read_video
+from .media import iter_frames, read_audio, read_video
 
 # Frames that are resized at a time on the way back, so that memory does not grow with the clip.
 _CHUNK = 16
@@ -24,6 +26,7 @@ class AudioVisualProcessor(ProcessorMixin):
     Attributes:
         frames_per_second: rate at which video files are read.
         max_text_length: tokens an expression is padded and cut to.
+        needs_text: whether the method reads; one that does not refuses `text`.
     """
 
     frames_per_second: float = 1.0
@@ -45,7 +48,8 @@ class AudioVisualProcessor(ProcessorMixin):
         """Prepare one clip, or a list of clips.
 
         Args:
-            video: a path, a list of PIL images, or a uint8 array or tensor `[T, H, W, 3]` in RGB; or a list of these.
+            video: a path (read at `frames_per_second`), a list of PIL images or of arrays `[H, W, 3]`, or a uint8
+                array or tensor `[T, H, W, 3]` in RGB; or a list of these.
             audio: a path or a waveform `[samples]` or `[channels, samples]`; may be left out where `video` is a file
                 with sound. For a list of clips, a list.
             text: an expression, or several about the same clip. For a list of clips, a list with the expression or
@@ -66,31 +70,37 @@ class AudioVisualProcessor(ProcessorMixin):
         if video is None:
             raise ValueError("video: a path, a list of PIL images or an array [T, H, W, 3] is needed")
         videos, audios, texts, rates = _as_batch(video, audio, text, sampling_rate)
+        tokens = self._text_inputs(texts)
         clips, sounds = [], []
         for index, (clip, sound, rate) in enumerate(zip(videos, audios, rates, strict=True)):
             name = f"[{index}]" if len(videos) > 1 else ""
             frames, sound, rate = self._read(clip, sound, rate, name)
             clips.append(frames)
             sounds.append(self._patches(sound, rate, name))
-        data = {**self._pad_frames(clips), **_pad_sounds(sounds), **self._text_inputs(texts)}
+        data = {**self._pad_frames(clips), **_pad_sounds(sounds), **tokens}
         data["original_sizes"] = [tuple(frames.shape[-2:]) for frames in clips]
         return BatchFeature(data)
 
     def _read(self, clip: Any, sound: Any, rate: int | None, name: str) -> tuple[torch.Tensor, Any, int]:
         """Frames uint8 `[T, 3, H, W]`, the waveform and its rate."""
         if isinstance(clip, str | Path):
-            decoded = read_video(clip, self.frames_per_second)
-            frames = torch.from_numpy(decoded.frames).permute(0, 3, 1, 2)
             if sound is None:
+                decoded = read_video(clip, self.frames_per_second)
                 if decoded.waveform is None:
                     raise ValueError(f"audio{name}: {clip} carries no sound; pass audio= as a path or a waveform")
-                sound, rate = decoded.waveform, decoded.sampling_rate
-        else:
-            frames = _frames(clip, f"video{name}")
+                clip, sound, rate = decoded.frames, decoded.waveform, decoded.sampling_rate
+            else:
+                clip = [image for _, image in iter_frames(clip, self.frames_per_second)]
+        frames = _frames(clip, f"video{name}")
         if sound is None:
             raise ValueError(f"audio{name}: missing; pass a path or a waveform, or a video file that carries sound")
         if isinstance(sound, str | Path):
             sound, rate = read_audio(sound)
+        if isinstance(sound, list | tuple) and sound and not isinstance(sound[0], Real):
+            raise ValueError(
+                f"audio{name}: one clip takes one path or one waveform [samples] or [channels, samples], "
+                f"got a list of {type(sound[0]).__name__}; for several clips pass a list of clips as video"
+            )
         if rate is None:
             raise ValueError(f"sampling_rate: missing for audio{name}; pass the waveform's rate in Hz, such as 44100")
         return frames, sound, rate
@@ -116,6 +126,8 @@ class AudioVisualProcessor(ProcessorMixin):
                     f"text: {type(self).__name__} needs an expression, such as 'the louder of the two dogs'"
                 )
             return {}
+        if not self.needs_text:
+            raise ValueError(f"text: {type(self).__name__} reads no text, got {texts!r}; leave it out")
         if len({len(expressions) for expressions in texts}) > 1:
             counts = [len(expressions) for expressions in texts]
             raise ValueError(f"text: every clip of a batch takes the same number of expressions, got {counts}")
@@ -148,19 +160,27 @@ class AudioVisualProcessor(ProcessorMixin):
             For each clip bool `[E, T, H, W]`, or `[T, H, W]` where it has one expression.
 
         Raises:
-            ValueError: when the number of sizes is not the number of clips.
+            ValueError: when the shapes do not fit together, or `frame_mask` is not bool.
         """
         if pred_masks.dim() != 5 or len(pred_masks) != len(original_sizes):
             raise ValueError(
-                f"pred_masks has to be [B, E, T, h, w] with one entry of original_sizes a clip, got "
+                f"pred_masks: has to be [B, E, T, h, w] with one entry of original_sizes a clip, got "
                 f"{list(pred_masks.shape)} and {len(original_sizes)} sizes"
             )
+        sizes = [tuple(int(edge) for edge in size) for size in original_sizes]
+        if any(len(size) != 2 or min(size) < 1 for size in sizes):
+            raise ValueError(f"original_sizes: has to hold (height, width) of each clip, got {sizes}")
+        wanted = (len(pred_masks), pred_masks.shape[2])
+        if frame_mask is not None and (frame_mask.dtype != torch.bool or frame_mask.shape != wanted):
+            raise ValueError(
+                f"frame_mask: has to be bool {list(wanted)} as the clips and frames of pred_masks, got "
+                f"{frame_mask.dtype} {list(frame_mask.shape)}"
+            )
         masks = []
-        for index, (logits, size) in enumerate(zip(pred_masks, original_sizes, strict=True)):
+        for index, (logits, size) in enumerate(zip(pred_masks, sizes, strict=True)):
             if frame_mask is not None:
                 logits = logits[:, frame_mask[index]]
             flat = logits.flatten(0, 1)[:, None].float()
-            size = tuple(int(edge) for edge in size)
             scaled = [F.interpolate(part, size, mode="bilinear") > threshold for part in flat.split(_CHUNK)]
             masks.append(torch.cat(scaled)[:, 0].unflatten(0, logits.shape[:2]).squeeze(0))
         return masks
@@ -168,9 +188,12 @@ class AudioVisualProcessor(ProcessorMixin):
 
 def _is_clip(video: Any) -> bool:
     """Whether `video` is one clip rather than a list of clips."""
-    if isinstance(video, list | tuple):
-        return not video or not (isinstance(video[0], str | Path | list | tuple) or np.ndim(video[0]) == 4)
-    return True
+    if not isinstance(video, list | tuple) or not video:
+        return True
+    first = video[0]
+    if isinstance(first, np.ndarray | torch.Tensor):
+        return first.ndim != 4
+    return not isinstance(first, str | Path | list | tuple)
 
 
 def _as_batch(video: Any, audio: Any, text: Any, sampling_rate: Any) -> tuple[list, list, list[list[str]] | None, list]:
@@ -179,20 +202,23 @@ def _as_batch(video: Any, audio: Any, text: Any, sampling_rate: Any) -> tuple[li
         texts = None if text is None else [_expressions(text, "text")]
         return [video], [audio], texts, [sampling_rate]
     count = len(video)
-    audios = [None] * count if audio is None else audio
-    if not isinstance(audios, list | tuple) or len(audios) != count:
-        raise ValueError(f"audio: {count} clips take a list of {count} paths or waveforms")
+    audios = [None] * count if audio is None else _one_a_clip(audio, count, "audio", "paths or waveforms")
     texts = text
     if text is not None:
-        if isinstance(text, str) or len(text) != count:
-            raise ValueError(
-                f"text: {count} clips take a list of {count} expressions, or of {count} lists of expressions"
-            )
-        texts = [_expressions(entry, f"text[{index}]") for index, entry in enumerate(text)]
-    rates = list(sampling_rate) if isinstance(sampling_rate, list | tuple) else [sampling_rate] * count
-    if len(rates) != count:
-        raise ValueError(f"sampling_rate: {count} clips take one rate or {count}, got {len(rates)}")
-    return list(video), list(audios), texts, rates
+        texts = _one_a_clip(text, count, "text", "expressions, or of lists of expressions")
+        texts = [_expressions(entry, f"text[{index}]") for index, entry in enumerate(texts)]
+    if isinstance(sampling_rate, list | tuple):
+        rates = _one_a_clip(sampling_rate, count, "sampling_rate", "rates in Hz, or one for all")
+    else:
+        rates = [sampling_rate] * count
+    return list(video), audios, texts, rates
+
+
+def _one_a_clip(values: Any, count: int, name: str, kind: str) -> list:
+    given = len(values) if isinstance(values, list | tuple) else type(values).__name__
+    if given != count:
+        raise ValueError(f"{name}: the {count} clips of video take a list of {count} {kind}, got {given}")
+    return list(values)
 
 
 def _expressions(text: Any, name: str) -> list[str]:
@@ -212,23 +238,35 @@ def _expressions(text: Any, name: str) -> list[str]:
 def _frames(video: Any, name: str) -> torch.Tensor:
     """Frames of a clip as uint8 `[T, 3, H, W]`."""
     if isinstance(video, list | tuple):
-        if not video:
-            raise ValueError(f"{name}: the clip has no frames")
-        images = [np.asarray(frame.convert("RGB") if hasattr(frame, "convert") else frame) for frame in video]
-        shapes = {image.shape for image in images}
-        if len(shapes) > 1:
-            raise ValueError(f"{name}: the frames of a clip have one size, got {sorted(shapes)}")
-        video = np.stack(images)
+        video = _stack(video, name)
     if not isinstance(video, np.ndarray | torch.Tensor):
         raise ValueError(
             f"{name}: has to be a path, a list of PIL images or an array [T, H, W, 3], got {type(video).__name__}"
         )
-    frames = torch.as_tensor(video)
-    if frames.dim() != 4 or frames.shape[-1] != 3 or not frames.numel():
-        raise ValueError(f"{name}: has to be [T, H, W, 3] with at least one frame, got {list(frames.shape)}")
-    if frames.dtype != torch.uint8:
-        raise ValueError(f"{name}: has to hold uint8 values 0..255, got {frames.dtype}; scale and convert it")
-    return frames.permute(0, 3, 1, 2)
+    if video.ndim != 4 or video.shape[-1] != 3 or 0 in video.shape:
+        raise ValueError(f"{name}: has to be [T, H, W, 3] with at least one frame, got {list(video.shape)}")
+    if str(video.dtype).removeprefix("torch.") != "uint8":
+        raise ValueError(f"{name}: has to hold uint8 values 0..255, got {video.dtype}; scale and convert it")
+    if isinstance(video, np.ndarray):
+        video = torch.from_numpy(np.require(video, requirements=["C", "W"]))
+    return video.permute(0, 3, 1, 2)
+
+
+def _stack(frames: Sequence[Any], name: str) -> np.ndarray:
+    """Single frames as one array `[T, H, W, 3]`."""
+    if not frames:
+        raise ValueError(f"{name}: the clip has no frames, it takes at least one")
+    images = []
+    for index, frame in enumerate(frames):
+        if isinstance(frame, Image.Image):
+            frame = np.asarray(frame.convert("RGB"))
+        elif not isinstance(frame, np.ndarray):
+            raise ValueError(f"{name}: has to be a list of PIL images, got a {type(frame).__name__} at index {index}")
+        images.append(frame)
+    shapes = {image.shape for image in images}
+    if len(shapes) > 1:
+        raise ValueError(f"{name}: the frames of a clip have one size, got {sorted(shapes)}")
+    return np.stack(images)
 
 
 def _pad_sounds(sounds: list[torch.Tensor]) -> dict[str, torch.Tensor]:

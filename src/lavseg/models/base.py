@@ -17,6 +17,10 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     # The loss is a mean over the batch: the Trainer has to divide it by its accumulation steps.
     accepts_loss_kwargs = False
 
+    def _initialize_weights(self, module: nn.Module, is_custom_code: bool = False) -> None:
+        # The shortcut for custom code passes over modules without tensors of their own; `_init_weights` needs them.
+        super()._initialize_weights(module)
+
     def frozen_modules(self) -> list[nn.Module]:
         """Sub-modules that never train under this configuration."""
         raise NotImplementedError

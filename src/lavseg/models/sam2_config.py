@@ -35,8 +35,8 @@ _HIERA = {
 
 def _sizes(image_size: int, multiple: int) -> dict:
     """Every field that depends on the image size, for a stride-16 map of `image_size / 16`."""
-    if image_size % multiple:
-        raise ValueError(f"image_size: {image_size} was given, SAM2 takes multiples of {multiple}")
+    if type(image_size) is not int or image_size <= 0 or image_size % multiple:
+        raise ValueError(f"image_size: {image_size!r} was given, SAM2 takes multiples of {multiple}")
     edge = image_size // 16
     return {
         "image_size": image_size,
@@ -53,7 +53,7 @@ def hiera_sam2_config(size: str = "large", image_size: int = 1024) -> Sam2VideoC
         image_size: edge of the square input, a multiple of 32.
 
     Raises:
-        ValueError: for another size.
+        ValueError: for another size or edge.
     """
     if size not in _HIERA:
         raise ValueError(f"size: {size!r} was given, accepted are {', '.join(map(repr, _HIERA))}")
@@ -78,7 +78,7 @@ def hiera_sam2_config(size: str = "large", image_size: int = 1024) -> Sam2VideoC
 
 
 def nano_sam2_config(image_size: int = 128) -> Sam2VideoConfig:
-    """The smallest host that Transformers' SAM2 code runs, 1.5 M parameters, for tests and demonstrations."""
+    """The smallest host that Transformers' SAM2 code runs, 1.6 M parameters, for tests and demonstrations."""
     width = 128
     fields = _sizes(image_size, 32)
     return Sam2VideoConfig(

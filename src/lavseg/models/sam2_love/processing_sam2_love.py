@@ -20,6 +20,17 @@ class Sam2LoveProcessor(AudioVisualProcessor):
         max_text_length: tokens an expression is padded and cut to.
     """
 
+    model_input_names = [
+        "pixel_values",
+        "vit_pixel_values",
+        "frame_mask",
+        "input_features",
+        "audio_mask",
+        "input_ids",
+        "attention_mask",
+        "original_sizes",
+    ]
+
     def __init__(
         self,
         image_processor: Sam2ImageProcessor,
@@ -48,7 +59,6 @@ class Sam2LoveProcessor(AudioVisualProcessor):
         )
 
     def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-        return {
-            "pixel_values": self.image_processor(frames, return_tensors="pt")["pixel_values"],
-            "vit_pixel_values": self.vit_image_processor(frames, return_tensors="pt")["pixel_values"],
-        }
+        processors = {"pixel_values": self.image_processor, "vit_pixel_values": self.vit_image_processor}
+        options = {"return_tensors": "pt", "input_data_format": "channels_first"}
+        return {name: processor(frames, **options)["pixel_values"] for name, processor in processors.items()}

@@ -1,0 +1,137 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from transformers import AutoProcessor
+
+from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
+
+RATE = 16000
+TEXT = "the object making the loudest sound"
+GREY = 1 / 255
+
+
+def make_clip(count=3, height=90, width=150, seed=0):
+    """Frames with smooth and with noisy parts, and stereo sound."""
+    rng = np.random.default_rng(seed)
+    frames = rng.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
+    frames[:, : height // 2] = np.linspace(0, 255, width).astype(np.uint8)[:, None]
+    return frames, rng.uniform(-0.5, 0.5, (2, count * RATE)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def full_processor(tokenizer):
+    """Sizes of the paper's model."""
+    return Sam2LoveProcessor.from_config(Sam2LoveConfig(), tokenizer)
+
+
+NORMALISATION = {
+    "pixel_values": (1024, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "vit_pixel_values": (224, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+
+
+@pytest.mark.parametrize(("name", "size", "mean", "std"), [(name, *rest) for name, rest in NORMALISATION.items()])
+@pytest.mark.parametrize("shape", [(90, 150), (300, 200), (720, 1280)])
+def test_frames_are_resized_and_normalised(full_processor, name, size, mean, std, shape):
+    """Against a plain antialiased bilinear resize to a square, without keeping the aspect, and normalisation."""
+    frames, sound = make_clip(1, *shape)
+    found = full_processor(frames, sound, TEXT, RATE)[name][0]
+    image = torch.from_numpy(frames).permute(0, 3, 1, 2).double()
+    resized = F.interpolate(image, (size, size), mode="bilinear", antialias=True) / 255
+    mean, std = (torch.tensor(values, dtype=torch.float64).view(3, 1, 1) for values in (mean, std))
+    difference = (found - (resized - mean) / std).abs() * std
+    assert found.shape == (1, 3, size, size)
+    assert difference.max() <= 1.01 * GREY
+    assert difference.mean() <= 0.5 * GREY
+
+
+def test_colours_stay_in_order(tiny_processor):
+    red = np.zeros((1, 30, 50, 3), np.uint8)
+    red[..., 0] = 255
+    inputs = tiny_processor(red, make_clip(1)[1], TEXT, RATE)
+    for name, (_, mean, std) in NORMALISATION.items():
+        expected = torch.tensor([(1 - mean[0]) / std[0], -mean[1] / std[1], -mean[2] / std[2]])
+        torch.testing.assert_close(inputs[name].mean((0, 1, 3, 4)), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (1, 3), (5, 1)])
+def test_tiny_frames_are_read_as_colour_images(tiny_processor, shape, caplog):
+    frames = np.full((2, *shape, 3), 128, np.uint8)
+    frames[..., 0] = 255
+    inputs = tiny_processor(frames, make_clip(2)[1], TEXT, RATE)
+    assert torch.allclose(inputs["vit_pixel_values"][:, :, 0], torch.tensor(1.0))
+    assert inputs["vit_pixel_values"][:, :, 1:].max() < 0.01
+    assert not caplog.records
+
+
+def test_sentences_are_padded_and_cut_to_25_tokens(tiny_processor, tokenizer):
+    frames, sound = make_clip(1)
+    inputs = tiny_processor(frames, sound, ["dog", "the " * 100], RATE)
+    short, long = inputs["input_ids"][0]
+    count = inputs["attention_mask"][0].sum(1)
+    assert count[1] == 25 and 3 <= count[0] < 25
+    assert long[-1] == tokenizer.eos_token_id and short[count[0] - 1] == tokenizer.eos_token_id
+    assert (short[count[0] :] == tokenizer.pad_token_id).all()
+    assert tokenizer.decode(short, skip_special_tokens=True).strip() == "dog"
+
+
+def test_sound_too_short_for_a_patch_still_gives_one(tiny_processor):
+    frames, sound = make_clip(1)
+    inputs = tiny_processor(frames, sound[:, : RATE // 2], TEXT, RATE)
+    assert inputs["input_features"].shape == (1, 1, 1, 96, 64) and inputs["audio_mask"].tolist() == [[True]]
+
+
+def test_the_processor_names_what_it_makes(tiny_processor):
+    frames, sound = make_clip()
+    assert set(tiny_processor(frames, sound, TEXT, RATE)) == set(tiny_processor.model_input_names)
+
+
+@torch.no_grad()
+def test_its_inputs_fit_the_model_and_its_masks_the_clip(tiny_processor, tokenizer):
+    model = Sam2LoveModel(Sam2LoveConfig.tiny(len(tokenizer))).eval()
+    clips, sounds = zip(make_clip(2), make_clip(3, 40, 56, seed=1), strict=True)
+    inputs = tiny_processor(list(clips), list(sounds), [["dog", "cat"], ["a", "b"]], RATE)
+    outputs = model(**inputs)
+    masks = tiny_processor.post_process_masks(outputs.pred_masks, inputs["original_sizes"], inputs["frame_mask"])
+    assert [mask.shape for mask in masks] == [(2, 2, 90, 150), (2, 3, 40, 56)]
+
+
+RELOAD = """
+import sys
+import lavseg, torch
+from transformers import AutoProcessor
+processor = AutoProcessor.from_pretrained(sys.argv[1])
+assert type(processor) is lavseg.Sam2LoveProcessor, type(processor)
+saved = torch.load(sys.argv[2], weights_only=False)
+assert (processor.frames_per_second, processor.max_text_length) == saved["settings"]
+inputs = processor(**saved["clip"])
+assert inputs.keys() == saved["inputs"].keys()
+for name, value in saved["inputs"].items():
+    same = torch.equal(inputs[name], value) if torch.is_tensor(value) else inputs[name] == value
+    assert same, name
+"""
+
+
+def test_saved_and_loaded_in_a_fresh_process_it_is_the_same(tmp_path, tokenizer):
+    config = Sam2LoveConfig.tiny(len(tokenizer))
+    processor = Sam2LoveProcessor.from_config(config, tokenizer)
+    processor.frames_per_second, processor.max_text_length = 2.0, 12
+    processor.save_pretrained(tmp_path / "processor")
+    frames, sound = make_clip()
+    clip = {"video": frames, "audio": sound, "text": [TEXT, "the dog"], "sampling_rate": RATE}
+    saved = {"clip": clip, "inputs": dict(processor(**clip)), "settings": (2.0, 12)}
+    torch.save(saved, tmp_path / "saved.pt")
+    command = [sys.executable, "-c", RELOAD, str(tmp_path / "processor"), str(tmp_path / "saved.pt")]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_loading_twice_changes_no_file(tmp_path, tiny_processor):
+    tiny_processor.save_pretrained(tmp_path / "first")
+    AutoProcessor.from_pretrained(tmp_path / "first").save_pretrained(tmp_path / "second")
+    name = "processor_config.json"
+    assert (tmp_path / "first" / name).read_text() == (tmp_path / "second" / name).read_text()
