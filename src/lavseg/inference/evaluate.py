@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable
 
 import torch
-import torch.nn.functional as F
 from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import BatchFeature
 
 from ..data.collator import ClipCollator
+from ..metrics.clips import labeled_frames
 from ..metrics.protocols import AvsMetric
 from ..models.base import AudioVisualPreTrainedModel
 
@@ -51,7 +51,7 @@ def evaluate(
     model.eval()
     for inputs in progress(batches) if progress else batches:
         labels, label_mask = inputs.pop("labels"), inputs.pop("label_mask")
-        metric.update(*_labeled(_logits(model, transform(inputs) if transform else inputs), labels, label_mask))
+        metric.update(*labeled_frames(_logits(model, transform(inputs) if transform else inputs), labels, label_mask))
     model.train(was_training)
     return metric
 
@@ -59,10 +59,4 @@ def evaluate(
 @torch.inference_mode()
 def _logits(model: AudioVisualPreTrainedModel, inputs: BatchFeature) -> torch.Tensor:
     """Mask logits `[B, E, T, h, w]`, in main memory."""
-    return model(**inputs.to(model.device)).pred_masks.float().cpu()
-
-
-def _labeled(logits: torch.Tensor, labels: torch.Tensor, label_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits at the labels' size and labels of the frames that carry one, both `[N, h, w]`."""
-    shown = label_mask[:, None].expand(logits.shape[:3])
-    return F.interpolate(logits[shown][:, None], labels.shape[-2:], mode="bilinear")[:, 0], labels[shown]
+    return model(**inputs.to(model.device)).pred_masks.cpu()

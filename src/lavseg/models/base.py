@@ -26,9 +26,16 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         raise NotImplementedError
 
     def freeze(self) -> None:
-        """Take the gradient from the frozen sub-modules. Called once, at the end of a model's `__init__`."""
+        """Take the gradient from the frozen sub-modules. Called at the end of a model's `__init__` and after loading."""
         for module in self.frozen_modules():
             module.requires_grad_(False)
+
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs) -> "AudioVisualPreTrainedModel":
+        """As in Transformers, which makes every parameter trainable that it loads; what does not train is frozen."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        (loaded[0] if isinstance(loaded, tuple) else loaded).freeze()
+        return loaded
 
     def train(self, mode: bool = True) -> "AudioVisualPreTrainedModel":
         """Set training mode; frozen parts stay in evaluation mode, so that their dropout stays off."""

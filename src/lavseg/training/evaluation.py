@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 
+from ..metrics.clips import labeled_frames
 from ..metrics.protocols import AvsMetric
 
 SCORES = ("jaccard", "f_score", "j_and_f", "s", "s_ratio")
@@ -43,11 +43,9 @@ class ClipScores:
         """
         if labels.dim() == 4:
             labels = labels[:, None]
-        counted = counted[:, None].expand(labels.shape[:3])
         if not counted.any():
             return
-        logits = F.interpolate(pred_masks[counted][:, None].float(), labels.shape[-2:], mode="bilinear")[:, 0]
-        targets = labels[counted]
+        logits, targets = labeled_frames(pred_masks, labels, counted)
         for metric in self.metrics:
             metric.update(logits, targets)
 

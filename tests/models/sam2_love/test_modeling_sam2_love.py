@@ -414,7 +414,7 @@ def test_a_fresh_prompter_is_initialised_as_described():
     for layer in prompter.fusion.layers:
         assert 0.015 < layer.linear1.weight.std() < 0.025
         assert not layer.linear1.bias.any()
-    bound = prompter.audio_projection.linear1.in_features ** -0.5
+    bound = prompter.audio_projection.linear1.in_features**-0.5
     weight, bias = prompter.audio_projection.linear1.weight, prompter.audio_projection.linear1.bias
     assert 0.9 * bound < weight.abs().max() <= bound and 0.5 * bound < bias.abs().max() <= bound
     assert 0 < prompter.seg_tokens.abs().max() < 0.1

@@ -249,8 +249,6 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         self.audio_encoder = VggishModel(config.audio_config)
         self.prompter = Sam2LovePrompter(config)
         self.freeze()
-        self.sam2.mask_decoder.requires_grad_(config.train_mask_decoder)
-        self.sam2.prompt_encoder.requires_grad_(config.train_prompt_encoder)
         self.post_init()
 
     @classmethod
@@ -300,6 +298,11 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
 
     def frozen_modules(self) -> list[nn.Module]:
         return list(self.backbones().values())
+
+    def freeze(self) -> None:
+        super().freeze()
+        self.sam2.mask_decoder.requires_grad_(self.config.train_mask_decoder)
+        self.sam2.prompt_encoder.requires_grad_(self.config.train_prompt_encoder)
 
     def train(self, mode: bool = True) -> "Sam2LoveModel":
         super().train(mode)
