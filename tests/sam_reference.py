@@ -93,3 +93,49 @@ def check_gradients(model, golden, rules, groups, relative=2e-3):
     assert all(norms[name] is None for name in without if name in norms)
     if "no_grad" in golden:
         assert {name for name, norm in norms.items() if norm is None} <= set(without)
+
+
+def both(*names):
+    return [f"{name}.{part}" for name in names for part in ("weight", "bias")]
+
+
+def released_sam_keys(blocks):
+    """Keys of the image encoder with adapters and of the mask decoder, as both releases have them."""
+    encoder, decoder = "image_encoder", "mask_decoder"
+    attentions = ("self_attn", "cross_attn_token_to_image", "cross_attn_image_to_token")
+    projections = ("q_proj", "k_proj", "v_proj", "out_proj")
+    heads = [f"output_hypernetworks_mlps.{index}" for index in range(4)] + ["iou_prediction_head"]
+    layers = [f"{decoder}.transformer.layers.{index}" for index in range(2)]
+    parts = [f"{attention}.{projection}" for attention in attentions for projection in projections]
+    parts += [f"norm{index}" for index in (1, 2, 3, 4)] + ["mlp.lin1", "mlp.lin2"]
+    return [
+        f"{encoder}.pos_embed",
+        *both(f"{encoder}.patch_embed.proj", f"{encoder}.neck.1", f"{encoder}.neck.3"),
+        f"{encoder}.neck.0.weight",
+        f"{encoder}.neck.2.weight",
+        *(f"{encoder}.blocks.{i}.attn.rel_pos_{axis}" for i in range(blocks) for axis in "hw"),
+        *both(
+            *(
+                f"{encoder}.blocks.{index}.{part}"
+                for index in range(blocks)
+                for part in ("norm1", "norm2", "attn.qkv", "attn.proj", "mlp.lin1", "mlp.lin2")
+            ),
+            *(f"{encoder}.prompt_generator.lightweight_mlp_{index}.0" for index in range(blocks)),
+            f"{encoder}.prompt_generator.shared_mlp",
+            *(f"{layer}.{part}" for layer in layers for part in parts),
+            *(f"{decoder}.transformer.final_attn_token_to_image.{projection}" for projection in projections),
+            f"{decoder}.transformer.norm_final_attn",
+            *(f"{decoder}.output_upscaling.{index}" for index in (0, 1, 3)),
+            *(f"{decoder}.{head}.layers.{index}" for head in heads for index in range(3)),
+        ),
+        f"{decoder}.iou_token.weight",
+        f"{decoder}.mask_tokens.weight",
+        "pe_layer.positional_encoding_gaussian_matrix",
+    ]
+
+
+def released_checkpoint(model, keys, rules, seed=0):
+    """A checkpoint with the released `keys` whose tensors fit `model`, filled with noise."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    return {key: torch.randn(shapes[name], generator=generator) for key, name in rename_keys(keys, rules).items()}

@@ -141,4 +141,4 @@ def _check(found: dict[str, torch.Tensor], expected: dict[str, tuple[int, ...]],
     }
     named = [f"{problem}: {', '.join(keys)}" for problem, keys in problems.items() if keys]
     if named:
-        raise ValueError(f"checkpoint_path: the file does not fit this model; {'; '.join(named)}")
+        raise ValueError(f"the checkpoint does not fit this model; {'; '.join(named)}")

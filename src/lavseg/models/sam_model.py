@@ -57,6 +57,19 @@ class SamClipModel(AudioVisualPreTrainedModel):
             )
 
     @classmethod
+    def is_custom_code(cls) -> bool:
+        """Not what Transformers means: all initialisation here goes through `transformers.initialization`. Of custom
+        code it never initialises modules that hold no parameter directly."""
+        return False
+
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs) -> "SamClipModel":
+        """As in Transformers, which makes every parameter trainable that it loads; what does not train is frozen."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        (loaded[0] if isinstance(loaded, tuple) else loaded).freeze()
+        return loaded
+
+    @classmethod
     def from_backbones(
         cls, sam: str = "facebook/sam-vit-huge", audio: str | VggishModel | None = None, **config_overrides
     ) -> "SamClipModel":
@@ -243,6 +256,8 @@ class SamClipModel(AudioVisualPreTrainedModel):
                     f"{name}: has to be {list(wanted)} for {clips[0]} clips of {clips[1]} frames, "
                     f"got {list(given.shape)}"
                 )
+        if frame_mask is not None and not frame_mask.any(1).all():
+            raise ValueError("frame_mask: every clip needs at least one real frame")
 
 
 def to_clips(values: torch.Tensor, frame_mask: torch.Tensor, fill: float = 0.0) -> torch.Tensor:

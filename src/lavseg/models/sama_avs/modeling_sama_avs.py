@@ -25,8 +25,11 @@ class SamaAvsModel(SamClipModel):
     def __init__(self, config: SamaAvsConfig):
         super().__init__(config)
         self.freeze()
-        self.sam.prompt_encoder.no_mask_embed.requires_grad_(config.train_mask_decoder)
         self.post_init()
+
+    def freeze(self) -> None:
+        super().freeze()
+        self.sam.prompt_encoder.no_mask_embed.requires_grad_(self.config.train_mask_decoder)
 
     @classmethod
     def from_backbones(

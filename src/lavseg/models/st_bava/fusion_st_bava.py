@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..sam_model import to_clips
 from .configuration_st_bava import StBavaConfig
 
 
@@ -49,10 +50,9 @@ class TpaviFusion(nn.Module):
         summary = torch.einsum("btk,btv->bkv", self.key(audio), values)
         summary = summary / (real.sum(1, keepdim=True) * vision.shape[2])
         update = self.output(torch.einsum("btpk,bkv->btpv", self.query(vision), summary))
-        fused = torch.zeros_like(vision)
-        normed = self.norm_output(update[frame_mask].flatten(0, 1))
-        fused[frame_mask] = normed.unflatten(0, (-1, vision.shape[2]))
-        return Fused(self.norm(fused + vision), audio)
+        # Padding frames have no part in the statistics.
+        normed = self.norm_output(update[frame_mask].flatten(0, 1)).unflatten(0, (-1, vision.shape[2]))
+        return Fused(self.norm(to_clips(normed, frame_mask) + vision), audio)
 
 
 class HanFusion(nn.Module):
