@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import SamModel
+from transformers import PreTrainedConfig, SamModel
 from transformers import initialization as init
 
 from .base import AudioVisualPreTrainedModel
@@ -45,7 +45,7 @@ class SamClipModel(AudioVisualPreTrainedModel):
     _no_split_modules = ["SamVisionLayer"]
     output_class = AudioVisualSegmentationOutput
 
-    def __init__(self, config):  # noqa: ANN001
+    def __init__(self, config: PreTrainedConfig):
         super().__init__(config)
         vision = config.sam_config.vision_config
         self.sam = SamModel(config.sam_config)
@@ -114,7 +114,7 @@ class SamClipModel(AudioVisualPreTrainedModel):
     def train(self, mode: bool = True) -> "SamClipModel":
         super().train(mode)
         # Blocks without dropout behave the same either way, but only those in training mode checkpoint gradients.
-        self.sam.vision_encoder.layers.train(mode)
+        self.sam.vision_encoder.layers.train(mode and self.adapters is not None)
         return self
 
     @torch.no_grad()
