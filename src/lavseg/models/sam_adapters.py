@@ -1,0 +1,50 @@
+"""Adapters that tell SAM's image encoder the sound of each frame (SAMA-AVS, Liu et al., WACV 2024)."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers.models.sam.modeling_sam import SamVisionEncoder
+
+# Frames the encoder takes at a time: one block's attention of a ViT-H at 1024x1024 fills 1 GB a frame.
+_FRAMES_PER_PASS = 4
+
+
+class SamAudioAdapters(nn.Module):
+    """One audio prompt for each block of the encoder: a layer of the block's own, then one that all blocks share."""
+
+    def __init__(self, num_layers: int, audio_size: int, hidden_size: int, vision_size: int):
+        super().__init__()
+        self.audio_layers = nn.ModuleList(nn.Linear(audio_size, hidden_size) for _ in range(num_layers))
+        self.shared = nn.Linear(hidden_size, vision_size)
+
+    def forward(self, audio: torch.Tensor) -> torch.Tensor:
+        """Audio embeddings `[N, audio_size]` to prompts `[num_layers, N, vision_size]`."""
+        return torch.stack([self.shared(F.gelu(layer(audio))) for layer in self.audio_layers])
+
+
+def encode_frames(
+    encoder: SamVisionEncoder, pixel_values: torch.Tensor, prompts: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Image embeddings of `N` frames, each block's input raised by the block's prompt.
+
+    Args:
+        encoder: SAM's image encoder.
+        pixel_values: `[N, 3, S, S]`.
+        prompts: `[num_layers, N, D]`, or None for the plain encoder.
+
+    Returns:
+        `[N, C, S / 16, S / 16]`.
+    """
+    if prompts is None:
+        prompts = pixel_values.new_zeros(len(encoder.layers), len(pixel_values), 1, dtype=encoder.dtype)
+    parts = zip(pixel_values.split(_FRAMES_PER_PASS), prompts.split(_FRAMES_PER_PASS, dim=1), strict=True)
+    return torch.cat([_encode(encoder, frames, prompt) for frames, prompt in parts])
+
+
+def _encode(encoder: SamVisionEncoder, pixel_values: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
+    hidden_states = encoder.patch_embed(pixel_values.to(encoder.dtype))
+    if encoder.pos_embed is not None:
+        hidden_states = hidden_states + encoder.pos_embed
+    for layer, prompt in zip(encoder.layers, prompts, strict=True):
+        hidden_states = layer(hidden_states + prompt[:, None, None])
+    return encoder.neck(hidden_states)

@@ -1,0 +1,72 @@
+"""The processor that the methods on SAM share."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from transformers import BatchFeature, PreTrainedConfig, Sam2ImageProcessor
+
+from ..processing import AudioVisualProcessor
+from .vggish import VggishFeatureExtractor
+
+
+class SamClipProcessor(AudioVisualProcessor):
+    """Prepares clips for a method on SAM: frames resized to a square, and one second of sound a frame.
+
+    SAM's stock image processor keeps the aspect ratio and pads; the methods were trained on plain squares. SAM2's is
+    that: the same statistics and interpolation, without padding.
+
+    Args:
+        image_processor: frames for SAM, `pixel_values`.
+        feature_extractor: mono log-mel patches.
+        frames_per_second: rate at which video files are read; a patch lasts 0.96 s.
+    """
+
+    needs_text = False
+
+    def __init__(
+        self,
+        image_processor: Sam2ImageProcessor,
+        feature_extractor: VggishFeatureExtractor,
+        frames_per_second: float = 1.0,
+    ):
+        self.frames_per_second = frames_per_second
+        super().__init__(image_processor, feature_extractor)
+
+    @classmethod
+    def from_config(cls, config: PreTrainedConfig) -> "SamClipProcessor":
+        """The processor whose sizes fit a model of `config`."""
+        size = config.sam_config.vision_config.image_size
+        square, quarter = ({"height": edge, "width": edge} for edge in (size, size // 4))
+        return cls(Sam2ImageProcessor(size=square, mask_size=quarter), VggishFeatureExtractor(min_patches=1))
+
+    def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {"pixel_values": self.image_processor(frames, return_tensors="pt")["pixel_values"]}
+
+    def __call__(self, *args, **kwargs) -> BatchFeature:
+        """As [`AudioVisualProcessor`], without text. `input_features` is `[B, T, 1, 96, 64]`: frame `t` has patch `t`,
+        the last patch where the sound is shorter, and patches beyond the last frame are cut off."""
+        inputs = super().__call__(*args, **kwargs)
+        steps = torch.arange(inputs["frame_mask"].shape[1])
+        patch = torch.minimum(steps, inputs["audio_mask"].sum(1, keepdim=True) - 1)
+        inputs["input_features"] = inputs["input_features"][torch.arange(len(patch))[:, None], patch]
+        inputs["audio_mask"] = inputs["frame_mask"]
+        return inputs
+
+    def _text_inputs(self, texts: Any) -> dict[str, torch.Tensor]:
+        if texts is not None:
+            raise ValueError(f"text: {type(self).__name__} segments what sounds and takes no text, got {texts!r}")
+        return {}
+
+    def post_process_masks(
+        self,
+        pred_masks: torch.Tensor,
+        original_sizes: Sequence[tuple[int, int]],
+        frame_mask: torch.Tensor | None = None,
+        threshold: float = 0.0,
+    ) -> list[torch.Tensor]:
+        """As [`AudioVisualProcessor.post_process_masks`], by way of SAM's input size as in the releases."""
+        size = (self.image_processor.size["height"], self.image_processor.size["width"])
+        scaled = [F.interpolate(clip.float(), size, mode="bilinear") for clip in pred_masks]
+        return super().post_process_masks(torch.stack(scaled), original_sizes, frame_mask, threshold)

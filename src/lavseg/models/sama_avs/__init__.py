@@ -1,0 +1,5 @@
+from .configuration_sama_avs import SamaAvsConfig
+from .modeling_sama_avs import SamaAvsModel
+from .processing_sama_avs import SamaAvsProcessor
+
+__all__ = ["SamaAvsConfig", "SamaAvsModel", "SamaAvsProcessor"]

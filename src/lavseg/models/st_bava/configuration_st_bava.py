@@ -1,0 +1,106 @@
+"""Configuration of ST-BAVA."""
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig, SamConfig
+
+from ..sam_config import nano_sam_config, vit_sam_config, with_original_norms
+from ..vggish import VggishConfig
+
+_CHOICES = {
+    "fusion": ("st_bava", "none", "tpavi", "han", "cmran", "jca"),
+    "order": ("temporal_first", "spatial_first"),
+    "spatial_mode": ("release", "gate"),
+    "mask_reduce": ("sum", "best_iou", "single"),
+}
+
+
+@strict
+class StBavaConfig(PreTrainedConfig):
+    """Configuration of [`StBavaModel`]. The defaults are the released code's for AVSBench S4 (Yun et al., "Extending
+    Segment Anything Model into Auditory and Temporal Dimensions for Audio-Visual Segmentation", ICIP 2024).
+
+    Args:
+        sam_config: the host, a `SamConfig`; ViT-H. Its decoder's LayerNorms are set to the 1e-5 they were trained with.
+        audio_config: VGGish with its final ReLU.
+        fusion: what stands between SAM's encoder and decoder (table 2). "st_bava", or a compared module: "tpavi",
+            "han", "cmran", "jca"; their internals are their papers', the way in and out of SAM is this package's, as no
+            code was published. "none" leaves the sound to the adapters and SAM's decoder unprompted.
+        num_fusion_layers: blocks of ST-BAVA, 5 for S4 and 7 for MS3.
+        num_attention_heads: of ST-BAVA's attentions.
+        attention_dropout: on their weights, in training.
+        temporal_attention: table 3.
+        bidirectional: table 3; False leaves only the attentions that update the image.
+        order: which attention comes first in a block; the paper finds no difference.
+        spatial_mode: "release": the spatial attention that updates the sound has one key, so its softmax is 1
+            everywhere and it does not see the image, and the one that updates the image adds one vector to all
+            positions. "gate": sound pools the image by content, and each position of the image takes in the sound
+            through a sigmoid of its own agreement with it. Same parameters; not in the paper.
+        share_directions: one attention for both directions, as released, or one each.
+        use_adapters: audio adapters in SAM's encoder (Eq. 3, table 3).
+        adapter_size: their hidden width.
+        train_fusion: False is what the released script of the joint stage does.
+        train_adapters: train the adapters.
+        train_mask_decoder: train SAM's mask decoder.
+        mask_reduce: "sum" of the three masks' logits as released, the one of highest predicted IoU ("best_iou"), or
+            SAM's "single" mask. Under "sum" the IoU head gets no gradient: distributed training has to look for unused
+            parameters.
+        iou_loss_weight: weight of an L1 loss on the predicted IoU, which otherwise drifts; not in the paper.
+        jca_num_frames: frames a clip has under "jca", whose weights depend on it.
+    """
+
+    model_type = "st_bava"
+    sub_configs_defaults = {"sam_config": SamConfig, "audio_config": VggishConfig}
+    keys_to_ignore_at_inference = ["losses", "audio_attentions", "vision_attentions"]
+
+    sam_config: dict | PreTrainedConfig | None = None
+    audio_config: dict | PreTrainedConfig | None = None
+    fusion: str = "st_bava"
+    num_fusion_layers: int = 5
+    num_attention_heads: int = 8
+    attention_dropout: float = 0.1
+    temporal_attention: bool = True
+    bidirectional: bool = True
+    order: str = "temporal_first"
+    spatial_mode: str = "release"
+    share_directions: bool = True
+    use_adapters: bool = True
+    adapter_size: int = 512
+    train_fusion: bool = True
+    train_adapters: bool = True
+    train_mask_decoder: bool = True
+    mask_reduce: str = "sum"
+    iou_loss_weight: float = 0.0
+    jca_num_frames: int = 5
+
+    def __post_init__(self, **kwargs):
+        if self.sam_config is None:
+            self.sam_config = vit_sam_config("huge")
+        super().__post_init__(**kwargs)
+        self.sam_config = with_original_norms(self.sam_config)
+        for name, accepted in _CHOICES.items():
+            if getattr(self, name) not in accepted:
+                raise ValueError(f"{name}: {getattr(self, name)!r} was given, accepted are {', '.join(accepted)}")
+        if self.fusion == "none" and not self.use_adapters:
+            raise ValueError("use_adapters: with fusion='none' the adapters alone carry the sound, they cannot be off")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"num_attention_heads: {self.num_attention_heads} was given, it has to divide SAM's width, "
+                f"{self.hidden_size}"
+            )
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the fusion, which is that of SAM's image embeddings."""
+        return self.sam_config.mask_decoder_config.hidden_size
+
+    @classmethod
+    def tiny(cls, **overrides) -> "StBavaConfig":
+        """A model of 0.2 M parameters at 128x128 for tests and demonstrations."""
+        fields = {
+            "sam_config": nano_sam_config(128),
+            "audio_config": VggishConfig.tiny(),
+            "num_fusion_layers": 2,
+            "num_attention_heads": 4,
+            "adapter_size": 32,
+        }
+        return cls(**{**fields, **overrides})

@@ -1,0 +1,335 @@
+"""ST-BAVA: sound and frames of a clip attend to each other over space and time, then prompt SAM (ICIP 2024)."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from ...losses import mask_bce, mask_iou, weighted_mean
+from ..outputs import AudioVisualSegmentationOutput
+from ..sam_model import FramePrediction, SamClipModel, to_clips
+from .configuration_st_bava import StBavaConfig
+from .fusion_st_bava import CmranFusion, Fused, HanFusion, JcaFusion, TpaviFusion
+
+
+@dataclass
+class StBavaOutput(AudioVisualSegmentationOutput):
+    """[`AudioVisualSegmentationOutput`] with ST-BAVA's spatial attention maps (figure 5), one entry a block.
+
+    Args:
+        audio_attentions: `[B, T, heads, e, e]`, weights by which the image updates the sound. 1 everywhere under
+            `spatial_mode="release"`, by construction; otherwise they sum to 1 over positions.
+        vision_attentions: `[B, T, heads, e, e]`, weights by which the image is updated. Under "release" they say from
+            which positions the sound gathered what is added (summing to 1); otherwise how far each position lets the
+            sound in (0 to 1).
+    """
+
+    audio_attentions: tuple[torch.Tensor, ...] | None = None
+    vision_attentions: tuple[torch.Tensor, ...] | None = None
+
+
+class StBavaMlp(nn.Module):
+    """Linear, GELU, Linear, all of one width."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.lin1 = nn.Linear(width, width)
+        self.lin2 = nn.Linear(width, width)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.lin2(F.gelu(self.lin1(hidden_states)))
+
+
+class StBavaAttention(nn.Module):
+    """Projections of a multi-head attention. Queries, keys and values are made apart, so that those of the sound, the
+    same at every position, are made once."""
+
+    def __init__(self, width: int, num_heads: int, dropout: float):
+        super().__init__()
+        self.num_heads = num_heads
+        self.scaling = (width // num_heads) ** -0.5
+        self.in_proj = nn.Linear(width, 3 * width)
+        self.out_proj = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def query(self, tokens: torch.Tensor) -> torch.Tensor:
+        """`[..., C]` to `[..., heads, d]`, scaled."""
+        return self._project(tokens, 0) * self.scaling
+
+    def key(self, tokens: torch.Tensor) -> torch.Tensor:
+        """`[..., C]` to `[..., heads, d]`."""
+        return self._project(tokens, 1)
+
+    def value(self, tokens: torch.Tensor) -> torch.Tensor:
+        """`[..., C]` to `[..., heads, d]`."""
+        return self._project(tokens, 2)
+
+    def output(self, attended: torch.Tensor) -> torch.Tensor:
+        """`[..., heads, d]` to `[..., C]`."""
+        return self.out_proj(attended.flatten(-2))
+
+    def _project(self, tokens: torch.Tensor, role: int) -> torch.Tensor:
+        weight, bias = self.in_proj.weight.chunk(3)[role], self.in_proj.bias.chunk(3)[role]
+        return F.linear(tokens, weight, bias).unflatten(-1, (self.num_heads, -1))
+
+
+class StBavaStream(nn.Module):
+    """What a block does to one modality beside attention: an MLP before, a norm after each attention, an MLP after."""
+
+    def __init__(self, width: int, temporal: bool, spatial: bool):
+        super().__init__()
+        self.mlp_in = StBavaMlp(width)
+        self.norm_in = nn.LayerNorm(width)
+        self.norm_temporal = nn.LayerNorm(width) if temporal else None
+        self.norm_spatial = nn.LayerNorm(width) if spatial else None
+        self.mlp_out = StBavaMlp(width)
+        self.norm_out = nn.LayerNorm(width)
+
+    def enter(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.norm_in(tokens + self.mlp_in(tokens))
+
+    def leave(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.norm_out(tokens + self.mlp_out(tokens))
+
+
+class StBavaLayer(GradientCheckpointingLayer):
+    """One block: first the image steers the sound, then the sound steers the image; each over time and space (Eq. 1,
+    2), post-norm. Axes: `B` clips, `T` frames, `P` positions, `H` heads."""
+
+    def __init__(self, config: StBavaConfig):
+        super().__init__()
+        width, copies = config.hidden_size, 1 if config.share_directions or not config.bidirectional else 2
+        attention = (width, config.num_attention_heads, config.attention_dropout)
+        self.gate = config.spatial_mode == "gate"
+        self.bidirectional = config.bidirectional
+        self.kinds = [kind for kind in ("temporal", "spatial") if kind == "spatial" or config.temporal_attention]
+        if config.order == "spatial_first":
+            self.kinds.reverse()
+        # The first steers the sound and the last the image: the same one where directions share.
+        self.temporal = nn.ModuleList(StBavaAttention(*attention) for _ in range(copies * config.temporal_attention))
+        self.spatial = nn.ModuleList(StBavaAttention(*attention) for _ in range(copies))
+        steered = config.bidirectional
+        self.audio = StBavaStream(width, steered and config.temporal_attention, steered)
+        self.vision = StBavaStream(width, config.temporal_attention, True)
+
+    def forward(
+        self,
+        audio: torch.Tensor,
+        vision: torch.Tensor,
+        audio_code: torch.Tensor,
+        positions: torch.Tensor,
+        frame_mask: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor]:
+        """Update `audio [B, T, C]` and `vision [B, T, P, C]`.
+
+        Args:
+            audio_code: `[B, T, C]`, added to the sound wherever it is a query or key.
+            positions: `[P, C]`, likewise for the image.
+            frame_mask: bool `[B, T]`; padding frames are attended to by nobody.
+
+        Returns:
+            Sound, image, and the spatial maps `[B, T, H, P]` that updated the sound (None where nothing did) and the
+            image.
+        """
+        audio, vision = self.audio.enter(audio), self.vision.enter(vision)
+        audio_map = vision_map = None
+        if self.bidirectional:
+            placed = vision + positions
+            for kind in self.kinds:
+                coded = audio + audio_code
+                if kind == "temporal":
+                    audio = self.audio.norm_temporal(audio + self._temporal_audio(audio, coded, placed, frame_mask))
+                else:
+                    update, audio_map = self._spatial_audio(audio, coded, vision, placed)
+                    audio = self.audio.norm_spatial(audio + update)
+        audio = self.audio.leave(audio)
+        coded = audio + audio_code
+        for kind in self.kinds:
+            placed = vision + positions
+            if kind == "temporal":
+                vision = self.vision.norm_temporal(vision + self._temporal_vision(coded, vision, placed, frame_mask))
+            else:
+                update, vision_map = self._spatial_vision(audio, coded, vision, placed)
+                vision = self.vision.norm_spatial(vision + update)
+        return audio, self.vision.leave(vision), audio_map, vision_map
+
+    def _temporal_audio(
+        self, audio: torch.Tensor, coded: torch.Tensor, placed: torch.Tensor, frame_mask: torch.Tensor
+    ) -> torch.Tensor:
+        """Every position asks the sound of all frames; the mean of the answers over positions, `[B, T, C]`."""
+        attention = self.temporal[0]
+        scores = torch.einsum("btphd,bshd->bphts", attention.query(placed), attention.key(coded))
+        # Values do not depend on the position: averaging the weights averages the answers.
+        weights = attention.dropout(_softmax_over_time(scores, frame_mask)).mean(1)
+        return attention.output(torch.einsum("bhts,bshd->bthd", weights, attention.value(audio)))
+
+    def _temporal_vision(
+        self, coded: torch.Tensor, vision: torch.Tensor, placed: torch.Tensor, frame_mask: torch.Tensor
+    ) -> torch.Tensor:
+        """The sound of each frame asks every position over all frames, `[B, T, P, C]`."""
+        attention = self.temporal[-1]
+        scores = torch.einsum("bthd,bsphd->bphts", attention.query(coded), attention.key(placed))
+        weights = attention.dropout(_softmax_over_time(scores, frame_mask))
+        return attention.output(torch.einsum("bphts,bsphd->btphd", weights, attention.value(vision)))
+
+    def _spatial_audio(
+        self, audio: torch.Tensor, coded: torch.Tensor, vision: torch.Tensor, placed: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        attention = self.spatial[0]
+        if self.gate:
+            return _pool_positions(attention, coded, vision, placed)
+        # One key: its weight is 1 at every position, and only dropout makes the positions differ.
+        ones = audio.new_ones(*vision.shape[:3], attention.num_heads).transpose(-1, -2)
+        kept = attention.dropout(ones).mean(-1, keepdim=True)
+        return attention.output(kept * attention.value(audio)), ones
+
+    def _spatial_vision(
+        self, audio: torch.Tensor, coded: torch.Tensor, vision: torch.Tensor, placed: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        attention = self.spatial[-1]
+        if not self.gate:
+            update, weights = _pool_positions(attention, coded, vision, placed)
+            return update[:, :, None], weights
+        gates = torch.einsum("btphd,bthd->btph", attention.query(placed), attention.key(coded)).sigmoid()
+        update = attention.dropout(gates)[..., None] * attention.value(audio)[:, :, None]
+        return attention.output(update), gates.transpose(-1, -2)
+
+
+def _pool_positions(
+    attention: StBavaAttention, coded: torch.Tensor, vision: torch.Tensor, placed: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The sound of a frame asks that frame's positions: the answer `[B, T, C]` and the weights `[B, T, H, P]`."""
+    weights = torch.einsum("bthd,btphd->bthp", attention.query(coded), attention.key(placed)).softmax(-1)
+    pooled = torch.einsum("bthp,btphd->bthd", attention.dropout(weights), attention.value(vision))
+    return attention.output(pooled), weights
+
+
+def _softmax_over_time(scores: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+    """Softmax of `[B, P, H, T, T]` over the real frames of the last axis."""
+    return scores.masked_fill(~frame_mask[:, None, None, None], -torch.inf).softmax(-1)
+
+
+class StBavaFusion(nn.Module):
+    """The stack of blocks. The aligned sound is its own position code in every block and is added once more at the
+    end. Nothing in it depends on the number or the order of frames."""
+
+    def __init__(self, config: StBavaConfig):
+        super().__init__()
+        self.layers = nn.ModuleList(StBavaLayer(config) for _ in range(config.num_fusion_layers))
+
+    def forward(
+        self, vision: torch.Tensor, audio: torch.Tensor, positions: torch.Tensor, frame_mask: torch.Tensor
+    ) -> Fused:
+        code, maps = audio, []
+        for layer in self.layers:
+            audio, vision, *layer_maps = layer(audio, vision, code, positions, frame_mask)
+            maps.append(layer_maps)
+        audio_maps, vision_maps = zip(*maps, strict=True)
+        return Fused(vision, audio + code, audio_maps if self.layers[0].bidirectional else None, vision_maps)
+
+
+_FUSIONS = {
+    "st_bava": StBavaFusion,
+    "tpavi": TpaviFusion,
+    "han": HanFusion,
+    "cmran": CmranFusion,
+    "jca": JcaFusion,
+}
+
+
+class StBavaModel(SamClipModel):
+    """SAM with audio adapters, a fusion between encoder and decoder, and the fused sound as prompt: twice the same
+    token, with the fused image as dense prompt (sec. 3)."""
+
+    config: StBavaConfig
+    config_class = StBavaConfig
+    base_model_prefix = "st_bava"
+    output_class = StBavaOutput
+
+    def __init__(self, config: StBavaConfig):
+        super().__init__(config)
+        self.audio_projection = self.fusion = None
+        if config.fusion != "none":
+            self.audio_projection = nn.Linear(config.audio_config.embedding_size, config.hidden_size)
+            self.fusion = _FUSIONS[config.fusion](config)
+        self.freeze()
+        self.post_init()
+
+    def frozen_modules(self) -> list[nn.Module]:
+        fixed = self.fusion is not None and not self.config.train_fusion
+        return super().frozen_modules() + ([self.audio_projection, self.fusion] if fixed else [])
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, StBavaAttention):
+            init.xavier_uniform_(module.in_proj.weight)
+            init.zeros_(module.in_proj.bias)
+            init.zeros_(module.out_proj.bias)
+        elif isinstance(module, nn.MultiheadAttention):
+            init.xavier_uniform_(module.in_proj_weight)
+            init.zeros_(module.in_proj_bias)
+            init.zeros_(module.out_proj.bias)
+        elif isinstance(module, TpaviFusion):
+            init.zeros_(module.norm_output.weight)
+
+    def segment(
+        self, images: torch.Tensor, audio: torch.Tensor, frame_mask: torch.Tensor, output_attentions: bool
+    ) -> tuple[FramePrediction, dict]:
+        if output_attentions and self.config.fusion != "st_bava":
+            raise ValueError(
+                f"output_attentions: only fusion='st_bava' has attention maps, this is {self.config.fusion!r}"
+            )
+        size = images.shape[-2:]
+        positions = self.sam.get_image_wide_positional_embeddings()
+        if self.fusion is None:
+            sparse, dense = self.sam.prompt_encoder(None, None, None, None)
+            maps = {}
+        else:
+            fused = self.fuse(images, audio, positions, frame_mask)
+            sparse = fused.audio[frame_mask][:, None, None].expand(-1, -1, 2, -1)
+            dense = fused.vision[frame_mask].transpose(1, 2).unflatten(-1, size)
+            maps = {"audio_attentions": fused.audio_maps, "vision_attentions": fused.vision_maps}
+        candidates, scores = self.sam.mask_decoder(
+            image_embeddings=images,
+            image_positional_embeddings=positions,
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=self.config.mask_reduce != "single",
+        )
+        maps = {name: tuple(m.unflatten(-1, size) for m in each) for name, each in maps.items() if each is not None}
+        return self._reduce(candidates[:, 0], scores[:, 0]), maps if output_attentions else {}
+
+    def fuse(
+        self, images: torch.Tensor, audio: torch.Tensor, positions: torch.Tensor, frame_mask: torch.Tensor
+    ) -> Fused:
+        """Fuse the embeddings `[N, C, e, e]` of the real frames with the sounds `[B, T, D]`.
+
+        `positions` is SAM's position code `[1, C, e, e]`, `frame_mask` bool `[B, T]` with `N` true entries.
+        """
+        tokens = to_clips(images.flatten(2).transpose(1, 2), frame_mask)
+        code = F.normalize(self.audio_projection(audio.to(images.dtype)), dim=-1)
+        return self.fusion(tokens, code, positions.flatten(2)[0].T, frame_mask)
+
+    def _reduce(self, candidates: torch.Tensor, scores: torch.Tensor) -> FramePrediction:
+        """One mask a frame from `[N, K, h, w]`, whose predicted IoU is `[N, K]`."""
+        if self.config.mask_reduce == "sum":
+            return FramePrediction(candidates.sum(1), None, candidates, scores)
+        best = scores.argmax(1)
+        rows = torch.arange(len(best), device=best.device)
+        return FramePrediction(candidates[rows, best], scores[rows, best], candidates, scores)
+
+    def mask_losses(
+        self, prediction: FramePrediction, targets: torch.Tensor, weights: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """Binary cross-entropy (sec. 4.3), and the L1 loss on the predicted IoU where it has a weight."""
+        logits = self.scale_to(prediction.masks, targets)
+        losses = {"bce": weighted_mean(mask_bce(logits, targets), weights)}
+        if self.config.iou_loss_weight:
+            resized = torch.stack([self.scale_to(masks, targets) for masks in prediction.candidates.unbind(1)], dim=1)
+            error = (prediction.candidate_scores - mask_iou(resized, targets[:, None])).abs().mean(1)
+            losses["iou"] = self.config.iou_loss_weight * weighted_mean(error, weights)
+        return losses

@@ -1,0 +1,192 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoProcessor, SamModel
+
+from lavseg.models.sam_adapters import encode_frames
+from lavseg.models.sam_config import nano_sam_config
+from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
+from lavseg.models.sama_avs.modeling_sama_avs import mask_soft_iou
+from lavseg.models.vggish import VggishConfig, VggishModel
+
+
+def make_model(seed=0, **overrides):
+    torch.manual_seed(seed)
+    model = SamaAvsModel(SamaAvsConfig.tiny(**overrides)).eval()
+    with torch.no_grad():  # away from zero-initialised parts
+        for name, parameter in model.named_parameters():
+            if "positional_embedding" not in name:
+                parameter.add_(0.05 * torch.randn_like(parameter))
+    return model
+
+
+def make_inputs(clips=1, frames=4, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "pixel_values": torch.randn(clips, frames, 3, 128, 128, generator=generator),
+        "input_features": torch.randn(clips, frames, 1, 96, 64, generator=generator),
+    }
+
+
+def make_labels(clips=1, frames=4, size=(56, 72)):
+    labels = torch.zeros(clips, frames, *size, dtype=torch.uint8)
+    labels[..., 10:30, 20:50] = 1
+    return labels
+
+
+def test_parameters_at_the_defaults():
+    with torch.device("meta"):
+        model = SamaAvsModel(SamaAvsConfig())
+    trainable = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
+    assert sum(n for name, n in trainable.items() if name.startswith("adapters.")) == 2_770_176
+    assert sum(n for name, n in trainable.items() if name.startswith("sam.mask_decoder.")) == 4_058_340
+    assert trainable["sam.prompt_encoder.no_mask_embed.weight"] == 256
+    assert sum(trainable.values()) == 6_828_772
+
+
+@torch.no_grad()
+def test_without_adapters_it_is_sam_without_a_prompt():
+    model, inputs = make_model(use_adapters=False), make_inputs()
+    images = inputs["pixel_values"][0]
+    expected = model.sam(images, multimask_output=False)
+    output = model(**inputs)
+    torch.testing.assert_close(output.pred_masks[0, 0], expected.pred_masks[:, 0, 0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(output.iou_scores[0, 0], expected.iou_scores[:, 0, 0], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_the_prompt_is_added_to_the_input_of_every_block():
+    model, frames = make_model(), make_inputs()["pixel_values"][0, :2]
+    prompts, seen = model.adapters(torch.rand(2, 32)), []
+    for layer in model.sam.vision_encoder.layers:
+        layer.register_forward_hook(lambda module, args, output: seen.append((args[0], output)))
+    encode_frames(model.sam.vision_encoder, frames, prompts)
+    for index in range(1, len(seen)):
+        added = seen[index][0] - seen[index - 1][1]
+        torch.testing.assert_close(added, prompts[index][:, None, None].expand_as(added), atol=1e-6, rtol=0)
+
+
+@torch.no_grad()
+def test_frames_do_not_see_each_other_and_clips_pad():
+    model, inputs = make_model(), make_inputs(clips=2, frames=5)
+    mask = torch.arange(5) < torch.tensor([5, 3])[:, None]
+    output = model(**inputs, frame_mask=mask)
+    for clip, frame in mask.nonzero().tolist():
+        alone = model(**{name: value[clip : clip + 1, frame : frame + 1] for name, value in inputs.items()})
+        torch.testing.assert_close(output.pred_masks[clip, :, frame], alone.pred_masks[0, :, 0], atol=1e-5, rtol=0)
+    assert (output.pred_masks[1, :, 3:] == -1024).all() and (output.iou_scores[1, :, 3:] == 0).all()
+    silent = model(**dict(inputs, input_features=torch.zeros_like(inputs["input_features"])), frame_mask=mask)
+    assert (silent.pred_masks - output.pred_masks).abs().max() > 1e-5
+
+
+def test_training_touches_only_what_trains():
+    model = make_model().train()
+    model(**make_inputs(), labels=make_labels()).loss.backward()
+    parameters = dict(model.named_parameters())
+    for name, parameter in parameters.items():
+        trains = name.startswith(("adapters.", "sam.mask_decoder.")) or name.endswith("no_mask_embed.weight")
+        assert parameter.requires_grad == trains
+        assert (parameter.grad is not None) == (trains and "iou_prediction_head" not in name), name
+    assert not parameters["sam.mask_decoder.output_hypernetworks_mlps.2.proj_in.weight"].grad.any()
+
+
+@pytest.mark.parametrize("part", ["adapters", "mask_decoder"])
+def test_each_part_can_be_frozen(part):
+    model = make_model(**{f"train_{part}": False})
+    assert all(p.requires_grad == (part != "adapters") for p in model.adapters.parameters())
+    for module in (model.sam.mask_decoder, model.sam.prompt_encoder.no_mask_embed):
+        assert all(p.requires_grad == (part != "mask_decoder") for p in module.parameters())
+
+
+@given(st.integers(0, 99), st.floats(-4, 4))
+@settings(max_examples=30, deadline=None)
+def test_soft_iou_is_the_iou_of_probabilities(seed, shift):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(3, 7, 5, generator=generator, dtype=torch.float64) + shift
+    targets = (torch.rand(3, 7, 5, generator=generator) > 0.5).double()
+    targets[2] = 0
+    p = logits.sigmoid()
+    union = p + targets - p * targets
+    found = mask_soft_iou(logits, targets)
+    torch.testing.assert_close(found, 1 - (p * targets).sum((1, 2)) / union.sum((1, 2)))
+    assert found[2] == 1 and ((found >= 0) & (found <= 1)).all()
+    assert mask_soft_iou(200 * (targets - 0.5), targets)[0] == pytest.approx(0, abs=1e-9)
+
+
+def test_only_labelled_frames_count():
+    model, inputs, labels = make_model(), make_inputs(), make_labels()
+    first = torch.tensor([[True, False, False, False]])
+    base = model(**inputs, labels=labels, label_mask=first)
+    single = {name: value[:, :1] for name, value in inputs.items()}
+    torch.testing.assert_close(base.loss, model(**single, labels=labels[:, :1]).loss, atol=1e-6, rtol=0)
+    torch.testing.assert_close(base.loss, sum(base.losses.values()))
+
+
+def test_attention_maps_are_refused():
+    with pytest.raises(ValueError, match="output_attentions"):
+        make_model()(**make_inputs(), output_attentions=True)
+
+
+@pytest.mark.parametrize("random_position_code", [False, True])
+def test_from_backbones_takes_sams_position_code_unless_told_otherwise(tmp_path, random_position_code):
+    torch.manual_seed(7)
+    sam, audio = SamModel(nano_sam_config()), VggishModel(VggishConfig.tiny())
+    sam.save_pretrained(tmp_path / "sam")
+    model = SamaAvsModel.from_backbones(str(tmp_path / "sam"), audio, random_position_code=random_position_code)
+    expected = sam.state_dict()
+    replaced = {name for name, value in model.sam.state_dict().items() if not torch.equal(value, expected[name])}
+    released = {
+        "shared_image_embedding.positional_embedding",
+        "prompt_encoder.shared_embedding.positional_embedding",
+        "prompt_encoder.no_mask_embed.weight",
+    }
+    assert replaced == (released if random_position_code else set())
+    assert model.config.sam_config.mask_decoder_config.layer_norm_eps == 1e-5
+
+
+RELOAD = """
+import sys, torch
+import lavseg
+from transformers import AutoModel, AutoProcessor
+folder = sys.argv[1]
+saved = torch.load(folder + ".pt")
+model = AutoModel.from_pretrained(folder).eval()
+assert type(model) is lavseg.SamaAvsModel
+assert type(AutoProcessor.from_pretrained(folder)) is lavseg.SamaAvsProcessor
+state = model.state_dict()
+assert state.keys() == saved["state"].keys()
+for name, value in saved["state"].items():
+    assert torch.equal(state[name], value), name
+assert {n for n, p in model.named_parameters() if p.requires_grad} == saved["trainable"]
+with torch.no_grad():
+    assert torch.equal(model(**saved["inputs"]).pred_masks, saved["pred_masks"])
+"""
+
+
+def test_saved_and_loaded_in_a_fresh_process_it_is_the_same(tmp_path):
+    model, inputs, folder = make_model(), make_inputs(), str(tmp_path / "model")
+    with torch.no_grad():
+        pred_masks = model(**inputs).pred_masks
+    model.save_pretrained(folder)
+    SamaAvsProcessor.from_config(model.config).save_pretrained(folder)
+    trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    saved = {"inputs": inputs, "pred_masks": pred_masks, "state": model.state_dict(), "trainable": trainable}
+    torch.save(saved, folder + ".pt")
+    result = subprocess.run([sys.executable, "-c", RELOAD, folder], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+@torch.no_grad()
+def test_its_processor_feeds_it(tmp_path):
+    model = make_model()
+    processor = SamaAvsProcessor.from_config(model.config)
+    inputs = processor(torch.zeros(3, 40, 60, 3, dtype=torch.uint8), torch.zeros(50_000), sampling_rate=16000)
+    masks = processor.post_process_masks(model(**inputs).pred_masks, inputs["original_sizes"])
+    assert masks[0].shape == (3, 40, 60)
+    processor.save_pretrained(tmp_path)
+    model.config.save_pretrained(tmp_path)
+    assert type(AutoProcessor.from_pretrained(tmp_path)) is SamaAvsProcessor

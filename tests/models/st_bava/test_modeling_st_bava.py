@@ -1,0 +1,500 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+from transformers import SamModel
+
+from lavseg.models.sam_config import nano_sam_config, vit_sam_config
+from lavseg.models.st_bava import StBavaConfig, StBavaModel
+from lavseg.models.st_bava.modeling_st_bava import StBavaLayer
+from lavseg.models.vggish import VggishConfig, VggishModel
+
+EDGE, WIDTH = 8, 32
+FUSIONS = ["st_bava", "none", "tpavi", "han", "cmran", "jca"]
+
+
+def make_model(seed=0, **overrides):
+    torch.manual_seed(seed)
+    model = StBavaModel(StBavaConfig.tiny(**overrides)).eval()
+    with torch.no_grad():  # away from zero-initialised parts
+        for name, parameter in model.named_parameters():
+            if "positional_embedding" not in name:
+                parameter.add_(0.05 * torch.randn_like(parameter))
+    return model
+
+
+def make_inputs(clips=1, frames=4, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "pixel_values": torch.randn(clips, frames, 3, 128, 128, generator=generator),
+        "input_features": torch.randn(clips, frames, 1, 96, 64, generator=generator),
+    }
+
+
+def make_labels(clips=1, frames=4, size=(56, 72)):
+    labels = torch.zeros(clips, frames, *size, dtype=torch.uint8)
+    labels[..., 10:30, 20:50] = 1
+    return labels
+
+
+def make_layer(seed=0, **overrides):
+    """A block in float64 with norms that are not the identity, and inputs: sound, image, code, positions, mask."""
+    torch.manual_seed(seed)
+    layer = StBavaLayer(StBavaConfig.tiny(**overrides)).double().eval()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    audio, vision, code = torch.randn(2, 3, WIDTH), torch.randn(2, 3, 12, WIDTH), torch.randn(2, 3, WIDTH)
+    parts = [audio, vision, code, torch.randn(12, WIDTH)]
+    return layer, [*(part.double() for part in parts), torch.ones(2, 3, dtype=torch.bool)]
+
+
+def trainable(model):
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected", "share"),
+    [
+        ({"num_fusion_layers": 5}, 12_145_380, 0.0189),
+        ({"num_fusion_layers": 7}, 14_258_916, 0.0222),
+        ({"num_fusion_layers": 7, "share_directions": False}, 17_943_268, 0.0280),
+        ({"num_fusion_layers": 5, "use_adapters": False}, 9_375_204, 0.0146),
+        ({"num_fusion_layers": 5, "train_fusion": False}, 6_828_516, 0.0107),
+    ],
+)
+def test_the_trainable_budget_stays_under_four_percent_of_sam(overrides, expected, share):
+    with torch.device("meta"):
+        model = StBavaModel(StBavaConfig(**overrides))
+    assert trainable(model) == expected
+    of_sam = expected / sum(parameter.numel() for parameter in model.sam.parameters())
+    assert of_sam == pytest.approx(share, abs=5e-5) and of_sam < 0.04
+    assert sum(parameter.numel() for parameter in model.fusion.layers[0].parameters()) == (
+        1_056_768 if overrides.get("share_directions", True) else 1_583_104
+    )
+
+
+@pytest.mark.parametrize(("size", "expected"), [("base", 93_735_472), ("large", 312_342_832), ("huge", 641_090_608)])
+def test_published_hosts_have_their_size(size, expected):
+    with torch.device("meta"):
+        sam = SamModel(vit_sam_config(size))
+    # The position matrix counts once: it is no part of the prompt encoder's 6,220 parameters.
+    code = sam.shared_image_embedding.positional_embedding
+    assert sum(p.numel() for p in sam.parameters()) == expected + code.numel()
+
+
+def test_the_decoders_norms_are_those_of_the_original():
+    given = nano_sam_config()
+    model = make_model(sam_config=given)
+    for layer in model.sam.mask_decoder.transformer.layers:
+        for index in (1, 2, 3, 4):
+            assert getattr(layer, f"layer_norm{index}").eps == 1e-5
+    assert model.sam.mask_decoder.transformer.layer_norm_final_attn.eps == 1e-5
+    assert given.mask_decoder_config.layer_norm_eps == 1e-6
+
+
+def test_training_touches_only_what_trains():
+    model = make_model(attention_dropout=0.0).train()
+    model(**make_inputs(), labels=make_labels()).loss.backward()
+    parameters = dict(model.named_parameters())
+    frozen = {name for name, parameter in parameters.items() if not parameter.requires_grad}
+    assert all(parameters[name].grad is None for name in frozen)
+    assert "sam.shared_image_embedding.positional_embedding" in frozen
+    assert {name.split(".")[0] for name in frozen} == {"sam", "audio_encoder"}
+    for name in parameters.keys() - frozen:
+        if "iou_prediction_head" not in name:
+            assert parameters[name].grad is not None, name
+    assert parameters["adapters.audio_layers.0.weight"].grad.abs().max() > 0
+    assert parameters["audio_projection.weight"].grad.abs().max() > 0
+    assert model.fusion.training and model.sam.mask_decoder.training
+    assert not model.audio_encoder.training and not model.sam.prompt_encoder.training
+
+
+@pytest.mark.parametrize("part", ["fusion", "adapters", "mask_decoder"])
+def test_each_part_can_be_frozen(part):
+    model = make_model(**{f"train_{part}": False}).train()
+    modules = {"fusion": model.fusion, "adapters": model.adapters, "mask_decoder": model.sam.mask_decoder}
+    for name, module in modules.items():
+        assert all(parameter.requires_grad == (name != part) for parameter in module.parameters())
+        assert module.training == (name != part)
+    assert model.audio_projection.weight.requires_grad == (part != "fusion")
+
+
+def naive_attention(attention, query, key, value):
+    """torch's own attention `[N, L, C]` with the weights of ours."""
+    reference = nn.MultiheadAttention(WIDTH, attention.num_heads, batch_first=True).double()
+    names = {"in_proj_weight": "in_proj.weight", "in_proj_bias": "in_proj.bias"}
+    own = attention.state_dict()
+    reference.load_state_dict({name: own[names.get(name, name)] for name in reference.state_dict()})
+    return reference(query, key, value, need_weights=False)[0]
+
+
+def over_time(tokens):
+    return tokens.permute(0, 2, 1, 3).flatten(0, 1)
+
+
+@torch.no_grad()
+def reference_block(layer, audio, vision, code, positions, spatial_audio, spatial_vision):
+    """Eq. 1 and 2 written out: the sound is repeated at every position."""
+    clips, _frames, count, _ = vision.shape
+
+    def repeat(tokens):
+        return tokens[:, :, None].expand_as(vision)
+
+    def per_position(attention, query, key, value):
+        answer = naive_attention(attention, over_time(query), over_time(key), over_time(value))
+        return answer.unflatten(0, (clips, count)).transpose(1, 2)
+
+    audio, vision = layer.audio.enter(audio), layer.vision.enter(vision)
+    answer = per_position(layer.temporal[0], vision + positions, repeat(audio + code), repeat(audio))
+    audio = layer.audio.norm_temporal(audio + answer.mean(2))
+    audio = layer.audio.norm_spatial(audio + spatial_audio(audio, vision))
+    audio = layer.audio.leave(audio)
+    answer = per_position(layer.temporal[-1], repeat(audio + code), vision + positions, vision)
+    vision = layer.vision.norm_temporal(vision + answer)
+    vision = layer.vision.norm_spatial(vision + spatial_vision(audio, vision))
+    return audio, layer.vision.leave(vision)
+
+
+@pytest.mark.parametrize("share_directions", [True, False])
+@torch.no_grad()
+def test_the_cheap_block_is_the_one_that_repeats_the_sound(share_directions):
+    layer, inputs = make_layer(share_directions=share_directions)
+    audio, vision, code, positions, _mask = inputs
+
+    def flat(tokens):
+        return tokens.flatten(0, 1)
+
+    def spatial_audio(audio, vision):
+        keys, values = flat(audio + code)[:, None], flat(audio)[:, None]
+        answer = naive_attention(layer.spatial[0], flat(vision + positions), keys, values)
+        return answer.mean(1).unflatten(0, audio.shape[:2])
+
+    def spatial_vision(audio, vision):
+        queries = flat(audio + code)[:, None]
+        answer = naive_attention(layer.spatial[-1], queries, flat(vision + positions), flat(vision))
+        return answer.unflatten(0, audio.shape[:2])
+
+    expected = reference_block(layer, audio, vision, code, positions, spatial_audio, spatial_vision)
+    for found, wanted in zip(layer(*inputs)[:2], expected, strict=True):
+        torch.testing.assert_close(found, wanted, atol=1e-12, rtol=0)
+
+
+@torch.no_grad()
+def test_the_gated_block_attends_where_the_release_cannot():
+    layer, inputs = make_layer(spatial_mode="gate")
+    audio, vision, code, positions, _mask = inputs
+    attention = layer.spatial[0]
+
+    def spatial_audio(audio, vision):
+        queries = (audio + code).flatten(0, 1)[:, None]
+        answer = naive_attention(attention, queries, (vision + positions).flatten(0, 1), vision.flatten(0, 1))
+        return answer[:, 0].unflatten(0, audio.shape[:2])
+
+    def spatial_vision(audio, vision):
+        heads = (attention.num_heads, -1)
+        query, key, value = (
+            nn.functional.linear(tokens, weight, bias).unflatten(-1, heads)
+            for tokens, weight, bias in zip(
+                (vision + positions, audio + code, audio),
+                attention.in_proj.weight.chunk(3),
+                attention.in_proj.bias.chunk(3),
+                strict=True,
+            )
+        )
+        agreement = (query * key[:, :, None]).sum(-1) / query.shape[-1] ** 0.5
+        return attention.out_proj((agreement.sigmoid()[..., None] * value[:, :, None]).flatten(-2))
+
+    expected = reference_block(layer, audio, vision, code, positions, spatial_audio, spatial_vision)
+    found = layer(*inputs)
+    for value, wanted in zip(found[:2], expected, strict=True):
+        torch.testing.assert_close(value, wanted, atol=1e-12, rtol=0)
+    assert found[2].std(-1).min() > 1e-4 and found[3].std(-1).min() > 1e-4
+
+
+@torch.no_grad()
+def test_in_the_release_the_spatial_attention_does_not_show_the_sound_the_image():
+    layer, inputs = make_layer(temporal_attention=False)
+    other = [inputs[0], torch.randn_like(inputs[1]), *inputs[2:]]
+    assert torch.equal(layer(*inputs)[0], layer(*other)[0])
+    layer, inputs = make_layer(temporal_attention=False, spatial_mode="gate")
+    assert (layer(*inputs)[0] - layer(*other)[0]).abs().max() > 1e-2
+
+
+def test_both_modes_have_the_same_parameters():
+    release, gate = make_model(), make_model(spatial_mode="gate")
+    assert {n: p.shape for n, p in release.named_parameters()} == {n: p.shape for n, p in gate.named_parameters()}
+
+
+@torch.no_grad()
+def test_dropout_of_the_single_weight_is_the_mean_of_every_positions_own():
+    layer, (audio, vision, _code, _positions, _mask) = make_layer(attention_dropout=0.5)
+    vision = vision[:, :, :1].expand(-1, -1, 4096, -1)
+    layer.train()
+    layer.spatial[0].out_proj = nn.Identity()
+    update, _ = layer._spatial_audio(audio, audio, vision, vision)
+    ratio = (update / layer.spatial[0].value(audio).flatten(-2)).unflatten(-1, (4, -1))
+    assert ratio.std(-1).max() < 1e-9  # one draw a head
+    noise = ratio[..., 0].flatten() - 1
+    assert 0.3 / 64 < noise.std() < 3 / 64  # sqrt(p / (1 - p) / positions) = 1 / 64
+
+
+@pytest.mark.parametrize("overrides", [{}, {"spatial_mode": "gate"}, {"order": "spatial_first"}])
+@torch.no_grad()
+def test_the_order_of_frames_does_not_matter(overrides):
+    layer, inputs = make_layer(**overrides)
+    order = torch.tensor([2, 0, 1])
+    shuffled = [part[:, order] for part in inputs[:3]] + inputs[3:]
+    for found, wanted in zip(layer(*shuffled), layer(*inputs), strict=True):
+        torch.testing.assert_close(found, wanted[:, order], atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("overrides", [*({"fusion": fusion} for fusion in FUSIONS), {"spatial_mode": "gate"}])
+@torch.no_grad()
+def test_a_batch_equals_single_runs_also_with_clips_of_different_length(overrides):
+    lengths = (5, 5) if overrides.get("fusion") == "jca" else (5, 3)
+    model, inputs = make_model(**overrides), make_inputs(clips=2, frames=5)
+    mask = torch.arange(5) < torch.tensor(lengths)[:, None]
+    labels = make_labels(clips=2, frames=5)
+    batch = model(**inputs, frame_mask=mask, labels=labels)
+    losses = []
+    for index, length in enumerate(lengths):
+        single = {name: value[index : index + 1, :length] for name, value in inputs.items()}
+        alone = model(**single, labels=labels[index : index + 1, :length])
+        found = batch.pred_masks[index : index + 1, :, :length]
+        torch.testing.assert_close(found, alone.pred_masks, atol=1e-4, rtol=1e-5)
+        assert (batch.pred_masks[index, :, length:] == -1024).all()
+        losses.append(alone.loss * length)
+    torch.testing.assert_close(batch.loss, sum(losses) / sum(lengths), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [1, 5, 10])
+@torch.no_grad()
+def test_any_number_of_frames(frames):
+    output = make_model()(**make_inputs(frames=frames))
+    assert output.pred_masks.shape == (1, 1, frames, 32, 32)
+    assert output.iou_scores is None
+
+
+SWITCHES = [
+    *({"fusion": fusion, "jca_num_frames": 4} for fusion in FUSIONS),
+    {"spatial_mode": "gate"},
+    {"order": "spatial_first"},
+    {"share_directions": False},
+    {"temporal_attention": False},
+    {"bidirectional": False},
+    {"bidirectional": False, "temporal_attention": False, "use_adapters": False},
+    {"use_adapters": False},
+    {"mask_reduce": "best_iou", "iou_loss_weight": 1.0},
+    {"mask_reduce": "single"},
+]
+
+
+@pytest.mark.parametrize(
+    "overrides", SWITCHES, ids=lambda overrides: "-".join(f"{k}={v}" for k, v in overrides.items())
+)
+def test_every_switch_trains_and_changes_the_masks(overrides):
+    model, inputs = make_model(**overrides), make_inputs(clips=2)
+    output = model.train()(**inputs, labels=make_labels(clips=2))
+    output.loss.backward()
+    assert torch.isfinite(output.loss)
+    without = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not [name for name in without if "iou_prediction_head" not in name]
+    model.eval()
+    with torch.no_grad():
+        masks = model(**inputs).pred_masks
+        assert masks.shape == (2, 1, 4, 32, 32)
+        silent = dict(inputs, input_features=torch.zeros_like(inputs["input_features"]))
+        assert (model(**silent).pred_masks - masks).abs().max() > 1e-5
+        if overrides != SWITCHES[0]:
+            default = make_model()
+            state = {key: value for key, value in default.state_dict().items() if key in model.state_dict()}
+            model.load_state_dict(state, strict=False)
+            assert (default(**inputs).pred_masks - model(**inputs).pred_masks).abs().max() > 1e-5
+
+
+@torch.no_grad()
+def test_masks_are_reduced_as_said():
+    inputs, masks, scores = make_inputs(), {}, {}
+    for reduce in ("sum", "best_iou", "single"):
+        model, kept = make_model(mask_reduce=reduce), []
+        model.sam.mask_decoder.register_forward_hook(lambda module, args, output, kept=kept: kept.append(output))
+        output = model(**inputs)
+        candidates, ious = kept[0][0][:, 0], kept[0][1][:, 0]
+        masks[reduce], scores[reduce] = output.pred_masks[0, 0], output.iou_scores
+        if reduce == "sum":
+            torch.testing.assert_close(masks[reduce], candidates.sum(1))
+        elif reduce == "best_iou":
+            best = ious.argmax(1)
+            torch.testing.assert_close(masks[reduce], candidates[torch.arange(4), best])
+            torch.testing.assert_close(scores[reduce][0, 0], ious.max(1).values)
+        else:
+            assert candidates.shape[1] == 1
+            torch.testing.assert_close(masks[reduce], candidates[:, 0])
+    assert scores["sum"] is None
+
+
+def test_only_labelled_frames_count():
+    model, inputs, labels = make_model(), make_inputs(), make_labels()
+    first = torch.tensor([[True, False, False, False]])
+    base = model(**inputs, labels=labels, label_mask=first).loss
+    later = labels.clone()
+    later[:, 1:] = 1 - later[:, 1:]
+    torch.testing.assert_close(model(**inputs, labels=later, label_mask=first).loss, base)
+    assert (model(**inputs, labels=labels).loss - base).abs() > 1e-6
+    none = model(**inputs, labels=labels, label_mask=torch.zeros_like(first)).loss
+    none.backward()
+    assert none == 0
+
+
+@pytest.mark.parametrize("spatial_mode", ["release", "gate"])
+@torch.no_grad()
+def test_attention_maps(spatial_mode):
+    model, inputs = make_model(spatial_mode=spatial_mode), make_inputs(clips=2)
+    assert model(**inputs).vision_attentions is None
+    output = model(**inputs, output_attentions=True)
+    for maps in (output.audio_attentions, output.vision_attentions):
+        assert [m.shape for m in maps] == [(2, 4, 4, EDGE, EDGE)] * 2
+    pooled = output.vision_attentions if spatial_mode == "release" else output.audio_attentions
+    for weights in pooled:
+        torch.testing.assert_close(weights.sum((-2, -1)), torch.ones(2, 4, 4))
+        assert weights.std((-2, -1)).max() > 1e-4
+    if spatial_mode == "release":
+        assert all((weights == 1).all() for weights in output.audio_attentions)
+    else:
+        assert all(((weights > 0) & (weights < 1)).all() for weights in output.vision_attentions)
+
+
+@torch.no_grad()
+def test_maps_of_one_direction_and_of_other_fusions():
+    output = make_model(bidirectional=False)(**make_inputs(), output_attentions=True)
+    assert output.audio_attentions is None and len(output.vision_attentions) == 2
+    with pytest.raises(ValueError, match=r"output_attentions: .*'han'"):
+        make_model(fusion="han")(**make_inputs(), output_attentions=True)
+
+
+@torch.no_grad()
+def test_embeddings_made_before_stand_in_for_frames_and_sound():
+    model, inputs = make_model(use_adapters=False), make_inputs()
+    audio = model.audio_encoder(inputs["input_features"]).embeddings[:, :, 0]
+    images = model.sam.get_image_embeddings(inputs["pixel_values"][0])[None]
+    expected = model(**inputs).pred_masks
+    torch.testing.assert_close(model(image_embeddings=images, audio_embeddings=audio).pred_masks, expected)
+
+
+def test_gradient_checkpointing_changes_nothing_and_recomputes_the_encoder():
+    inputs, labels = make_inputs(), make_labels()
+    gradients, calls = [], []
+    for checkpointing in (False, True):
+        model, count = make_model(attention_dropout=0.0).train(), []
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        model.sam.vision_encoder.layers[0].attn.register_forward_hook(lambda *args, count=count: count.append(1))
+        model(**inputs, labels=labels).loss.backward()
+        gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+        calls.append(len(count))
+    assert calls == [1, 2]
+    assert gradients[0].keys() == gradients[1].keys()
+    assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in gradients[0])
+
+
+RELOAD = """
+import sys, torch
+import lavseg
+from transformers import AutoModel
+for folder in sys.argv[1:]:
+    saved = torch.load(folder + ".pt")
+    model = AutoModel.from_pretrained(folder).eval()
+    assert type(model) is lavseg.StBavaModel
+    state = model.state_dict()
+    assert state.keys() == saved["state"].keys()
+    for name, value in saved["state"].items():
+        assert torch.equal(state[name], value), name
+    assert {n for n, p in model.named_parameters() if p.requires_grad} == saved["trainable"]
+    with torch.no_grad():
+        assert torch.equal(model(**saved["inputs"]).pred_masks, saved["pred_masks"])
+"""
+
+
+def test_saved_and_loaded_in_a_fresh_process_it_is_the_same(tmp_path):
+    switches = [{}, {"fusion": "tpavi"}, {"share_directions": False, "use_adapters": False, "train_fusion": False}]
+    folders = [str(tmp_path / str(index)) for index in range(len(switches))]
+    for folder, overrides in zip(folders, switches, strict=True):
+        model, inputs = make_model(**overrides), make_inputs()
+        with torch.no_grad():
+            pred_masks = model(**inputs).pred_masks
+        model.save_pretrained(folder)
+        trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        saved = {"inputs": inputs, "pred_masks": pred_masks, "state": model.state_dict(), "trainable": trainable}
+        torch.save(saved, folder + ".pt")
+    result = subprocess.run([sys.executable, "-c", RELOAD, *folders], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_fresh_parts_are_initialised_as_released():
+    torch.manual_seed(0)
+    model = StBavaModel(StBavaConfig.tiny(adapter_size=512))
+    for linear in (*model.adapters.audio_layers, model.adapters.shared):
+        assert linear.weight.std().item() == pytest.approx(0.02, rel=0.05) and not linear.bias.any()
+    attention = model.fusion.layers[0].temporal[0]
+    assert not attention.in_proj.bias.any() and not attention.out_proj.bias.any()
+    assert attention.in_proj.weight.abs().max().item() == pytest.approx((6 / (4 * WIDTH)) ** 0.5, rel=0.05)
+    assert model.audio_projection.weight.abs().max().item() == pytest.approx(32**-0.5, rel=0.05)
+
+
+def test_a_fresh_model_has_one_position_code_and_changes_nothing_in_sams_map_with_tpavi():
+    model = StBavaModel(StBavaConfig.tiny(fusion="tpavi")).eval()
+    code = model.sam.shared_image_embedding.positional_embedding
+    assert code is model.sam.prompt_encoder.shared_embedding.positional_embedding
+    assert 0.3 < code.std() < 3
+    images = torch.randn(3, WIDTH, EDGE, EDGE)
+    fused = model.fuse(images, torch.randn(1, 3, 32), torch.randn(1, WIDTH, EDGE, EDGE), torch.ones(1, 3).bool())
+    tokens = images.flatten(2).mT[None]
+    torch.testing.assert_close(fused.vision, nn.functional.layer_norm(tokens, (WIDTH,)))
+
+
+def test_from_backbones_holds_the_published_weights(tmp_path):
+    torch.manual_seed(7)
+    sam, audio = SamModel(nano_sam_config()), VggishModel(VggishConfig.tiny())
+    sam.save_pretrained(tmp_path / "sam")
+    audio.save_pretrained(tmp_path / "audio")
+    model = StBavaModel.from_backbones(str(tmp_path / "sam"), str(tmp_path / "audio"), num_attention_heads=4)
+    for name, part in {"sam": sam, "audio": audio}.items():
+        found = model.backbones()[name].state_dict()
+        assert all(torch.equal(value, found[key]) for key, value in part.state_dict().items())
+    assert model.config.sam_config.mask_decoder_config.layer_norm_eps == 1e-5
+    with pytest.raises(ValueError, match=r"audio: .*convert"):
+        StBavaModel.from_backbones(str(tmp_path / "sam"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pixel_values": torch.zeros(1, 4, 3, 64, 64)}, r"pixel_values: .*\[1, 4, 3, 128, 128\]"),
+        ({"input_features": torch.zeros(1, 4, 2, 96, 64)}, "input_features: has to be"),
+        ({"input_features": torch.zeros(1, 3, 1, 96, 64)}, "input_features: has to be"),
+        ({"labels": torch.zeros(1, 3, 8, 8)}, "labels: has to be"),
+        ({"frame_mask": torch.ones(1, 3, dtype=torch.bool)}, "frame_mask: has to be"),
+        ({"frame_mask": torch.zeros(1, 4, dtype=torch.bool)}, "frame_mask: every clip"),
+        ({"pixel_values": None}, "pixel_values: pass"),
+        ({"audio_embeddings": torch.zeros(1, 4, 32)}, "input_features: pass"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        make_model()(**{**make_inputs(), **change})
+
+
+@pytest.mark.parametrize("field", ["fusion", "order", "spatial_mode", "mask_reduce"])
+def test_unknown_choices_are_refused(field):
+    with pytest.raises(ValueError, match=f"{field}: 'other'"):
+        StBavaConfig.tiny(**{field: "other"})
+
+
+def test_a_model_that_hears_nothing_is_refused():
+    with pytest.raises(ValueError, match="use_adapters"):
+        StBavaConfig.tiny(fusion="none", use_adapters=False)
+    with pytest.raises(ValueError, match="num_attention_heads: 5"):
+        StBavaConfig.tiny(num_attention_heads=5)
