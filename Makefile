@@ -17,7 +17,7 @@ demo: $(READY)
 	$(BIN)/python examples/demo.py --output runs/demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow

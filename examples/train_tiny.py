@@ -64,9 +64,9 @@ def encoder_stage(folder: Path, host: Path, seed: int) -> None:
     save(model, folder, train_encoders(model, processor, seed), processor)
 
 
-def pointing_stage(folder: Path, encoders: Path, seed: int, steps: int) -> None:
+def pointing_stage(folder: Path, encoders: Path, seed: int) -> None:
     model, processor = AutoModel.from_pretrained(encoders), AutoProcessor.from_pretrained(encoders)
-    save(model, folder, warm_start(model, processor, seed, steps), processor)
+    save(model, folder, warm_start(model, processor, seed), processor)
 
 
 def method_stage(folder: Path, pointing: Path, data: Path, seed: int, steps: int) -> None:
@@ -80,7 +80,7 @@ def method_stage(folder: Path, pointing: Path, data: Path, seed: int, steps: int
             max_steps=steps,
             per_device_train_batch_size=16,
             per_device_eval_batch_size=8,
-            learning_rate=5e-4,
+            learning_rate=4e-4,
             adam_beta2=0.95,
             lr_scheduler_type="cosine",
             warmup_steps=50,
@@ -105,8 +105,7 @@ def method_stage(folder: Path, pointing: Path, data: Path, seed: int, steps: int
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--pointing-steps", type=int, default=3000)
-    parser.add_argument("--steps", type=int, default=1200, help="of SAM2-LOVE itself, 16 sentences each")
+    parser.add_argument("--steps", type=int, default=800, help="of SAM2-LOVE itself, 16 sentences each")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     output, seed = arguments.output, arguments.seed
@@ -114,7 +113,7 @@ def main() -> None:
     stages = {
         host: lambda folder: host_stage(folder, seed),
         encoders: lambda folder: encoder_stage(folder, host, seed),
-        pointing: lambda folder: pointing_stage(folder, encoders, seed, arguments.pointing_steps),
+        pointing: lambda folder: pointing_stage(folder, encoders, seed),
         output / "model": lambda folder: method_stage(folder, pointing, output / "data", seed, arguments.steps),
     }
     for folder, stage in stages.items():

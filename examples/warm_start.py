@@ -4,6 +4,7 @@ SAM2's decoder already understands clicks, so SAM2-LOVE then starts from prompts
 the token stays between all objects for as long as was tried (600 steps of 48 sentences).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,13 @@ from lavseg.data import SceneObject, draw_expressions, render_clip
 from lavseg.models.sam2_love import Sam2LoveModel, Sam2LoveProcessor
 
 FRAMES = 10
+
+# First to point in a single frame, then to keep pointing at the first frame while later ones pass.
+STAGES = (
+    {"num_frames": 1, "steps": 3000, "peak_rate": 2e-3, "clips": 48, "expressions": 2},
+    {"num_frames": 3, "steps": 250, "peak_rate": 1e-3, "clips": 16, "expressions": 3},
+    {"num_frames": 10, "steps": 900, "peak_rate": 1e-3, "clips": 16, "expressions": 3},
+)
 # An object with fewer visible pixels is not pointed at.
 SMALLEST = 80
 
@@ -49,7 +57,7 @@ def encode_clips(
 
 
 class Pointing:
-    """Batches of sentences about single frames, and the loss of the tokens they lead to."""
+    """Batches of sentences about an object of a clip's first frame, and the loss of the tokens they lead to."""
 
     def __init__(self, model: Sam2LoveModel, processor: Sam2LoveProcessor, rng: np.random.Generator):
         self.model, self.processor, self.rng = model, processor, rng
@@ -61,17 +69,19 @@ class Pointing:
             prompts = model.sam2.prompt_encoder((self.grid * size)[:, None, None], labels, None, None)[0]
         self.clicks = prompts[:, 0, 0]
 
-    def loss(self, clips: list[EncodedClip], batch: int, expressions: int) -> tuple[torch.Tensor, float]:
+    def loss(
+        self, clips: list[EncodedClip], num_frames: int, batch: int, expressions: int
+    ) -> tuple[torch.Tensor, float]:
         """Loss of one batch, and the share of tokens that are nearest to a click on the object meant."""
         model, frames, audio, texts, targets = self.model, [], [], [], []
         while len(frames) < batch:
-            clip, frame = clips[self.rng.integers(len(clips))], int(self.rng.integers(FRAMES))
-            drawn = self._expressions(clip, frame, expressions)
+            clip, shown = clips[self.rng.integers(len(clips))], self._frames(num_frames)
+            drawn = self._expressions(clip, shown[0], expressions)
             if drawn:
-                frames.append(clip.frames[frame : frame + 1].float())
+                frames.append(clip.frames[shown].float())
                 audio.append(clip.audio)
                 texts += [expression.text.strip() for expression in drawn]
-                targets += [clip.owners[frame] == expression.target + 1 for expression in drawn]
+                targets += [clip.owners[shown[0]] == expression.target + 1 for expression in drawn]
         tokens = self.processor.tokenizer(texts, padding=True, return_tensors="pt")
         ids, mask = (tokens[name].unflatten(0, (batch, expressions)) for name in ("input_ids", "attention_mask"))
         audio_mask = nn.utils.rnn.pad_sequence([torch.ones(len(a), dtype=torch.bool) for a in audio], batch_first=True)
@@ -83,9 +93,14 @@ class Pointing:
             torch.stack(frames),
             audio_mask,
             mask.bool(),
-            torch.ones(batch, 1, dtype=torch.bool),
+            torch.ones(batch, num_frames, dtype=torch.bool),
         )
         return self._distance(prompts, torch.stack(targets))
+
+    def _frames(self, count: int) -> list[int]:
+        """Some frames of a clip in order, or backwards."""
+        frames = sorted(self.rng.choice(FRAMES, count, replace=False).tolist())
+        return frames if self.rng.random() < 0.5 else frames[::-1]
 
     def _expressions(self, clip: EncodedClip, frame: int, count: int) -> list:
         """`count` sentences about objects visible in the frame, every kind alike; none where there are none."""
@@ -117,23 +132,41 @@ class Pointing:
 
 
 def warm_start(
-    model: Sam2LoveModel, processor: Sam2LoveProcessor, seed: int, steps: int, clips: int = 2500
+    model: Sam2LoveModel,
+    processor: Sam2LoveProcessor,
+    seed: int,
+    clips: int = 2500,
+    stages: Sequence[dict] = STAGES,
 ) -> list[dict]:
-    """Train the prompter of `model` in place; returns a log of `{step, loss, hits}`, hits on clips it never saw."""
-    rng = np.random.default_rng([seed, 2])
+    """Train the prompter of `model` in place; returns a log of `{frames, step, loss, hits}`, hits on unseen clips."""
+    rng, log = np.random.default_rng([seed, 2]), []
     for module in model.prompter.modules():
         if isinstance(module, nn.Linear):
             module.reset_parameters()
     encoded = encode_clips(model, processor, clips, rng)
-    unseen, seen = encoded[: clips // 25], encoded[clips // 25 :]
-    task, log = Pointing(model, processor, rng), []
-    parameters = list(model.prompter.parameters())
-    optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.01, betas=(0.9, 0.95))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=steps, pct_start=0.1)
+    unseen, seen = encoded[: max(1, clips // 25)], encoded[max(1, clips // 25) :]
+    for stage in stages:
+        log += _train(Pointing(model, processor, rng), seen, unseen, **stage)
+    return log
+
+
+def _train(
+    task: Pointing,
+    seen: list[EncodedClip],
+    unseen: list[EncodedClip],
+    num_frames: int,
+    steps: int,
+    peak_rate: float,
+    clips: int,
+    expressions: int,
+) -> list[dict]:
+    parameters, log, losses = list(task.model.prompter.parameters()), [], []
+    optimizer = torch.optim.AdamW(parameters, lr=peak_rate, weight_decay=0.01, betas=(0.9, 0.95))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak_rate, total_steps=steps, pct_start=0.1)
     with Progress(*Progress.get_default_columns(), "{task.fields[status]}") as progress:
-        bar, losses = progress.add_task("pointing", total=steps, status=""), []
+        bar = progress.add_task(f"pointing, {num_frames} frame(s)", total=steps, status="")
         for step in range(1, steps + 1):
-            loss, _ = task.loss(seen, batch=32, expressions=3)
+            loss, _ = task.loss(seen, num_frames, clips, expressions)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -142,9 +175,10 @@ def warm_start(
             losses.append(loss.item())
             if step % 50 == 0 or step == steps:
                 with torch.no_grad():
-                    _, hits = task.loss(unseen, batch=64, expressions=3)
-                log.append({"step": step, "loss": round(float(np.mean(losses)), 4), "hits": round(hits, 4)})
-                progress.update(bar, status=f"loss {log[-1]['loss']} hits {log[-1]['hits']}")
+                    _, hits = task.loss(unseen, num_frames, 2 * clips, expressions)
+                mean = round(float(np.mean(losses)), 4)
+                log.append({"frames": num_frames, "step": step, "loss": mean, "hits": round(hits, 4)})
+                progress.update(bar, status=f"loss {mean} hits {hits:.3f}")
                 losses = []
             progress.advance(bar)
     return log

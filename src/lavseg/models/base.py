@@ -26,7 +26,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         raise NotImplementedError
 
     def freeze(self) -> None:
-        """Take the gradient from the frozen sub-modules. Called at the end of a model's `__init__` and after loading."""
+        """Take the gradient from the frozen sub-modules, at the end of a model's `__init__` and after loading."""
         for module in self.frozen_modules():
             module.requires_grad_(False)
 

@@ -9,7 +9,7 @@ import torch
 
 from .sam_model import SamClipModel
 from .sam_processing import SamClipProcessor
-from .vggish.convert_vggish import _read_tensors
+from .vggish.convert_vggish import read_tensors
 
 # What the original SAM and the adapters are called, and what they are called here. The first rule that fits a key wins.
 SAM_KEYS = [
@@ -72,7 +72,7 @@ def read_checkpoint(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
     Raises:
         ValueError: when there is no such file or it is not a dict of tensors.
     """
-    return _read_tensors(path, argument)
+    return read_tensors(path, argument)
 
 
 def convert_checkpoint(

@@ -57,19 +57,6 @@ class SamClipModel(AudioVisualPreTrainedModel):
             )
 
     @classmethod
-    def is_custom_code(cls) -> bool:
-        """Not what Transformers means: all initialisation here goes through `transformers.initialization`. Of custom
-        code it never initialises modules that hold no parameter directly."""
-        return False
-
-    @classmethod
-    def from_pretrained(cls, *args, **kwargs) -> "SamClipModel":
-        """As in Transformers, which makes every parameter trainable that it loads; what does not train is frozen."""
-        loaded = super().from_pretrained(*args, **kwargs)
-        (loaded[0] if isinstance(loaded, tuple) else loaded).freeze()
-        return loaded
-
-    @classmethod
     def from_backbones(
         cls, sam: str = "facebook/sam-vit-huge", audio: str | VggishModel | None = None, **config_overrides
     ) -> "SamClipModel":

@@ -46,9 +46,9 @@ def convert_vggish_checkpoint(
     output_dir = Path(output_dir)
     if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
         raise ValueError(f"output_dir must be an empty or a new folder, {output_dir} already has content")
-    state = _read_tensors(checkpoint_path, "checkpoint_path")
+    state = read_tensors(checkpoint_path, "checkpoint_path")
     if pca_path is not None:
-        pca = _read_tensors(pca_path, "pca_path")
+        pca = read_tensors(pca_path, "pca_path")
         if "pca_means" in pca:
             pca["pca_means"] = pca["pca_means"].reshape(-1, 1)
         state.update({PCA_PREFIX + key: value for key, value in pca.items()})
@@ -68,7 +68,7 @@ def convert_vggish_checkpoint(
     return model
 
 
-def _read_tensors(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
+def read_tensors(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
     """A dict of float32 tensors; only tensors and NumPy arrays are unpickled."""
     if not Path(path).is_file():
         raise ValueError(f"{argument}: there is no file {path}")
