@@ -1,0 +1,4 @@
+from .configuration_aural_sam2 import AuralSam2Config
+from .modeling_aural_sam2 import AuralSam2Model, AuralSam2PreTrainedModel
+
+__all__ = ["AuralSam2Config", "AuralSam2Model", "AuralSam2PreTrainedModel"]
