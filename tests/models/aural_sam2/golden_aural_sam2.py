@@ -7,14 +7,14 @@ from math import prod
 
 import numpy as np
 import torch
-from conftest import GOLDEN
 from transformers import Sam2VideoModel
 from transformers.modeling_outputs import BaseModelOutput
 
+from conftest import GOLDEN
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model
 from lavseg.models.aural_sam2.convert_aural_sam2 import fuser_state_from_release
-from lavseg.models.sam2_config import hiera_sam2_config
 from lavseg.models.sam2_checkpoint import sam2_state_from_original
+from lavseg.models.sam2_config import hiera_sam2_config
 
 FOLDER = GOLDEN / "auralsam2"
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import golden_files
 from golden_aural_sam2 import det_input
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import golden_files
 from lavseg.models.aural_sam2.loss_aural_sam2 import (
     contrastive_loss,
     draw_pixels,

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import golden_files
 from golden_aural_sam2 import (
     det_input,
     det_state,
@@ -18,6 +17,7 @@ from golden_aural_sam2 import (
 )
 from transformers import Sam2VideoModel
 
+from conftest import golden_files
 from lavseg.models.aural_sam2 import AuralSam2Config
 from lavseg.models.aural_sam2.convert_aural_sam2 import fuser_state_from_release
 from lavseg.models.aural_sam2.decoder_aural_sam2 import AuralSam2Tracker, AuralSam2TwoWayTransformer, StagePrompt

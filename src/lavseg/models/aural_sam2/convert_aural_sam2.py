@@ -37,6 +37,8 @@ _OLD_MODULES = {
 _DEAD = re.compile(
     r"a_blocks\.\d\.\d\.(attn\.(sr|norm)|mlp\.dwconv\.dwconv)\.|fusion_modules\.\d\.(g|align_channel_back)\."
 )
+# Parts of a RoBERTa state dict that its last hidden state does not depend on.
+_UNREAD_TEXT = re.compile(r"^pooler\.|position_ids$")
 
 _RENAMES = [
     (r"^vgg\.", "audio_encoder."),
@@ -134,7 +136,7 @@ def convert_aural_sam2_checkpoint(
     output_dir: str | Path,
     sam2: str | Path | None = None,
     text: str = TEXT_ENCODER,
-    image_size: int | None = None,
+    image_size: int = 1024,
 ) -> tuple[AuralSam2Model, list[str]]:
     """Convert one of the authors' `.pth` files to a folder with weights, config and processor.
 
@@ -145,7 +147,7 @@ def convert_aural_sam2_checkpoint(
         sam2: for a fuser: the host it was trained with, one of Meta's `.pt` files, or the folder or Hub id of a
             Transformers SAM2 video model. The released ones take SAM 2.0 Hiera-L.
         text: folder or Hub id of the text encoder and its tokenizer, for models that read text.
-        image_size: edge of the square input. The released 1024 when None, 224 for Hiera-T without text.
+        image_size: edge of the square input. 1024 as evaluated; the code takes 224 for Hiera-T without text.
 
     Returns:
         The converted model, in evaluation mode, and the keys of the file that it has no use for.
@@ -164,40 +166,28 @@ def convert_aural_sam2_checkpoint(
         )
         raise ValueError(f"sam2: {checkpoint_path} {need}")
     fuser, unused = current_names(parts.get("fuser", {}))
-    unused += [key for key in fuser if _DEAD.match(key)]
     use_text = any(key.startswith("text_proj.") for key in fuser)
-
     host = sam2_state_from_original(parts["sam2"]) if "sam2" in parts else read_sam2(sam2)
-    state = {f"sam2.{key}": value for key, value in host.items()}
-    state.update(fuser_state_from_release(fuser))
-    if use_text:
-        encoder = parts["text"] if "text" in parts else AutoModel.from_pretrained(text).state_dict()
-        unused += [key for key in parts.get("text", {}) if key.startswith("pooler.") or key.endswith("position_ids")]
-        state.update({f"text_encoder.{key}": value for key, value in encoder.items() if key not in unused})
-
-    tokenizer = AutoTokenizer.from_pretrained(text) if use_text else None
-    model = AuralSam2Model(_config(host, use_text, text, image_size)).eval()
-    state = {key: value for key, value in state.items() if not key.startswith("text_encoder.pooler.")}
-    check_keys_and_shapes(state, model.state_dict(), "a released AuralSAM2 checkpoint with its host")
-    model.load_state_dict(state)
-    with staged_folder(output_dir) as folder:
-        model.save_pretrained(folder)
-        AuralSam2Processor.from_config(model.config, tokenizer).save_pretrained(folder)
-    return model, unused
-
-
-def _config(host: dict[str, torch.Tensor], use_text: bool, text: str, image_size: int | None) -> AuralSam2Config:
-    """The configuration of a released model on these weights of SAM 2."""
-    sam2_config = sam2_config_of(host)
-    if image_size is None and not use_text and len(host["no_object_pointer"]) and _is_tiny(host):
-        image_size = 224
-    if image_size is not None:
-        sam2_config = sam2_config_of(host, image_size)
-    return AuralSam2Config(
-        sam2_config=sam2_config,
+    config = AuralSam2Config(
+        sam2_config=sam2_config_of(host, image_size),
         text_config=AutoConfig.from_pretrained(text) if use_text else None,
         use_text=use_text,
         behavior="release",
         contrastive_loss="audiocon_release",
         contrastive_samples=192 if use_text else 384,
     )
+    tokenizer = AutoTokenizer.from_pretrained(text) if use_text else None
+
+    state = {f"sam2.{key}": value for key, value in host.items()} | fuser_state_from_release(fuser)
+    unused += [key for key in fuser if _DEAD.match(key)]
+    if use_text:
+        encoder = parts["text"] if "text" in parts else AutoModel.from_pretrained(text).state_dict()
+        state |= {f"text_encoder.{key}": value for key, value in encoder.items() if not _UNREAD_TEXT.search(key)}
+    unused += [f"t_model.{key}" for key in parts.get("text", {}) if not use_text or _UNREAD_TEXT.search(key)]
+    model = AuralSam2Model(config).eval()
+    check_keys_and_shapes(state, model.state_dict(), "a released AuralSAM2 checkpoint with its host")
+    model.load_state_dict(state)
+    with staged_folder(output_dir) as folder:
+        model.save_pretrained(folder)
+        AuralSam2Processor.from_config(model.config, tokenizer).save_pretrained(folder)
+    return model, unused

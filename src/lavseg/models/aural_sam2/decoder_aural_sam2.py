@@ -1,4 +1,4 @@
-"""SAM2's mask decoder and memory as AuralSAM2 drives them: fused prompts inside the decoder, hard masks in the memory."""
+"""SAM2's mask decoder and memory as AuralSAM2 drives them: prompts inside the decoder, hard masks in the memory."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
