@@ -131,6 +131,49 @@ def fuser_state_from_release(state: dict[str, torch.Tensor]) -> dict[str, torch.
     return renamed
 
 
+def read_release(
+    checkpoint_path: str | Path, sam2: str | Path | None = None, text: str = TEXT_ENCODER, image_size: int = 1024
+) -> tuple[AuralSam2Config, dict[str, torch.Tensor], list[str]]:
+    """Read one of the authors' `.pth` files.
+
+    Args:
+        checkpoint_path, sam2, text, image_size: see `convert_aural_sam2_checkpoint`.
+
+    Returns:
+        The configuration, the state dict of its [`AuralSam2Model`], and the keys of the file it has no use for.
+
+    Raises:
+        ValueError: when a file cannot be read, when keys or shapes differ from the network's (each one is named), or
+            when `sam2` is missing or not needed.
+    """
+    parts = split_checkpoint(read_tensors(checkpoint_path, "checkpoint_path"))
+    if "sam2" in parts and sam2 is not None:
+        raise ValueError(f"sam2: {checkpoint_path} holds its own host, leave it out")
+    if "sam2" not in parts and sam2 is None:
+        raise ValueError(f"sam2: {checkpoint_path} holds no host; name the SAM 2 checkpoint it was trained with")
+    fuser, unused = current_names(parts.get("fuser", {}))
+    use_text = any(key.startswith("text_proj.") for key in fuser)
+    host = sam2_state_from_original(parts["sam2"]) if "sam2" in parts else read_sam2(sam2)
+    config = AuralSam2Config(
+        sam2_config=sam2_config_of(host, image_size),
+        text_config=AutoConfig.from_pretrained(text) if use_text else None,
+        use_text=use_text,
+        behavior="release",
+        contrastive_loss="audiocon_release",
+        contrastive_samples=192 if use_text else 384,
+    )
+    state = {f"sam2.{key}": value for key, value in host.items()} | fuser_state_from_release(fuser)
+    unused += [key for key in fuser if _DEAD.match(key)]
+    if use_text:
+        encoder = parts["text"] if "text" in parts else AutoModel.from_pretrained(text).state_dict()
+        state |= {f"text_encoder.{key}": value for key, value in encoder.items() if not _UNREAD_TEXT.search(key)}
+    unused += [f"t_model.{key}" for key in parts.get("text", {}) if not use_text or _UNREAD_TEXT.search(key)]
+    with torch.device("meta"):
+        expected = AuralSam2Model(config).state_dict()
+    check_keys_and_shapes(state, expected, "a released AuralSAM2 checkpoint with its host")
+    return config, state, unused
+
+
 def convert_aural_sam2_checkpoint(
     checkpoint_path: str | Path,
     output_dir: str | Path,
@@ -153,41 +196,14 @@ def convert_aural_sam2_checkpoint(
         The converted model, in evaluation mode, and the keys of the file that it has no use for.
 
     Raises:
-        ValueError: when a file cannot be read, when keys or shapes differ from the network's (each one is named), when
-            `sam2` is missing or not needed, or when `output_dir` already has content.
+        ValueError: as `read_release` does, and when `output_dir` already has content.
     """
     output_dir = check_output_dir(output_dir)
-    parts = split_checkpoint(read_tensors(checkpoint_path, "checkpoint_path"))
-    if ("sam2" in parts) == (sam2 is not None):
-        need = (
-            "holds its own host, leave it out"
-            if "sam2" in parts
-            else "holds no host, name the SAM 2 it was trained with"
-        )
-        raise ValueError(f"sam2: {checkpoint_path} {need}")
-    fuser, unused = current_names(parts.get("fuser", {}))
-    use_text = any(key.startswith("text_proj.") for key in fuser)
-    host = sam2_state_from_original(parts["sam2"]) if "sam2" in parts else read_sam2(sam2)
-    config = AuralSam2Config(
-        sam2_config=sam2_config_of(host, image_size),
-        text_config=AutoConfig.from_pretrained(text) if use_text else None,
-        use_text=use_text,
-        behavior="release",
-        contrastive_loss="audiocon_release",
-        contrastive_samples=192 if use_text else 384,
-    )
-    tokenizer = AutoTokenizer.from_pretrained(text) if use_text else None
-
-    state = {f"sam2.{key}": value for key, value in host.items()} | fuser_state_from_release(fuser)
-    unused += [key for key in fuser if _DEAD.match(key)]
-    if use_text:
-        encoder = parts["text"] if "text" in parts else AutoModel.from_pretrained(text).state_dict()
-        state |= {f"text_encoder.{key}": value for key, value in encoder.items() if not _UNREAD_TEXT.search(key)}
-    unused += [f"t_model.{key}" for key in parts.get("text", {}) if not use_text or _UNREAD_TEXT.search(key)]
+    config, state, unused = read_release(checkpoint_path, sam2, text, image_size)
+    tokenizer = AutoTokenizer.from_pretrained(text) if config.use_text else None
     model = AuralSam2Model(config).eval()
-    check_keys_and_shapes(state, model.state_dict(), "a released AuralSAM2 checkpoint with its host")
     model.load_state_dict(state)
     with staged_folder(output_dir) as folder:
         model.save_pretrained(folder)
-        AuralSam2Processor.from_config(model.config, tokenizer).save_pretrained(folder)
+        AuralSam2Processor.from_config(config, tokenizer).save_pretrained(folder)
     return model, unused
