@@ -360,21 +360,21 @@ def test_a_file_that_does_not_fit_is_refused_and_leaves_nothing(tmp_path, tiny_h
 
 def test_a_truncated_file_a_full_folder_and_a_missing_host_are_named(tmp_path, tiny_host):
     path = save(numbered(released_fuser(use_text=False)), tmp_path / "avs.pth")
-    with pytest.raises(ValueError, match="sam2: .* holds no host"):
+    with pytest.raises(ValueError, match=r"sam2: .* holds no host"):
         convert_aural_sam2_checkpoint(path, tmp_path / "out")
     with pytest.raises(ValueError, match="already has content"):
         convert_aural_sam2_checkpoint(path, tmp_path, tiny_host)
     with pytest.raises(ValueError, match="checkpoint_path: there is no file"):
         convert_aural_sam2_checkpoint(tmp_path / "none.pth", tmp_path / "out", tiny_host)
     path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(ValueError, match="checkpoint_path: .* is not a complete PyTorch file"):
+    with pytest.raises(ValueError, match=r"checkpoint_path: .* is not a complete PyTorch file"):
         convert_aural_sam2_checkpoint(path, tmp_path / "out", tiny_host)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_whole_model_takes_no_second_host(tmp_path, tiny_host):
     whole = {"v_model.no_obj_ptr": torch.zeros(1), "aural_fuser.x": torch.zeros(1)}
-    with pytest.raises(ValueError, match="sam2: .* holds its own host"):
+    with pytest.raises(ValueError, match=r"sam2: .* holds its own host"):
         read_release(save(whole, tmp_path / "whole.pth"), tiny_host)
 
 

@@ -201,8 +201,7 @@ def convert_aural_sam2_checkpoint(
     output_dir = check_output_dir(output_dir)
     config, state, unused = read_release(checkpoint_path, sam2, text, image_size)
     tokenizer = AutoTokenizer.from_pretrained(text) if config.use_text else None
-    model = AuralSam2Model(config).eval()
-    model.load_state_dict(state)
+    model = AuralSam2Model.from_pretrained(None, config=config, state_dict=state)
     with staged_folder(output_dir) as folder:
         model.save_pretrained(folder)
         AuralSam2Processor.from_config(config, tokenizer).save_pretrained(folder)
