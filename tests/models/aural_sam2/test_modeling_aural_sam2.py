@@ -270,6 +270,23 @@ def test_a_training_step_reaches_every_trainable_weight_and_nothing_else(behavio
     assert all(torch.equal(value, before[name]) for name, value in model.sam2.state_dict().items())
 
 
+@pytest.mark.parametrize("behavior", BEHAVIORS)
+def test_half_precision_stays_close(behavior):
+    model, inputs = make_model(behavior=behavior, contrastive_loss="none"), make_inputs()
+    expected = model(**inputs, labels=make_labels())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model(**inputs, labels=make_labels())
+    found.loss.backward()
+    assert found.loss.item() == pytest.approx(expected.loss.item(), rel=0.02)
+    key = expected.key_frames.item()
+    agreement = ((found.pred_masks > 0) == (expected.pred_masks > 0))[:, :, key].float().mean()
+    assert agreement > 0.97
+    inputs["pixel_values"] = inputs["pixel_values"].bfloat16()
+    with torch.no_grad():
+        half = model.bfloat16()(**inputs).pred_masks
+    assert half.dtype == torch.bfloat16 and torch.isfinite(half).all()
+
+
 def test_only_labeled_frames_enter_the_loss():
     model, inputs = make_model(), make_inputs(frames=3)
     labels, label_mask = make_labels(frames=3), torch.tensor([[True, False, False]])

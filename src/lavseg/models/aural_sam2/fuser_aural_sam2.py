@@ -224,20 +224,20 @@ class AuralSam2Fuser(nn.Module):
         start = audio.repeat_interleave(expressions, dim=0)
         if text is not None:
             start = torch.cat([start, self.text_projection(text.flatten(0, 1))], dim=1)
+        # Under autocast the residual streams stay in the weights' precision.
+        start = start.to(self.token_head[0].weight.dtype)
         mask = self._token_mask(start, text_mask)
         token_code = self._token_code(start)
         edge = round(patches[0].shape[2] ** 0.5)
         shape = torch.Size((1, start.shape[-1], edge, edge))
-        frame_code = self.frame_positions(shape, start.device, start.dtype).flatten(2).transpose(1, 2)
+        frame_code = self.frame_positions(shape, start.device, torch.float32).flatten(2).transpose(1, 2)
+        frame_code = frame_code.to(start.dtype)
 
         fused, tokens = [], start
         for level, frames in zip(self.levels, patches, strict=True):
             if fused:
                 frames = level.smooth(frames.repeat_interleave(expressions, dim=0) + fused[-1].frames)
-                if self.config.behavior == "release":
-                    tokens = fused[-1].tokens
-                else:
-                    tokens = start
+                tokens = fused[-1].tokens if self.config.behavior == "release" else start
             frames, tokens = frames + frame_code, tokens + token_code
             flat = frames.flatten(0, 1)
             for block in level.frame_blocks:
