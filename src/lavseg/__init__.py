@@ -11,6 +11,9 @@ __version__ = "0.1.0"
 
 # Public names and the modules that define them.
 _PUBLIC = {
+    "AuralSam2Config": "models.aural_sam2",
+    "AuralSam2Model": "models.aural_sam2",
+    "AuralSam2Processor": "models.aural_sam2",
     "AvsMetric": "metrics",
     "ClipCollator": "data.collator",
     "LavsegTrainer": "training",

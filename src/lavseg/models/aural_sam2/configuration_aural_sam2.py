@@ -1,0 +1,185 @@
+"""Configuration of AuralSAM2."""
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+from ..sam2_config import hiera_sam2_config, nano_sam2_config
+from ..vggish import VggishConfig
+
+# distilroberta-base
+_TEXT = {
+    "vocab_size": 50265,
+    "num_hidden_layers": 6,
+    "max_position_embeddings": 514,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+}
+
+NUM_LEVELS = 3
+
+_CHOICES = {
+    "behavior": ("release", "paper"),
+    "conditioning_frame": ("first", "middle"),
+    "contrastive_loss": ("audiocon", "audiocon_release", "supcon", "none"),
+}
+
+# What the two values of `behavior` say about fields left at None.
+_DEPTHS = {"release": ((3, 6, 12), (3, 3, 3)), "paper": ((3, 3, 3), (1, 1, 1))}
+_PROJECTION_SIZE = {"release": 128, "paper": 64}
+
+
+@strict
+class AuralSam2Config(PreTrainedConfig):
+    """Configuration of [`AuralSam2Model`] (AuralSAM2, arXiv 2506.01015).
+
+    Args:
+        sam2_config: the host, a `Sam2VideoConfig`. SAM 2.0 Hiera-L.
+        text_config: text encoder, any with `last_hidden_state`. DistilRoBERTa.
+        audio_config: VGGish with its final ReLU; twice its embedding size (left and right) is the host's width.
+        use_text: read a sentence (Ref-AVS), or take sound alone (AVSBench), without a text encoder.
+        behavior: the published code and the paper describe two networks.
+
+            "release" is the code, and what converted checkpoints need: prompts enter the decoder deepest level first,
+            and those of the deepest level also become part of the tokens' position codes; cross fusion has no softmax
+            and re-reads the visual maps, channels as positions; all audio and text tokens carry one position code;
+            padded text is attended to; tokens pass from level to level; VGGish is frozen.
+
+            "paper" is the text (Eq. 1-8): level k prompts decoder stage k and only the content of the tokens; cross
+            fusion is softmax attention; every token has its own position code; padded text is hidden; tokens start
+            anew at each level; VGGish trains; heads of the contrastive loss have three layers and 64 outputs.
+        visual_depths: transformer blocks on the frames of levels 1 to 3. (3, 6, 12) as released, (3, 3, 3) in the
+            paper.
+        token_depths: transformer blocks on the audio and text tokens. (3, 3, 3) as released, (1, 1, 1) in the paper.
+        num_attention_heads: of these blocks.
+        mlp_ratio: width of their MLPs in units of the model's.
+        reduction_ratio: edge of the patches that the frames' self-attention reads keys and values from.
+        dropout: of attention, projections and MLPs in these blocks.
+        fusion_size: width of the cross fusion.
+        text_projection_size: hidden width of the MLP that reads the text encoder.
+        pyramid_levels: levels that are fused, of 1 (stride 4), 2 (stride 8) and 3 (stride 16).
+        sparse_prompts: add the sound's vectors to the mask tokens.
+        dense_prompts: add the fused maps to the image tokens.
+        use_audio: hear; without, the embedding of the sound is zero and only sight and sentence are left.
+        conditioning_frame: the frame that is segmented first, without memory, at inference: "first", or "middle",
+            T // 2. In training it is always the middle one. None takes what the authors evaluate with: the middle
+            with text, the first without.
+        train_audio_encoder: None follows `behavior`.
+        focal_weight, dice_weight, iou_weight, object_weight: of SAM2's loss.
+        contrastive_weight: of the contrastive loss.
+        contrastive_loss: "audiocon" as in the paper: half of the samples from mis-predicted pixels; "audiocon_release"
+            as coded, where nearly every pixel counts as mis-predicted and many carry another pixel's label;
+            "supcon", supervised contrastive learning; or "none".
+        contrastive_samples: pixels drawn a level and frame for "audiocon" and "supcon", and a level, frame and class
+            for "audiocon_release", whose code has 384 without text and 192 with it.
+        contrastive_temperature: of all of them.
+        projection_size: outputs of the heads of the contrastive loss. 128 as released, 64 in the paper.
+        max_text_length: tokens of a sentence.
+        initializer_range: deviation of the truncated normal that fills the linear layers of the blocks.
+    """
+
+    model_type = "aural_sam2"
+    sub_configs_defaults = {
+        "sam2_config": SubConfigSpec(config_class=AutoConfig, model_type="sam2_video"),
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta", init_kwargs=_TEXT),
+        "audio_config": VggishConfig,
+    }
+    keys_to_ignore_at_inference = ["losses", "key_frames"]
+
+    sam2_config: dict | PreTrainedConfig | None = None
+    text_config: dict | PreTrainedConfig | None = None
+    audio_config: dict | PreTrainedConfig | None = None
+    use_text: bool = True
+    behavior: str = "release"
+    visual_depths: list[int] | tuple[int, ...] | None = None
+    token_depths: list[int] | tuple[int, ...] | None = None
+    num_attention_heads: int = 4
+    mlp_ratio: int = 4
+    reduction_ratio: int = 4
+    dropout: float = 0.1
+    fusion_size: int = 128
+    text_projection_size: int = 1024
+    pyramid_levels: list[int] | tuple[int, ...] = (1, 2, 3)
+    sparse_prompts: bool = True
+    dense_prompts: bool = True
+    use_audio: bool = True
+    conditioning_frame: str | None = None
+    train_audio_encoder: bool | None = None
+    focal_weight: float = 20.0
+    dice_weight: float = 1.0
+    iou_weight: float = 1.0
+    object_weight: float = 1.0
+    contrastive_weight: float = 1.0
+    contrastive_loss: str = "audiocon"
+    contrastive_samples: int = 512
+    contrastive_temperature: float = 0.1
+    projection_size: int | None = None
+    max_text_length: int = 25
+    initializer_range: float = 0.02
+
+    def __post_init__(self, **kwargs):
+        if self.sam2_config is None:
+            self.sam2_config = hiera_sam2_config("large")
+        super().__post_init__(**kwargs)
+        if self.conditioning_frame is None:
+            self.conditioning_frame = "middle" if self.use_text else "first"
+        for name, accepted in _CHOICES.items():
+            if getattr(self, name) not in accepted:
+                raise ValueError(f"{name}: {getattr(self, name)!r} was given, accepted are {', '.join(accepted)}")
+        visual_depths, token_depths = _DEPTHS[self.behavior]
+        self.visual_depths = tuple(visual_depths if self.visual_depths is None else self.visual_depths)
+        self.token_depths = tuple(token_depths if self.token_depths is None else self.token_depths)
+        self.pyramid_levels = tuple(self.pyramid_levels)
+        if self.train_audio_encoder is None:
+            self.train_audio_encoder = self.behavior == "paper"
+        if self.projection_size is None:
+            self.projection_size = _PROJECTION_SIZE[self.behavior]
+        self._check()
+
+    def _check(self) -> None:
+        for name in ("visual_depths", "token_depths"):
+            if len(getattr(self, name)) != NUM_LEVELS:
+                raise ValueError(f"{name}: takes one depth a level, {NUM_LEVELS}, got {getattr(self, name)}")
+        levels = self.pyramid_levels
+        if not levels or list(levels) != sorted(set(levels) & {1, 2, 3}):
+            raise ValueError(f"pyramid_levels: takes some of 1, 2, 3 in this order, got {levels}")
+        if self.hidden_size != 2 * self.audio_config.embedding_size:
+            raise ValueError(
+                f"audio_config: embedding_size is {self.audio_config.embedding_size}, left and right together have to "
+                f"be as wide as the host's decoder, {self.hidden_size}"
+            )
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"num_attention_heads: {self.num_attention_heads} was given, it has to divide the host's width, "
+                f"{self.hidden_size}"
+            )
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the fuser, which is that of the host's mask decoder."""
+        return self.sam2_config.mask_decoder_config.hidden_size
+
+    @classmethod
+    def tiny(cls, vocab_size: int = 400, **overrides) -> "AuralSam2Config":
+        """A model of 4 M parameters at 128x128 for tests and demonstrations."""
+        fields = {
+            "sam2_config": nano_sam2_config(128),
+            "text_config": {
+                "model_type": "roberta",
+                "vocab_size": vocab_size,
+                "hidden_size": 64,
+                "num_hidden_layers": 1,
+                "num_attention_heads": 2,
+                "intermediate_size": 128,
+                "max_position_embeddings": 64,
+                "type_vocab_size": 1,
+            },
+            "audio_config": VggishConfig.tiny(embedding_size=64),
+            "visual_depths": (1, 1, 2),
+            "token_depths": (1, 1, 1),
+            "mlp_ratio": 2,
+            "fusion_size": 64,
+            "text_projection_size": 96,
+            "projection_size": 32,
+        }
+        return cls(**{**fields, **overrides})

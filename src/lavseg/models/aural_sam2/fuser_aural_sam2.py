@@ -1,0 +1,277 @@
+"""AuralFuser: three levels of SAM2's frame features, sound and text become prompts of the mask decoder."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoPositionEmbeddingSine, get_1d_sine_pe
+
+from .configuration_aural_sam2 import AuralSam2Config
+
+
+@dataclass(frozen=True)
+class FusedLevel:
+    """One level's features of `N` objects, `P = (S/16)^2` positions a frame, `M` audio and text tokens.
+
+    `frames [N, T, P, C]` and `tokens [N, M, C]` prompt the decoder; `frame_attention [N, T, P, C]` is what the cross
+    fusion added to the frames, before residual and normalisation.
+    """
+
+    frames: torch.Tensor
+    tokens: torch.Tensor
+    frame_attention: torch.Tensor
+
+
+class AuralSam2Attention(nn.Module):
+    """Self-attention; on frames, keys and values are read from patches of `reduction_ratio` (PVT v2)."""
+
+    def __init__(self, config: AuralSam2Config, on_frames: bool):
+        super().__init__()
+        width = config.hidden_size
+        self.num_heads = config.num_attention_heads
+        self.dropout = config.dropout
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.output = nn.Linear(width, width)
+        if on_frames:
+            self.reduction = nn.Conv2d(width, width, config.reduction_ratio, config.reduction_ratio)
+            self.reduction_norm = nn.LayerNorm(width)
+
+    def forward(
+        self, hidden_states: torch.Tensor, grid: tuple[int, int] | None = None, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        source = hidden_states
+        if grid is not None:
+            maps = hidden_states.transpose(1, 2).unflatten(2, grid)
+            source = self.reduction_norm(self.reduction(maps).flatten(2).transpose(1, 2))
+        query = self.query(hidden_states).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        key, value = self.key_value(source).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        dropout = self.dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+        return self.output(attended.transpose(1, 2).flatten(2))
+
+
+class AuralSam2Block(GradientCheckpointingLayer):
+    """Pre-norm transformer block; on frames with a reduced attention and a depthwise convolution in its MLP."""
+
+    def __init__(self, config: AuralSam2Config, on_frames: bool):
+        super().__init__()
+        width = config.hidden_size
+        self.norm1 = nn.LayerNorm(width)
+        self.attention = AuralSam2Attention(config, on_frames)
+        self.norm2 = nn.LayerNorm(width)
+        self.linear1 = nn.Linear(width, config.mlp_ratio * width)
+        self.linear2 = nn.Linear(config.mlp_ratio * width, width)
+        if on_frames:
+            inner = self.linear1.out_features
+            self.depthwise = nn.Conv2d(inner, inner, kernel_size=3, padding=1, groups=inner)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, hidden_states: torch.Tensor, grid: tuple[int, int] | None = None, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Update `[N, L, C]`; `grid` is the `(h, w)` of frames, `mask` bool, True where a token may be attended to."""
+        attended = self.attention(self.norm1(hidden_states), grid, mask)
+        hidden_states = hidden_states + self.dropout(attended)
+        inner = self.linear1(self.norm2(hidden_states))
+        if grid is not None:
+            inner = self.depthwise(inner.transpose(1, 2).unflatten(2, grid)).flatten(2).transpose(1, 2)
+        return hidden_states + self.dropout(self.linear2(self.dropout(F.gelu(inner))))
+
+
+class AuralSam2BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation of `[..., C]` with statistics over all axes but the last."""
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return super().forward(hidden_states.flatten(0, -2)).view_as(hidden_states)
+
+
+class AuralSam2CrossFusion(nn.Module):
+    """Lets every position of every frame attend to all tokens of the clip, and every token to all positions."""
+
+    def __init__(self, config: AuralSam2Config):
+        super().__init__()
+        width, inner = config.hidden_size, config.fusion_size
+        self.as_released = config.behavior == "release"
+        self.align = nn.Linear(width, width)
+        self.frame_query, self.frame_key, self.frame_value = (nn.Linear(width, inner) for _ in range(3))
+        self.token_query, self.token_key, self.token_value = (nn.Linear(width, inner) for _ in range(3))
+        self.frame_output, self.token_output = nn.Linear(inner, width), nn.Linear(inner, width)
+        self.frame_batch_norm, self.token_batch_norm = AuralSam2BatchNorm(width), AuralSam2BatchNorm(width)
+        self.frame_norm, self.token_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+
+    def forward(self, frames: torch.Tensor, tokens: torch.Tensor, mask: torch.Tensor | None) -> FusedLevel:
+        """Fuse `frames [N, T, P, C]` with `tokens [N, M, C]`; `mask` bool `[N, 1, 1, M]` hides tokens."""
+        tokens = self.align(tokens)
+        attend = self._without_softmax if self.as_released else self._with_softmax
+        of_frames, of_tokens = attend(frames, tokens, mask)
+        frame_attention = self.frame_batch_norm(self.frame_output(of_frames))
+        token_attention = self.token_batch_norm(self.token_output(of_tokens))
+        return FusedLevel(
+            self.frame_norm(frames + frame_attention), self.token_norm(tokens + token_attention), frame_attention
+        )
+
+    def _without_softmax(
+        self, frames: torch.Tensor, tokens: torch.Tensor, mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """`q k^T v / (T P)`, multiplied from the right, so that no map of positions by tokens is formed.
+
+        The released code takes `[T, c, P]` for `[T P, c]` on the way in, and `[c, T P]` for `[T, c, P]` and `[c, M]`
+        for `[M, c]` on the way out. Checkpoints are trained with that.
+        """
+        num_frames, positions = frames.shape[1:3]
+        query, key, value = (
+            layer(frames).transpose(2, 3).reshape(len(frames), num_frames * positions, -1)
+            for layer in (self.frame_query, self.frame_key, self.frame_value)
+        )
+        scale = 1 / (num_frames * positions)
+        of_frames = query @ (self.token_key(tokens).transpose(1, 2) @ self.token_value(tokens) * scale)
+        of_frames = of_frames.transpose(1, 2).reshape(len(frames), num_frames, -1, positions).transpose(2, 3)
+        of_tokens = self.token_query(tokens) @ (key.transpose(1, 2) @ value * scale)
+        return of_frames, of_tokens.transpose(1, 2).reshape(of_tokens.shape)
+
+    def _with_softmax(
+        self, frames: torch.Tensor, tokens: torch.Tensor, mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        flat = frames.flatten(1, 2)
+        attend = F.scaled_dot_product_attention
+        of_frames = attend(
+            self.frame_query(flat)[:, None],
+            self.token_key(tokens)[:, None],
+            self.token_value(tokens)[:, None],
+            attn_mask=mask,
+        )
+        of_tokens = attend(
+            self.token_query(tokens)[:, None], self.frame_key(flat)[:, None], self.frame_value(flat)[:, None]
+        )
+        return of_frames[:, 0].view(*frames.shape[:3], -1), of_tokens[:, 0]
+
+
+class AuralSam2FusionLevel(nn.Module):
+    """Self-attention of frames and tokens at one level, then cross fusion."""
+
+    def __init__(self, config: AuralSam2Config, level: int):
+        super().__init__()
+        width, stride = config.hidden_size, 2 ** (3 - level)
+        self.patch_embed = nn.Conv2d(width, width, stride, stride)
+        self.smooth = nn.Linear(width, width) if level > config.pyramid_levels[0] else None
+        self.frame_blocks = nn.ModuleList(AuralSam2Block(config, True) for _ in range(config.visual_depths[level - 1]))
+        self.token_blocks = nn.ModuleList(AuralSam2Block(config, False) for _ in range(config.token_depths[level - 1]))
+        self.fusion = AuralSam2CrossFusion(config)
+
+
+def _head(config: AuralSam2Config) -> nn.Sequential:
+    """Projects fused features `[..., C]` for the contrastive loss."""
+    width, size = config.hidden_size, config.projection_size
+    if config.behavior == "paper":
+        hidden = (nn.Linear(width, width), nn.GELU(), nn.Linear(width, width), nn.GELU())
+        return nn.Sequential(*hidden, nn.Linear(width, size))
+    hidden = (nn.GELU(), nn.LayerNorm(size)) if config.use_text else (AuralSam2BatchNorm(size),)
+    return nn.Sequential(nn.Linear(width, size), *hidden, nn.Linear(size, size))
+
+
+class AuralSam2Fuser(nn.Module):
+    """Fuses frames with sound and text, level by level from stride 4 to stride 16 (sec. 3.2)."""
+
+    def __init__(self, config: AuralSam2Config):
+        super().__init__()
+        self.config = config
+        width = config.hidden_size
+        self.frame_positions = Sam2VideoPositionEmbeddingSine(num_position_features=width // 2, normalize=True)
+        self.levels = nn.ModuleList(AuralSam2FusionLevel(config, level) for level in config.pyramid_levels)
+        self.text_projection = None
+        if config.use_text:
+            self.text_projection = nn.Sequential(
+                nn.Linear(config.text_config.hidden_size, config.text_projection_size),
+                nn.GELU(),
+                nn.Linear(config.text_projection_size, width),
+            )
+        self.frame_head, self.token_head = _head(config), _head(config)
+
+    def embed_patches(self, maps: tuple[torch.Tensor, ...]) -> list[torch.Tensor]:
+        """Bring the neck's maps at strides 4, 8, 16, `[n, C, ., .]`, to the grid of stride 16.
+
+        Returns:
+            `[n, P, C]` for each level that is fused.
+        """
+        used = (maps[level - 1] for level in self.config.pyramid_levels)
+        return [
+            layer.patch_embed(level_map).flatten(2).transpose(1, 2)
+            for layer, level_map in zip(self.levels, used, strict=True)
+        ]
+
+    def forward(
+        self,
+        patches: list[torch.Tensor],
+        audio: torch.Tensor,
+        text: torch.Tensor | None = None,
+        text_mask: torch.Tensor | None = None,
+    ) -> list[FusedLevel]:
+        """Fuse `B` clips of `T` frames with `E` sentences each (one without text).
+
+        Args:
+            patches: of each level, `[B, T, P, C]` from `embed_patches`.
+            audio: `[B, T, C]`, left and right embeddings of the sound at each frame.
+            text: `[B, E, L, Dt]`, states of the text encoder; text_mask: bool `[B, E, L]`, False for padding.
+
+        Returns:
+            The features of the `N = B E` objects at each level, with `M = T + L` tokens of which the first `T` are
+            the sound's.
+        """
+        expressions = 1 if text is None else text.shape[1]
+        start = audio.repeat_interleave(expressions, dim=0)
+        if text is not None:
+            start = torch.cat([start, self.text_projection(text.flatten(0, 1))], dim=1)
+        # Under autocast the residual streams stay in the weights' precision.
+        start = start.to(self.token_head[0].weight.dtype)
+        mask = self._token_mask(start, text_mask)
+        token_code = self._token_code(start)
+        edge = round(patches[0].shape[2] ** 0.5)
+        shape = torch.Size((1, start.shape[-1], edge, edge))
+        frame_code = self.frame_positions(shape, start.device, torch.float32).flatten(2).transpose(1, 2)
+        frame_code = frame_code.to(start.dtype)
+
+        fused, tokens = [], start
+        for level, frames in zip(self.levels, patches, strict=True):
+            if fused:
+                frames = level.smooth(frames.repeat_interleave(expressions, dim=0) + fused[-1].frames)
+                tokens = fused[-1].tokens if self.config.behavior == "release" else start
+            frames, tokens = frames + frame_code, tokens + token_code
+            flat = frames.flatten(0, 1)
+            for block in level.frame_blocks:
+                flat = block(flat, grid=(edge, edge))
+            for block in level.token_blocks:
+                tokens = block(tokens, mask=mask)
+            frames = flat.view_as(frames) + frame_code
+            if not fused:
+                frames = frames.repeat_interleave(expressions, dim=0)
+            fused.append(level.fusion(frames, tokens + token_code, mask))
+        return fused
+
+    def _token_code(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Position code of the tokens `[M, C]`; as released that of a sequence of length one, so one for all."""
+        width = tokens.shape[-1]
+        if self.config.behavior == "release":
+            return torch.tensor([0.0, 1.0], device=tokens.device, dtype=tokens.dtype).repeat(width // 2)
+        places = torch.arange(tokens.shape[1], device=tokens.device, dtype=torch.float32)
+        return get_1d_sine_pe(places, width).to(tokens.dtype)
+
+    def _token_mask(self, tokens: torch.Tensor, text_mask: torch.Tensor | None) -> torch.Tensor | None:
+        """Bool `[N, 1, 1, M]`, False for padded text; None where nothing is hidden."""
+        if text_mask is None or self.config.behavior == "release":
+            return None
+        text_mask = text_mask.flatten(0, 1)
+        sound = text_mask.new_ones(len(tokens), tokens.shape[1] - text_mask.shape[1])
+        return torch.cat([sound, text_mask], dim=1)[:, None, None]
+
+    def contrastive_features(self, level: FusedLevel, num_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the contrastive loss compares: unit vectors `[N, T, P, c]` of positions and `[N, T, c]` of sounds.
+
+        The released code with text takes the attention term for the frames and normalises it over positions.
+        """
+        sound = F.normalize(self.token_head(level.tokens[:, :num_frames]), dim=-1)
+        if self.config.behavior == "release" and self.config.use_text:
+            return F.normalize(self.frame_head(level.frame_attention), dim=2), sound
+        return F.normalize(self.frame_head(level.frames), dim=-1), sound

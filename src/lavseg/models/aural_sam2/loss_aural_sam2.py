@@ -1,0 +1,223 @@
+"""Losses of AuralSAM2: SAM2's own, and the contrast between what is seen and what is heard."""
+
+import torch
+import torch.nn.functional as F
+
+from ...losses import mask_iou
+
+# The released code cuts its samples at a random number below this when it has more.
+RELEASE_SAMPLE_LIMIT = 15240
+
+
+def focal_loss(logits: torch.Tensor, targets: torch.Tensor, alpha: float = 0.25, gamma: float = 2.0) -> torch.Tensor:
+    """Focal loss (Lin et al., 2017), mean over pixels: `[..., h, w]` twice -> `[...]`."""
+    cost = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    miss = (logits.sigmoid() - targets).abs()
+    weight = alpha * targets + (1 - alpha) * (1 - targets)
+    return (weight * miss**gamma * cost).mean((-2, -1))
+
+
+def dice_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Dice loss with 1 added above and below: `[..., h, w]` twice -> `[...]`."""
+    probabilities = logits.sigmoid()
+    overlap = 2 * (probabilities * targets).sum((-2, -1))
+    return 1 - (overlap + 1) / (probabilities.sum((-2, -1)) + targets.sum((-2, -1)) + 1)
+
+
+def sam2_losses(
+    candidates: torch.Tensor,
+    iou_scores: torch.Tensor,
+    object_score_logits: torch.Tensor,
+    targets: torch.Tensor,
+    focal_weight: float = 20.0,
+    dice_weight: float = 1.0,
+) -> dict[str, torch.Tensor]:
+    """SAM2's training loss, its terms unweighted, for each of `N` masks (SAM 2, appendix D.2.2).
+
+    Of the candidates the one with the least focal and dice loss is supervised, the predicted IoU of all of them. Where
+    the target is empty only the object score learns.
+
+    Args:
+        candidates: logits `[N, M, h, w]`.
+        iou_scores: predicted IoU `[N, M]`.
+        object_score_logits: `[N]`.
+        targets: 0 and 1, `[N, h, w]`.
+        focal_weight, dice_weight: for the choice of the candidate.
+
+    Returns:
+        `focal`, `dice`, `iou` and `object`, each `[N]`.
+    """
+    targets = targets.to(candidates.dtype)
+    shown = targets.flatten(1).any(1).to(candidates.dtype)
+    every = targets[:, None].expand_as(candidates)
+    focal, dice = focal_loss(candidates, every), dice_loss(candidates, every)
+    best = (focal_weight * focal + dice_weight * dice).argmin(1, keepdim=True)
+    return {
+        "focal": shown * focal.gather(1, best)[:, 0],
+        "dice": shown * dice.gather(1, best)[:, 0],
+        "iou": shown * (iou_scores - mask_iou(candidates, every)).abs().mean(1),
+        "object": F.binary_cross_entropy_with_logits(object_score_logits, shown, reduction="none"),
+    }
+
+
+def info_nce(
+    pixels: torch.Tensor,
+    pixel_labels: torch.Tensor,
+    sounds: torch.Tensor,
+    sound_labels: torch.Tensor,
+    temperature: float = 0.1,
+    sound_negatives: bool = True,
+) -> torch.Tensor:
+    """Pull pixels to the sounds of their label, away from pixels of the other label (AuralSAM2, Eq. 8).
+
+    Args:
+        pixels: unit vectors `[n, c]`; pixel_labels: 0 or 1, `[n]`.
+        sounds: unit vectors `[m, c]`; sound_labels: 0 or 1, `[m]`.
+        temperature: of the softmax.
+        sound_negatives: push away from sounds of the other label as well, as the released code does.
+
+    Returns:
+        Scalar, the mean over pixels; one without a sound of its label counts zero.
+    """
+    groups = [pixels[pixel_labels == label] for label in (0, 1)]
+    between = groups[0] @ groups[1].T / temperature
+    lowest = torch.finfo(pixels.dtype).min
+    total = pixels.new_zeros(())
+    for label, similarity in enumerate((between, between.T)):
+        to_sounds = groups[label] @ sounds.T / temperature
+        same = sound_labels == label
+        negatives = [similarity, to_sounds.new_full((len(to_sounds), 1), lowest)]
+        if sound_negatives:
+            negatives.append(to_sounds.masked_fill(same, lowest))
+        against = torch.logsumexp(torch.cat(negatives, dim=1), dim=1, keepdim=True)
+        likelihood = (to_sounds - torch.logaddexp(to_sounds, against)) * same
+        total = total - likelihood.sum() / same.sum().clamp(min=1)
+    return total / max(len(pixels), 1)
+
+
+def supervised_contrast(vectors: torch.Tensor, labels: torch.Tensor, temperature: float = 0.1) -> torch.Tensor:
+    """Supervised contrastive loss (Khosla et al., 2020): every vector against all others, pixels and sounds alike.
+
+    Args:
+        vectors: unit vectors `[n, c]`; labels: 0 or 1, `[n]`.
+        temperature: of the softmax.
+
+    Returns:
+        Scalar, the mean over vectors that have another one of their label.
+    """
+    similarity = vectors @ vectors.T / temperature
+    itself = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
+    likelihood = similarity - similarity.masked_fill(itself, -torch.inf).logsumexp(1, keepdim=True)
+    same = (labels[:, None] == labels) & ~itself
+    counts = same.sum(1)
+    means = likelihood.masked_fill(~same, 0).sum(1) / counts.clamp(min=1)
+    return -means.sum() / (counts > 0).sum().clamp(min=1)
+
+
+def draw_pixels(logits: torch.Tensor, targets: torch.Tensor, count: int) -> torch.Tensor:
+    """Draw `count` of the `P` pixels of each of `F` frames, half of them mis-predicted as far as there are so many.
+
+    Args:
+        logits: `[F, P]`, above zero where the object is predicted; targets: bool `[F, P]`.
+        count: pixels a frame.
+
+    Returns:
+        Bool `[F, P]`, the drawn ones.
+    """
+    hard = (logits > 0) != targets
+    num_hard = hard.sum(1, keepdim=True)
+    num_easy = hard.shape[1] - num_hard
+    take_hard = torch.maximum(num_hard.clamp(max=count // 2), count - num_easy).clamp(max=num_hard)
+    chances = torch.rand(logits.shape, device=logits.device)
+    drawn = torch.zeros_like(hard)
+    for group, take in ((hard, take_hard), (~hard, count - take_hard)):
+        ranks = chances.masked_fill(~group, 2.0).argsort(1).argsort(1)
+        drawn |= group & (ranks < take)
+    return drawn
+
+
+def draw_pixels_as_released(
+    logits: torch.Tensor, targets: torch.Tensor, count: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw up to `count` pixels of each class of one frame as the released code does.
+
+    It compares the label with the logit itself, so that nearly all pixels count as mis-predicted, and gives a drawn
+    pixel the label that stands at its place in the list of its class.
+
+    Args:
+        logits: `[P]`; targets: bool `[P]`.
+        count: pixels a class.
+
+    Returns:
+        Indices of the drawn pixels and their labels.
+    """
+    pixels, labels = [], []
+    for value in targets.unique():
+        wrong = logits != value.to(logits.dtype)
+        groups = [((targets == value) & wrong).nonzero()[:, 0], ((targets == value) & ~wrong).nonzero()[:, 0]]
+        num_hard, num_easy = len(groups[0]), len(groups[1])
+        hard = min(num_hard, max(count - num_easy, count // 2))
+        for group, take in zip(groups, (hard, count - hard), strict=True):
+            order = torch.randperm(len(group), device=group.device)[:take]
+            pixels.append(group[order])
+            labels.append(targets[order])
+    return torch.cat(pixels), torch.cat(labels)
+
+
+def contrastive_loss(
+    kind: str,
+    frames: list[torch.Tensor],
+    sounds: list[torch.Tensor],
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    samples: int,
+    temperature: float = 0.1,
+) -> torch.Tensor:
+    """Contrast of one object's pixels and sounds over all levels and frames of its clip (sec. 3.3).
+
+    Args:
+        kind: "audiocon", "audiocon_release" or "supcon", see [`AuralSam2Config`].
+        frames: of each level unit vectors `[T, P, c]`; sounds: of each level unit vectors `[T, c]`.
+        logits: the predicted masks `[T, h, w]`; targets: 0 and 1, `[T, H, W]`.
+        samples: pixels drawn, see `contrastive_samples` of [`AuralSam2Config`].
+        temperature: of the softmax.
+
+    Returns:
+        Scalar.
+    """
+    if not len(targets):
+        return logits.sum() * 0
+    edge = round(frames[0].shape[1] ** 0.5)
+    logits = F.interpolate(logits[:, None].detach(), (edge, edge), mode="bilinear", align_corners=False).flatten(1)
+    targets = F.interpolate(targets[:, None].float(), (edge, edge), mode="nearest").flatten(1) > 0
+    features = torch.stack(frames, dim=1)
+    sounds_flat = torch.stack(sounds, dim=1).flatten(0, 1)
+    num_levels = len(frames)
+    if kind == "audiocon_release":
+        pixels, labels = _released_samples(features, logits, targets, samples)
+        heard = (targets.any(1) & ~targets.all(1)).long().repeat_interleave(num_levels)
+        return info_nce(pixels, labels, sounds_flat, heard, temperature)
+    drawn = torch.stack([draw_pixels(logits, targets, samples) for _ in range(num_levels)], dim=1)
+    pixels = features[drawn]
+    labels = targets[:, None].expand_as(drawn)[drawn].long()
+    heard = targets.any(1).long().repeat_interleave(num_levels)
+    if kind == "supcon":
+        return supervised_contrast(torch.cat([pixels, sounds_flat]), torch.cat([labels, heard]), temperature)
+    return info_nce(pixels, labels, sounds_flat, heard, temperature, sound_negatives=False)
+
+
+def _released_samples(
+    features: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor, samples: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixels `[n, c]` and labels `[n]` drawn from `features [T, levels, P, c]`."""
+    pixels, labels = [], []
+    for frame, (logit, target) in enumerate(zip(logits, targets, strict=True)):
+        for level in features[frame]:
+            index, label = draw_pixels_as_released(logit, target, samples)
+            pixels.append(level[index])
+            labels.append(label.long())
+    pixels, labels = torch.cat(pixels), torch.cat(labels)
+    if len(pixels) > RELEASE_SAMPLE_LIMIT:
+        kept = int(torch.randint(1, RELEASE_SAMPLE_LIMIT, ()))
+        pixels, labels = pixels[:kept], labels[:kept]
+    return pixels, labels

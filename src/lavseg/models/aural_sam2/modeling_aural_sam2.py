@@ -1,0 +1,480 @@
+"""AuralSAM2: sound and text fused with SAM2's frame features prompt its mask decoder from within (arXiv 2506.01015)."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, Sam2VideoModel
+from transformers import initialization as init
+
+from ..base import AudioVisualPreTrainedModel
+from ..outputs import AudioVisualSegmentationOutput
+from ..sam2_encoder import encode_images, use_lean_attention
+from ..sam2_tracking import NO_OBJ_SCORE, ImageFeatures, project_features
+from ..vggish import VggishModel
+from .configuration_aural_sam2 import NUM_LEVELS, AuralSam2Config
+from .decoder_aural_sam2 import AuralSam2Tracker, AuralSam2TwoWayTransformer, StagePrompt, UserPrompt, segment_clip
+from .fuser_aural_sam2 import AuralSam2Block, AuralSam2CrossFusion, AuralSam2Fuser, FusedLevel
+from .loss_aural_sam2 import contrastive_loss, sam2_losses
+
+
+@dataclass
+class _Segmented:
+    """Masks of `n` objects in clips of one length: `candidates [n, T, M, h, w]`, `scores [n, T, M]`,
+    `object_scores [n, T]`, `choice [n, T]`, and the levels they were prompted with."""
+
+    candidates: torch.Tensor
+    scores: torch.Tensor
+    object_scores: torch.Tensor
+    choice: torch.Tensor
+    levels: list[FusedLevel]
+
+    @property
+    def masks(self) -> torch.Tensor:
+        """Logits of the mask of highest predicted IoU, `[n, T, h, w]`."""
+        index = self.choice[..., None, None, None].expand(-1, -1, 1, *self.candidates.shape[-2:])
+        return self.candidates.gather(2, index)[:, :, 0]
+
+    @property
+    def iou_scores(self) -> torch.Tensor:
+        return self.scores.gather(2, self.choice[..., None])[..., 0]
+
+
+class AuralSam2PreTrainedModel(AudioVisualPreTrainedModel):
+    config: AuralSam2Config
+    config_class = AuralSam2Config
+    base_model_prefix = "aural_sam2"
+
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """False: of custom code Transformers initialises only modules with parameters of their own, so no blocks."""
+        return False
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            init.kaiming_uniform_(module.weight, a=math.sqrt(5))
+            bound = 1 / math.sqrt(module.weight[0].numel())
+            init.uniform_(module.bias, -bound, bound)
+        elif isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm1d):
+            init.ones_(module.weight)
+            init.ones_(module.running_var)
+            for tensor in (module.bias, module.running_mean, module.num_batches_tracked):
+                init.zeros_(tensor)
+        elif isinstance(module, AuralSam2Block):
+            self._init_block(module)
+        elif isinstance(module, AuralSam2CrossFusion):  # fusion starts as the identity
+            for norm in (module.frame_batch_norm, module.token_batch_norm):
+                init.zeros_(norm.weight)
+        elif isinstance(module, AuralSam2Model):
+            code = module.sam2.shared_image_embedding.positional_embedding
+            init.copy_(module.sam2.prompt_encoder.shared_embedding.positional_embedding, code)
+
+    def _init_block(self, block: AuralSam2Block) -> None:
+        for layer in block.modules():
+            if isinstance(layer, nn.Linear):
+                init.trunc_normal_(layer.weight, std=self.config.initializer_range)
+                init.zeros_(layer.bias)
+            elif isinstance(layer, nn.Conv2d):
+                fan_out = layer.out_channels * math.prod(layer.kernel_size) // layer.groups
+                init.normal_(layer.weight, std=math.sqrt(2 / fan_out))
+                init.zeros_(layer.bias)
+
+
+class AuralSam2Model(AuralSam2PreTrainedModel):
+    """AuralSAM2. It segments the whole clip, in training too; with `labels` it returns a loss."""
+
+    def __init__(self, config: AuralSam2Config):
+        super().__init__(config)
+        self.sam2 = Sam2VideoModel(config.sam2_config)
+        use_lean_attention(self.sam2)
+        self.sam2.mask_decoder.transformer.__class__ = AuralSam2TwoWayTransformer
+        self.audio_encoder = VggishModel(config.audio_config)
+        self.text_encoder = _text_encoder(config.text_config) if config.use_text else None
+        self.fuser = AuralSam2Fuser(config)
+        self.freeze()
+        self.post_init()
+
+    @classmethod
+    def from_backbones(
+        cls,
+        sam2: str = "facebook/sam2-hiera-large",
+        text: str = "distilbert/distilroberta-base",
+        audio: str | VggishModel | None = None,
+        **config_overrides,
+    ) -> "AuralSam2Model":
+        """Start training from published encoders.
+
+        Args:
+            sam2, text: Hub ids or folders of Transformers checkpoints (`sam2` a SAM2 video model); `text` is not read
+                with `use_text=False`.
+            audio: a VGGish model, or the folder or Hub id of a converted one; an untrained one would hear nothing.
+            config_overrides: fields of [`AuralSam2Config`].
+
+        Raises:
+            ValueError: when `audio` is missing.
+        """
+        if audio is None:
+            raise ValueError(
+                "audio: a VGGish checkpoint is needed; convert the public vggish-10086976.pth with "
+                "lavseg.models.vggish.convert_vggish and pass its folder"
+            )
+        parts = {
+            "sam2": Sam2VideoModel.from_pretrained(sam2),
+            "audio": audio if isinstance(audio, VggishModel) else VggishModel.from_pretrained(audio),
+        }
+        if config_overrides.get("use_text", True):
+            parts["text"] = AutoModel.from_pretrained(text)
+        configs = {f"{name}_config": part.config for name, part in parts.items()}
+        model = cls(cls.config_class(**configs, **config_overrides))
+        for name, module in model.backbones().items():
+            state = parts[name].state_dict()
+            module.load_state_dict({key: state[key] for key in module.state_dict()})
+        return model
+
+    def backbones(self) -> dict[str, nn.Module]:
+        """The published networks this model is composed of, by the names `from_backbones` takes."""
+        found = {"sam2": self.sam2, "audio": self.audio_encoder, "text": self.text_encoder}
+        return {name: module for name, module in found.items() if module is not None}
+
+    def frozen_modules(self) -> list[nn.Module]:
+        trained = {"audio"} if self.config.train_audio_encoder else set()
+        return [module for name, module in self.backbones().items() if name not in trained]
+
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        input_features: torch.Tensor,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        frame_mask: torch.Tensor | None = None,
+        audio_mask: torch.Tensor | None = None,
+        input_points: torch.Tensor | None = None,
+        input_labels: torch.Tensor | None = None,
+        input_boxes: torch.Tensor | None = None,
+        input_masks: torch.Tensor | None = None,
+        prompt_frames: list[int] | None = None,
+        labels: torch.Tensor | None = None,
+        label_mask: torch.Tensor | None = None,
+        original_sizes: list[tuple[int, int]] | None = None,
+    ) -> AudioVisualSegmentationOutput:
+        """Segment `B` clips of up to `T` frames for `E` expressions each (one without text).
+
+        A user may point at objects too. Frames with such prompts are segmented first and without memory, in place of
+        the conditioning frame.
+
+        Args:
+            pixel_values: `[B, T, 3, S, S]`, frames for SAM2.
+            input_features: `[B, A, 2, 96, 64]`, log-mel patches of left and right. Patch `t` belongs to frame `t`: a
+                surplus is not heard, and where there are fewer the last one lasts.
+            input_ids: `[B, E, P]`, or `[B, P]` for one expression a clip; none with `use_text=False`.
+            attention_mask: as `input_ids`, 1 for real tokens; all real when None.
+            frame_mask, audio_mask: bool `[B, T]` and `[B, A]`, True for real frames and patches, which come first.
+            input_points: `[B, E, n, 2]` (x, y) in pixels of `pixel_values`, or `[B, E, F, n, 2]` for `F` frames.
+            input_labels: `[B, E, n]` or `[B, E, F, n]`: 1 on the object, 0 off it, -1 for padding.
+            input_boxes: `[B, E, 4]` or `[B, E, F, 4]`, (x1, y1, x2, y2) in pixels of `pixel_values`.
+            input_masks: `[B, E, h, w]` or `[B, E, F, h, w]`, mask logits such as `pred_masks` of an earlier call.
+            prompt_frames: the `F` frames of these prompts; the conditioning frame when None.
+            labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
+            label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
+            original_sizes: not used here; processors hand it out for `post_process_masks`.
+
+        Returns:
+            [`AudioVisualSegmentationOutput`]. Masks are not gated by the object score; padding frames hold -1024.
+
+        Raises:
+            ValueError: when shapes do not fit together.
+        """
+        batch, num_frames = pixel_values.shape[:2]
+        if self.config.use_text and input_ids is None:
+            raise ValueError("input_ids: missing; this model reads a sentence (use_text), pass text to the processor")
+        if not self.config.use_text and input_ids is not None:
+            raise ValueError("input_ids: this model hears and sees only (use_text=False), do not pass text")
+        if input_ids is not None and input_ids.dim() == 2:
+            input_ids = input_ids[:, None]
+        expressions = 1 if input_ids is None else input_ids.shape[1]
+        if labels is not None and labels.dim() == 4:
+            labels = labels[:, None]
+        if frame_mask is None:
+            frame_mask = torch.ones(batch, num_frames, dtype=torch.bool, device=pixel_values.device)
+        if audio_mask is None:
+            audio_mask = torch.ones(input_features.shape[:2], dtype=torch.bool, device=pixel_values.device)
+        _check_shapes(pixel_values, input_features, input_ids, frame_mask, audio_mask, labels)
+
+        audio = self._encode_audio(input_features, audio_mask, num_frames)
+        text, text_mask = self._encode_text(input_ids, attention_mask)
+        user_prompts = self._encode_user_prompts(
+            (batch, expressions), input_points, input_labels, input_boxes, input_masks
+        )
+        objects = torch.arange(batch * expressions, device=audio.device).view(batch, expressions)
+        labeled = frame_mask if label_mask is None else label_mask & frame_mask
+
+        height, width = self.sam2.prompt_encoder.mask_input_size
+        masks = audio.new_full((len(objects) * expressions, num_frames, height, width), NO_OBJ_SCORE)
+        ious = audio.new_zeros(masks.shape[:2])
+        scores = torch.full_like(ious, NO_OBJ_SCORE)
+        key_frames = torch.zeros_like(objects)
+        losses = []
+        lengths = frame_mask.sum(1)
+        for length in lengths.unique().tolist():
+            clips = (lengths == length).nonzero()[:, 0]
+            rows = objects[clips].flatten()
+            frames = self._conditioning_frames(length, prompt_frames, user_prompts)
+            found = self._segment(
+                pixel_values[clips, :length],
+                audio[clips, :length],
+                None if text is None else text[clips],
+                None if text_mask is None else text_mask[clips],
+                {frame: user and user.select(rows) for frame, user in frames.items()},
+            )
+            masks[rows, :length] = found.masks.to(masks.dtype)
+            ious[rows, :length] = found.iou_scores.to(ious.dtype)
+            scores[rows, :length] = found.object_scores.to(scores.dtype)
+            key_frames[clips] = min(frames)
+            if labels is not None:
+                targets = labels[clips, :, :length].flatten(0, 1)
+                losses.append(self._losses(found, targets, labeled[clips, :length].repeat_interleave(expressions, 0)))
+
+        losses = {name: torch.cat([part[name] for part in losses]).mean() for name in losses[0]} if losses else None
+        return AudioVisualSegmentationOutput(
+            loss=None if losses is None else sum(losses.values()),
+            losses=None if losses is None else {name: value.detach() for name, value in losses.items()},
+            pred_masks=masks.unflatten(0, (batch, expressions)),
+            iou_scores=ious.unflatten(0, (batch, expressions)),
+            object_score_logits=scores.unflatten(0, (batch, expressions)),
+            key_frames=key_frames,
+        )
+
+    def _encode_audio(self, input_features: torch.Tensor, audio_mask: torch.Tensor, num_frames: int) -> torch.Tensor:
+        """Embeddings of left and right at each frame, `[B, T, C]`."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_audio_encoder):
+            audio = self.audio_encoder(input_features).embeddings.flatten(2)
+        if not self.config.use_audio:
+            audio = torch.zeros_like(audio)
+        last = audio_mask.sum(1, keepdim=True) - 1
+        patches = torch.arange(num_frames, device=audio.device).minimum(last)
+        return audio.gather(1, patches[..., None].expand(-1, -1, audio.shape[-1]))
+
+    @torch.no_grad()
+    def _encode_text(
+        self, input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """States `[B, E, P, D]` and the mask of real tokens, bool `[B, E, P]`."""
+        if input_ids is None:
+            return None, None
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.view_as(input_ids)
+        flat = self.text_encoder(input_ids=input_ids.flatten(0, 1), attention_mask=mask.flatten(0, 1))
+        return flat.last_hidden_state.unflatten(0, input_ids.shape[:2]), mask.bool()
+
+    def _encode_user_prompts(
+        self,
+        shape: tuple[int, int],
+        points: torch.Tensor | None,
+        labels: torch.Tensor | None,
+        boxes: torch.Tensor | None,
+        masks: torch.Tensor | None,
+    ) -> list[UserPrompt]:
+        """What a user says about each prompted frame, one row an object; empty without such prompts."""
+        if (points is None) != (labels is None):
+            raise ValueError("input_points and input_labels: pass both or neither, each point takes a label 1 or 0")
+        given = {
+            "input_points": (points, 5),
+            "input_labels": (labels, 4),
+            "input_boxes": (boxes, 4),
+            "input_masks": (masks, 5),
+        }
+        framed = {}
+        for name, (value, axes) in given.items():
+            if value is None:
+                continue
+            value = value[:, :, None] if value.dim() == axes - 1 else value
+            if value.dim() != axes or tuple(value.shape[:2]) != shape:
+                raise ValueError(
+                    f"{name}: begins with the axes [clips, expressions] {list(shape)} and, for several frames, frames; "
+                    f"got {list(value.shape)}"
+                )
+            framed[name] = value.flatten(0, 1)
+        counts = {name: value.shape[1] for name, value in framed.items()}
+        if len(set(counts.values())) > 1:
+            raise ValueError(f"prompts of one call cover the same frames, got these numbers of frames: {counts}")
+        number = next(iter(counts.values()), 0)
+        return [self._encode_frame({name: value[:, i] for name, value in framed.items()}) for i in range(number)]
+
+    def _encode_frame(self, prompts: dict[str, torch.Tensor]) -> UserPrompt:
+        encoder, masks = self.sam2.prompt_encoder, prompts.get("input_masks")
+        if masks is not None:
+            masks = F.interpolate(
+                masks[:, None].to(self.dtype), encoder.mask_input_size, mode="bilinear", antialias=True
+            )
+        points, labels, boxes = (prompts.get(f"input_{name}") for name in ("points", "labels", "boxes"))
+        sparse, dense = encoder(
+            None if points is None else points[:, None].to(self.dtype),
+            None if labels is None else labels[:, None],
+            None if boxes is None else boxes[:, None].to(self.dtype),
+            masks,
+        )
+        if sparse is None:
+            return UserPrompt(dense.new_zeros(len(dense), 0, dense.shape[1]), dense)
+        return UserPrompt(sparse[:, 0], dense)
+
+    def _conditioning_frames(
+        self, length: int, prompt_frames: list[int] | None, user_prompts: list[UserPrompt]
+    ) -> dict[int, UserPrompt | None]:
+        """The frames of clips of `length` that are segmented without memory, with what a user says about them."""
+        first = self.config.conditioning_frame == "first" and not self.training
+        default = 0 if first else length // 2
+        if not user_prompts:
+            if prompt_frames is not None:
+                raise ValueError("prompt_frames: pass input_points, input_boxes or input_masks of these frames as well")
+            return {default: None}
+        frames = [default] if prompt_frames is None else list(prompt_frames)
+        if len(set(frames)) != len(user_prompts) or len(frames) != len(user_prompts):
+            raise ValueError(
+                f"prompt_frames: the prompts cover {len(user_prompts)} frames, got {frames}; name each of them once"
+            )
+        if not all(0 <= frame < length for frame in frames):
+            raise ValueError(f"prompt_frames: {frames} were given, a clip of the batch has frames 0 to {length - 1}")
+        return dict(zip(frames, user_prompts, strict=True))
+
+    def _segment(
+        self,
+        pixel_values: torch.Tensor,
+        audio: torch.Tensor,
+        text: torch.Tensor | None,
+        text_mask: torch.Tensor | None,
+        user_prompts: dict[int, UserPrompt | None],
+    ) -> _Segmented:
+        """Segment the objects of clips that all have the `T` frames of `pixel_values [b, T, 3, S, S]`."""
+        num_clips, num_frames = pixel_values.shape[:2]
+        features, patches = self._encode_frames(pixel_values)
+        levels = self.fuser(patches, audio, text, text_mask)
+        clips = torch.arange(num_clips, device=audio.device).repeat_interleave(len(levels[0].frames) // num_clips)
+        predictions = dict(
+            segment_clip(
+                AuralSam2Tracker(self.sam2, num_frames),
+                lambda frame: features[frame].select(clips),
+                lambda frame: self._stage_prompts(levels, frame),
+                user_prompts,
+                prompts_are_positions=self.config.behavior == "release",
+            )
+        )
+        ordered = [predictions[frame] for frame in range(num_frames)]
+        return _Segmented(
+            torch.stack([prediction.candidates for prediction in ordered], dim=1),
+            torch.stack([prediction.candidate_scores for prediction in ordered], dim=1),
+            torch.stack([prediction.object_score_logits for prediction in ordered], dim=1),
+            torch.stack([prediction.choice for prediction in ordered], dim=1),
+            levels,
+        )
+
+    def _encode_frames(self, pixel_values: torch.Tensor) -> tuple[list[ImageFeatures], list[torch.Tensor]]:
+        """Features of each frame, and the fuser's patches `[b, T, P, C]` of each level.
+
+        One frame at a time: the neck's wide maps need not be held for the whole clip.
+        """
+        features, patches = [], []
+        for images in pixel_values.unbind(1):
+            with torch.no_grad():
+                maps = encode_images(self.sam2, images)
+            features.append(project_features(self.sam2, maps))
+            patches.append(self.fuser.embed_patches(maps))
+        return features, [torch.stack(level, dim=1) for level in zip(*patches, strict=True)]
+
+    def _stage_prompts(self, levels: list[FusedLevel], frame: int) -> list[StagePrompt]:
+        """What the decoder's stages are given on `frame`: as released the deepest level comes first."""
+        stages = [StagePrompt(None, None)] * NUM_LEVELS
+        for level, fused in zip(self.config.pyramid_levels, levels, strict=True):
+            stages[level - 1] = StagePrompt(
+                fused.frames[:, frame] if self.config.dense_prompts else None,
+                fused.tokens[:, frame] if self.config.sparse_prompts else None,
+            )
+        return stages[::-1] if self.config.behavior == "release" else stages
+
+    def _losses(self, found: _Segmented, labels: torch.Tensor, labeled: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Weighted loss terms `[n]` of `n` objects, summed over the frames that are `labeled`, bool `[n, T]`.
+
+        Masks are compared with `labels [n, T, h, w]` at the labels' own size.
+        """
+        config = self.config
+        totals = {name: 0.0 for name in ("focal", "dice", "iou", "object")}
+        for frame in range(labels.shape[1]):
+            resized = F.interpolate(
+                found.candidates[:, frame].float(), labels.shape[-2:], mode="bilinear", align_corners=False
+            )
+            terms = sam2_losses(
+                resized,
+                found.scores[:, frame].float(),
+                found.object_scores[:, frame].float(),
+                labels[:, frame],
+                config.focal_weight,
+                config.dice_weight,
+            )
+            for name, value in terms.items():
+                totals[name] = totals[name] + getattr(config, f"{name}_weight") * value * labeled[:, frame]
+        if config.contrastive_loss != "none":
+            totals["contrastive"] = config.contrastive_weight * self._contrastive_losses(found, labels, labeled)
+        return totals
+
+    def _contrastive_losses(self, found: _Segmented, labels: torch.Tensor, labeled: torch.Tensor) -> torch.Tensor:
+        pairs = [self.fuser.contrastive_features(level, labels.shape[1]) for level in found.levels]
+        return torch.stack(
+            [
+                contrastive_loss(
+                    self.config.contrastive_loss,
+                    [frames[index, kept].float() for frames, _ in pairs],
+                    [sounds[index, kept].float() for _, sounds in pairs],
+                    found.masks[index, kept].float(),
+                    labels[index, kept],
+                    self.config.contrastive_samples,
+                    self.config.contrastive_temperature,
+                )
+                for index, kept in enumerate(labeled)
+            ]
+        )
+
+
+def _text_encoder(config: PreTrainedConfig) -> PreTrainedModel:
+    """An untrained encoder, without the pooler that RoBERTa would add and nobody reads."""
+    pooler = {"add_pooling_layer": False} if config.model_type == "roberta" else {}
+    return AutoModel.from_config(config, **pooler)
+
+
+def _check_shapes(
+    pixel_values: torch.Tensor,
+    input_features: torch.Tensor,
+    input_ids: torch.Tensor | None,
+    frame_mask: torch.Tensor,
+    audio_mask: torch.Tensor,
+    labels: torch.Tensor | None,
+) -> None:
+    batch, num_frames = pixel_values.shape[:2]
+    expected = {
+        "input_features": ((input_features.shape[0], *input_features.shape[2:3]), (batch, 2)),
+        "frame_mask": (frame_mask.shape, (batch, num_frames)),
+        "audio_mask": (audio_mask.shape, tuple(input_features.shape[:2])),
+    }
+    if input_ids is not None:
+        expected["input_ids"] = (input_ids.shape[:1], (batch,))
+    if labels is not None:
+        expressions = 1 if input_ids is None else input_ids.shape[1]
+        expected["labels"] = (labels.shape[:3], (batch, expressions, num_frames))
+    axes = {
+        "input_features": "[clips, patches, 2, 96, 64] of stereo sound",
+        "input_ids": "[clips, expressions, tokens]",
+        "frame_mask": "[clips, frames]",
+        "audio_mask": "[clips, patches]",
+        "labels": "[clips, expressions, frames, height, width]",
+    }
+    for name, (given, wanted) in expected.items():
+        if tuple(given) != tuple(wanted):
+            raise ValueError(
+                f"{name}: has to be {axes[name]} for the {batch} clips of {num_frames} frames in pixel_values, "
+                f"got {tuple(given)} where {tuple(wanted)} belongs"
+            )
+    if not frame_mask.any(1).all() or not audio_mask.any(1).all():
+        raise ValueError("frame_mask and audio_mask: every clip needs a real frame and a real patch of sound")

@@ -1,0 +1,78 @@
+"""Reads foreign PyTorch files without executing code, and writes converted folders all or nothing."""
+
+import pickle
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+
+def read_tensors(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
+    """The state dict that a PyTorch file holds, on its own or as its "model" entry.
+
+    Args:
+        path: the file; only tensors and plain containers are unpickled.
+        argument: its name in error messages.
+
+    Raises:
+        ValueError: when there is no such file, it cannot be read, or it holds something else.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{argument}: there is no file {path}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise ValueError(f"{argument}: {path} is not a complete PyTorch file of plain tensors: {error}") from error
+    if isinstance(content, dict) and isinstance(content.get("model"), dict):
+        content = content["model"]
+    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise ValueError(f"{argument}: {path} does not hold a state dict, a dict from names to tensors")
+    return content
+
+
+def check_keys_and_shapes(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], what: str) -> None:
+    """Compare a converted state dict with the model's own.
+
+    Raises:
+        ValueError: that names every key which is missing, unexpected or of another shape; `what` the state should be.
+    """
+    misshaped = [
+        f"{key} is {list(state[key].shape)} instead of {list(expected[key].shape)}"
+        for key in sorted(expected.keys() & state.keys())
+        if state[key].shape != expected[key].shape
+    ]
+    problems = {
+        "missing keys": sorted(expected.keys() - state.keys()),
+        "unexpected keys": sorted(state.keys() - expected.keys()),
+        "wrong shapes": misshaped,
+    }
+    found = [f"{problem}: {', '.join(items)}" for problem, items in problems.items() if items]
+    if found:
+        raise ValueError(f"this is not {what}; {'; '.join(found)}")
+
+
+def check_output_dir(output_dir: str | Path) -> Path:
+    """`output_dir` as a path.
+
+    Raises:
+        ValueError: when it is a file or has content.
+    """
+    output_dir = Path(output_dir)
+    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
+        raise ValueError(f"output_dir must be an empty or a new folder, {output_dir} already has content")
+    return output_dir
+
+
+@contextmanager
+def staged_folder(output_dir: Path) -> Iterator[Path]:
+    """A folder to write to that becomes `output_dir` when the block ends well, and vanishes otherwise."""
+    output_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output_dir.parent) as temporary:
+        staged = Path(temporary) / "model"
+        staged.mkdir()
+        yield staged
+        if output_dir.exists():
+            output_dir.rmdir()
+        staged.replace(output_dir)

@@ -1,0 +1,386 @@
+import json
+import re
+
+import pytest
+import torch
+from transformers import AutoModel, AutoProcessor, RobertaConfig, RobertaModel, Sam2VideoModel
+
+from conftest import golden_files
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model
+from lavseg.models.aural_sam2.convert_aural_sam2 import (
+    convert_aural_sam2_checkpoint,
+    current_names,
+    fuser_state_from_release,
+    read_release,
+)
+from lavseg.models.sam2_checkpoint import sam2_config_of, sam2_state_from_original
+from lavseg.models.sam2_config import hiera_sam2_config
+
+# A released name of every kind of module, and ours.
+FUSER_NAMES = {
+    "vgg.features.0.weight": "audio_encoder.features.0.weight",
+    "patch_embeds.2.bias": "fuser.levels.2.patch_embed.bias",
+    "f_blocks.2.11.norm1.weight": "fuser.levels.2.frame_blocks.11.norm1.weight",
+    "f_blocks.0.1.attn.q.weight": "fuser.levels.0.frame_blocks.1.attention.query.weight",
+    "f_blocks.0.1.attn.kv.bias": "fuser.levels.0.frame_blocks.1.attention.key_value.bias",
+    "f_blocks.0.1.attn.proj.bias": "fuser.levels.0.frame_blocks.1.attention.output.bias",
+    "f_blocks.0.1.attn.sr.weight": "fuser.levels.0.frame_blocks.1.attention.reduction.weight",
+    "f_blocks.0.1.attn.norm.weight": "fuser.levels.0.frame_blocks.1.attention.reduction_norm.weight",
+    "f_blocks.1.5.mlp.fc1.weight": "fuser.levels.1.frame_blocks.5.linear1.weight",
+    "f_blocks.1.5.mlp.dwconv.dwconv.weight": "fuser.levels.1.frame_blocks.5.depthwise.weight",
+    "a_blocks.1.2.mlp.fc2.bias": "fuser.levels.1.token_blocks.2.linear2.bias",
+    "a_blocks.1.2.attn.kv.weight": "fuser.levels.1.token_blocks.2.attention.key_value.weight",
+    "a_blocks.1.2.norm2.bias": "fuser.levels.1.token_blocks.2.norm2.bias",
+    "fusion_modules.0.align_channel.weight": "fuser.levels.0.fusion.align.weight",
+    "fusion_modules.0.q_frame.weight": "fuser.levels.0.fusion.frame_query.weight",
+    "fusion_modules.0.k_frame.weight": "fuser.levels.0.fusion.frame_key.weight",
+    "fusion_modules.0.v_audio.bias": "fuser.levels.0.fusion.token_value.bias",
+    "fusion_modules.2.W_z.0.weight": "fuser.levels.2.fusion.frame_output.weight",
+    "fusion_modules.2.W_z.1.running_var": "fuser.levels.2.fusion.frame_batch_norm.running_var",
+    "fusion_modules.2.W_z2.0.bias": "fuser.levels.2.fusion.token_output.bias",
+    "fusion_modules.2.W_z2.1.weight": "fuser.levels.2.fusion.token_batch_norm.weight",
+    "fusion_modules.1.norm_layer.weight": "fuser.levels.1.fusion.frame_norm.weight",
+    "fusion_modules.1.norm_layer2.weight": "fuser.levels.1.fusion.token_norm.weight",
+    "smooth_convs.0.weight": "fuser.levels.1.smooth.weight",
+    "smooth_convs.1.bias": "fuser.levels.2.smooth.bias",
+    "train_proj_v1.proj.0.weight": "fuser.frame_head.0.weight",
+    "train_proj_a1.proj.3.bias": "fuser.token_head.3.bias",
+    "text_proj.2.weight": "fuser.text_projection.2.weight",
+}
+
+SAM2_NAMES = {
+    "maskmem_tpos_enc": "memory_temporal_positional_encoding",
+    "no_obj_ptr": "no_object_pointer",
+    "no_mem_embed": "no_memory_embedding",
+    "no_mem_pos_enc": "no_memory_positional_encoding",
+    "no_obj_embed_spatial": "occlusion_spatial_embedding_parameter",
+    "obj_ptr_tpos_proj.weight": "temporal_positional_encoding_projection_layer.weight",
+    "obj_ptr_proj.layers.0.weight": "object_pointer_proj.proj_in.weight",
+    "obj_ptr_proj.layers.1.weight": "object_pointer_proj.layers.0.weight",
+    "obj_ptr_proj.layers.2.bias": "object_pointer_proj.proj_out.bias",
+    "image_encoder.trunk.patch_embed.proj.weight": "vision_encoder.backbone.patch_embed.projection.weight",
+    "image_encoder.trunk.blocks.1.mlp.layers.1.bias": "vision_encoder.backbone.blocks.1.mlp.proj_out.bias",
+    "image_encoder.trunk.blocks.1.norm2.bias": "vision_encoder.backbone.blocks.1.layer_norm2.bias",
+    "image_encoder.trunk.blocks.1.proj.bias": "vision_encoder.backbone.blocks.1.proj.bias",
+    "image_encoder.neck.convs.3.conv.bias": "vision_encoder.neck.convs.3.bias",
+    "sam_mask_decoder.transformer.layers.0.norm4.bias": "mask_decoder.transformer.layers.0.layer_norm4.bias",
+    "sam_mask_decoder.transformer.norm_final_attn.bias": "mask_decoder.transformer.layer_norm_final_attn.bias",
+    "sam_mask_decoder.transformer.layers.1.self_attn.out_proj.bias": (
+        "mask_decoder.transformer.layers.1.self_attn.o_proj.bias"
+    ),
+    "sam_mask_decoder.output_upscaling.3.weight": "mask_decoder.upscale_conv2.weight",
+    "sam_mask_decoder.output_upscaling.1.weight": "mask_decoder.upscale_layer_norm.weight",
+    "sam_mask_decoder.output_hypernetworks_mlps.3.layers.2.weight": (
+        "mask_decoder.output_hypernetworks_mlps.3.proj_out.weight"
+    ),
+    "sam_prompt_encoder.mask_downscaling.3.weight": "prompt_encoder.mask_embed.conv2.weight",
+    "sam_prompt_encoder.mask_downscaling.4.weight": "prompt_encoder.mask_embed.layer_norm2.weight",
+    "sam_prompt_encoder.mask_downscaling.6.weight": "prompt_encoder.mask_embed.conv3.weight",
+    "memory_attention.norm.weight": "memory_attention.layer_norm.weight",
+    "memory_attention.layers.3.cross_attn_image.out_proj.bias": (
+        "memory_attention.layers.3.cross_attn_image.o_proj.bias"
+    ),
+    "memory_encoder.mask_downsampler.encoder.9.weight": "memory_encoder.mask_downsampler.layers.3.conv.weight",
+    "memory_encoder.mask_downsampler.encoder.10.bias": "memory_encoder.mask_downsampler.layers.3.layer_norm.bias",
+    "memory_encoder.mask_downsampler.encoder.12.bias": "memory_encoder.mask_downsampler.final_conv.bias",
+    "memory_encoder.fuser.layers.1.gamma": "memory_encoder.memory_fuser.layers.1.scale",
+    "memory_encoder.fuser.layers.1.pwconv2.bias": "memory_encoder.memory_fuser.layers.1.pointwise_conv2.bias",
+    "memory_encoder.out_proj.weight": "memory_encoder.projection.weight",
+    "memory_encoder.pix_feat_proj.weight": "memory_encoder.feature_projection.weight",
+}
+
+
+def numbered(shapes):
+    """Every tensor holds a value of its own; stored as one number each, so that files stay small."""
+    return {
+        name: torch.tensor(0.001 * index if shape else 7).expand(shape)
+        for index, (name, shape) in enumerate(shapes.items())
+    }
+
+
+def linear(name, *shape):
+    return {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+
+
+def norm(name, size, statistics=False):
+    running = {f"{name}.running_mean": (size,), f"{name}.running_var": (size,), f"{name}.num_batches_tracked": ()}
+    return {f"{name}.weight": (size,), f"{name}.bias": (size,), **(running if statistics else {})}
+
+
+def released_block(name):
+    shapes = norm(f"{name}.norm1", 256) | linear(f"{name}.attn.q", 256, 256) | linear(f"{name}.attn.kv", 512, 256)
+    shapes |= linear(f"{name}.attn.proj", 256, 256) | linear(f"{name}.attn.sr", 256, 256, 4, 4)
+    shapes |= norm(f"{name}.attn.norm", 256) | norm(f"{name}.norm2", 256) | linear(f"{name}.mlp.fc1", 1024, 256)
+    return shapes | linear(f"{name}.mlp.dwconv.dwconv", 1024, 1, 3, 3) | linear(f"{name}.mlp.fc2", 256, 1024)
+
+
+def released_fusion(name):
+    shapes = linear(f"{name}.align_channel", 256, 256, 1) | linear(f"{name}.align_channel_back", 128, 256, 1)
+    shapes |= norm(f"{name}.norm_layer", 256) | norm(f"{name}.norm_layer2", 256)
+    shapes |= linear(f"{name}.g", 128, 256, 1, 1, 1)
+    for output, ones in (("W_z", (1, 1, 1)), ("W_z2", (1,))):
+        shapes |= linear(f"{name}.{output}.0", 256, 128, *ones) | norm(f"{name}.{output}.1", 256, statistics=True)
+    for role in "qkv":
+        shapes |= linear(f"{name}.{role}_frame", 128, 256, 1, 1, 1) | linear(f"{name}.{role}_audio", 128, 256, 1)
+    return shapes
+
+
+def released_fuser(use_text):
+    """Names and shapes of the released fuser's state dict."""
+    channels = {0: (64, 1), 3: (128, 64), 6: (256, 128), 8: (256, 256), 11: (512, 256), 13: (512, 512)}
+    shapes = {}
+    for index, widths in channels.items():
+        shapes |= linear(f"vgg.features.{index}", *widths, 3, 3)
+    for index, widths in {0: (4096, 12288), 2: (4096, 4096), 4: (128, 4096)}.items():
+        shapes |= linear(f"vgg.embeddings.{index}", *widths)
+    for level, (kernel, depth) in enumerate(((4, 3), (2, 6), (1, 12))):
+        shapes |= linear(f"patch_embeds.{level}", 256, 256, kernel, kernel) | released_fusion(f"fusion_modules.{level}")
+        for index in range(depth):
+            shapes |= released_block(f"f_blocks.{level}.{index}")
+        for index in range(3):
+            shapes |= released_block(f"a_blocks.{level}.{index}")
+    for index in range(2):
+        shapes |= linear(f"smooth_convs.{index}", 256, 256, 1, 1)
+    for head, ones in (("train_proj_v1", (1, 1)), ("train_proj_a1", (1,))):
+        if use_text:
+            shapes |= linear(f"{head}.proj.0", 128, 256) | norm(f"{head}.proj.2", 128)
+            shapes |= linear(f"{head}.proj.3", 128, 128)
+        else:
+            shapes |= linear(f"{head}.proj.0", 128, 256, *ones) | norm(f"{head}.proj.1", 128, statistics=True)
+            shapes |= linear(f"{head}.proj.2", 128, 128, *ones)
+    return shapes | (linear("text_proj.0", 1024, 768) | linear("text_proj.2", 256, 1024) if use_text else {})
+
+
+def original_sam2(config):
+    """A SAM 2.0 state dict under Meta's names, by running the map backwards over a fresh host's."""
+    with torch.device("meta"):
+        shapes = {name: tuple(value.shape) for name, value in Sam2VideoModel(config).state_dict().items()}
+    point = shapes.pop("prompt_encoder.point_embed.weight")
+    matrix = shapes.pop("prompt_encoder.shared_embedding.positional_embedding")
+    shapes.pop("shared_image_embedding.positional_embedding")
+    renames = [
+        (r"^memory_temporal_positional_encoding$", "maskmem_tpos_enc"),
+        (r"^no_memory_embedding$", "no_mem_embed"),
+        (r"^no_memory_positional_encoding$", "no_mem_pos_enc"),
+        (r"^no_object_pointer$", "no_obj_ptr"),
+        (r"(mlps\.\d|iou_prediction_head|obj_score_head|object_pointer_proj)\.layers\.0", r"\1.layers.1"),
+        (r"(mlps\.\d|iou_prediction_head|obj_score_head|object_pointer_proj)\.proj_in", r"\1.layers.0"),
+        (r"(mlps\.\d|iou_prediction_head|obj_score_head|object_pointer_proj)\.proj_out", r"\1.layers.2"),
+        (r"^object_pointer_proj", "obj_ptr_proj"),
+        (r"mlp\.proj_in", "mlp.layers.0"),
+        (r"mlp\.proj_out", "mlp.layers.1"),
+        (r"^vision_encoder\.backbone", "image_encoder.trunk"),
+        (r"patch_embed\.projection", "patch_embed.proj"),
+        (r"^vision_encoder\.neck\.convs\.(\d)", r"image_encoder.neck.convs.\1.conv"),
+        (r"^memory_encoder\.projection", "memory_encoder.out_proj"),
+        (r"feature_projection", "pix_feat_proj"),
+        (r"memory_fuser", "fuser"),
+        (r"\.scale$", ".gamma"),
+        (r"depthwise_conv", "dwconv"),
+        (r"pointwise_conv", "pwconv"),
+        (r"final_conv", "encoder.12"),
+        (r"mask_downsampler\.layers\.(\d)\.conv", lambda m: f"mask_downsampler.encoder.{3 * int(m[1])}"),
+        (r"mask_downsampler\.layers\.(\d)\.layer_norm", lambda m: f"mask_downsampler.encoder.{3 * int(m[1]) + 1}"),
+        (r"mask_embed\.conv(\d)", lambda m: f"mask_downscaling.{3 * int(m[1]) - 3}"),
+        (r"mask_embed\.layer_norm(\d)", lambda m: f"mask_downscaling.{3 * int(m[1]) - 2}"),
+        (r"upscale_conv1", "output_upscaling.0"),
+        (r"upscale_layer_norm", "output_upscaling.1"),
+        (r"upscale_conv2", "output_upscaling.3"),
+        (r"^(prompt_encoder|mask_decoder)", r"sam_\1"),
+        (r"\.o_proj\.", ".out_proj."),
+        (r"layer_norm", "norm"),
+    ]
+    original = {}
+    for name, shape in shapes.items():
+        for pattern, replacement in renames:
+            name = re.sub(pattern, replacement, name)
+        original[name] = shape
+    original |= {f"sam_prompt_encoder.point_embeddings.{i}.weight": (1, point[1]) for i in range(point[0])}
+    return original | {"sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix": matrix}
+
+
+@pytest.fixture(scope="module")
+def tiny_host(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sam2") / "sam2_hiera_tiny.pt"
+    torch.save({"model": numbered(original_sam2(hiera_sam2_config("tiny")))}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def text_encoder(tmp_path_factory, tokenizer):
+    """Folder of a small text encoder of the released width, with its tokenizer."""
+    folder = tmp_path_factory.mktemp("text")
+    config = RobertaConfig(vocab_size=len(tokenizer), num_hidden_layers=1, intermediate_size=64, num_attention_heads=4)
+    RobertaModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def save(state, path):
+    torch.save(state, path)
+    return path
+
+
+def oldest_names(state):
+    """The layout in which all trained modules stand in two lists as well, VGGish only in one of them."""
+    modules = ["patch_embeds.0", "patch_embeds.1", "patch_embeds.2"]
+    modules += [f"{module}.{level}" for level in range(3) for module in ("f_blocks", "a_blocks", "fusion_modules")]
+    modules += ["smooth_convs.0", "smooth_convs.1", "train_proj_v1", "train_proj_a1", "text_proj"]
+    old = {}
+    for name, value in state.items():
+        for number, module in enumerate(modules):
+            if name.startswith(f"{module}."):
+                old[f"training_layers.{number}.{name.removeprefix(module + '.')}"] = value
+        if name.startswith("vgg."):
+            old[f"finetuning_layers.0.{name.removeprefix('vgg.')}"] = value
+    return old
+
+
+def old_names(state):
+    modules = {
+        "patch_embeds": "train_f_patch_embed",
+        "f_blocks": "train_f_block",
+        "a_blocks": "train_a_block",
+        "fusion_modules": "train_f_a_block",
+        "smooth_convs": "train_smooth",
+    }
+    pattern = re.compile(rf"({'|'.join(modules)})\.(\d)\.")
+    return {pattern.sub(lambda m: f"{modules[m[1]]}{int(m[2]) + 1}.", name): value for name, value in state.items()}
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("file", golden_files("auralsam2/keys_aural_fuser_*.json"))
+def test_the_released_fuser_has_the_names_and_shapes_assumed_here(file):
+    expected = {name: tuple(shape) for name, shape in json.loads(file.read_text()).items()}
+    assert released_fuser(use_text=file.stem.endswith("ref")) == expected
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("file", golden_files("auralsam2/keys_sam2_hiera_*.json"))
+def test_sam2_names_map_onto_the_host(file):
+    shapes = {name: tuple(shape) for name, shape in json.loads(file.read_text()).items()}
+    state = sam2_state_from_original(numbered(shapes))
+    with torch.device("meta"):
+        host = Sam2VideoModel(sam2_config_of(state)).state_dict()
+    assert {name: value.shape for name, value in state.items()} == {name: value.shape for name, value in host.items()}
+
+
+@pytest.mark.parametrize("released, ours", FUSER_NAMES.items())
+def test_fuser_names_are_pinned(released, ours):
+    assert list(fuser_state_from_release({released: torch.zeros(3)})) == [ours]
+
+
+@pytest.mark.parametrize("original, ours", SAM2_NAMES.items())
+def test_sam2_names_are_pinned(original, ours):
+    assert list(sam2_state_from_original({original: torch.zeros(3)})) == [ours]
+
+
+@pytest.mark.parametrize("size", ["tiny", "small", "base_plus", "large"])
+def test_every_host_is_recognised_by_its_weights(size):
+    config = hiera_sam2_config(size, 512)
+    state = sam2_state_from_original(numbered(original_sam2(config)))
+    found = sam2_config_of(state, 512)
+    assert found.to_dict() == config.to_dict()
+    corners = state["prompt_encoder.point_embed.weight"][:, 0]
+    assert corners.tolist() == sorted(corners.tolist()) and len(corners) == 4
+    with pytest.raises(ValueError, match="found 0 blocks of width 0"):
+        sam2_config_of({})
+
+
+@pytest.mark.parametrize("use_text", [True, False])
+@pytest.mark.parametrize("layout", [old_names, oldest_names, lambda state: {**oldest_names(state), **old_names(state)}])
+def test_older_layouts_hold_the_same_tensors(layout, use_text):
+    state = numbered(released_fuser(use_text))
+    renamed, duplicates = current_names(layout(state))
+    assert renamed.keys() == state.keys()
+    assert all(renamed[name] is state[name] for name in state)
+    assert len(duplicates) == len(layout(state)) - len(state)
+
+
+def test_a_fuser_and_its_host_fit_the_model(tmp_path, tiny_host):
+    fuser = numbered(released_fuser(use_text=False))
+    config, state, unused = read_release(save(fuser, tmp_path / "avs.pth"), tiny_host)
+    assert not config.use_text and config.behavior == "release" and config.conditioning_frame == "first"
+    dead = [name for name in fuser if re.match(r"a_blocks.*(sr|attn\.norm|dwconv)|.*(\.g\.|align_channel_back)", name)]
+    assert len(dead) == 66 and sorted(unused) == sorted(dead)
+    for released, ours in FUSER_NAMES.items():
+        if released in fuser and ours in state:
+            assert state[ours].flatten()[0] == fuser[released].flatten()[0]
+
+
+def test_a_whole_model_becomes_a_folder_that_the_auto_classes_load(tmp_path, tiny_host, text_encoder):
+    """In one of the older layouts, with a text encoder and its unread pooler."""
+    whole = {f"v_model.{name}": value for name, value in torch.load(tiny_host)["model"].items()}
+    fuser = numbered(released_fuser(use_text=True))
+    whole |= {f"audio_prompter.{name}": value for name, value in old_names(fuser).items()}
+    whole |= {
+        f"t_model.{name}": value for name, value in RobertaModel.from_pretrained(text_encoder).state_dict().items()
+    }
+    output_dir = tmp_path / "new" / "model"
+    path = save(whole, tmp_path / "whole.pth")
+    model, unused = convert_aural_sam2_checkpoint(path, output_dir, text=text_encoder, image_size=256)
+    assert {"t_model.pooler.dense.weight", "t_model.pooler.dense.bias"} <= set(unused) and len(unused) == 68
+
+    loaded = AutoModel.from_pretrained(output_dir)
+    assert isinstance(loaded, AuralSam2Model) and loaded.config.conditioning_frame == "middle"
+    assert loaded.config.sam2_config.image_size == 256
+    state = loaded.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    for released, ours in FUSER_NAMES.items():
+        value = state[ours].flatten()
+        assert (value == fuser[released].flatten()[0]).all()
+    processor = AutoProcessor.from_pretrained(output_dir)
+    assert processor.needs_text and processor.image_processor.size["height"] == 256
+
+
+def change(state, **tensors):
+    return {**state, **{name.replace("__", "."): value for name, value in tensors.items()}}
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda s: change(s, stranger__weight=torch.zeros(2)), "unexpected keys: stranger.weight"),
+        (lambda s: change(s, smooth_convs__0__bias=torch.zeros(2)), r"smooth.bias is \[2\] instead of \[256\]"),
+        (
+            lambda s: {k: v for k, v in s.items() if k != "smooth_convs.1.bias"},
+            "missing keys: fuser.levels.2.smooth.bias",
+        ),
+        (lambda s: {}, "missing keys"),
+        (lambda s: {"epoch": 3, **s}, "does not hold a state dict"),
+        (lambda s: change(s, v_model__x=torch.zeros(1)), "unknown keys"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_and_leaves_nothing(tmp_path, tiny_host, spoil, message):
+    path = save(spoil(numbered(released_fuser(use_text=False))), tmp_path / "spoilt.pth")
+    with pytest.raises(ValueError, match=message):
+        convert_aural_sam2_checkpoint(path, tmp_path / "out", tiny_host)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["spoilt.pth"]
+
+
+def test_a_truncated_file_a_full_folder_and_a_missing_host_are_named(tmp_path, tiny_host):
+    path = save(numbered(released_fuser(use_text=False)), tmp_path / "avs.pth")
+    with pytest.raises(ValueError, match=r"sam2: .* holds no host"):
+        convert_aural_sam2_checkpoint(path, tmp_path / "out")
+    with pytest.raises(ValueError, match="already has content"):
+        convert_aural_sam2_checkpoint(path, tmp_path, tiny_host)
+    with pytest.raises(ValueError, match="checkpoint_path: there is no file"):
+        convert_aural_sam2_checkpoint(tmp_path / "none.pth", tmp_path / "out", tiny_host)
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(ValueError, match=r"checkpoint_path: .* is not a complete PyTorch file"):
+        convert_aural_sam2_checkpoint(path, tmp_path / "out", tiny_host)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_whole_model_takes_no_second_host(tmp_path, tiny_host):
+    whole = {"v_model.no_obj_ptr": torch.zeros(1), "aural_fuser.x": torch.zeros(1)}
+    with pytest.raises(ValueError, match=r"sam2: .* holds its own host"):
+        read_release(save(whole, tmp_path / "whole.pth"), tiny_host)
+
+
+def test_the_default_configuration_is_the_released_network():
+    with torch.device("meta"):
+        expected = AuralSam2Model(AuralSam2Config(use_text=False)).state_dict()
+    state = fuser_state_from_release(numbered(released_fuser(use_text=False)))
+    ours = {name: value.shape for name, value in expected.items() if not name.startswith("sam2.")}
+    assert {name: value.shape for name, value in state.items()} == ours

@@ -1,0 +1,49 @@
+import pytest
+import torch
+from transformers import AutoModel
+
+from lavseg.data import ClipCollator, load_ref_avs, write_ref_avs
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from lavseg.training import LavsegTrainer, LavsegTrainingArguments
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    root = write_ref_avs(tmp_path_factory.mktemp("clips"), {"train": 2, "test_n": 1}, 3, (32, 40))
+    return {split: load_ref_avs(root, split) for split in ("train", "test_n")}
+
+
+@pytest.mark.parametrize("behavior", ["release", "paper"])
+def test_the_trainer_lowers_the_loss_and_its_checkpoint_comes_back(clips, tokenizer, tmp_path, behavior):
+    torch.manual_seed(0)
+    config = AuralSam2Config.tiny(len(tokenizer), behavior=behavior, dropout=0.0)
+    processor = AuralSam2Processor.from_config(config, tokenizer)
+    args = LavsegTrainingArguments(
+        str(tmp_path),
+        max_steps=4,
+        learning_rate=1e-3,
+        logging_steps=1,
+        per_device_train_batch_size=2,
+        per_device_eval_batch_size=2,
+        save_strategy="no",
+        disable_tqdm=True,
+        use_cpu=True,
+    )
+    trainer = LavsegTrainer(
+        AuralSam2Model(config),
+        args,
+        ClipCollator(processor),
+        train_dataset=clips["train"].select(range(2)),
+        eval_dataset=clips["test_n"].select(range(1)),
+        processing_class=processor,
+    )
+    trainer.train()
+    logs = [entry for entry in trainer.state.log_history if "loss" in entry]
+    assert {f"loss_{name}" for name in ("focal", "dice", "iou", "object", "contrastive")} <= logs[0].keys()
+    assert logs[-1]["loss"] < logs[0]["loss"]
+    scores = trainer.evaluate()
+    assert scores["eval_loss_object"] > 0
+
+    trainer.save_model(str(tmp_path / "model"))
+    loaded = AutoModel.from_pretrained(tmp_path / "model").state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in trainer.model.state_dict().items())
