@@ -45,7 +45,8 @@ def video():
 
 def features_of(sam, clips, repeat=1):
     """Features of a frame for objects laid out clip by clip."""
-    return lambda frame: project_features(sam, encode_images(sam, clips[:, frame])).repeat(repeat)
+    rows = torch.arange(len(clips)).repeat_interleave(repeat)
+    return lambda frame: project_features(sam, encode_images(sam, clips[:, frame])).select(rows)
 
 
 def track(sam, clips, sparse, key_frame=0, repeat=1):

@@ -47,11 +47,6 @@ class AuralSam2PreTrainedModel(AudioVisualPreTrainedModel):
     config_class = AuralSam2Config
     base_model_prefix = "aural_sam2"
 
-    @classmethod
-    def is_custom_code(cls) -> bool:
-        """False: of custom code Transformers initialises only modules with parameters of their own, so no blocks."""
-        return False
-
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear | nn.Conv2d):
