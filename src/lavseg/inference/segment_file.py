@@ -121,14 +121,16 @@ def _device(name: str | None) -> torch.device:
 def _segment(
     model: torch.nn.Module, processor: Callable, clip: Clip, texts: Sequence[str]
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Masks bool `[E, T, H, W]` and the model's scores by name, each with a leading `E`."""
+    """Masks bool `[E, T, H, W]` and the scores the model gives, by name, each with a leading `E`."""
     inputs = processor(clip.frames, clip.waveform, list(texts) or None, sampling_rate=clip.sampling_rate)
     outputs = model(**inputs.to(model.device))
     masks = processor.post_process_masks(outputs.pred_masks, inputs["original_sizes"])[0]
-    scores = {"object_score_logits": outputs.object_score_logits, "iou_scores": outputs.iou_scores}
-    if outputs.presence_logits is not None:
-        scores["presence_logit"] = outputs.presence_logits
+    scores = {
+        "object_score_logits": outputs.object_score_logits,
+        "iou_scores": outputs.iou_scores,
+        "presence_logit": outputs.presence_logits,
+    }
     return (
         masks.reshape(-1, *clip.frames.shape[:3]).cpu().numpy(),
-        {name: values[0].double().cpu().numpy() for name, values in scores.items()},
+        {name: values[0].double().cpu().numpy() for name, values in scores.items() if values is not None},
     )
