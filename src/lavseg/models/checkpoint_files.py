@@ -24,7 +24,9 @@ def read_tensors(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise ValueError(f"{argument}: {path} is not a complete PyTorch file of plain tensors: {error}") from error
+        raise ValueError(
+            f"{argument}: {path} is not a PyTorch file of plain tensors, or was cut short: {error}"
+        ) from error
     if isinstance(content, dict) and isinstance(content.get("model"), dict):
         content = content["model"]
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):

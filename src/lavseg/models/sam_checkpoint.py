@@ -1,15 +1,14 @@
 """Reads checkpoints of methods on the original SAM into this package's models."""
 
 import re
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
 
+from .checkpoint_files import check_output_dir, read_tensors, staged_folder
 from .sam_model import SamClipModel
 from .sam_processing import SamClipProcessor
-from .vggish.convert_vggish import read_tensors
 
 # What the original SAM and the adapters are called, and what they are called here. The first rule that fits a key wins.
 SAM_KEYS = [
@@ -72,7 +71,7 @@ def read_checkpoint(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
     Raises:
         ValueError: when there is no such file or it is not a dict of tensors.
     """
-    return read_tensors(path, argument)
+    return {key: value.float() for key, value in read_tensors(path, argument).items()}
 
 
 def convert_checkpoint(
@@ -101,9 +100,7 @@ def convert_checkpoint(
     Raises:
         ValueError: when keys or shapes differ from the model's (each one is named), or when `output_dir` has content.
     """
-    output_dir = Path(output_dir)
-    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
-        raise ValueError(f"output_dir: has to be an empty or a new folder, {output_dir} already has content")
+    output_dir = check_output_dir(output_dir)
     with torch.device("meta"):
         model = build().eval()
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
@@ -118,14 +115,9 @@ def convert_checkpoint(
     model.load_state_dict(found, assign=True)
     model.tie_weights()
 
-    output_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output_dir.parent) as temporary:
-        staged = Path(temporary) / "model"
+    with staged_folder(output_dir) as staged:
         model.save_pretrained(staged)
         processor_class.from_config(model.config).save_pretrained(staged)
-        if output_dir.exists():
-            output_dir.rmdir()
-        staged.replace(output_dir)
     return model
 
 

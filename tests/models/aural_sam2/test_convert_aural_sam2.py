@@ -367,7 +367,7 @@ def test_a_truncated_file_a_full_folder_and_a_missing_host_are_named(tmp_path, t
     with pytest.raises(ValueError, match="checkpoint_path: there is no file"):
         convert_aural_sam2_checkpoint(tmp_path / "none.pth", tmp_path / "out", tiny_host)
     path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(ValueError, match=r"checkpoint_path: .* is not a complete PyTorch file"):
+    with pytest.raises(ValueError, match=r"checkpoint_path: .* is not a PyTorch file .* cut short"):
         convert_aural_sam2_checkpoint(path, tmp_path / "out", tiny_host)
     assert not (tmp_path / "out").exists()
 

@@ -209,6 +209,6 @@ def test_absent_files_are_named(released, tmp_path, argument):
 
 def test_a_folder_with_content_is_left_alone(released, tmp_path):
     torch.save(released[0], tmp_path / "best.pth")
-    with pytest.raises(ValueError, match="output_dir: has to be an empty or a new folder"):
+    with pytest.raises(ValueError, match="output_dir must be an empty or a new folder"):
         convert_st_bava_checkpoint(tmp_path / "best.pth", released[2], tmp_path, CONFIG)
     assert [path.name for path in tmp_path.iterdir()] == ["best.pth"]

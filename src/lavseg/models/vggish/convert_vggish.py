@@ -1,12 +1,12 @@
 """Reads the public PyTorch checkpoints of VGGish (torchvggish) into [`VggishModel`]."""
 
 import pickle
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ..checkpoint_files import check_keys_and_shapes, check_output_dir, staged_folder
 from .configuration_vggish import VggishConfig
 from .feature_extraction_vggish import VggishFeatureExtractor
 from .modeling_vggish import VggishModel
@@ -43,32 +43,24 @@ def convert_vggish_checkpoint(
         ValueError: when a file cannot be read, when keys or shapes differ from the network's (each one is named), or
             when `output_dir` already has content.
     """
-    output_dir = Path(output_dir)
-    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
-        raise ValueError(f"output_dir must be an empty or a new folder, {output_dir} already has content")
-    state = read_tensors(checkpoint_path, "checkpoint_path")
+    output_dir = check_output_dir(output_dir)
+    state = _read_tensors(checkpoint_path, "checkpoint_path")
     if pca_path is not None:
-        pca = read_tensors(pca_path, "pca_path")
+        pca = _read_tensors(pca_path, "pca_path")
         if "pca_means" in pca:
             pca["pca_means"] = pca["pca_means"].reshape(-1, 1)
         state.update({PCA_PREFIX + key: value for key, value in pca.items()})
 
     model = VggishModel(VggishConfig(postprocess=pca_path is not None)).eval()
-    _check_keys_and_shapes(state, model.state_dict())
+    check_keys_and_shapes(state, model.state_dict(), "the public VGGish checkpoint")
     model.load_state_dict(state)
-
-    output_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output_dir.parent) as temporary:
-        staged = Path(temporary) / "model"
+    with staged_folder(output_dir) as staged:
         model.save_pretrained(staged)
         VggishFeatureExtractor().save_pretrained(staged)
-        if output_dir.exists():
-            output_dir.rmdir()
-        staged.replace(output_dir)
     return model
 
 
-def read_tensors(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
+def _read_tensors(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
     """A dict of float32 tensors; only tensors and NumPy arrays are unpickled."""
     if not Path(path).is_file():
         raise ValueError(f"{argument}: there is no file {path}")
@@ -80,19 +72,3 @@ def read_tensors(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
     if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor | np.ndarray) for v in content.values()):
         raise ValueError(f"{argument}: {path} does not hold a state dict, a dict from names to tensors")
     return {key: torch.as_tensor(value, dtype=torch.float32) for key, value in content.items()}
-
-
-def _check_keys_and_shapes(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
-    misshaped = [
-        f"{key} is {list(state[key].shape)} instead of {list(expected[key].shape)}"
-        for key in sorted(expected.keys() & state.keys())
-        if state[key].shape != expected[key].shape
-    ]
-    problems = {
-        "missing keys": sorted(expected.keys() - state.keys()),
-        "unexpected keys": sorted(state.keys() - expected.keys()),
-        "wrong shapes": misshaped,
-    }
-    found = [f"{problem}: {', '.join(items)}" for problem, items in problems.items() if items]
-    if found:
-        raise ValueError(f"this is not the public VGGish checkpoint; {'; '.join(found)}")
