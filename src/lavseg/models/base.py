@@ -21,6 +21,19 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         # The shortcut for custom code passes over modules without tensors of their own; `_init_weights` needs them.
         super()._initialize_weights(module)
 
+    def backbones(self) -> dict[str, nn.Module]:
+        """The published networks this model is composed of, by the names `from_backbones` takes."""
+        raise NotImplementedError
+
+    @classmethod
+    def _compose(cls, parts: dict[str, PreTrainedModel], **config_overrides) -> "AudioVisualPreTrainedModel":
+        """A model with the configurations and weights of `parts`, named as in `backbones`."""
+        configs = {f"{name}_config": part.config for name, part in parts.items()}
+        model = cls(cls.config_class(**configs, **config_overrides))
+        for name, module in model.backbones().items():
+            module.load_state_dict(parts[name].state_dict())
+        return model
+
     def frozen_modules(self) -> list[nn.Module]:
         """Sub-modules that never train under this configuration."""
         raise NotImplementedError

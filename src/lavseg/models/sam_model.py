@@ -9,6 +9,7 @@ from torch import nn
 from transformers import PreTrainedConfig, SamModel
 from transformers import initialization as init
 
+from .backbones import load_vggish
 from .base import AudioVisualPreTrainedModel
 from .outputs import AudioVisualSegmentationOutput
 from .sam_adapters import SamAudioAdapters, encode_frames
@@ -70,23 +71,13 @@ class SamClipModel(AudioVisualPreTrainedModel):
         Raises:
             ValueError: when `audio` is missing.
         """
-        if audio is None:
-            raise ValueError(
-                "audio: a VGGish checkpoint is needed; convert the public vggish-10086976.pth with "
-                "lavseg.models.vggish.convert_vggish and pass its folder"
-            )
         parts = {
+            "audio": load_vggish(audio),
             "sam": SamModel.from_pretrained(sam),
-            "audio": audio if isinstance(audio, VggishModel) else VggishModel.from_pretrained(audio),
         }
-        configs = {f"{name}_config": part.config for name, part in parts.items()}
-        model = cls(cls.config_class(**configs, **config_overrides))
-        for name, module in model.backbones().items():
-            module.load_state_dict(parts[name].state_dict())
-        return model
+        return cls._compose(parts, **config_overrides)
 
     def backbones(self) -> dict[str, nn.Module]:
-        """The published networks this model is composed of, by the names `from_backbones` takes."""
         return {"sam": self.sam, "audio": self.audio_encoder}
 
     def frozen_modules(self) -> list[nn.Module]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, Sam2VideoModel
+from transformers import Sam2VideoModel
 from transformers import initialization as init
 
+from ..backbones import build_encoder, load_encoder, load_vggish
 from ..base import AudioVisualPreTrainedModel
 from ..outputs import AudioVisualSegmentationOutput
 from ..sam2_encoder import encode_images, use_lean_attention
@@ -90,7 +91,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         use_lean_attention(self.sam2)
         self.sam2.mask_decoder.transformer.__class__ = AuralSam2TwoWayTransformer
         self.audio_encoder = VggishModel(config.audio_config)
-        self.text_encoder = _text_encoder(config.text_config) if config.use_text else None
+        self.text_encoder = build_encoder(config.text_config) if config.use_text else None
         self.fuser = AuralSam2Fuser(config)
         self.freeze()
         self.post_init()
@@ -114,26 +115,15 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         Raises:
             ValueError: when `audio` is missing.
         """
-        if audio is None:
-            raise ValueError(
-                "audio: a VGGish checkpoint is needed; convert the public vggish-10086976.pth with "
-                "lavseg.models.vggish.convert_vggish and pass its folder"
-            )
         parts = {
+            "audio": load_vggish(audio),
             "sam2": Sam2VideoModel.from_pretrained(sam2),
-            "audio": audio if isinstance(audio, VggishModel) else VggishModel.from_pretrained(audio),
         }
         if config_overrides.get("use_text", True):
-            parts["text"] = AutoModel.from_pretrained(text)
-        configs = {f"{name}_config": part.config for name, part in parts.items()}
-        model = cls(cls.config_class(**configs, **config_overrides))
-        for name, module in model.backbones().items():
-            state = parts[name].state_dict()
-            module.load_state_dict({key: state[key] for key in module.state_dict()})
-        return model
+            parts["text"] = load_encoder(text, "text_config")
+        return cls._compose(parts, **config_overrides)
 
     def backbones(self) -> dict[str, nn.Module]:
-        """The published networks this model is composed of, by the names `from_backbones` takes."""
         found = {"sam2": self.sam2, "audio": self.audio_encoder, "text": self.text_encoder}
         return {name: module for name, module in found.items() if module is not None}
 
@@ -431,12 +421,6 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
                 for index, kept in enumerate(labeled)
             ]
         )
-
-
-def _text_encoder(config: PreTrainedConfig) -> PreTrainedModel:
-    """An untrained encoder, without the pooler that RoBERTa would add and nobody reads."""
-    pooler = {"add_pooling_layer": False} if config.model_type == "roberta" else {}
-    return AutoModel.from_config(config, **pooler)
 
 
 def _check_shapes(

@@ -5,12 +5,13 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel, Sam2VideoModel
+from transformers import Sam2VideoModel
 from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...losses import mask_bce, mask_dice, mask_iou, weighted_mean
+from ..backbones import build_encoder, load_encoder, load_vggish
 from ..base import AudioVisualPreTrainedModel
 from ..clip_segmenter import ClipSegmenter
 from ..outputs import AudioVisualSegmentationOutput
@@ -244,8 +245,8 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         super().__init__(config)
         self.sam2 = Sam2VideoModel(config.sam2_config)
         use_lean_attention(self.sam2)
-        self.vision_encoder = _encoder(config.vision_config)
-        self.text_encoder = _encoder(config.text_config)
+        self.vision_encoder = build_encoder(config.vision_config)
+        self.text_encoder = build_encoder(config.text_config)
         self.audio_encoder = VggishModel(config.audio_config)
         self.prompter = Sam2LovePrompter(config)
         self.freeze()
@@ -270,25 +271,15 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         Raises:
             ValueError: when `audio` is missing.
         """
-        if audio is None:
-            raise ValueError(
-                "audio: a VGGish checkpoint is needed; convert the public vggish-10086976.pth with "
-                "lavseg.models.vggish.convert_vggish and pass its folder"
-            )
         parts = {
+            "audio": load_vggish(audio),
             "sam2": Sam2VideoModel.from_pretrained(sam2),
-            "vision": _load_encoder(vision, "vision_config"),
-            "text": _load_encoder(text, "text_config"),
-            "audio": audio if isinstance(audio, VggishModel) else VggishModel.from_pretrained(audio),
+            "vision": load_encoder(vision, "vision_config"),
+            "text": load_encoder(text, "text_config"),
         }
-        configs = {f"{name}_config": part.config for name, part in parts.items()}
-        model = cls(cls.config_class(**configs, **config_overrides))
-        for name, module in model.backbones().items():
-            module.load_state_dict(parts[name].state_dict())
-        return model
+        return cls._compose(parts, **config_overrides)
 
     def backbones(self) -> dict[str, nn.Module]:
-        """The published networks this model is composed of, by the names `from_backbones` takes."""
         return {
             "sam2": self.sam2,
             "vision": self.vision_encoder,
@@ -456,20 +447,6 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             error = (prediction.candidate_scores - mask_iou(resized, every)).abs().mean(-1)
             losses["iou"] = config.iou_loss_weight * weighted_mean(error, weights)
         return prediction, losses
-
-
-def _encoder(config: PreTrainedConfig) -> PreTrainedModel:
-    """An untrained encoder, without the pooler that ViT and RoBERTa would add and nobody reads."""
-    pooler = {"add_pooling_layer": False} if config.model_type in ("vit", "roberta") else {}
-    return AutoModel.from_config(config, **pooler)
-
-
-def _load_encoder(name_or_path: str, part: str) -> PreTrainedModel:
-    """A published encoder; of a two-tower checkpoint such as CLIP's, the tower whose configuration is called `part`."""
-    config = AutoConfig.from_pretrained(name_or_path)
-    config = (config.to_dict().get(part) and getattr(config, part)) or config
-    pooler = {"add_pooling_layer": False} if config.model_type in ("vit", "roberta") else {}
-    return AutoModel.from_pretrained(name_or_path, config=config, **pooler)
 
 
 def _check_shapes(
