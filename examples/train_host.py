@@ -31,7 +31,7 @@ STAGES = (
     {"num_frames": 2, "steps": 800, "batch": 16, "peak_rate": 8e-4},
     {"num_frames": 4, "steps": 300, "batch": 8, "peak_rate": 3e-4},
     # A frame remembers six before it: with shorter clips the older slots would stay untrained.
-    {"num_frames": 8, "steps": 500, "batch": 6, "peak_rate": 4e-4},
+    {"num_frames": 10, "steps": 900, "batch": 6, "peak_rate": 5e-4},
 )
 
 
