@@ -282,8 +282,7 @@ def fresh_model(trained: Sam2LoveModel, host: Path | None = None) -> Sam2LoveMod
         parts["sam2"] = Sam2VideoModel.from_pretrained(host, dtype=torch.float32)
         config.sam2_config = parts["sam2"].config
     model = Sam2LoveModel(config)
-    for name, part in model.backbones().items():
-        part.load_state_dict(parts[name].state_dict())
+    model.load_backbones(parts)
     return model.to(trained.device)
 
 

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from transformers import Sam2VideoModel
@@ -122,6 +124,42 @@ def test_a_token_prompt_agrees_with_a_session_given_the_decoders_result(sam, vid
             expected[result.frame_idx] = result.pred_masks[:, 0].clone()
     found, _ = track(sam, video[:1], token, frame)
     torch.testing.assert_close(found[0], torch.cat([expected[i] for i in range(10)]), atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_a_given_mask_agrees_with_the_stock_session(sam, video):
+    """Whoever decodes prompted frames, their masks are handed over as if a user had drawn them; one has none."""
+    drawn = torch.zeros(3, 128, 128, dtype=torch.bool)
+    drawn[0, 20:60, 30:90], drawn[1, 64:, 64:] = True, True
+    session = Sam2VideoInferenceSession(video=video[0], video_height=128, video_width=128, dtype=torch.float32)
+    for index, mask in enumerate(drawn):
+        session.add_mask_inputs(session.obj_id_to_idx(index), 0, mask[None, None].float())
+    session.obj_with_new_inputs = [0, 1, 2]
+    sam(session, frame_idx=0)
+    results = sam.propagate_in_video_iterator(session, start_frame_idx=0)
+    expected = {result.frame_idx: result.pred_masks[:, 0].clone() for result in results}
+
+    tracker, features_at = Sam2Tracker(sam, 10), features_of(sam, video[:1], 3)
+    memory = Memory(prompted={0: tracker.encode_mask(features_at(0), drawn)})
+    for frame in range(1, 10):
+        prediction = tracker.track(features_at(frame), memory, frame)
+        memory = tracker.remember(memory, frame, features_at(frame), prediction)
+        torch.testing.assert_close(prediction.gated_masks, expected[frame], atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_a_prompt_decoder_hands_its_mask_to_the_stock_decoder(sam, video):
+    twin, tokens = copy.deepcopy(sam.mask_decoder), torch.randn(2, 1, 128, generator=torch.Generator().manual_seed(4))
+    for parameter in twin.parameters():
+        parameter.mul_(1.1)
+    features_at, tracker = features_of(sam, video), Sam2Tracker(sam, 10, prompt_decoder=twin)
+    predictions = dict(propagate(tracker, features_at, tokens))
+    embeddings = features_at(0).stride16 + sam.no_memory_embedding.view(1, -1, 1, 1)
+    alone = tracker.decode(features_at(0), embeddings, tokens, decoder=twin)
+    assert torch.equal(predictions[0].masks, alone.masks)
+    drawn = torch.nn.functional.interpolate(alone.gated_masks[:, None], (128, 128), mode="bilinear")[:, 0] > 0
+    memory = Memory(prompted={0: tracker.encode_mask(features_at(0), drawn)})
+    torch.testing.assert_close(predictions[1].masks, tracker.track(features_at(1), memory, 1).masks)
 
 
 @torch.no_grad()

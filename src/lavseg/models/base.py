@@ -1,7 +1,11 @@
 """What the pretrained base classes of all methods have in common."""
 
+from os import PathLike
+
 from torch import nn
 from transformers import PreTrainedModel
+
+from ..hub.remote_code import AUTO_MAP, write_stub
 
 
 class AudioVisualPreTrainedModel(PreTrainedModel):
@@ -30,9 +34,13 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         """A model with the configurations and weights of `parts`, named as in `backbones`."""
         configs = {f"{name}_config": part.config for name, part in parts.items()}
         model = cls(cls.config_class(**configs, **config_overrides))
-        for name, module in model.backbones().items():
-            module.load_state_dict(parts[name].state_dict())
+        model.load_backbones(parts)
         return model
+
+    def load_backbones(self, parts: dict[str, nn.Module]) -> None:
+        """Take over the weights of `parts`, named as in `backbones`."""
+        for name, module in self.backbones().items():
+            module.load_state_dict(parts[name].state_dict())
 
     def frozen_modules(self) -> list[nn.Module]:
         """Sub-modules that never train under this configuration."""
@@ -57,8 +65,10 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
             module.eval()
         return self
 
-    def save_pretrained(self, *args, **kwargs) -> None:
+    def save_pretrained(self, save_directory: str | PathLike, *args, **kwargs) -> None:
         """As in Transformers, but under this model's own key names: with the legacy names of nested encoders the
-        Trainer's resume would silently skip them."""
+        Trainer's resume would silently skip them. What `trust_remote_code=True` needs to find this package is added."""
         kwargs.setdefault("save_original_format", False)
-        super().save_pretrained(*args, **kwargs)
+        self.config.auto_map = dict(AUTO_MAP)
+        super().save_pretrained(save_directory, *args, **kwargs)
+        write_stub(save_directory)

@@ -4,6 +4,7 @@ from dataclasses import fields
 from functools import partial
 
 import torch
+from torch import nn
 from transformers import Sam2VideoModel
 
 from .sam2_encoder import encode_images
@@ -20,6 +21,7 @@ class ClipSegmenter:
         clips: long `[N]`, the clip of each object.
         prompts: `[N, n, C]`, the prompt tokens of each object.
         multimask: choose among three masks on prompted frames, or take the single-mask token.
+        prompt_decoder: decodes prompted frames, see `Sam2Tracker`.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class ClipSegmenter:
         clips: torch.Tensor,
         prompts: torch.Tensor,
         multimask: bool = True,
+        prompt_decoder: nn.Module | None = None,
     ):
         self.sam2 = sam2
         self.pixel_values = pixel_values
@@ -37,13 +40,14 @@ class ClipSegmenter:
         self.clips = clips
         self.prompts = prompts
         self.multimask = multimask
+        self.prompt_decoder = prompt_decoder
         self._kept: dict[int, ImageFeatures] = {}
 
     def prompt(self, key_frames: torch.Tensor) -> MaskPrediction:
         """Prompt every object on its clip's key frame, `key_frames [B]`, without tracking."""
         images = self.pixel_values[torch.arange(len(key_frames), device=key_frames.device), key_frames]
         features = self._encode(images).select(self.clips)
-        return Sam2Tracker(self.sam2, 1).prompt(features, self.prompts, multimask=self.multimask)
+        return self._tracker(1).prompt(features, self.prompts, multimask=self.multimask)
 
     def best_key_frames(self) -> torch.Tensor:
         """Prompt every object on every frame; the frames `[N]` of highest object probability times predicted IoU.
@@ -52,7 +56,7 @@ class ClipSegmenter:
         """
         num_frames = self.pixel_values.shape[1]
         self._kept = {frame: self._encode(self.pixel_values[:, frame]) for frame in range(num_frames)}
-        tracker, scores = Sam2Tracker(self.sam2, 1), []
+        tracker, scores = self._tracker(1), []
         for features in self._kept.values():
             prediction = tracker.prompt(features.select(self.clips), self.prompts, multimask=self.multimask)
             scores.append(prediction.object_score_logits.sigmoid() * prediction.iou_scores)
@@ -78,7 +82,7 @@ class ClipSegmenter:
         for run in runs.unique(dim=0):
             objects = (runs == run).all(1).nonzero()[:, 0]
             length, key_frame = run.tolist()
-            tracker, features_of = Sam2Tracker(self.sam2, length), partial(self._features, objects)
+            tracker, features_of = self._tracker(length), partial(self._features, objects)
             for frame, prediction in propagate(tracker, features_of, self.prompts[objects], key_frame, self.multimask):
                 masks[objects, frame] = prediction.gated_masks.to(masks.dtype)
                 ious[objects, frame] = prediction.iou_scores.to(ious.dtype)
@@ -86,6 +90,9 @@ class ClipSegmenter:
                 if frame == key_frame:
                     on_key_frames.append((objects, prediction))
         return masks, ious, scores, _merge(on_key_frames)
+
+    def _tracker(self, num_frames: int) -> Sam2Tracker:
+        return Sam2Tracker(self.sam2, num_frames, self.prompt_decoder)
 
     def _features(self, objects: torch.Tensor, frame: int) -> ImageFeatures:
         clips = self.clips[objects]

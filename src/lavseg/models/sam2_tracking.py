@@ -102,11 +102,14 @@ class Sam2Tracker:
         sam: the model whose parts are used. Whether masks are binarised for the memory of a prompted frame follows
             `sam.training`, as in the stock model.
         num_frames: length of the clips; bounds the object pointers that are read.
+        prompt_decoder: decodes prompted frames in place of `sam.mask_decoder`, which then takes over their masks as
+            if a user had given them.
     """
 
-    def __init__(self, sam: Sam2VideoModel, num_frames: int):
+    def __init__(self, sam: Sam2VideoModel, num_frames: int, prompt_decoder: torch.nn.Module | None = None):
         self.sam = sam
         self.num_frames = num_frames
+        self.prompt_decoder = prompt_decoder
         self.num_pointers = min(num_frames, sam.config.max_object_pointers_in_encoder)
 
     @cached_property
@@ -144,9 +147,10 @@ class Sam2Tracker:
         sparse: torch.Tensor,
         dense: torch.Tensor | None = None,
         multimask: bool = True,
+        decoder: torch.nn.Module | None = None,
         **decoder_kwargs,
     ) -> MaskPrediction:
-        """Run the mask decoder for `N` objects.
+        """Run a mask decoder for `N` objects.
 
         Args:
             features: of the frame, one row an object.
@@ -154,11 +158,12 @@ class Sam2Tracker:
             sparse: prompt tokens `[N, n, C]`; they replace the not-a-point tokens.
             dense: mask prompt `[N, C, h, w]`; SAM's no-mask embedding when None.
             multimask: three candidate masks, or the single-mask token with SAM2's stability fallback.
+            decoder: `sam.mask_decoder` when None.
             decoder_kwargs: passed on to the decoder's two-way transformer.
         """
         if dense is None:
             dense = self.sam.prompt_encoder.no_mask_embed.weight[..., None, None]
-        masks, scores, tokens, object_scores = self.sam.mask_decoder(
+        masks, scores, tokens, object_scores = (decoder or self.sam.mask_decoder)(
             image_embeddings=image_embeddings,
             image_positional_embeddings=self.image_positions.expand(len(image_embeddings), -1, -1, -1),
             sparse_prompt_embeddings=sparse[:, None].expand(len(image_embeddings), -1, -1, -1),
@@ -175,7 +180,7 @@ class Sam2Tracker:
     ) -> MaskPrediction:
         """Segment a frame from prompt tokens `sparse [N, n, C]`, without memory."""
         embeddings = features.stride16 + self.sam.no_memory_embedding.view(1, -1, 1, 1)
-        return self.decode(features, embeddings, sparse, dense, multimask)
+        return self.decode(features, embeddings, sparse, dense, multimask, self.prompt_decoder)
 
     def track(self, features: ImageFeatures, memory: Memory, frame: int, reverse: bool = False) -> MaskPrediction:
         """Segment `frame` from `memory`; `reverse` when going back in time."""
@@ -255,7 +260,10 @@ class Sam2Tracker:
         prompted: bool = False,
     ) -> Memory:
         """Add what `frame` showed to `memory` and drop what no later frame can read."""
-        entry = self.encode_memory(features.stride16, prediction, prompted)
+        if prompted and self.prompt_decoder is not None:
+            entry = self.encode_mask(features, self._full_size(prediction.gated_masks)[:, 0] > 0)
+        else:
+            entry = self.encode_memory(features.stride16, prediction, prompted)
         if prompted:
             return replace(memory, prompted={**memory.prompted, frame: entry})
         kept = {index: self._within_reach(index, old, frame, memory) for index, old in memory.tracked.items()}
@@ -271,18 +279,47 @@ class Sam2Tracker:
 
     def encode_memory(self, stride16: torch.Tensor, prediction: MaskPrediction, prompted: bool) -> FrameMemory:
         """Turn a frame's map `[N, C, h, w]` and prediction into a memory, its map in bfloat16 as in SAM2."""
-        low_res = prediction.gated_masks[:, None].float()
-        size = self.sam.image_size
-        high_res = F.interpolate(low_res, size=(size, size), mode="bilinear", align_corners=False)
+        high_res = self._full_size(prediction.gated_masks)
+        return self._memory(stride16, high_res, prediction.object_score_logits, prediction.token, binarize=prompted)
+
+    def encode_mask(self, features: ImageFeatures, masks: torch.Tensor) -> FrameMemory:
+        """Turn masks that are given for a frame, bool `[N, S, S]`, into a memory; objects with none are absent."""
+        given = masks[:, None].to(features.stride16.dtype)
+        prompts = self.sam.mask_downsample(given)
+        prompts = F.interpolate(
+            prompts.float(), self.sam.prompt_encoder.mask_input_size, mode="bilinear", antialias=True
+        )
+        dense = self.sam.prompt_encoder.mask_embed(prompts.to(given.dtype))
+        prediction = self.decode(features, features.stride16, self._empty_prompt[0], dense)
+        # A pointer needs the decoder, too, to see the object.
+        pointed = (prediction.object_score_logits > 0) & masks.flatten(1).any(1)
+        shown = masks.flatten(1).any(1).to(given.dtype)
+        return self._memory(features.stride16, 20 * given - 10, 20 * shown - 10, prediction.token, pointed=pointed)
+
+    def _memory(
+        self,
+        stride16: torch.Tensor,
+        logits: torch.Tensor,
+        object_score_logits: torch.Tensor,
+        token: torch.Tensor,
+        pointed: torch.Tensor | None = None,
+        binarize: bool = False,
+    ) -> FrameMemory:
+        """Memory of masks `logits [N, 1, S, S]`, their object scores `[N]` and output tokens `[N, C]`."""
         spatial, _ = self.sam._encode_new_memory(
             current_vision_feats=stride16.flatten(2).permute(2, 0, 1),
-            pred_masks_high_res=high_res.to(stride16.dtype),
-            object_score_logits=prediction.object_score_logits[:, None, None],
-            is_mask_from_pts=prompted,
+            pred_masks_high_res=logits.to(stride16.dtype),
+            object_score_logits=object_score_logits[:, None, None],
+            is_mask_from_pts=binarize,
         )
-        visible = (prediction.object_score_logits > 0).to(stride16.dtype)[:, None]
-        pointer = self.sam.object_pointer_proj(prediction.token)
-        return FrameMemory(spatial, visible * pointer + (1 - visible) * self.sam.no_object_pointer)
+        pointed = (object_score_logits > 0 if pointed is None else pointed).to(stride16.dtype)[:, None]
+        pointer = self.sam.object_pointer_proj(token)
+        return FrameMemory(spatial, pointed * pointer + (1 - pointed) * self.sam.no_object_pointer)
+
+    def _full_size(self, masks: torch.Tensor) -> torch.Tensor:
+        """Logits `[N, h, w]` at the size of the image, `[N, 1, S, S]`."""
+        size = (self.sam.image_size, self.sam.image_size)
+        return F.interpolate(masks[:, None].float(), size=size, mode="bilinear", align_corners=False)
 
 
 def propagate(

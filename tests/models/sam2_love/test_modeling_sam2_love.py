@@ -279,6 +279,7 @@ SWITCHES = [
     {"object_loss_weight": 1.0},
     {"presence_head": True},
     {"key_frame": "best"},
+    {"handoff": "mask"},
     {"audio_temporal_embedding": True},
     {"seg_readout": "mean"},
     {"seg_readout": "attention"},
@@ -362,6 +363,18 @@ def test_from_backbones_holds_the_published_weights(backbone_folders):
         assert all(torch.equal(value, expected[key]) for key, value in module.state_dict().items())
 
 
+def test_with_a_handoff_by_mask_the_tracking_decoder_stays_as_published(backbone_folders):
+    parts, folders = backbone_folders
+    small = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 64}
+    model = Sam2LoveModel.from_backbones(**folders, **small, handoff="mask").train()
+    published = parts["sam2"].mask_decoder.state_dict()
+    assert all(torch.equal(value, published[key]) for key, value in model.prompt_decoder.state_dict().items())
+    assert model.prompt_decoder.training and not model.sam2.mask_decoder.training
+    model(**make_inputs(), labels=make_labels()).loss.backward()
+    assert model.prompt_decoder.upscale_conv1.weight.grad.abs().max() > 0
+    assert all(parameter.grad is None for parameter in model.sam2.parameters())
+
+
 def test_from_backbones_needs_a_trained_vggish():
     with pytest.raises(ValueError, match=r"audio: .*convert"):
         Sam2LoveModel.from_backbones()
@@ -388,7 +401,8 @@ for name, value in saved["outputs"].items():
 
 
 @pytest.mark.parametrize(
-    "overrides", [{}, {"presence_head": True, "audio_temporal_embedding": True, "learn_modality_tokens": True}]
+    "overrides",
+    [{}, {"presence_head": True, "audio_temporal_embedding": True, "learn_modality_tokens": True}, {"handoff": "mask"}],
 )
 def test_saved_and_loaded_in_a_fresh_process_it_is_the_same(tmp_path, overrides):
     model, inputs = make_model(**overrides), make_inputs()
@@ -449,7 +463,9 @@ def test_shapes_that_do_not_fit_are_named(change, message):
         make_model()(**{**make_inputs(), **change})
 
 
-@pytest.mark.parametrize("field", ["mask_selection", "loss_size", "prompt_pooling", "seg_readout", "key_frame"])
+@pytest.mark.parametrize(
+    "field", ["mask_selection", "loss_size", "prompt_pooling", "seg_readout", "key_frame", "handoff"]
+)
 def test_unknown_choices_are_refused(field):
     with pytest.raises(ValueError, match=f"{field}: 'other'"):
         Sam2LoveConfig.tiny(**{field: "other"})

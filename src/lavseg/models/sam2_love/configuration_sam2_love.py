@@ -22,6 +22,7 @@ _CHOICES = {
     "prompt_pooling": ("seg", "mean"),
     "seg_readout": ("last", "mean", "attention"),
     "key_frame": ("first", "best"),
+    "handoff": ("memory", "mask"),
 }
 
 
@@ -62,6 +63,9 @@ class Sam2LoveConfig(PreTrainedConfig):
             cross-entropy; where it says no, all masks of the clip are empty. Not in the paper.
         key_frame: "first" as in the paper, or "best": train on a random labelled frame, and at inference prompt every
             frame, keep the one with the highest object probability times predicted IoU, and track both ways from it.
+        handoff: "memory": the decoder trained on prompted frames tracks, too, as in the paper, although it never saw
+            memory in training. "mask": it has a twin that stays as published and tracks; the mask of the prompted frame
+            is handed to the twin as if a user had drawn it. The prompt encoder, which both read, then does not train.
         audio_temporal_embedding: learned, zero-initialised time code on audio rows and on the frames' tokens. Without
             it the fusion sees the sound as an unordered set. Not in the paper.
         seg_readout: what of the [seg] states of all frames prompts: the last (paper), their mean, or an attention.
@@ -105,6 +109,7 @@ class Sam2LoveConfig(PreTrainedConfig):
     iou_loss_weight: float = 0.0
     presence_head: bool = False
     key_frame: str = "first"
+    handoff: str = "memory"
     audio_temporal_embedding: bool = False
     seg_readout: str = "last"
     max_frames: int = 10

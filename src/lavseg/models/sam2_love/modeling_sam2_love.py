@@ -1,5 +1,6 @@
 """SAM2-LOVE: one token that has seen, heard and read prompts SAM2 (Wang et al., CVPR 2025)."""
 
+import copy
 import math
 
 import torch
@@ -234,8 +235,18 @@ class Sam2LovePreTrainedModel(AudioVisualPreTrainedModel):
         elif isinstance(module, Sam2LoveModel):
             code = module.sam2.shared_image_embedding.positional_embedding
             init.copy_(module.sam2.prompt_encoder.shared_embedding.positional_embedding, code)
+            if module.prompt_decoder is not None:
+                for name, parameter in module.prompt_decoder.named_parameters():
+                    init.copy_(parameter, module.sam2.mask_decoder.get_parameter(name))
         else:
             super()._init_weights(module)
+
+
+def build_prompt_decoder(sam2: Sam2VideoModel) -> nn.Module:
+    """A twin of the mask decoder of `sam2`; the projections of its image features stay with the original."""
+    decoder = copy.deepcopy(sam2.mask_decoder)
+    del decoder.conv_s0, decoder.conv_s1
+    return decoder
 
 
 class Sam2LoveModel(Sam2LovePreTrainedModel):
@@ -249,6 +260,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         self.text_encoder = build_encoder(config.text_config)
         self.audio_encoder = VggishModel(config.audio_config)
         self.prompter = Sam2LovePrompter(config)
+        self.prompt_decoder = build_prompt_decoder(self.sam2) if config.handoff == "mask" else None
         self.freeze()
         self.post_init()
 
@@ -279,6 +291,15 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         }
         return cls._compose(parts, **config_overrides)
 
+    def load_backbones(self, parts: dict[str, nn.Module]) -> None:
+        super().load_backbones(parts)
+        if self.prompt_decoder is not None:
+            self.prompt_decoder.load_state_dict(build_prompt_decoder(self.sam2).state_dict())
+
+    @property
+    def _trained_decoder(self) -> nn.Module:
+        return self.prompt_decoder or self.sam2.mask_decoder
+
     def backbones(self) -> dict[str, nn.Module]:
         return {
             "sam2": self.sam2,
@@ -292,12 +313,13 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
 
     def freeze(self) -> None:
         super().freeze()
-        self.sam2.mask_decoder.requires_grad_(self.config.train_mask_decoder)
-        self.sam2.prompt_encoder.requires_grad_(self.config.train_prompt_encoder)
+        self._trained_decoder.requires_grad_(self.config.train_mask_decoder)
+        shared = self.prompt_decoder is None
+        self.sam2.prompt_encoder.requires_grad_(self.config.train_prompt_encoder and shared)
 
     def train(self, mode: bool = True) -> "Sam2LoveModel":
         super().train(mode)
-        self.sam2.mask_decoder.train(mode and self.config.train_mask_decoder)
+        self._trained_decoder.train(mode and self.config.train_mask_decoder)
         return self
 
     def forward(
@@ -361,6 +383,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             clips,
             prompts[:, None],
             multimask=self.config.mask_selection != "single",
+            prompt_decoder=self.prompt_decoder,
         )
         labeled = frame_mask if label_mask is None else label_mask & frame_mask
         learns = self.training and labels is not None
