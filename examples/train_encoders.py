@@ -24,14 +24,21 @@ Batch = tuple[torch.Tensor, ...]
 
 
 def train_encoders(
-    model: Sam2LoveModel, processor: Sam2LoveProcessor, seed: int, vision_steps: int = 4000, steps: int = 600
+    model: Sam2LoveModel,
+    processor: Sam2LoveProcessor,
+    seed: int,
+    clips: int = 1500,
+    vision_steps: int = 4000,
+    steps: int = 600,
 ) -> list[dict]:
     """Train the three encoders of `model` in place; returns a log of `{encoder, step, loss}`."""
     rng = np.random.default_rng([seed, 1])
     for module in (*model.vision_encoder.modules(), *model.text_encoder.modules()):
         if isinstance(module, nn.Linear | nn.Conv2d):
             module.reset_parameters()
-    log = _fit("vision", model.vision_encoder, _VisionTask(model.config), _pictures(processor, rng), vision_steps)
+    log = _fit(
+        "vision", model.vision_encoder, _VisionTask(model.config), _pictures(processor, rng, clips), vision_steps
+    )
     log += _fit("audio", model.audio_encoder, _AudioTask(model.config), _sounds(processor, rng), steps)
     log += _fit("text", model.text_encoder, _TextTask(model.config), _sentences(processor, rng), steps)
     return log
@@ -84,9 +91,7 @@ class _TextTask(nn.Module):
         return sum(F.cross_entropy(head(state), wanted[:, index]) for index, head in enumerate(self.heads))
 
 
-def _pictures(
-    processor: Sam2LoveProcessor, rng: np.random.Generator, clips: int = 1500, batch: int = 64
-) -> Iterator[Batch]:
+def _pictures(processor: Sam2LoveProcessor, rng: np.random.Generator, clips: int, batch: int = 64) -> Iterator[Batch]:
     """Frames of `clips` rendered clips with the shape and the colour of each patch."""
     pixels, categories, colors = zip(*(_patch_labels(processor, rng) for _ in range(clips)), strict=True)
     pixels, categories, colors = torch.cat(pixels), torch.cat(categories), torch.cat(colors)

@@ -143,9 +143,11 @@ def sam2_loss(prediction: MaskPrediction, targets: torch.Tensor) -> torch.Tensor
     return mask_cost + iou_cost + object_cost
 
 
-def train(sam: Sam2VideoModel, num_frames: int, steps: int, batch: int, peak_rate: float, seed: int) -> list[dict]:
-    """Train on clips of `num_frames` frames; returns a log of `{frames, step, loss, iou, seconds}`."""
-    pool, rng, log = ClipPool.render(2000, num_frames, seed), np.random.default_rng(seed), []
+def train(
+    sam: Sam2VideoModel, clips: int, num_frames: int, steps: int, batch: int, peak_rate: float, seed: int
+) -> list[dict]:
+    """Train on so many clips of `num_frames` frames; returns a log of `{frames, step, loss, iou, seconds}`."""
+    pool, rng, log = ClipPool.render(clips, num_frames, seed), np.random.default_rng(seed), []
     optimizer = torch.optim.AdamW(sam.parameters(), lr=peak_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak_rate, total_steps=steps, pct_start=0.1)
     sam.train()
@@ -179,9 +181,9 @@ def _last_frame_iou(prediction: MaskPrediction, targets: torch.Tensor) -> float:
     return weighted_mean(mask_iou(logits, targets), targets.flatten(1).any(1).float()).item()
 
 
-def train_host(seed: int, stages: Sequence[dict] = STAGES) -> tuple[Sam2VideoModel, list[dict]]:
+def train_host(seed: int, clips: int = 2000, stages: Sequence[dict] = STAGES) -> tuple[Sam2VideoModel, list[dict]]:
     """A host trained through all `stages`, and the log of its training."""
     sam, log = build_host(seed), []
     for stage in stages:
-        log += train(sam, **stage, seed=seed)
+        log += train(sam, clips, **stage, seed=seed)
     return sam, log

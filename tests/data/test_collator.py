@@ -3,20 +3,42 @@ import pytest
 import torch
 from transformers import BatchFeature
 
+from lavseg.data.augmentation import ClipAugmentation
+from lavseg.data.avsbench import load_avsbench
 from lavseg.data.collator import ClipCollator
-from lavseg.data.ref_avs import load_ref_avs, row_masks
+from lavseg.data.masks import row_masks
+from lavseg.data.ref_avs import load_ref_avs
+from lavseg.data.semantic import row_classes
 from lavseg.data.synthetic import write_ref_avs
+from lavseg.data.synthetic_avsbench import write_avsbench
 
 
 class RecordingProcessor:
+    needs_text = True
+
     def __call__(self, **inputs):
         self.inputs = inputs
         return BatchFeature({"pixel_values": torch.zeros(len(inputs["video"]), 1)})
 
 
+class AudioOnlyProcessor(RecordingProcessor):
+    needs_text = False
+
+
 @pytest.fixture
 def processor():
     return RecordingProcessor()
+
+
+@pytest.fixture
+def audio_only():
+    return AudioOnlyProcessor()
+
+
+@pytest.fixture(scope="module")
+def avsbench(tmp_path_factory):
+    clips = {"s4": {"train": 1}, "v1s": {"train": 1}, "v2": {"train": 1}}
+    return write_avsbench(tmp_path_factory.mktemp("avsbench"), clips, frame_size=(28, 36))
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +159,60 @@ def test_the_draw_of_synthetic_nulls_depends_on_the_rows_only(processor, ten):
         pairs = zip(processor.inputs["text"], rows, strict=True)
         share += [text != row["text"] for [text], row in pairs if not row["is_null"]]
     assert 0.4 < np.mean(share) < 0.6
+
+
+def test_an_audio_visual_processor_gets_no_text(audio_only, ten, avsbench):
+    for rows in (list(ten), list(load_avsbench(avsbench, "v2", "train"))):
+        ClipCollator(audio_only)(rows)
+        assert "text" not in audio_only.inputs and len(audio_only.inputs["video"]) == len(rows)
+
+
+def test_rows_without_a_sentence_need_a_processor_that_takes_none(processor, avsbench):
+    row = load_avsbench(avsbench, "v2", "train")[0]
+    with pytest.raises(ValueError, match=f"text: clip {row['clip']} has no sentence, but RecordingProcessor reads one"):
+        ClipCollator(processor)([row])
+
+
+def test_synthetic_nulls_need_sentences(audio_only, ten):
+    with pytest.raises(ValueError, match=r"null_probability: got 0\.5, but AudioOnlyProcessor reads no sentences"):
+        ClipCollator(audio_only, null_probability=0.5)(list(ten))
+
+
+def test_frames_without_a_label_are_marked(audio_only, avsbench):
+    rows = [load_avsbench(avsbench, "v1s", "train")[0], load_avsbench(avsbench, "v2", "train")[0]]
+    batch = ClipCollator(audio_only)(rows)
+    assert batch["labels"].shape == (2, 1, 10, 28, 36) and batch["labels"][0, 0, 0].any()
+    assert batch["label_mask"].tolist() == [[True] + [False] * 9, [True] * 10]
+    assert not batch["labels"][0, :, 1:].any() and "class_labels" not in batch
+
+
+def test_class_labels_on_demand(audio_only, avsbench):
+    rows = [load_avsbench(avsbench, "v1s", "train")[0], load_avsbench(avsbench, "v2", "train")[0]]
+    batch = ClipCollator(audio_only, label_size=(20, 24), class_labels=True)(rows)
+    assert batch["class_labels"].shape == (2, 10, 20, 24) and batch["class_labels"].dtype == torch.uint8
+    for row, classes, labels in zip(rows, batch["class_labels"], batch["labels"], strict=True):
+        expected = row_classes(row, (20, 24))
+        assert np.array_equal(classes[: len(expected)], expected) and not classes[len(expected) :].any()
+        assert torch.equal(classes > 0, labels[0] > 0)
+    with pytest.raises(ValueError, match="classes: the masks of clip"):
+        ClipCollator(audio_only, class_labels=True)([load_avsbench(avsbench, "s4", "train")[0]])
+
+
+def test_augmentation_changes_frames_and_labels_anew_in_each_epoch(audio_only, avsbench):
+    rows = list(load_avsbench(avsbench, "v2", "train"))
+    collate = ClipCollator(audio_only, class_labels=True, augment=ClipAugmentation())
+    batches = []
+    for collate.epoch in (0, 1, 0):
+        batches.append((collate(rows), audio_only.inputs["video"]))
+    expected = ClipAugmentation()(rows[0], 1)
+    assert np.array_equal(batches[1][1][0][3], expected["frames"][3])
+    assert np.array_equal(batches[1][0]["labels"][0, 0], row_masks(expected))
+    assert np.array_equal(batches[1][0]["class_labels"][0], row_classes(expected))
+    assert torch.equal(batches[0][0]["labels"], batches[2][0]["labels"])
+    assert not torch.equal(batches[0][0]["labels"], batches[1][0]["labels"])
+
+
+def test_without_augmentation_frames_pass_untouched(audio_only, ten):
+    rows = [ten[0]]
+    ClipCollator(audio_only)(rows)
+    assert audio_only.inputs["video"][0] is rows[0]["frames"]

@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from conftest import golden_files
-from lavseg.data.ref_avs import DataError, binary_masks, load_ref_avs, row_masks
+from lavseg.data.files import DataError
+from lavseg.data.masks import row_masks
+from lavseg.data.ref_avs import load_ref_avs
 from lavseg.data.synthetic import write_ref_avs
 
 SIZE = (28, 36)
@@ -227,59 +229,6 @@ def test_a_short_line_of_the_table_is_named(tmp_path):
 def test_bad_arguments_are_named(written, options, message):
     with pytest.raises(ValueError, match=message):
         load_ref_avs(**{"root": written, **options})
-
-
-def png(mode):
-    """A mask with one foreground rectangle in any of the ways a PNG may hold it."""
-    inside = np.zeros((24, 32), bool)
-    inside[5:15, 8:22] = True
-    if mode == "P":
-        image = Image.fromarray(inside.astype(np.uint8), "P")
-        image.putpalette([0, 0, 0, 128, 0, 0])
-    elif mode == "0/1":
-        image = Image.fromarray(inside.astype(np.uint8))
-    else:
-        image = Image.fromarray(inside.astype(np.uint8) * 255).convert(mode)
-    return image, inside
-
-
-@pytest.mark.parametrize("mode", ["L", "0/1", "1", "P", "RGB", "RGBA"])
-def test_any_png_mode_is_read(mode):
-    image, inside = png(mode)
-    masks = binary_masks([image, image], (24, 32))
-    assert masks.dtype == np.uint8 and masks.shape == (2, 24, 32) and np.array_equal(masks[1], inside)
-    half = binary_masks([image], (12, 16))[0]
-    assert set(np.unique(half)) == {0, 1}
-
-
-def test_bilinear_enlarges_the_objects():
-    image, _ = png("L")
-    nearest, smooth = (binary_masks([image], (256, 256), how)[0] for how in ("nearest", "bilinear_gt0"))
-    assert np.all(smooth >= nearest) and smooth.sum() > nearest.sum()
-
-
-def test_bad_mask_arguments():
-    with pytest.raises(ValueError, match="mask_resize: got 'cubic'"):
-        binary_masks([png("L")[0]], (4, 4), "cubic")
-    with pytest.raises(ValueError, match="images: got none"):
-        binary_masks([], (4, 4))
-
-
-@pytest.mark.parametrize("file", golden_files("loader/masks/*.png"))
-@pytest.mark.parity
-@pytest.mark.parametrize(
-    ("rule", "size", "mask_resize"),
-    [
-        ("auralsam2_v1m_v2_refavs_L_gt0", (24, 32), "nearest"),
-        ("gavs_cv2_gray_gt0", (24, 32), "nearest"),
-        ("auralsam2_test_L_nearest64_gt0", (64, 64), "nearest"),
-        ("refavs_cv2_resize256_bilinear_gray_gt0", (256, 256), "bilinear_gt0"),
-    ],
-)
-def test_png_modes_agree_with_official_readers(file, rule, size, mask_resize):
-    expected = np.load(file.parents[1] / "mask_modes.npz")[f"{file.stem}__{rule}"]
-    with Image.open(file) as image:
-        assert np.array_equal(binary_masks([image], size, mask_resize)[0], expected)
 
 
 @pytest.mark.parametrize("file", golden_files("loader/golden_loader.json"))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lavseg.data.ref_avs import load_ref_avs, row_masks
+from lavseg.data.masks import row_masks
+from lavseg.data.ref_avs import load_ref_avs
 from lavseg.data.synthetic import row_kinds, write_ref_avs
 from lavseg.data.synthetic_scene import COLORS, SEEN, UNSEEN
 

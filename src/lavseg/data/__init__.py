@@ -1,15 +1,24 @@
-"""Readers for data sets, a synthetic data set, and the collator that batches them."""
+"""Readers for data sets, synthetic data sets, augmentation, and the collator that batches them."""
 
+from .augmentation import ClipAugmentation
+from .avsbench import load_avsbench
 from .collator import ClipCollator
-from .ref_avs import DataError, binary_masks, load_ref_avs, row_masks
+from .files import DataError
+from .masks import binary_masks, row_masks
+from .ref_avs import load_ref_avs
+from .semantic import CLASSES, PALETTE, class_masks, row_classes
 from .synthetic import row_kinds, write_ref_avs
+from .synthetic_avsbench import write_avsbench
 from .synthetic_scene import COLORS, SEEN, UNSEEN, SceneObject, SyntheticClip, draw_objects, render_clip
 from .synthetic_sentences import Expression, build_tokenizer, draw_expressions
 
 __all__ = [
+    "CLASSES",
     "COLORS",
+    "PALETTE",
     "SEEN",
     "UNSEEN",
+    "ClipAugmentation",
     "ClipCollator",
     "DataError",
     "Expression",
@@ -17,11 +26,15 @@ __all__ = [
     "SyntheticClip",
     "binary_masks",
     "build_tokenizer",
+    "class_masks",
     "draw_expressions",
     "draw_objects",
+    "load_avsbench",
     "load_ref_avs",
     "render_clip",
+    "row_classes",
     "row_kinds",
     "row_masks",
+    "write_avsbench",
     "write_ref_avs",
 ]

@@ -1,21 +1,24 @@
 """Batches for training and evaluation from rows of a data set and the processor of a model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from transformers import BatchFeature, ProcessorMixin
+from transformers import BatchFeature
 
 from ..media import read_audio
-from .ref_avs import row_masks
+from ..processing import AudioVisualProcessor
+from .masks import row_masks
+from .semantic import row_classes
 
 
 @dataclass
 class ClipCollator:
-    """Turns rows of `load_ref_avs` into the inputs of a model with labels; one row is a clip with one expression.
+    """Turns rows of `load_ref_avs` or `load_avsbench` into the inputs of a model with labels; one row is one clip.
 
     Attributes:
-        processor: called with `video`, `audio`, `text` and `sampling_rate`.
+        processor: called with `video`, `audio`, `sampling_rate` and, where it needs text, the rows' `text`.
         label_size: height and width of the labels; None keeps the size of the frames, which must then be the same for
             all clips of a batch.
         mask_resize: how labels are brought to `label_size`, see `binary_masks`.
@@ -24,33 +27,67 @@ class ClipCollator:
             without such a partner stay as they are. The draw depends on the `id` of the rows of a batch and on nothing
             else, so that a resumed training sees the same. That the expression fits nothing in the clip is likely, not
             certain.
+        class_labels: whether to add the classes of the pixels, which rows of AVSBench's semantic release have.
+        augment: changes a row before anything else, for training only; called with the row and `epoch`, such as
+            `ClipAugmentation`.
+        epoch: of the training, set anew at the start of each.
 
     Calling it returns what the processor returns with `labels` uint8 `[B, 1, T, h, w]` and `label_mask` bool `[B, T]`,
-    false where a clip has fewer frames than the longest one of the batch.
+    false where a clip has fewer frames than the longest one of the batch or carries fewer labels than frames; with
+    `class_labels` also that, class ids as uint8 `[B, T, h, w]`.
+
+    Raises:
+        ValueError: when rows do not fit together, or lack the sentence or the classes that are asked for.
     """
 
-    processor: ProcessorMixin
+    processor: AudioVisualProcessor
     label_size: tuple[int, int] | None = None
     mask_resize: str = "nearest"
     null_probability: float = 0.0
+    class_labels: bool = False
+    augment: Callable[[dict, int], dict] | None = None
+    epoch: int = 0
 
     def __post_init__(self):
         if not 0 <= self.null_probability <= 1:
             raise ValueError(f"null_probability: got {self.null_probability}, has to be from 0 to 1")
 
     def __call__(self, rows: list[dict]) -> BatchFeature:
+        self._check_text(rows)
+        if self.augment is not None:
+            rows = [self.augment(row, self.epoch) for row in rows]
         if self.null_probability:
             rows = self._with_nulls(rows)
         sounds, rates = zip(*(read_audio(row["audio"]["bytes"] or row["audio"]["path"]) for row in rows), strict=True)
+        text = {"text": [[row["text"]] for row in rows]} if self.processor.needs_text else {}
         inputs = self.processor(
             video=[row["frames"] for row in rows],
             audio=list(sounds),
-            text=[[row["text"]] for row in rows],
             sampling_rate=list(rates),
             return_tensors="pt",
+            **text,
         )
-        inputs["labels"], inputs["label_mask"] = self._labels(rows)
+        num_frames = max(len(row["frames"]) for row in rows)
+        masks = [row_masks(row, self.label_size, self.mask_resize) for row in rows]
+        inputs["labels"] = _filled_up(masks, num_frames)[:, None]
+        inputs["label_mask"] = torch.arange(num_frames) < torch.tensor([[len(clip)] for clip in masks])
+        if self.class_labels:
+            inputs["class_labels"] = _filled_up([row_classes(row, self.label_size) for row in rows], num_frames)
         return inputs
+
+    def _check_text(self, rows: list[dict]) -> None:
+        """Refuse rows without a sentence where one is to be read."""
+        wordless = [row["clip"] for row in rows if row["text"] is None]
+        if wordless and self.processor.needs_text:
+            raise ValueError(
+                f"text: clip {wordless[0]} has no sentence, but {type(self.processor).__name__} reads one; "
+                "take a model without text for AVSBench, or rows of Ref-AVS"
+            )
+        if self.null_probability and not self.processor.needs_text:
+            raise ValueError(
+                f"null_probability: got {self.null_probability}, but {type(self.processor).__name__} reads no "
+                "sentences, of which synthetic nulls are made; leave it at 0"
+            )
 
     def _with_nulls(self, rows: list[dict]) -> list[dict]:
         rng = np.random.default_rng([row["id"] for row in rows])
@@ -67,18 +104,16 @@ class ClipCollator:
         ]
         return {**row, "text": texts[rng.integers(len(texts))], "is_null": True} if texts else row
 
-    def _labels(self, rows: list[dict]) -> tuple[torch.Tensor, torch.Tensor]:
-        masks = [row_masks(row, self.label_size, self.mask_resize) for row in rows]
-        sizes = {clip.shape[1:] for clip in masks}
-        if len(sizes) > 1:
-            raise ValueError(
-                f"label_size: frames in this batch have different sizes {sorted(sizes)} (height, width); "
-                "pass label_size=(height, width) to give all labels one size."
-            )
-        num_frames = max(len(clip) for clip in masks)
-        labels = np.zeros((len(rows), 1, num_frames, *sizes.pop()), np.uint8)
-        label_mask = np.zeros((len(rows), num_frames), bool)
-        for index, clip in enumerate(masks):
-            labels[index, 0, : len(clip)] = clip
-            label_mask[index, : len(clip)] = True
-        return torch.from_numpy(labels), torch.from_numpy(label_mask)
+
+def _filled_up(clips: list[np.ndarray], num_frames: int) -> torch.Tensor:
+    """Clips `[L, h, w]` as one uint8 tensor `[B, num_frames, h, w]` that ends in zeros where they are shorter."""
+    sizes = {clip.shape[1:] for clip in clips}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"label_size: frames in this batch have different sizes {sorted(sizes)} (height, width); "
+            "pass label_size=(height, width) to give all labels one size."
+        )
+    filled = np.zeros((len(clips), num_frames, *sizes.pop()), np.uint8)
+    for index, clip in enumerate(clips):
+        filled[index, : len(clip)] = clip
+    return torch.from_numpy(filled)

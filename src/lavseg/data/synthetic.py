@@ -1,7 +1,6 @@
 """A synthetic data set in the on-disk layout of Ref-AVS (Wang et al., ECCV 2024), its odd corners included."""
 
 import csv
-import wave
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,12 +10,12 @@ from zlib import crc32
 import numpy as np
 from PIL import Image
 
+from .synthetic_files import draw_video_id, require_counts, require_new_folder, write_wav
 from .synthetic_scene import SAMPLING_RATE, SEEN, UNSEEN, SyntheticClip, draw_objects, render_clip
 from .synthetic_sentences import Expression, draw_expressions
 
 SPLITS = ("train", "val", "test_s", "test_u", "test_n")
 COLUMNS = ("vid", "uid", "split", "fid", "exp")
-_ID_LETTERS = list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 _CLIPS_A_NULL_CLIP = 8
 
 
@@ -56,11 +55,8 @@ def write_ref_avs(
         progress: wraps the list of clips while they are written, e.g. `tqdm` or `rich.progress.track`.
     """
     root = Path(root)
-    unknown = sorted(set(clips) - set(SPLITS))
-    if unknown or not any(clips.values()) or any(not isinstance(n, int) or n < 0 for n in clips.values()):
-        raise ValueError(f"clips: got {clips}, expected numbers of clips (0 or more) for some of {', '.join(SPLITS)}.")
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise ValueError(f"root: {root} exists and is not an empty folder; choose a new one or empty it.")
+    require_counts(clips, SPLITS)
+    require_new_folder(root)
     entries = _plan(clips, num_frames, seed)
     rows: list[tuple[dict, str]] = []
     for index, entry in enumerate(progress(entries) if progress else entries):
@@ -90,7 +86,7 @@ def _plan(clips: dict[str, int], num_frames: int, seed: int) -> list[_Entry]:
     """Every clip to write; null clips borrow the `vid` of a clip of their split, those of test_n one of test_s."""
     entries: list[_Entry] = []
     for split, count in {**{name: clips.get(name, 0) for name in SPLITS}, "TODO": 1}.items():
-        vids = [_draw_vid(split, index, num_frames, seed) for index in range(count)]
+        vids = [draw_video_id(split, index, num_frames, seed) for index in range(count)]
         nulls = count if split == "test_n" else 0
         if split in ("train", "val") and count > 1:
             nulls = -(-count // _CLIPS_A_NULL_CLIP)
@@ -99,18 +95,6 @@ def _plan(clips: dict[str, int], num_frames: int, seed: int) -> list[_Entry]:
         for index, vid in enumerate([*parents[:nulls], *vids[len(parents) :]][:nulls]):
             entries.append(_Entry(split, vid, f"null_{'cm'[index % 2]}-{vid}"))
     return entries
-
-
-def _draw_vid(split: str, index: int, num_frames: int, seed: int) -> str:
-    """An id like `-a_b3Kx9Qzw_12000_22000`: eleven characters, start and end in milliseconds."""
-    rng = np.random.default_rng([seed, crc32(f"{split}/{index}".encode())])
-    letters = rng.choice(_ID_LETTERS, 11)
-    if index % 4 == 0:
-        letters[0] = "-"
-    if index % 3 == 0:
-        letters[5] = "_"
-    start = 1000 * int(rng.integers(400))
-    return f"{''.join(letters)}_{start}_{start + 1000 * num_frames}"
 
 
 def _write_clip(
@@ -179,10 +163,4 @@ def _write_sound(path: Path, waveform: np.ndarray, index: int) -> None:
         waveform = np.interp(moments, np.arange(waveform.size), waveform)
     elif index == 1:
         waveform = waveform[: -int(0.3 * rate)]
-    gains = [[1.0]] if index % 3 == 0 else [[1.0], [0.8]]
-    samples = np.rint(32767 * waveform * np.array(gains)).astype("<i2")
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(len(gains))
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(samples.T.tobytes())
+    write_wav(path, waveform, rate, mono=index % 3 == 0)

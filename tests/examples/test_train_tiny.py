@@ -1,0 +1,57 @@
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModel
+
+from lavseg.inference.checkpoint import load_checkpoint
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+STAGES = ("host", "encoders", "pointing", "model")
+
+
+@pytest.fixture
+def train_tiny(monkeypatch):
+    """The script with every stage cut to a few steps on a few clips."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import train_tiny
+
+    host_stages = [{"num_frames": frames, "steps": 1, "batch": 2, "peak_rate": 1e-4} for frames in (1, 2)]
+    pointing = [{"num_frames": 2, "steps": 2, "peak_rate": 1e-4, "clips": 2, "expressions": 2}]
+    monkeypatch.setattr(train_tiny, "train_host", partial(train_tiny.train_host, clips=4, stages=host_stages))
+    monkeypatch.setattr(
+        train_tiny, "train_encoders", partial(train_tiny.train_encoders, clips=2, vision_steps=2, steps=1)
+    )
+    monkeypatch.setattr(train_tiny, "warm_start", partial(train_tiny.warm_start, clips=4, stages=pointing))
+    monkeypatch.setattr(train_tiny, "CLIPS", {"train": 4, "val": 1})
+    return train_tiny
+
+
+def test_every_stage_leaves_a_checkpoint_that_the_next_builds_on(train_tiny, tmp_path, monkeypatch, capsys):
+    command = ["train_tiny.py", "--output", str(tmp_path), "--steps", "2"]  # the first step's rate is 0
+    monkeypatch.setattr(sys, "argv", command)
+    train_tiny.main()
+    logs = {stage: json.loads((tmp_path / stage / "training_log.json").read_text()) for stage in STAGES}
+    assert [entry["frames"] for entry in logs["host"]] == [1, 2]
+    assert {entry["encoder"] for entry in logs["encoders"]} == {"vision", "audio", "text"}
+    assert any("eval_j_and_f" in entry for entry in logs["model"])
+
+    state = {stage: load_file(tmp_path / stage / "model.safetensors") for stage in STAGES}
+    host, taken = state["host"], AutoModel.from_pretrained(tmp_path / "pointing").sam2.state_dict()
+    assert all(torch.equal(taken[name].half(), value.half()) for name, value in host.items())
+    frozen = "sam2.memory_attention.layers.0.linear1.weight"
+    assert torch.equal(state["model"][frozen], state["pointing"][frozen])
+    changed = "prompter.fusion.layers.0.linear1.weight"
+    assert not torch.equal(state["pointing"][changed], state["encoders"][changed])
+    assert not torch.equal(state["model"][changed], state["pointing"][changed])
+    assert load_checkpoint(tmp_path / "model")[0].config.presence_head
+
+    weights = (tmp_path / "host" / "model.safetensors").stat().st_mtime_ns
+    capsys.readouterr()
+    train_tiny.main()
+    assert capsys.readouterr().out.count("is there already") == len(STAGES)
+    assert (tmp_path / "host" / "model.safetensors").stat().st_mtime_ns == weights
