@@ -15,6 +15,7 @@ from torch import nn
 
 from lavseg.data import COLORS, SEEN, UNSEEN, draw_expressions, draw_objects, render_clip
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
+from lavseg.models.vggish import VggishModel
 
 CATEGORIES = SEEN + UNSEEN
 COLOR_NAMES = tuple(COLORS)
@@ -40,6 +41,7 @@ def train_encoders(
         "vision", model.vision_encoder, _VisionTask(model.config), _pictures(processor, rng, clips), vision_steps
     )
     log += _fit("audio", model.audio_encoder, _AudioTask(model.config), _sounds(processor, rng), steps)
+    _scale_embeddings(model.audio_encoder, next(_sounds(processor, np.random.default_rng([seed, 3]), batch=50))[0])
     log += _fit("text", model.text_encoder, _TextTask(model.config), _sentences(processor, rng), steps)
     return log
 
@@ -141,6 +143,16 @@ def _sentences(processor: Sam2LoveProcessor, rng: np.random.Generator, batch: in
         ]
         tokens = processor.tokenizer([e.text.strip() for e in expressions], padding=True, return_tensors="pt")
         yield tokens["input_ids"], tokens["attention_mask"], torch.tensor(wanted)
+
+
+@torch.no_grad()
+def _scale_embeddings(encoder: VggishModel, patches: torch.Tensor) -> None:
+    """Bring the embeddings to a deviation of 1: after training for one task alone it is 30, and whatever learns from
+    them would have to undo that first."""
+    deviation = encoder(patches).embeddings.std()
+    last = [module for module in encoder.embeddings if isinstance(module, nn.Linear)][-1]
+    last.weight.div_(deviation)
+    last.bias.div_(deviation)
 
 
 def _fit(

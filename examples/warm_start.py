@@ -19,9 +19,9 @@ FRAMES = 10
 
 # First to point in a single frame, then to keep pointing at the first frame while later ones pass.
 STAGES = (
-    {"num_frames": 1, "steps": 3000, "peak_rate": 2e-3, "clips": 48, "expressions": 2},
-    {"num_frames": 3, "steps": 250, "peak_rate": 1e-3, "clips": 16, "expressions": 3},
-    {"num_frames": 10, "steps": 900, "peak_rate": 1e-3, "clips": 16, "expressions": 3},
+    {"num_frames": 1, "steps": 2500, "peak_rate": 1e-3, "clips": 48, "expressions": 2},
+    {"num_frames": 3, "steps": 250, "peak_rate": 7e-4, "clips": 16, "expressions": 3},
+    {"num_frames": 10, "steps": 900, "peak_rate": 7e-4, "clips": 16, "expressions": 3},
 )
 # An object with fewer visible pixels is not pointed at.
 SMALLEST = 80

@@ -11,7 +11,16 @@ from av.stream import Disposition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lavseg.media import MediaError, iter_frames, read_audio, read_video, write_video
+from lavseg.media import (
+    MediaError,
+    VideoWriter,
+    inspect_video,
+    iter_clip,
+    iter_frames,
+    read_audio,
+    read_video,
+    write_video,
+)
 
 TICK = Fraction(1, 90000)
 RATE = 16000
@@ -480,3 +489,51 @@ def test_real_clips(media, name, shape, rate):
     whole, _ = read_audio(media / f"{name}.mp4")
     assert whole.shape[1] / rate == pytest.approx({"coffee": 9.557, "nasa": 13.056}[name], abs=0.07)
     np.testing.assert_array_equal(seen.waveform, whole[:, : seen.waveform.shape[1]])
+
+
+@pytest.mark.parametrize("frames_per_second", [1, 2.5, 25])
+@pytest.mark.parametrize("begin", [-0.7, 0.0, 0.4])
+def test_a_clip_comes_interval_by_interval(tmp_path, frames_per_second, begin):
+    """Sound that begins before or after the video, and ends before it."""
+    path = tmp_path / "clip.mkv"
+    Writer(path).video(steady(3, begin=1)).sound(tone(2), begin=1 + begin).save()
+    parts = list(iter_clip(path, frames_per_second))
+    whole = read_video(path, frames_per_second)
+    assert [part.time for part in parts] == whole.frame_times.tolist()
+    np.testing.assert_array_equal([part.frame for part in parts], whole.frames)
+    assert {part.sampling_rate for part in parts} == {RATE}
+    lengths = [part.waveform.shape[1] for part in parts]
+    assert lengths == np.diff([round(i / frames_per_second * RATE) for i in range(len(parts) + 1)]).tolist()
+    sound = np.concatenate([part.waveform for part in parts], axis=1)
+    heard = max(0, begin), 2 + begin
+    assert loudness(sound, RATE, heard[0] + 0.1, heard[1] - 0.1) == pytest.approx(0.5 / np.sqrt(2), abs=0.02)
+    assert loudness(sound, RATE, heard[1] + 0.1, 3) < 0.01
+    assert begin <= 0 or loudness(sound, RATE, 0, begin - 0.1) < 0.01
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "ts", "avi", "flv", "h264"])
+def test_length_and_rate_in_other_containers(tmp_path, suffix):
+    path = tmp_path / f"clip.{suffix}"
+    Writer(path).video(steady(2), codec="ffv1" if suffix == "avi" else "libx264").save()
+    assert inspect_video(path) == pytest.approx((2, 25), rel=0.03)
+
+
+def test_inspect_video(tmp_path, clip):
+    assert inspect_video(clip) == pytest.approx((3, 25), rel=0.01)
+    Writer(tmp_path / "slow.mp4").video([0, 2, 7], last=1).save()
+    assert inspect_video(tmp_path / "slow.mp4") == pytest.approx((8, 3 / 8), rel=0.01)
+    os.truncate(clip, clip.stat().st_size // 2)
+    with pytest.raises(MediaError, match="cut short"):
+        inspect_video(clip)
+
+
+def test_a_video_closed_after_any_frame_is_whole(tmp_path):
+    path = tmp_path / "clip.mp4"
+    for count in (1, 4):
+        with VideoWriter(path, 5, RATE) as writer:
+            for index in range(count):
+                writer.write(grey(index), tone(0.2))
+        seen = read_video(path, 5)
+        assert len(seen.frames) == count and seen.waveform.shape == (1, round(count * 0.2 * RATE))
+    with pytest.raises(ValueError, match="frames is empty"), VideoWriter(path, 5):
+        pass

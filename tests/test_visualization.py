@@ -7,13 +7,24 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from lavseg.media import read_video, write_video
-from lavseg.visualization import contact_sheet, overlay, palette, save_masks
+from lavseg.visualization import (
+    attention_sheet,
+    contact_sheet,
+    heatmap,
+    overlay,
+    palette,
+    save_masks,
+    side_by_side,
+)
 
 
 def square(frames=2, size=(40, 60)) -> np.ndarray:
     masks = np.zeros((frames, *size), bool)
     masks[:, 10:20, 15:30] = True
     return masks
+
+
+FRAMES, MASKS = np.zeros((2, 40, 60, 3), np.uint8), square()
 
 
 def test_overlay_fills_and_outlines():
@@ -59,9 +70,6 @@ def test_palette_is_distinct():
     assert len(np.unique(colors, axis=0)) == 21
 
 
-FRAMES, MASKS = np.zeros((2, 40, 60, 3), np.uint8), square()
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -77,6 +85,56 @@ FRAMES, MASKS = np.zeros((2, 40, 60, 3), np.uint8), square()
 def test_overlay_names_what_is_wrong(arguments, message):
     with pytest.raises(ValueError, match=message):
         overlay(*arguments)
+
+
+def test_heatmap_is_brightest_where_the_weight_is_and_leaves_the_least_alone():
+    frame = np.full((40, 60, 3), 100, np.uint8)
+    weights = np.zeros((4, 6))
+    weights[1, 2] = 5
+    drawn = heatmap(frame, weights, alpha=1)
+    assert drawn.shape == frame.shape and (drawn[30:] == 50).all()
+    row, column = np.unravel_index(drawn.astype(int).sum(-1).argmax(), (40, 60))
+    assert row in (14, 15) and column in (24, 25)
+    assert drawn[row, column, 0] > 230 and drawn[row, column, 2] > 120
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 1 / 64])
+def test_a_map_that_is_the_same_everywhere_shows_the_frame_alone(value):
+    frame = np.random.default_rng(0).integers(0, 256, (8, 9, 3), np.uint8)
+    noise = np.random.default_rng(1).normal(size=(4, 4)) * 1e-7 * value
+    grey = np.rint(frame.mean(-1, keepdims=True) / 2)
+    assert (heatmap(frame, value + noise) == grey).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((FRAMES, np.ones((2, 2))), "frame is uint8"),
+        ((FRAMES[0], np.ones(3)), r"weights is \[3\]"),
+        ((FRAMES[0], np.full((2, 2), np.nan)), "finite"),
+        ((FRAMES[0], np.ones((2, 2)), 2.0), "alpha is 2.0"),
+    ],
+)
+def test_heatmap_names_what_is_wrong(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        heatmap(*arguments)
+
+
+def test_attention_sheet_has_a_row_a_kind_and_a_column_a_block():
+    maps = np.random.default_rng(0).random((3, 8, 8))
+    sheet = attention_sheet(FRAMES[0], {"audio_attentions": maps, "vision_attentions": maps}, width=90)
+    row = contact_sheet(np.zeros((3, 60, 90, 3), np.uint8), 3, ["vision, block 1"] * 3)
+    assert sheet.width == row.width and sheet.height == 2 * row.height - 4
+
+
+def test_side_by_side_draws_each_models_masks_over_the_same_frame():
+    masks = square()[:1]
+    pair = np.asarray(side_by_side(FRAMES[0], [masks, ~masks], ["first", "second"]))
+    left, right = pair[4:44, 4:64], pair[4:44, 68:128]
+    np.testing.assert_array_equal(left, overlay(FRAMES[:1], masks)[0])
+    np.testing.assert_array_equal(right, overlay(FRAMES[:1], ~masks)[0])
+    with pytest.raises(ValueError, match="1 labels for 2"):
+        side_by_side(FRAMES[0], [masks, masks], ["only"])
 
 
 def test_contact_sheet_places_pictures_and_captions():

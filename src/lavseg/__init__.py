@@ -13,10 +13,14 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "AuralSam2Config": "models.aural_sam2",
     "AuralSam2Model": "models.aural_sam2",
+    "AuralSam2Output": "models.aural_sam2",
     "AuralSam2Processor": "models.aural_sam2",
     "AvsMetric": "metrics",
     "ClipAugmentation": "data.augmentation",
     "ClipCollator": "data.collator",
+    "GavsConfig": "models.gavs",
+    "GavsModel": "models.gavs",
+    "GavsProcessor": "models.gavs",
     "LavsegTrainer": "training",
     "LavsegTrainingArguments": "training",
     "Sam2LoveConfig": "models.sam2_love",
@@ -32,10 +36,14 @@ _PUBLIC = {
     "VggishConfig": "models.vggish",
     "VggishFeatureExtractor": "models.vggish",
     "VggishModel": "models.vggish",
+    "evaluate_semantic": "inference.evaluate_semantic",
+    "iter_clip": "media",
     "load_avsbench": "data.avsbench",
     "load_ref_avs": "data.ref_avs",
     "read_audio": "media",
     "read_video": "media",
+    "segment_video": "inference.windows",
+    "write_avsbench": "data",
 }
 
 __all__ = sorted(_PUBLIC)

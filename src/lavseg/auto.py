@@ -3,6 +3,7 @@
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoProcessor
 
 from .models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from .models.gavs import GavsConfig, GavsModel, GavsProcessor
 from .models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 from .models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from .models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
@@ -10,6 +11,7 @@ from .models.vggish import VggishConfig, VggishFeatureExtractor, VggishModel
 
 _METHODS = [
     (AuralSam2Config, AuralSam2Model, AuralSam2Processor),
+    (GavsConfig, GavsModel, GavsProcessor),
     (Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor),
     (SamaAvsConfig, SamaAvsModel, SamaAvsProcessor),
     (StBavaConfig, StBavaModel, StBavaProcessor),

@@ -5,7 +5,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Real
@@ -49,6 +49,52 @@ class Clip:
     frames_per_second: float
 
 
+class ClipPart(NamedTuple):
+    """One interval of a clip: the frame that stands for it and the sound under it.
+
+    time: when the frame appears, in seconds from the video's first frame.
+    frame: uint8 `[H, W, 3]`, RGB, upright.
+    waveform: float32 `[channels, samples]`; None without sound.
+    sampling_rate: samples per second of `waveform`; None without sound.
+    """
+
+    time: float
+    frame: np.ndarray
+    waveform: np.ndarray | None
+    sampling_rate: int | None
+
+
+class VideoInfo(NamedTuple):
+    """Length of a video in seconds and its mean rate."""
+
+    seconds: float
+    frames_per_second: float
+
+
+def inspect_video(path: str | Path) -> VideoInfo:
+    """Length and rate of a video file, from its packets; nothing is decoded.
+
+    Raises:
+        MediaError: the file is missing, damaged, cut short, or holds no video.
+    """
+    name = _name(path)
+    with _opened(path) as container:
+        stream = _video_stream(container, name)
+        usual = 1 / float(stream.average_rate) if stream.average_rate else 0.0
+        begin, end, count = float("inf"), 0.0, 0
+        for packet in _packets(container, name):
+            if packet.stream.index != stream.index or not packet.size:
+                continue
+            stamp = packet.dts if packet.pts is None else packet.pts
+            moment = end if stamp is None else float(stamp * packet.time_base)
+            length = float(packet.duration * packet.time_base) if packet.duration else usual
+            begin, end, count = min(begin, moment), max(end, moment + length), count + 1
+    if not count:
+        raise MediaError(f"{name}: not one video frame can be decoded")
+    seconds = max(end - begin, 0.001)
+    return VideoInfo(seconds, count / seconds)
+
+
 def read_video(path: str | Path, frames_per_second: float = 1.0, at: Literal["end", "start"] = "end") -> Clip:
     """Decode a video file into frames at a steady rate and the sound under them.
 
@@ -60,10 +106,23 @@ def read_video(path: str | Path, frames_per_second: float = 1.0, at: Literal["en
         MediaError: the file is missing, damaged, cut short, or holds no video.
         ValueError: `frames_per_second` or `at` is not usable.
     """
+    parts = list(iter_clip(path, frames_per_second, at))
+    times, frames, waveforms, sampling_rates = zip(*parts, strict=True)
+    waveform = None if waveforms[0] is None else np.concatenate(waveforms, axis=1)
+    return Clip(np.stack(frames), np.array(times), waveform, sampling_rates[0], float(frames_per_second))
+
+
+def iter_clip(
+    path: str | Path, frames_per_second: float = 1.0, at: Literal["end", "start"] = "end"
+) -> Iterator[ClipPart]:
+    """What `read_video` returns, interval by interval, with one interval in memory.
+
+    Raises:
+        MediaError: the file is missing, damaged, cut short, or holds no video.
+        ValueError: `frames_per_second` or `at` is not usable.
+    """
     _require_choice(frames_per_second, at)
-    origins, times, frames = zip(*_iter_frames(path, frames_per_second, at), strict=True)
-    waveform, sampling_rate = _read_sound_under_video(path, origins[0], len(frames) / frames_per_second)
-    return Clip(np.stack(frames), np.array(times), waveform, sampling_rate, float(frames_per_second))
+    return _iter_clip(path, frames_per_second, at)
 
 
 def iter_frames(
@@ -97,11 +156,10 @@ def read_audio(source: str | Path | bytes) -> tuple[np.ndarray, int]:
     """
     with _opened(source) as container:
         stream = container.streams.best("audio")
-        decoded = stream and _decode_sound(container, stream, _name(source))
-    if not decoded:
+        pieces = list(_iter_sound(container, stream, _name(source))) if stream else []
+    if not pieces:
         raise MediaError(f"{_name(source)}: holds no sound")
-    waveform, _, sampling_rate = decoded
-    return waveform, sampling_rate
+    return np.concatenate([piece.samples for piece in pieces], axis=1), pieces[0].rate
 
 
 def write_video(
@@ -129,12 +187,102 @@ def write_video(
         raise ValueError(f"path is {path}; only .mp4 files are written")
     if not path.parent.is_dir():
         raise ValueError(f"path is {path}; its folder does not exist")
-    _require_rate(frames_per_second)
     sound = None if waveform is None else _checked_sound(waveform, sampling_rate)
     with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
-        draft = Path(folder) / "draft.mp4"
-        _encode(draft, _checked_frames(frames), frames_per_second, sound, sampling_rate)
+        draft, written = Path(folder) / "draft.mp4", 0
+        with VideoWriter(draft, frames_per_second, sampling_rate) as writer:
+            for index, frame in enumerate(frames):
+                due = round((index + 1) / frames_per_second * (sampling_rate or 0))
+                writer.write(frame, None if sound is None else sound[:, written:due])
+                written = due
+            if sound is not None:
+                writer.write_sound(sound[:, written:])
         os.replace(draft, path)
+
+
+class VideoWriter:
+    """Writes an mp4 file (H.264, AAC) frame by frame, as a context; closed after any frame, it is a whole file.
+
+    Args:
+        path: a file of that name is replaced.
+        frames_per_second: rate of the frames.
+        sampling_rate: samples per second of the sound.
+
+    Raises:
+        ValueError: `frames_per_second` is not usable, or nothing was written until the end.
+    """
+
+    def __init__(self, path: str | Path, frames_per_second: float, sampling_rate: int | None = None):
+        _require_rate(frames_per_second)
+        self.rate = Fraction(frames_per_second).limit_denominator(100_000)
+        self.sampling_rate = sampling_rate
+        self.container = av.open(str(path), "w", options={"movflags": "+faststart"})
+        self.video: av.VideoStream | None = None
+        self.audio: av.AudioStream | None = None
+        self.shape: tuple[int, ...] = ()
+        self.num_frames = self.num_samples = 0
+
+    def write(self, frame: np.ndarray, waveform: np.ndarray | None = None) -> None:
+        """Append a frame, uint8 `[H, W, 3]`, and the sound under it, float `[channels, samples]` in [-1, 1].
+
+        Either all frames come with sound or none does.
+
+        Raises:
+            ValueError: the frame or the sound has another shape, type or range than it should or than those before.
+        """
+        frame = _checked_frame(frame, self.num_frames, self.shape)
+        sound = None if waveform is None else _checked_sound(waveform, self.sampling_rate)
+        if self.video is None:
+            self._begin(frame, sound)
+        image = av.VideoFrame.from_ndarray(
+            np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge"), format="rgb24"
+        )
+        image.pts, image.time_base = self.num_frames, 1 / self.rate
+        self.num_frames += 1
+        self.container.mux(self.video.encode(image))
+        if sound is not None:
+            self.write_sound(sound)
+
+    def write_sound(self, waveform: np.ndarray) -> None:
+        """Append sound alone, float32 `[1 or 2, samples]`."""
+        if not waveform.size:
+            return
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(waveform), format="fltp", layout=self.audio.layout.name)
+        frame.pts, frame.sample_rate = self.num_samples, self.sampling_rate
+        frame.time_base = Fraction(1, int(self.sampling_rate))
+        self.num_samples += waveform.shape[1]
+        self.container.mux(self.audio.encode(frame))
+
+    def _begin(self, frame: np.ndarray, sound: np.ndarray | None) -> None:
+        self.shape = frame.shape
+        self.video = self.container.add_stream(
+            "h264",
+            rate=self.rate,
+            width=frame.shape[1] + frame.shape[1] % 2,
+            height=frame.shape[0] + frame.shape[0] % 2,
+            pix_fmt="yuv420p",
+            options={"crf": "18", "preset": "veryfast"},
+        )
+        if sound is not None:
+            # The encoder resamples to the next rate that AAC has.
+            rate = next((rate for rate in AAC_RATES if rate >= self.sampling_rate), AAC_RATES[-1])
+            self.audio = self.container.add_stream("aac", rate=rate, layout=("mono", "stereo")[len(sound) - 1])
+
+    def close(self) -> None:
+        """Finish the file."""
+        for stream in (self.video, self.audio):
+            if stream is not None:
+                self.container.mux(stream.encode())
+        self.container.close()
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if kind is None and self.video is None:
+            self.container.close()
+            raise ValueError("frames is empty; a video needs at least one frame")
+        self.close()
 
 
 def _require_rate(frames_per_second: float) -> None:
@@ -217,6 +365,15 @@ def _video_stream(container: av.container.InputContainer, name: str) -> av.Video
     return best if best in pictures else pictures[0]
 
 
+def _iter_clip(path: str | Path, frames_per_second: float, at: str) -> Iterator[ClipPart]:
+    with ExitStack() as stack:
+        sounds = None
+        for origin, seconds, image in _iter_frames(path, frames_per_second, at):
+            if sounds is None:
+                sounds = stack.enter_context(closing(_iter_sound_under_video(path, origin, frames_per_second)))
+            yield ClipPart(seconds, image, *next(sounds))
+
+
 class _TimedFrame(NamedTuple):
     frame: av.VideoFrame
     begin: float  # seconds from the first frame
@@ -287,17 +444,21 @@ def _upright(frame: av.VideoFrame) -> np.ndarray:
     return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
-def _decode_sound(
-    container: av.container.InputContainer, stream: av.AudioStream, name: str
-) -> tuple[np.ndarray, float, int] | None:
-    """Waveform `[channels, samples]`, the second at which it begins and its rate; None if there are no samples."""
+class _Sound(NamedTuple):
+    samples: np.ndarray  # [channels, n]
+    begin: float  # second on the file's clock at which the stream begins
+    rate: int
+
+
+def _iter_sound(container: av.container.InputContainer, stream: av.AudioStream, name: str) -> Iterator[_Sound]:
+    """The stream piece by piece, with zeros where packets were lost."""
     resampler = av.AudioResampler(format="fltp")
-    chunks, filled, begin, rate, layout = [], 0, 0.0, 0, ""
+    filled, begin, rate, layout = 0, 0.0, 0, ""
     for packet in _packets(container, name):
         if packet.stream.index != stream.index:
             continue
         for frame in packet.decode():
-            if not chunks:
+            if not filled:
                 begin, rate, layout = frame.time or 0.0, frame.sample_rate, frame.layout.name
             if (frame.sample_rate, frame.layout.name) != (rate, layout):
                 raise MediaError(
@@ -306,43 +467,48 @@ def _decode_sound(
                 )
             lost = 0 if frame.time is None else round((frame.time - begin) * rate) - filled
             if lost > SOUND_GAP * rate:
-                chunks.append(np.zeros((chunks[0].shape[0], lost), np.float32))
+                yield _Sound(np.zeros((frame.layout.nb_channels, lost), np.float32), begin, rate)
                 filled += lost
-            chunks += [part.to_ndarray() for part in resampler.resample(frame)]
             filled += frame.samples
-    return (np.concatenate(chunks, axis=1), begin, rate) if filled else None
+            for part in resampler.resample(frame):
+                yield _Sound(part.to_ndarray(), begin, rate)
 
 
-def _read_sound_under_video(
-    path: str | Path, origin: float, seconds: float
-) -> tuple[np.ndarray, int] | tuple[None, None]:
-    """`seconds` of sound from `origin` on the file's clock, zeros where it is absent; (None, None) without sound."""
+def _iter_sound_under_video(
+    path: str | Path, origin: float, frames_per_second: float
+) -> Iterator[tuple[np.ndarray, int] | tuple[None, None]]:
+    """Without end: the sound of each interval from `origin` on the file's clock and its rate, zeros where it is
+    absent; (None, None) without sound."""
     name = _name(path)
     with _opened(path) as container:
         stream = container.streams.best("audio", _video_stream(container, name))
-        decoded = stream and _decode_sound(container, stream, name)
-    if not decoded:
-        return None, None
-    waveform, begin, rate = decoded
-    late, length = round((begin - origin) * rate), round(seconds * rate)
-    waveform = waveform[:, max(-late, 0) :]
-    waveform = np.pad(waveform, ((0, 0), (min(max(late, 0), length), 0)))[:, :length]
-    return np.pad(waveform, ((0, 0), (0, length - waveform.shape[1]))), rate
+        pieces = _iter_sound(container, stream, name) if stream else iter(())
+        first = next(pieces, None)
+        if first is None:
+            yield from itertools.repeat((None, None))
+        held, rate = first.samples, first.rate
+        # Number of the first sample of `held` and of the next one to hand out, counted from `origin`.
+        begin, due = round((first.begin - origin) * rate), 0
+        for index in itertools.count(1):
+            end = round(index / frames_per_second * rate)
+            while begin + held.shape[1] < end and (piece := next(pieces, None)) is not None:
+                kept = max(due - begin, 0)
+                held, begin = np.concatenate([held[:, kept:], piece.samples], axis=1), begin + min(kept, held.shape[1])
+            sound = np.zeros((len(held), end - due), np.float32)
+            there = held[:, max(due - begin, 0) : max(end - begin, 0)]
+            late = min(max(begin - due, 0), sound.shape[1])
+            sound[:, late : late + there.shape[1]] = there
+            yield sound, rate
+            due = end
 
 
-def _checked_frames(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Frames of one even size."""
-    shape = None
-    for index, frame in enumerate(frames):
-        frame = np.asarray(frame)
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
-            raise ValueError(f"frame {index} is {frame.dtype} {list(frame.shape)}; frames are uint8 [H, W, 3]")
-        if shape not in (None, frame.shape):
-            raise ValueError(f"frame {index} is {list(frame.shape)}, the first is {list(shape)}; give one size")
-        shape = frame.shape
-        yield np.pad(frame, ((0, shape[0] % 2), (0, shape[1] % 2), (0, 0)), mode="edge")
-    if shape is None:
-        raise ValueError("frames is empty; a video needs at least one frame")
+def _checked_frame(frame: np.ndarray, index: int, shape: tuple[int, ...]) -> np.ndarray:
+    frame = np.asarray(frame)
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
+        raise ValueError(f"frame {index} is {frame.dtype} {list(frame.shape)}; frames are uint8 [H, W, 3]")
+    if shape not in ((), frame.shape):
+        raise ValueError(f"frame {index} is {list(frame.shape)}, the first is {list(shape)}; give one size")
+    return frame
 
 
 def _checked_sound(waveform: np.ndarray, sampling_rate: int | None) -> np.ndarray:
@@ -359,44 +525,3 @@ def _checked_sound(waveform: np.ndarray, sampling_rate: int | None) -> np.ndarra
     if sound.shape[0] > 2:
         sound = sound.mean(axis=0, keepdims=True)
     return np.clip(sound, -1, 1).astype(np.float32)
-
-
-def _encode(
-    path: Path, frames: Iterator[np.ndarray], frames_per_second: float, sound: np.ndarray | None, sampling_rate: int
-) -> None:
-    first = next(frames)
-    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
-        video = container.add_stream(
-            "h264",
-            rate=Fraction(frames_per_second).limit_denominator(100_000),
-            width=first.shape[1],
-            height=first.shape[0],
-            pix_fmt="yuv420p",
-            options={"crf": "18", "preset": "veryfast"},
-        )
-        if sound is not None:
-            # The encoder resamples to the next rate that AAC has.
-            rate = next((rate for rate in AAC_RATES if rate >= sampling_rate), AAC_RATES[-1])
-            audio = container.add_stream("aac", rate=rate, layout=("mono", "stereo")[len(sound) - 1])
-        written = 0
-        for index, image in enumerate(itertools.chain([first], frames)):
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts, frame.time_base = index, 1 / video.codec_context.rate
-            container.mux(video.encode(frame))
-            if sound is not None:
-                due = round((index + 1) / frames_per_second * sampling_rate)
-                container.mux(_encode_sound(audio, sound[:, written:due], written, sampling_rate))
-                written = due
-        container.mux(video.encode())
-        if sound is not None:
-            container.mux(_encode_sound(audio, sound[:, written:], written, sampling_rate))
-            container.mux(audio.encode())
-
-
-def _encode_sound(stream: av.AudioStream, sound: np.ndarray, begin: int, sampling_rate: int) -> list[av.Packet]:
-    """Packets of `sound`, whose first sample is sample number `begin` of the whole."""
-    if not sound.size:
-        return []
-    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound), format="fltp", layout=stream.layout.name)
-    frame.pts, frame.sample_rate, frame.time_base = begin, sampling_rate, Fraction(1, int(sampling_rate))
-    return stream.encode(frame)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from transformers import BatchFeature, ProcessorMixin
 
+from .hub.remote_code import AUTO_MAP
 from .media import iter_frames, read_audio, read_video
 
 # Frames that are resized at a time on the way back, so that memory does not grow with the clip.
@@ -32,6 +33,10 @@ class AudioVisualProcessor(ProcessorMixin):
     frames_per_second: float = 1.0
     max_text_length: int = 25
     needs_text: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in Transformers, with what `trust_remote_code=True` needs to find this package."""
+        return {**super().to_dict(), "auto_map": AUTO_MAP}
 
     def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
         """Model inputs `[T, ...]` by name from `T` frames, each uint8 `[3, H, W]`."""

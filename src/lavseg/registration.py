@@ -1,22 +1,28 @@
-"""Registers the architectures with Transformers' Auto classes without importing anything heavy before they are used."""
+"""Registers the architectures with Transformers without importing anything heavy before it is used."""
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
-_AUTO_CLASSES = "transformers.models.auto.configuration_auto"
+# Modules of Transformers that keep a register, and the module here whose `register()` enters this package's classes.
+_REGISTERS = {
+    "transformers.models.auto.configuration_auto": "auto",
+    "transformers.pipelines": "inference.pipeline",
+}
 
 
 class _RegisterWithTransformers(MetaPathFinder):
-    """Watches the imports of Transformers and of this package, and registers as soon as the Auto classes are there.
+    """Watches the imports of Transformers and of this package, and registers as soon as a register is there.
 
     Registration imports both itself, so it waits until no module of theirs is half imported.
     """
 
     def __init__(self):
         self._importing = 0
+        self._pending = dict(_REGISTERS)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -35,20 +41,23 @@ class _RegisterWithTransformers(MetaPathFinder):
             execute(module)
         finally:
             self._importing -= 1
-        if not self._importing and _AUTO_CLASSES in sys.modules and self in sys.meta_path:
+        self.register()
+
+    def register(self) -> None:
+        """Register with what is imported by now, and stop watching once nothing is left."""
+        while not self._importing and (ready := self._pending.keys() & sys.modules.keys()):
+            registrar = self._pending.pop(min(ready))
+            self._importing += 1
+            try:
+                import_module(f".{registrar}", __package__).register()
+            finally:
+                self._importing -= 1
+        if not self._pending and self in sys.meta_path:
             sys.meta_path.remove(self)
-            _register()
-
-
-def _register() -> None:
-    from .auto import register
-
-    register()
 
 
 def register_with_transformers() -> None:
-    """Register now if the Auto classes are already imported, else the moment they are."""
-    if _AUTO_CLASSES in sys.modules:
-        _register()
-    else:
-        sys.meta_path.insert(0, _RegisterWithTransformers())
+    """Register now where Transformers' registers are already imported, else the moment they are."""
+    watcher = _RegisterWithTransformers()
+    sys.meta_path.insert(0, watcher)
+    watcher.register()

@@ -1,4 +1,4 @@
-"""Pictures of results: masks over frames, contact sheets, and mask files."""
+"""Pictures of results: masks and attention over frames, contact sheets, comparisons, and mask files."""
 
 import textwrap
 from collections.abc import Sequence
@@ -54,6 +54,77 @@ def overlay(frames: np.ndarray, masks: np.ndarray, colors: np.ndarray | None = N
         drawn[mask] = np.rint(drawn[mask] * (1 - alpha) + color * alpha)
         drawn[_contour(mask)] = color
     return drawn
+
+
+def heatmap(frame: np.ndarray, weights: np.ndarray, alpha: float = 0.8) -> np.ndarray:
+    """A map of weights over a dim grey frame, from nothing (the least) through red and yellow to white (the most).
+
+    A map that is the same everywhere shows nothing but the frame.
+
+    Args:
+        frame: uint8 `[H, W, 3]`, RGB.
+        weights: float `[h, w]`, of any size and range.
+        alpha: weight of the colour where the map is highest, 0 to 1.
+
+    Returns:
+        uint8 `[H, W, 3]`.
+
+    Raises:
+        ValueError: shapes or types do not fit.
+    """
+    frame, weights = np.asarray(frame), np.asarray(weights, np.float32)
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3:
+        raise ValueError(f"frame is {frame.dtype} {list(frame.shape)}; give uint8 [H, W, 3]")
+    if weights.ndim != 2 or not weights.size or not np.isfinite(weights).all():
+        raise ValueError(f"weights is {list(weights.shape)}; give finite numbers [h, w]")
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha}; give 0 to 1")
+    height, width = frame.shape[:2]
+    low, high = float(weights.min()), float(weights.max())
+    # Rounding leaves a constant map with differences in the last digits.
+    flat = high - low <= 1e-5 * max(abs(low), abs(high))
+    heat = np.zeros_like(weights) if flat else (weights - low) / (high - low)
+    heat = np.asarray(Image.fromarray(heat).resize((width, height), Image.Resampling.BILINEAR))[..., None]
+    color = 255 * np.clip(3 * heat - np.arange(3), 0, 1)
+    dim = frame.mean(-1, keepdims=True) / 2
+    return np.rint(dim * (1 - alpha * heat) + color * (alpha * heat)).astype(np.uint8)
+
+
+def attention_sheet(frame: np.ndarray, attentions: dict[str, np.ndarray], width: int = 240) -> Image.Image:
+    """Attention maps over one frame: a row for each kind of map, a column for each block.
+
+    Args:
+        frame: uint8 `[H, W, 3]`, RGB.
+        attentions: float `[blocks, h, w]` by name, such as `vision_attentions`, what updates the image.
+        width: of each picture, in pixels.
+    """
+    height = max(1, round(width * frame.shape[0] / frame.shape[1]))
+    small = np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR))
+    pictures = [heatmap(small, weights) for maps in attentions.values() for weights in maps]
+    labels = [
+        f"{name.removesuffix('_attentions')}, block {block}"
+        for name, maps in attentions.items()
+        for block in range(1, len(maps) + 1)
+    ]
+    return contact_sheet(pictures, len(next(iter(attentions.values()))), labels)
+
+
+def side_by_side(
+    frame: np.ndarray, results: Sequence[np.ndarray], labels: Sequence[str], colors: np.ndarray | None = None
+) -> Image.Image:
+    """One frame with the masks of several models over it, next to each other.
+
+    Args:
+        frame: uint8 `[H, W, 3]`, RGB.
+        results: for each model bool `[E, H, W]`.
+        labels: a caption for each model.
+        colors: of the `E` objects, see `overlay`.
+
+    Raises:
+        ValueError: shapes or types do not fit, or there is not one label a model.
+    """
+    drawn = [overlay(frame[None], np.asarray(masks)[:, None], colors)[0] for masks in results]
+    return contact_sheet(drawn, len(drawn), labels)
 
 
 def contact_sheet(
@@ -114,8 +185,13 @@ def save_masks(masks: np.ndarray, folder: str | Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{index:05d}.png" for index in range(len(masks))]
     for mask, path in zip(masks, paths, strict=True):
-        Image.fromarray(mask.astype(np.uint8) * 255).save(path)
+        save_mask(mask, path)
     return paths
+
+
+def save_mask(mask: np.ndarray, path: Path) -> None:
+    """Write a mask, bool `[H, W]`, as an 8-bit image with 0 and 255."""
+    Image.fromarray(mask.astype(np.uint8) * 255).save(path)
 
 
 def _require_bool(masks: np.ndarray) -> None:

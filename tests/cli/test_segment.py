@@ -1,6 +1,9 @@
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import av
 import numpy as np
@@ -12,8 +15,11 @@ from typer.testing import CliRunner
 
 from lavseg.cli import app
 from lavseg.data import build_tokenizer, render_clip
+from lavseg.inference.mask_files import decode_rle
+from lavseg.inference.segment_file import segment_file
 from lavseg.media import read_video, write_video
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
+from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
 
 TEXTS = ["the red circle", "the object making a sound"]
 
@@ -222,11 +228,110 @@ def test_out_under_a_file(checkpoint, clips):
     assert result.exit_code == 2 and str(clips / "clip.mp4") in result.stderr
 
 
-def test_nothing_is_left_when_writing_fails(checkpoint, clips, tmp_path, monkeypatch):
+@pytest.mark.parametrize("earlier", [True, False])
+def test_what_was_there_is_back_when_writing_fails(checkpoint, clips, tmp_path, monkeypatch, earlier):
+    out = tmp_path / "out"
+    if earlier:
+        out.mkdir()
+        (out / "result.json").write_text("earlier")
+
     def full_disk(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lavseg.inference.segment_file.write_video", full_disk)
-    result = segment(clips / "clip.mp4", *options(TEXTS, checkpoint, tmp_path / "out"))
+    monkeypatch.setattr("lavseg.media.VideoWriter.write", full_disk)
+    result = segment(clips / "clip.mp4", *options(TEXTS, checkpoint, out), "--overwrite")
     assert result.exit_code == 2 and "No space left" in result.stderr
-    assert not any(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.rglob("*")] == (["out", "result.json"] if earlier else [])
+
+
+def test_formats_hold_the_same_masks_and_json_is_the_summary(checkpoint, clips, tmp_path):
+    outs = {kind: tmp_path / kind for kind in ("png", "rle", "npz")}
+    for kind, out in outs.items():
+        result = segment(clips / "clip.mp4", *options(TEXTS[:1], checkpoint, out), "--format", kind, "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout) == json.loads((out / "result.json").read_text())
+    found = {
+        "png": [np.asarray(Image.open(path)) > 0 for path in sorted((outs["png"] / "0").iterdir())],
+        "rle": [decode_rle(rle) for rle in json.loads((outs["rle"] / "0.json").read_text())],
+        "npz": [*np.load(outs["npz"] / "0.npz").values()],
+    }
+    assert np.stack(found["png"]).any()
+    np.testing.assert_array_equal(found["png"], found["rle"])
+    np.testing.assert_array_equal(found["png"], found["npz"])
+    assert json.loads(result.stdout)["expressions"][0]["file"] == "0.npz"
+
+
+@pytest.fixture(scope="module")
+def listener(tmp_path_factory):
+    """An untrained ST-BAVA."""
+    folder = tmp_path_factory.mktemp("st_bava")
+    torch.manual_seed(0)
+    config = StBavaConfig.tiny(spatial_mode="gate")
+    StBavaModel(config).save_pretrained(folder)
+    StBavaProcessor.from_config(config).save_pretrained(folder)
+    return folder
+
+
+def test_attention_maps_are_drawn_over_the_frames(listener, clips, tmp_path):
+    result = segment(clips / "clip.mp4", *options([], listener, tmp_path / "out"), "--attention")
+    assert result.exit_code == 0, result.output
+    drawn = read_video(tmp_path / "out" / "attention.mp4")
+    assert len(drawn.frames) == 4 and drawn.waveform is not None and drawn.frames.shape[2] > 2 * 240
+    assert "sounding objects" in result.stdout
+
+
+def test_attention_of_a_method_without_maps(checkpoint, clips, tmp_path):
+    out = tmp_path / "new" / "out"
+    refused(segment(clips / "clip.mp4", *options(TEXTS, checkpoint, out), "--attention"), out, "no attention maps")
+
+
+@pytest.mark.parametrize("fps", ["0.5", "2"])
+def test_rates_the_clip_does_not_have(checkpoint, clips, tmp_path, fps):
+    out = tmp_path / "new" / "out"
+    refused(segment(clips / "clip.mp4", *options(TEXTS, checkpoint, out), "--fps", fps), out, f"is {fps}; give 1")
+
+
+def test_an_unknown_format(checkpoint, clips, tmp_path):
+    assert segment(clips / "clip.mp4", *options(TEXTS, checkpoint, tmp_path / "out"), "--format", "gif").exit_code == 2
+    with pytest.raises(ValueError, match="'gif' was given, accepted are png, rle, npz"):
+        segment_file(clips / "clip.mp4", TEXTS, checkpoint, tmp_path / "out", mask_format="gif")
+
+
+@pytest.mark.parametrize("kind", ["png", "rle", "npz"])
+def test_ctrl_c_leaves_whole_files_of_what_was_done(checkpoint, clips, tmp_path, kind):
+    out = tmp_path / "out"
+
+    def stop(done, total):
+        assert total == 4
+        if done == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    clip = clips / "clip.mp4"
+    summary = segment_file(clip, TEXTS, checkpoint, out, frames_per_second=1, mask_format=kind, on_frame=stop)
+    assert not summary["complete"] and json.loads((out / "result.json").read_text()) == summary
+    assert len(summary["frame_times"]) == 3 and len(summary["expressions"][1]["area_fractions"]) == 3
+    masks = {
+        "png": lambda: [*(out / "1").iterdir()],
+        "rle": lambda: json.loads((out / "1.json").read_text()),
+        "npz": lambda: np.load(out / "1.npz").files,
+    }[kind]()
+    assert len(masks) == 3 and len(read_video(out / "overlay.mp4").frames) == 3
+
+
+def test_ctrl_c_at_the_command(checkpoint, tmp_path):
+    """Pressed once the first window of a longer clip is there, it stops the second one."""
+    clip = render_clip(np.random.default_rng(0), 40, (60, 82))
+    write_video(tmp_path / "clip.mp4", clip.frames, 1, clip.waveform, 16000)
+    out = tmp_path / "out"
+    arguments = [str(item) for item in (tmp_path / "clip.mp4", *options(TEXTS[:1], checkpoint, out))]
+    program = [sys.executable, "-c", "from lavseg.cli import main; main()", "segment", *arguments]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        while running.poll() is None and not (out / "0" / "00000.png").exists():
+            time.sleep(0.01)
+        running.send_signal(signal.SIGINT)
+        stderr = running.communicate()[1]
+    frames = len(json.loads((out / "result.json").read_text())["frame_times"])
+    assert 1 <= frames < 40 and running.returncode == 130
+    assert f"{out} holds the {frames} frames done by then" in stderr and "Traceback" not in stderr
+    assert len(list((out / "0").iterdir())) == frames == len(read_video(out / "overlay.mp4").frames)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "out"]

@@ -2,19 +2,26 @@
 
 import typer
 
+from .convert import convert
+from .data import data
+from .evaluate import evaluate
+from .info import info
+from .push import push
 from .segment import segment
+from .train import train
 
 app = typer.Typer(
     help="Find the object in a video that a sentence, the sound and the picture mean together.",
-    add_completion=False,
     no_args_is_help=True,
 )
 app.command()(segment)
-
-
-@app.callback()
-def _commands() -> None:
-    """A callback keeps `segment` a sub-command although it is the only one."""
+# Keys of a recipe are options, too; they are checked when the recipe is read.
+app.command(context_settings={"ignore_unknown_options": True})(train)
+app.command()(evaluate)
+app.add_typer(convert, name="convert")
+app.add_typer(data, name="data")
+app.command()(push)
+app.command()(info)
 
 
 def main() -> None:

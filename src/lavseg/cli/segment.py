@@ -1,9 +1,24 @@
 """`lavseg segment`: masks for a clip."""
 
+import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from .errors import one_line_errors
+
+# Exit status of programs that Ctrl-C ended.
+INTERRUPTED = 130
+
+
+class MaskFormat(StrEnum):
+    """How masks are stored."""
+
+    PNG = "png"
+    RLE = "rle"
+    NPZ = "npz"
 
 
 def segment(
@@ -15,33 +30,64 @@ def segment(
         typer.Option(help="Which object is meant; give it again for further ones.", show_default=False),
     ] = None,
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:0.", show_default="a GPU if any")] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames a second, up to the clip's own.", show_default="the method's own, 1")
+    ] = None,
+    mask_format: Annotated[
+        MaskFormat, typer.Option("--format", help="PNG files, COCO run lengths in JSON, or npz.")
+    ] = MaskFormat.PNG,
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Draw the attention maps of a method that has them.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what result.json holds.")] = False,
 ) -> None:
     """Write a mask for every second of CLIP and every text.
 
     OUT receives 0/00000.png, ... for the first text, 1/ for the second, overlay.mp4 with all of them in their colours
-    and the clip's sound, and result.json with times, areas and the model's scores.
+    and the clip's sound, and result.json with times, areas and the model's scores. Ctrl-C leaves what is done by then.
     """
-    try:
+    with one_line_errors("lavseg segment"):
         if any(not expression.strip() for expression in text or []):
             raise ValueError("--text: is empty; say which object is meant, such as 'the louder of the two dogs'")
-        summary = _run(clip, text or [], model, out, device, overwrite)
-    except (ValueError, OSError) as error:
-        typer.echo(f"lavseg segment: {' '.join(str(error).split())}", err=True)
-        raise typer.Exit(2) from error
-    for expression in summary["expressions"]:
-        seen = sum(fraction > 0 for fraction in expression["area_fractions"])
-        frames = len(expression["area_fractions"])
-        typer.echo(
-            f"{out / expression['folder']}: {expression['text'] or 'sounding objects'} ({seen} of {frames} frames)"
-        )
+        try:
+            summary = _run(
+                clip,
+                text or [],
+                model,
+                out,
+                device,
+                overwrite,
+                frames_per_second=fps,
+                mask_format=mask_format.value,
+                attention=attention,
+            )
+        except KeyboardInterrupt as interrupt:
+            typer.echo("lavseg segment: stopped before the first frame was done, nothing was written", err=True)
+            raise typer.Exit(INTERRUPTED) from interrupt
+    if as_json:
+        typer.echo(json.dumps(summary, ensure_ascii=False))
+    else:
+        for expression in summary["expressions"]:
+            seen = sum(fraction > 0 for fraction in expression["area_fractions"])
+            frames = len(expression["area_fractions"])
+            place = out / (expression.get("folder") or expression["file"])
+            typer.echo(f"{place}: {expression['text'] or 'sounding objects'} ({seen} of {frames} frames)")
+    if not summary["complete"]:
+        frames = len(summary["frame_times"])
+        typer.echo(f"lavseg segment: stopped; {out} holds the {frames} frames done by then", err=True)
+        raise typer.Exit(INTERRUPTED)
 
 
-def _run(clip: Path, texts: list[str], model: str, out: Path, device: str | None, overwrite: bool) -> dict:
-    """`segment_file` with its stages shown on stderr and the libraries' own messages silenced."""
+def _run(*arguments: object, **options: object) -> dict:
+    """`segment_file` with its stages and progress shown on stderr and the libraries' own messages silenced."""
     from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    with Console(stderr=True).status("Starting") as status:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("Starting", total=None)
         from huggingface_hub.utils import disable_progress_bars
         from transformers.utils import logging
 
@@ -50,4 +96,9 @@ def _run(clip: Path, texts: list[str], model: str, out: Path, device: str | None
         disable_progress_bars()
         logging.disable_progress_bar()
         logging.set_verbosity(logging.CRITICAL)
-        return segment_file(clip, texts, model, out, device, overwrite, status.update)
+        return segment_file(
+            *arguments,
+            on_stage=lambda stage: progress.update(task, description=stage),
+            on_frame=lambda done, total: progress.update(task, completed=done, total=total),
+            **options,
+        )

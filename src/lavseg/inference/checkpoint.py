@@ -9,7 +9,8 @@ from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoProcessor
 from ..models.base import AudioVisualPreTrainedModel
 from ..processing import AudioVisualProcessor
 
-_FILES = ["*.json", "*.txt", "*.safetensors"]
+# What Transformers reads of a checkpoint.
+FILES = ["*.json", "*.txt", "*.safetensors"]
 
 
 class CheckpointError(ValueError):
@@ -37,7 +38,7 @@ def load_checkpoint(name: str | Path) -> tuple[AudioVisualPreTrainedModel, Audio
         raise CheckpointError(
             f"{name}: is a {config.model_type!r} checkpoint, none that segments what is seen and heard"
         )
-    folder = _fetch(name, _FILES)
+    folder = _fetch(name, FILES)
     return _load_model(folder, name).eval(), _load_processor(folder, name)
 
 

@@ -1,16 +1,109 @@
 """Scores of a model on a data set under a named protocol."""
 
-from collections.abc import Callable, Iterable
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from datasets import Dataset
+from rich.table import Table
 from torch.utils.data import DataLoader
 from transformers import BatchFeature
 
 from ..data.collator import ClipCollator
+from ..data.trees import known_layout, load_rows
 from ..metrics.clips import labeled_frames
-from ..metrics.protocols import AvsMetric
+from ..metrics.protocols import PROTOCOLS, AvsMetric
 from ..models.base import AudioVisualPreTrainedModel
+from ..training import LavsegTrainer, LavsegTrainingArguments
+from .checkpoint import load_checkpoint
+
+# Clips a batch, size and resizing of the true masks with which the publications evaluate.
+_SETTINGS = {
+    "avsbench": (4, (224, 224), "nearest"),
+    "ref_avs": (4, (256, 256), "bilinear_gt0"),
+    "gavs": (1, None, "nearest"),
+    "sama_avs": (1, (1024, 1024), "nearest"),
+    "aural_sam2": (4, (1024, 1024), "nearest"),
+    "frame": (1, None, "nearest"),
+}
+_TEST_SPLITS = {"ref_avs": ("test_s", "test_u", "test_n"), "avsbench": ("test",)}
+_COLUMNS = ("jaccard", "f_score", "j_and_f", "s", "loss")
+
+
+def evaluate_checkpoint(
+    model: str | Path,
+    data_root: str | Path,
+    splits: Sequence[str] | None = None,
+    protocol: str | None = None,
+    dataset: str = "ref_avs",
+    subsets: Sequence[str] = (),
+    workers: int = 0,
+    bf16: bool = False,
+) -> dict | None:
+    """Score a checkpoint on splits of a data set as a publication does, on all processes that were launched.
+
+    Args:
+        model: folder or Hub id of a checkpoint.
+        data_root, dataset, subsets: see [`load_rows`].
+        splits: to score; None takes all test splits.
+        protocol: a key of `lavseg.metrics.protocols.PROTOCOLS`, which also rules the clips a batch and the size of the
+            true masks; None takes the data set's own.
+        workers: processes that read the data.
+        bf16: compute in bfloat16, by autocast.
+
+    Returns:
+        What was given, and `splits`: for each `jaccard`, `f_score`, their mean `j_and_f`, `s`, `loss`, and how many
+        `rows` it has. None on all processes but the first.
+
+    Raises:
+        ValueError: (of which `CheckpointError` is one) when something given cannot be used.
+    """
+    layout = known_layout(dataset)
+    protocol = protocol or layout
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol: got {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
+    rows = {split: load_rows(data_root, split, layout, subsets) for split in splits or _TEST_SPLITS[layout]}
+    batch_size, label_size, mask_resize = _SETTINGS[protocol]
+    if protocol == "aural_sam2" and layout == "avsbench":
+        batch_size = 1
+    network, processor = load_checkpoint(model)
+    collator = ClipCollator(processor, label_size, mask_resize)
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = LavsegTrainingArguments(
+            output_dir=folder,
+            per_device_eval_batch_size=batch_size,
+            metric_protocols=[protocol],
+            dataloader_num_workers=workers,
+            bf16=bf16,
+            use_cpu=not torch.accelerator.is_available(),
+        )
+        trainer = LavsegTrainer(network, arguments, collator)
+        scores = {}
+        for split, part in rows.items():
+            found = trainer.evaluate(part)
+            scores[split] = {name: found[f"eval_{name}"] for name in _COLUMNS} | {"rows": len(part)}
+    if not PartialState().is_main_process:
+        return None
+    given = {"model": str(model), "data_root": str(data_root), "dataset": layout, "subsets": list(subsets)}
+    return {**given, "protocol": protocol, "splits": scores}
+
+
+def write_scores(report: dict, path: str | Path) -> None:
+    """Write what `evaluate_checkpoint` returned as JSON."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def scores_table(report: dict) -> Table:
+    """What `evaluate_checkpoint` returned as a table for a terminal."""
+    table = Table("split", "rows", *_COLUMNS, title=f"{report['model']}, protocol {report['protocol']}")
+    for split, values in report["splits"].items():
+        table.add_row(split, str(values["rows"]), *(f"{values[name]:.4f}" for name in _COLUMNS))
+    return table
 
 
 def evaluate(

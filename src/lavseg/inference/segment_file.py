@@ -1,17 +1,24 @@
-"""Segments a video file and writes what was found into a folder."""
+"""Segments a video file and writes what was found into a folder, frame by frame."""
 
 import json
 import os
+import shutil
+import signal
 import tempfile
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..media import Clip, read_video, write_video
-from ..visualization import overlay, palette, save_masks
+from ..media import VideoWriter, inspect_video
+from ..visualization import attention_sheet, overlay, palette
 from .checkpoint import load_checkpoint
+from .mask_files import MASK_FILES
+from .windows import SegmentedFrame, segment_video
 
 RESULT = "result.json"
 
@@ -24,12 +31,21 @@ def segment_file(
     device: str | None = None,
     overwrite: bool = False,
     on_stage: Callable[[str], None] = lambda stage: None,
+    frames_per_second: float | None = None,
+    mask_format: str = "png",
+    attention: bool = False,
+    on_frame: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict:
     """Segment what each expression means and write masks, an overlay video and a summary.
 
-    `out` appears when all is written: `0/00000.png`, ... hold the masks of the first expression (8 bit, 0 and 255, at
-    the clip's size), `1/` those of the second, and so on; `overlay.mp4` shows all of them over the frames that were
-    segmented, with the clip's sound; `result.json` is the returned summary.
+    The clip may have any length, see `segment_video`. Files grow as frames are done; nothing is written before the
+    first frame is. Ctrl-C ends the work and leaves whole files with the frames done so far; after any other error `out`
+    is as it was before.
+
+    `out` receives the masks at the clip's size: `0/00000.png`, ... for the first expression (8 bit, 0 and 255), `1/`
+    for the second, and so on; or `0.json` with COCO's run-length encoding; or `0.npz` with an array a frame.
+    `overlay.mp4` shows all of them over the frames that were segmented, with the clip's sound; `attention.mp4`, on
+    demand, the attention maps; `result.json` is the returned summary.
 
     Args:
         clip: a video file with sound.
@@ -39,57 +55,133 @@ def segment_file(
         device: where the model runs; by default the GPU if there is one.
         overwrite: replace `out` if it holds an earlier result.
         on_stage: is told in a few words what begins.
+        frames_per_second: from the method's own rate, the default, to the clip's.
+        mask_format: `png`, `rle` or `npz`.
+        attention: write `attention.mp4`, for methods that have attention maps.
+        on_frame: is told after each frame how many are done and about how many there are in all.
 
     Returns:
-        `clip`, `model`, `frames_per_second`, `frame_times` (seconds, one a frame), and `expressions`: for each its
-        `text`, `folder`, `color` (RGB in the overlay), and for each frame `area_fractions` (share of pixels in the
-        mask), `object_score_logits` (above zero: judged visible) and `iou_scores` (the model's own estimate); with a
-        presence head also `presence_logit` (above zero: judged to be in the clip at all).
+        `clip`, `model`, `complete` (false after Ctrl-C), `frames_per_second`, `frame_times` (seconds, one a frame), and
+        `expressions`: for each its `text`, `folder` (of PNG files) or `file`, `color` (RGB in the overlay), and for
+        each frame `area_fractions` (share of pixels in the mask) and, where the model gives them,
+        `object_score_logits` (above zero: judged visible) and `iou_scores` (the model's own estimate); with a presence
+        head also `presence_logit` (above zero: judged to be in the clip at all), the highest of all windows.
 
     Raises:
         ValueError: (of which `MediaError` and `CheckpointError` are kinds) something given cannot be used.
+        KeyboardInterrupt: by Ctrl-C before the first frame was done.
     """
     out = Path(out)
     _check_out(out, overwrite)
+    if mask_format not in MASK_FILES:
+        raise ValueError(f"format: {mask_format!r} was given, accepted are {', '.join(MASK_FILES)}")
     on_stage("Reading the clip")
-    decoded = read_video(clip)
-    if decoded.waveform is None:
-        raise ValueError(f"{clip}: carries no sound, which the model needs")
+    video = inspect_video(clip)
     on_stage("Loading the model")
     network, processor = load_checkpoint(model)
     network = network.to(_device(device))
-    on_stage(f"Segmenting {len(decoded.frames)} frames")
-    masks, scores = _segment(network, processor, decoded, texts)
-    on_stage("Writing the masks")
-    colors = palette(len(masks))
-    summary = {
-        "clip": str(clip),
-        "model": str(model),
-        "frames_per_second": decoded.frames_per_second,
-        "frame_times": decoded.frame_times.round(3).tolist(),
-        "expressions": [
-            {
-                "text": texts[index] if texts else None,
-                "folder": str(index),
-                "color": colors[index].tolist(),
-                "area_fractions": mask.mean((1, 2)).round(6).tolist(),
-                **{name: values[index].round(4).tolist() for name, values in scores.items()},
-            }
-            for index, mask in enumerate(masks)
-        ],
-    }
+    on_stage("Segmenting")
+    rate = float(processor.frames_per_second if frames_per_second is None else frames_per_second)
+    frames = segment_video(network, processor, clip, texts, rate, attention)
+    # What cannot be used shows by the first frame, before anything is written.
+    first = next(frames)
+    with _fresh_folder(out):
+        results, complete = _Results(out, texts, first, rate, mask_format), True
+        try:
+            for frame in chain([first], frames):
+                with _uninterrupted():
+                    results.write(frame)
+                on_frame(len(results.times), max(len(results.times), int(video.seconds * rate)))
+        except KeyboardInterrupt:
+            complete = False
+        with suppress(KeyboardInterrupt), _uninterrupted():
+            results.close()
+            given = {"clip": str(clip), "model": str(model), "complete": complete}
+            summary = given | results.summary()
+            (out / RESULT).write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return summary
+
+
+class _Results:
+    """The files of a result, each whole after every frame once they are closed."""
+
+    def __init__(self, out: Path, texts: Sequence[str], first: SegmentedFrame, rate: float, mask_format: str):
+        count = len(first.masks)
+        self.rate = rate
+        self.colors = palette(count)
+        self.times: list[float] = []
+        self.scores: dict[str, list[np.ndarray]] = {name: [] for name in ("area_fractions", *first.scores)}
+        kind = MASK_FILES[mask_format]
+        names = [f"{index}{kind.suffix}" for index in range(count)]
+        self.expressions = [
+            {"text": texts[index] if texts else None, kind.key: name, "color": self.colors[index].tolist()}
+            for index, name in enumerate(names)
+        ]
+        with ExitStack() as files:
+            self.masks = [files.enter_context(closing(kind(out / name))) for name in names]
+            sampling_rate = first.part.sampling_rate
+            self.overlay = files.enter_context(VideoWriter(out / "overlay.mp4", rate, sampling_rate))
+            self.attention = None
+            if first.attentions:
+                self.attention = files.enter_context(VideoWriter(out / "attention.mp4", rate, sampling_rate))
+            self.close = files.pop_all().close
+
+    def write(self, frame: SegmentedFrame) -> None:
+        for file, mask in zip(self.masks, frame.masks, strict=True):
+            file.write(mask)
+        drawn = overlay(frame.part.frame[None], frame.masks[:, None], self.colors)[0]
+        self.overlay.write(drawn, frame.part.waveform)
+        if self.attention is not None:
+            sheet = attention_sheet(frame.part.frame, frame.attentions)
+            self.attention.write(np.asarray(sheet), frame.part.waveform)
+        self.times.append(round(frame.part.time, 3))
+        self.scores["area_fractions"].append(frame.masks.mean((1, 2)))
+        for name, values in frame.scores.items():
+            self.scores[name].append(values)
+
+    def summary(self) -> dict:
+        scores = {name: np.stack(values, axis=1) for name, values in self.scores.items()}
+        presence = scores.pop("presence_logit", None)
+        for index, expression in enumerate(self.expressions):
+            for name, values in scores.items():
+                expression[name] = values[index].round(6 if name == "area_fractions" else 4).tolist()
+            if presence is not None:
+                expression["presence_logit"] = round(float(presence[index].max()), 4)
+        return {"frames_per_second": self.rate, "frame_times": self.times, "expressions": self.expressions}
+
+
+@contextmanager
+def _fresh_folder(out: Path) -> Iterator[None]:
+    """An empty folder `out`; after an error what was there before is back."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
-        draft = Path(folder) / "draft"
-        for index, mask in enumerate(masks):
-            save_masks(mask, draft / str(index))
-        drawn = overlay(decoded.frames, masks, colors)
-        write_video(draft / "overlay.mp4", drawn, decoded.frames_per_second, decoded.waveform, decoded.sampling_rate)
-        (draft / RESULT).write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        earlier = Path(folder) / "earlier"
         if out.exists():
-            os.replace(out, Path(folder) / "earlier")
-        os.replace(draft, out)
-    return summary
+            os.replace(out, earlier)
+        out.mkdir()
+        try:
+            yield
+        except BaseException:
+            shutil.rmtree(out)
+            if earlier.exists():
+                os.replace(earlier, out)
+            raise
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Put off Ctrl-C until the block is done, so that no file is left half written."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Ctrl-C goes to the main thread
+        return
+    pressed = []
+    handler = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def _check_out(out: Path, overwrite: bool) -> None:
@@ -115,22 +207,3 @@ def _device(name: str | None) -> torch.device:
             f"device {name!r} cannot be used here; 'cpu' always can, and 'cuda' where there is a GPU"
         ) from error
     return device
-
-
-@torch.inference_mode()
-def _segment(
-    model: torch.nn.Module, processor: Callable, clip: Clip, texts: Sequence[str]
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Masks bool `[E, T, H, W]` and the scores the model gives, by name, each with a leading `E`."""
-    inputs = processor(clip.frames, clip.waveform, list(texts) or None, sampling_rate=clip.sampling_rate)
-    outputs = model(**inputs.to(model.device))
-    masks = processor.post_process_masks(outputs.pred_masks, inputs["original_sizes"])[0]
-    scores = {
-        "object_score_logits": outputs.object_score_logits,
-        "iou_scores": outputs.iou_scores,
-        "presence_logit": outputs.presence_logits,
-    }
-    return (
-        masks.reshape(-1, *clip.frames.shape[:3]).cpu().numpy(),
-        {name: values[0].double().cpu().numpy() for name, values in scores.items() if values is not None},
-    )

@@ -82,7 +82,7 @@ def convert_checkpoint(
     output_dir: str | Path,
     unused: frozenset[str] = frozenset(),
     blank: Callable[[str], bool] = lambda key: False,
-) -> SamClipModel:
+) -> tuple[SamClipModel, list[str]]:
     """Load a checkpoint strictly and write a folder with safetensors weights, configuration and processor.
 
     Args:
@@ -95,7 +95,7 @@ def convert_checkpoint(
         blank: says of this package's names which the checkpoint lacks and the model never uses; they become zero.
 
     Returns:
-        The converted model, in evaluation mode.
+        The converted model, in evaluation mode, and the keys of the checkpoint that it has no use for.
 
     Raises:
         ValueError: when keys or shapes differ from the model's (each one is named), or when `output_dir` has content.
@@ -118,7 +118,7 @@ def convert_checkpoint(
     with staged_folder(output_dir) as staged:
         model.save_pretrained(staged)
         processor_class.from_config(model.config).save_pretrained(staged)
-    return model
+    return model, sorted(state.keys() & unused)
 
 
 def _check(found: dict[str, torch.Tensor], expected: dict[str, tuple[int, ...]], unexpected: list[str]) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import PreTrainedConfig, SamModel
+from transformers import PreTrainedConfig, PreTrainedModel, SamModel
 from transformers import initialization as init
 
 from .backbones import load_vggish
@@ -21,12 +21,13 @@ NO_MASK_LOGIT = -1024.0
 
 class FramePrediction(NamedTuple):
     """Masks of `N` frames: the one to use `[N, h, w]`, its predicted IoU `[N]` where that means something, all that
-    the decoder offered `[N, K, h, w]` and their predicted IoU `[N, K]`."""
+    the decoder offered `[N, K, h, w]`, their predicted IoU `[N, K]` and, on SAM2, the object scores `[N]`."""
 
     masks: torch.Tensor
     iou_scores: torch.Tensor | None
     candidates: torch.Tensor
     candidate_scores: torch.Tensor
+    object_scores: torch.Tensor | None = None
 
 
 def scale_masks(logits: torch.Tensor, image_size: int, size: tuple[int, int]) -> torch.Tensor:
@@ -35,10 +36,34 @@ def scale_masks(logits: torch.Tensor, image_size: int, size: tuple[int, int]) ->
     return F.interpolate(logits, size, mode="bilinear")[:, 0]
 
 
+def cut_padding(
+    logits: torch.Tensor, original_sizes: list[tuple[int, int]], clips: torch.Tensor, image_size: int
+) -> torch.Tensor:
+    """Stretch the part of mask logits that lies over the frame to the whole map.
+
+    Args:
+        logits: `[N, K, h, w]`, over frames whose longer edge was brought to `image_size` and which were padded below or
+            on the right to a square.
+        original_sizes: `(height, width)` of each clip's frames before that; clips: long `[N]`, the clip of each frame.
+
+    Returns:
+        `[N, K, h, w]`, which cover the frames as a square resize would.
+    """
+    shares = []
+    for height, width in original_sizes:
+        scale = image_size / max(height, width)
+        shares.append([int(width * scale + 0.5) / image_size, int(height * scale + 0.5) / image_size])
+    shares = torch.tensor(shares, dtype=torch.float32, device=logits.device)[clips]
+    # From output to input coordinates, both from -1 to 1: x -> share x + (share - 1).
+    theta = torch.cat([torch.diag_embed(shares), (shares - 1)[..., None]], dim=-1)
+    grid = F.affine_grid(theta, list(logits.shape), align_corners=False)
+    return F.grid_sample(logits.float(), grid, padding_mode="border", align_corners=False).to(logits.dtype)
+
+
 class SamClipModel(AudioVisualPreTrainedModel):
     """Base of the methods on SAM. Sub-classes say in `segment` how frames become masks and in `mask_losses` how they
-    learn; their configurations hold `sam_config`, `audio_config`, `adapter_size`, `use_adapters`, `train_adapters` and
-    `train_mask_decoder`."""
+    learn; their configurations hold `sam_config`, `audio_config`, `train_adapters`, `train_mask_decoder` and, where
+    `_build_adapters` is the one below, `adapter_size` and `use_adapters`."""
 
     input_modalities = ("video", "audio")
     _supports_flash_attn = False
@@ -48,14 +73,20 @@ class SamClipModel(AudioVisualPreTrainedModel):
 
     def __init__(self, config: PreTrainedConfig):
         super().__init__(config)
-        vision = config.sam_config.vision_config
-        self.sam = SamModel(config.sam_config)
+        self.sam = self._build_host()
         self.audio_encoder = VggishModel(config.audio_config)
-        self.adapters = None
-        if config.use_adapters:
-            self.adapters = SamAudioAdapters(
-                vision.num_hidden_layers, config.audio_config.embedding_size, config.adapter_size, vision.hidden_size
-            )
+        self.adapters = self._build_adapters()
+
+    def _build_host(self) -> PreTrainedModel:
+        return SamModel(self.config.sam_config)
+
+    def _build_adapters(self) -> nn.Module | None:
+        config, vision = self.config, self.config.sam_config.vision_config
+        if not config.use_adapters:
+            return None
+        return SamAudioAdapters(
+            vision.num_hidden_layers, config.audio_config.embedding_size, config.adapter_size, vision.hidden_size
+        )
 
     @classmethod
     def from_backbones(
@@ -81,18 +112,19 @@ class SamClipModel(AudioVisualPreTrainedModel):
         return {"sam": self.sam, "audio": self.audio_encoder}
 
     def frozen_modules(self) -> list[nn.Module]:
-        sam = self.sam
-        frozen = [sam.vision_encoder, sam.prompt_encoder, sam.shared_image_embedding, self.audio_encoder]
-        if not self.config.train_mask_decoder:
-            frozen.append(sam.mask_decoder)
-        if self.adapters is not None and not self.config.train_adapters:
-            frozen.append(self.adapters)
-        return frozen
+        fixed = self.adapters is not None and not self.config.train_adapters
+        return [*self.backbones().values(), *([self.adapters] if fixed else [])]
+
+    def freeze(self) -> None:
+        super().freeze()
+        self.sam.mask_decoder.requires_grad_(self.config.train_mask_decoder)
 
     def train(self, mode: bool = True) -> "SamClipModel":
         super().train(mode)
-        # Blocks without dropout behave the same either way, but only those in training mode checkpoint gradients.
-        self.sam.vision_encoder.layers.train(mode and self.adapters is not None)
+        self.sam.mask_decoder.train(mode and self.config.train_mask_decoder)
+        if isinstance(self.adapters, SamAudioAdapters):
+            # Blocks without dropout behave the same either way, but only those in training mode checkpoint gradients.
+            self.sam.vision_encoder.layers.train(mode)
         return self
 
     @torch.no_grad()
@@ -105,6 +137,10 @@ class SamClipModel(AudioVisualPreTrainedModel):
             init.kaiming_uniform_(module.weight, a=math.sqrt(5))
             if module.bias is not None:
                 init.uniform_(module.bias, -1 / math.sqrt(module.in_features), 1 / math.sqrt(module.in_features))
+        elif isinstance(module, nn.MultiheadAttention):
+            init.xavier_uniform_(module.in_proj_weight)
+            init.zeros_(module.in_proj_bias)
+            init.zeros_(module.out_proj.bias)
         elif isinstance(module, SamClipModel):
             # SAM's own deviation; Transformers draws with half the encoder's width.
             init.normal_(module.sam.shared_image_embedding.positional_embedding)
@@ -152,7 +188,7 @@ class SamClipModel(AudioVisualPreTrainedModel):
             audio_mask: not used, every frame has its patch; processors hand it out.
             labels: `[B, T, h, w]` or `[B, 1, T, h, w]`, masks of 0 and 1 at any one size.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
-            original_sizes: not used here; processors hand it out for `post_process_masks`.
+            original_sizes: `(height, width)` of each clip's frames, for methods whose processor pads them.
             image_embeddings: `[B, T, C, e, e]` in place of `pixel_values`: SAM's embeddings, made before.
             audio_embeddings: `[B, T, D]` in place of `input_features`: VGGish's embeddings, made before.
             output_attentions: return attention maps, where the method has them.
@@ -166,32 +202,61 @@ class SamClipModel(AudioVisualPreTrainedModel):
         if labels is not None and labels.dim() == 4:
             labels = labels[:, None]
         self._check_inputs(pixel_values, image_embeddings, input_features, audio_embeddings, frame_mask, labels)
-        audio = self._encode_audio(input_features) if audio_embeddings is None else audio_embeddings
-        if frame_mask is None:
-            frame_mask = torch.ones(audio.shape[:2], dtype=torch.bool, device=audio.device)
+        audio, frame_mask = self._encode_audio(input_features, audio_embeddings, frame_mask)
         if image_embeddings is None:
             images = self._encode_images(pixel_values[frame_mask], audio[frame_mask])
         else:
             images = image_embeddings[frame_mask]
         prediction, extra = self.segment(images, audio, frame_mask, output_attentions)
+        prediction = self._fit_to_frames(prediction, frame_mask, original_sizes)
+        return self._output(prediction, frame_mask[:, None], labels, label_mask, extra)
 
+    def _fit_to_frames(
+        self, prediction: FramePrediction, frame_mask: torch.Tensor, original_sizes: list[tuple[int, int]] | None
+    ) -> FramePrediction:
+        """Masks that cover the frames and nothing else; they do where frames fill SAM's input."""
+        return prediction
+
+    def _encode_audio(
+        self,
+        input_features: torch.Tensor | None,
+        audio_embeddings: torch.Tensor | None,
+        frame_mask: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings `[B, T, D]` of the sound, made here unless given, and the mask of real frames `[B, T]`."""
+        if audio_embeddings is None:
+            with torch.no_grad():
+                audio_embeddings = self.audio_encoder(input_features).embeddings.squeeze(2)
+        if frame_mask is None:
+            frame_mask = torch.ones(audio_embeddings.shape[:2], dtype=torch.bool, device=audio_embeddings.device)
+        return audio_embeddings, frame_mask
+
+    def _output(
+        self,
+        prediction: FramePrediction,
+        shown: torch.Tensor,
+        labels: torch.Tensor | None,
+        label_mask: torch.Tensor | None,
+        extra: dict,
+    ) -> AudioVisualSegmentationOutput:
+        """What `forward` returns, from the masks of the frames that `shown`, bool `[B, E, T]`, says are real.
+
+        `labels` is `[B, E, T, h, w]`, `label_mask` bool `[B, T]`.
+        """
         losses = {}
         if labels is not None:
-            targets = labels[:, 0][frame_mask].to(prediction.masks.dtype)
-            labeled = frame_mask if label_mask is None else label_mask & frame_mask
-            losses = self.mask_losses(prediction, targets, labeled[frame_mask].to(targets.dtype))
-        scores = prediction.iou_scores
+            targets = labels[shown].to(prediction.masks.dtype)
+            labeled = shown if label_mask is None else label_mask[:, None] & shown
+            losses = self.mask_losses(prediction, targets, labeled[shown].to(targets.dtype))
+        scores, objects = prediction.iou_scores, prediction.object_scores
         return self.output_class(
             loss=sum(losses.values()) if losses else None,
             losses={name: value.detach() for name, value in losses.items()} if losses else None,
-            pred_masks=to_clips(prediction.masks, frame_mask, NO_MASK_LOGIT)[:, None],
-            iou_scores=None if scores is None else to_clips(scores, frame_mask)[:, None],
+            pred_masks=to_clips(prediction.masks, shown, NO_MASK_LOGIT),
+            iou_scores=None if scores is None else to_clips(scores, shown),
+            object_score_logits=None if objects is None else to_clips(objects, shown, NO_MASK_LOGIT),
             **extra,
         )
-
-    @torch.no_grad()
-    def _encode_audio(self, input_features: torch.Tensor) -> torch.Tensor:
-        return self.audio_encoder(input_features).embeddings.squeeze(2)
 
     def _encode_images(self, pixel_values: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
         """Embeddings `[N, C, e, e]` of frames `[N, 3, S, S]` with their sounds `[N, D]`."""
@@ -200,8 +265,8 @@ class SamClipModel(AudioVisualPreTrainedModel):
         )
 
     def scale_to(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Mask logits `[N, h, w]` at the size of `targets [N, H, W]`."""
-        return scale_masks(logits, self.config.sam_config.vision_config.image_size, targets.shape[-2:])
+        """Mask logits `[N, h, w]` at the size of `targets [N, H, W]`, by way of the input's."""
+        return scale_masks(logits, self.config.sam_config.prompt_encoder_config.image_size, targets.shape[-2:])
 
     def _check_inputs(
         self,
@@ -211,23 +276,24 @@ class SamClipModel(AudioVisualPreTrainedModel):
         audio_embeddings: torch.Tensor | None,
         frame_mask: torch.Tensor | None,
         labels: torch.Tensor | None,
+        expressions: int = 1,
     ) -> None:
         if (pixel_values is None) == (image_embeddings is None):
             raise ValueError("pixel_values: pass the frames [clips, frames, 3, S, S], or else image_embeddings")
         if (input_features is None) == (audio_embeddings is None):
             raise ValueError("input_features: pass the sound [clips, frames, 1, 96, 64], or else audio_embeddings")
-        vision, audio_size = self.config.sam_config.vision_config, self.config.audio_config.embedding_size
-        edge = vision.image_size // vision.patch_size
+        prompts, audio_size = self.config.sam_config.prompt_encoder_config, self.config.audio_config.embedding_size
+        size, edge = prompts.image_size, prompts.image_size // prompts.patch_size
         clips = (image_embeddings if pixel_values is None else pixel_values).shape[:2]
         expected = {
-            "pixel_values": (pixel_values, (*clips, 3, vision.image_size, vision.image_size)),
-            "image_embeddings": (image_embeddings, (*clips, vision.output_channels, edge, edge)),
+            "pixel_values": (pixel_values, (*clips, 3, size, size)),
+            "image_embeddings": (image_embeddings, (*clips, prompts.hidden_size, edge, edge)),
             "input_features": (input_features, (*clips, 1, 96, 64)),
             "audio_embeddings": (audio_embeddings, (*clips, audio_size)),
             "frame_mask": (frame_mask, tuple(clips)),
         }
         if labels is not None:
-            expected["labels"] = (labels, (clips[0], 1, clips[1], *labels.shape[-2:]))
+            expected["labels"] = (labels, (clips[0], expressions, clips[1], *labels.shape[-2:]))
         for name, (given, wanted) in expected.items():
             if given is not None and tuple(given.shape) != wanted:
                 raise ValueError(
@@ -239,7 +305,8 @@ class SamClipModel(AudioVisualPreTrainedModel):
 
 
 def to_clips(values: torch.Tensor, frame_mask: torch.Tensor, fill: float = 0.0) -> torch.Tensor:
-    """Values `[N, ...]` of the real frames as `[B, T, ...]`, with `fill` on padding frames."""
+    """Values `[N, ...]` of the real frames as `[B, T, ...]`, with `fill` on padding frames; or any other axes that
+    `frame_mask` has."""
     clips = values.new_full((*frame_mask.shape, *values.shape[1:]), fill)
     clips[frame_mask] = values
     return clips

@@ -1,7 +1,6 @@
 """The processor that the methods on SAM share."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +44,7 @@ class SamClipProcessor(AudioVisualProcessor):
         return {"pixel_values": self.image_processor(frames, return_tensors="pt")["pixel_values"]}
 
     def __call__(self, *args, **kwargs) -> BatchFeature:
-        """As [`AudioVisualProcessor`], without text. `input_features` is `[B, T, 1, 96, 64]`: frame `t` has patch `t`,
+        """As [`AudioVisualProcessor`]. `input_features` is `[B, T, 1, 96, 64]`: frame `t` has patch `t`,
         the last patch where the sound is shorter, and patches beyond the last frame are cut off."""
         inputs = super().__call__(*args, **kwargs)
         steps = torch.arange(inputs["frame_mask"].shape[1])
@@ -54,10 +53,10 @@ class SamClipProcessor(AudioVisualProcessor):
         inputs["audio_mask"] = inputs["frame_mask"]
         return inputs
 
-    def _text_inputs(self, texts: Any) -> dict[str, torch.Tensor]:
-        if texts is not None:
-            raise ValueError(f"text: {type(self).__name__} segments what sounds and takes no text, got {texts!r}")
-        return {}
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of `pixel_values`."""
+        return self.image_processor.size["height"], self.image_processor.size["width"]
 
     def post_process_masks(
         self,
@@ -67,6 +66,7 @@ class SamClipProcessor(AudioVisualProcessor):
         threshold: float = 0.0,
     ) -> list[torch.Tensor]:
         """As [`AudioVisualProcessor.post_process_masks`], by way of SAM's input size as in the releases."""
-        size = (self.image_processor.size["height"], self.image_processor.size["width"])
-        scaled = [F.interpolate(clip.float(), size, mode="bilinear") for clip in pred_masks]
-        return super().post_process_masks(torch.stack(scaled), original_sizes, frame_mask, threshold)
+        if pred_masks.dim() == 5:
+            scaled = F.interpolate(pred_masks.flatten(0, 2)[:, None].float(), self.input_size, mode="bilinear")
+            pred_masks = scaled[:, 0].unflatten(0, pred_masks.shape[:3])
+        return super().post_process_masks(pred_masks, original_sizes, frame_mask, threshold)

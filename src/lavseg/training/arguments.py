@@ -16,11 +16,13 @@ class LavsegTrainingArguments(TrainingArguments):
             `frame` depend on how clips are grouped: `per_device_eval_batch_size` has to be the protocol's.
         synthetic_null_probability: share of training clips that get a sentence about another clip of the batch and
             empty masks, see [`ClipCollator`]. Not in the papers.
+        audio_learning_rate_factor: learning rate of the model's `audio_encoder`, where it trains, in units of
+            `learning_rate`. AuralSAM2's code has 0.1.
         remove_unused_columns: stays False, the collator reads columns that the models do not take.
         ddp_find_unused_parameters: on, because not all trainable parts get a gradient in every step.
 
     Raises:
-        ValueError: for an unknown protocol or a `remove_unused_columns` of True.
+        ValueError: for an unknown protocol, a factor that is not positive, or a `remove_unused_columns` of True.
     """
 
     metric_protocols: list[str] = field(
@@ -30,6 +32,9 @@ class LavsegTrainingArguments(TrainingArguments):
     synthetic_null_probability: float = field(
         default=0.0,
         metadata={"help": "Share of training clips that get a sentence about another clip and empty masks."},
+    )
+    audio_learning_rate_factor: float = field(
+        default=1.0, metadata={"help": "Learning rate of the audio encoder's weights, in units of --learning_rate."}
     )
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Stays False: the collator reads columns that the models do not take."}
@@ -45,6 +50,11 @@ class LavsegTrainingArguments(TrainingArguments):
         if unknown or not self.metric_protocols:
             raise ValueError(
                 f"metric_protocols: got {self.metric_protocols}, accepted are one or more of {', '.join(PROTOCOLS)}"
+            )
+        if self.audio_learning_rate_factor <= 0:
+            raise ValueError(
+                f"audio_learning_rate_factor: got {self.audio_learning_rate_factor}, has to be above 0; whether the "
+                "encoder trains at all is a matter of the model's configuration"
             )
         if self.remove_unused_columns:
             raise ValueError("remove_unused_columns: has to be False, or no column would reach the collator")

@@ -1,21 +1,25 @@
 """Transformers' Trainer for audio-visual segmentation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import ProgressCallback, Trainer
+from transformers import ProgressCallback, Trainer, TrainerCallback, TrainerControl, TrainerState
 from transformers.modeling_outputs import ModelOutput
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from ..data.collator import ClipCollator
+from ..hub.model_card import model_card
+from ..hub.record import Record
 from .arguments import LavsegTrainingArguments
 from .checkpoints import last_checkpoint
 from .evaluation import ClipScores
 from .progress import LossProgressCallback
+from .record import record_of
 
 
 class LavsegTrainer(Trainer):
@@ -49,11 +53,13 @@ class LavsegTrainer(Trainer):
         if kwargs.get("compute_metrics") is not None:
             raise ValueError("compute_metrics: not taken here; name the metrics in args.metric_protocols")
         self._training_collator = replace(data_collator, null_probability=args.synthetic_null_probability)
+        data_collator = replace(data_collator, augment=None)
         _check_best_metric(args, kwargs.get("eval_dataset"))
         super().__init__(model, args, data_collator, **kwargs)
         self._terms = _Means()
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(LossProgressCallback)
+        self.add_callback(_EpochOfCollator(self._training_collator))
 
     def get_train_dataloader(self) -> DataLoader:
         plain, self.data_collator = self.data_collator, self._training_collator
@@ -62,6 +68,21 @@ class LavsegTrainer(Trainer):
         finally:
             self.data_collator = plain
 
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """As in Transformers, with groups of their own for the audio encoder's weights where their rate differs."""
+        factor, is_new = self.args.audio_learning_rate_factor, self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        if factor == 1 or not is_new:
+            return optimizer
+        encoder = getattr(self.model if model is None else model, "audio_encoder", nn.Identity())
+        slower = {id(parameter) for parameter in encoder.parameters()}
+        for group in list(optimizer.param_groups):
+            chosen = [parameter for parameter in group["params"] if id(parameter) in slower]
+            if chosen:
+                group["params"] = [parameter for parameter in group["params"] if id(parameter) not in slower]
+                optimizer.add_param_group({**group, "params": chosen, "lr": factor * group["lr"]})
+        return optimizer
+
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs) -> TrainOutput:
         """As in Transformers; True resumes from the newest complete checkpoint in `args.output_dir`."""
         if resume_from_checkpoint is True:
@@ -69,7 +90,16 @@ class LavsegTrainer(Trainer):
             if resume_from_checkpoint is None:
                 raise ValueError(f"resume_from_checkpoint: {self.args.output_dir} holds no complete checkpoint")
         self._terms = _Means()
-        return super().train(resume_from_checkpoint, **kwargs)
+        # Transformers would align the special tokens of a tokenizer, which not all of our processors have.
+        self._processor, self.processing_class = self.processing_class, None
+        try:
+            return super().train(resume_from_checkpoint, **kwargs)
+        finally:
+            self.processing_class = self._processor
+
+    def _inner_training_loop(self, *args, **kwargs) -> TrainOutput:
+        self.processing_class = self._processor
+        return super()._inner_training_loop(*args, **kwargs)
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **kwargs
@@ -84,6 +114,67 @@ class LavsegTrainer(Trainer):
             logs.update(self._terms.compute("loss_", self._sum_over_processes))
             self._terms = _Means()
         super().log(logs, start_time)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As in Transformers. Into `args.output_dir`, what a model card will tell about the run is written as well."""
+        super().save_model(output_dir, _internal_call)
+        if output_dir is None and self.args.should_save:
+            self._record().save(self.args.output_dir)
+
+    def push_to_hub(self, *args, **kwargs) -> Any:
+        """Upload model, processor and card, as in Transformers.
+
+        Args:
+            args, kwargs: of Transformers' `push_to_hub`; those of `create_model_card` go on to it.
+
+        Raises:
+            ValueError: when the Trainer was made without a processor.
+        """
+        if self.processing_class is None:
+            raise ValueError("processing_class: make the Trainer with the processor, a model is of no use without it")
+        return super().push_to_hub(*args, **kwargs)
+
+    def create_model_card(
+        self,
+        model_name: str | None = None,
+        license: str | None = None,
+        dataset: str | Sequence[str] | None = None,
+        finetuned_from: str | Sequence[str] | None = None,
+    ) -> None:
+        """Write `README.md` into `args.output_dir`: the method's card with recipe and scores of this run.
+
+        The scores are those of the weights that training ended with, by protocol, and of every `evaluate` since.
+
+        Args:
+            model_name: for the title of the results; by default the repository's.
+            license: of the weights, as the Hub names licences; "other" when not given.
+            dataset: Hub ids or names of the data.
+            finetuned_from: Hub ids of what training started from; by default what the model says, where it came from
+                the Hub or was put together from encoders there.
+        """
+        if not self.is_world_process_zero():
+            return
+        name = self.hub_model_id or model_name or Path(self.args.output_dir).name
+        record = self._record(license, dataset, finetuned_from)
+        record.save(self.args.output_dir)
+        card = model_card(self.accelerator.unwrap_model(self.model), self.processing_class, name, record)
+        (Path(self.args.output_dir) / "README.md").write_text(str(card), encoding="utf-8")
+
+    def _record(
+        self,
+        license: str | None = None,
+        dataset: str | Sequence[str] | None = None,
+        finetuned_from: str | Sequence[str] | None = None,
+    ) -> Record:
+        return record_of(
+            self.accelerator.unwrap_model(self.model),
+            self.args,
+            self.state,
+            None if self.train_dataset is None else len(self.train_dataset),
+            [dataset] if isinstance(dataset, str) else dataset or (),
+            [finetuned_from] if isinstance(finetuned_from, str) else finetuned_from or (),
+            license,
+        )
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not counted: Transformers' estimate is for text models and walks over all parameters in every step."""
@@ -132,6 +223,18 @@ def unrepeated(clips: int, process: int, remainder: int) -> int:
     """How many of the `clips` that a process gets in the last round count: that round holds `remainder` clips, dealt
     out to the processes in order, and is filled up with clips from the beginning of the data."""
     return min(max(remainder - process * clips, 0), clips)
+
+
+class _EpochOfCollator(TrainerCallback):
+    """Tells the collator which epoch begins, so that it changes clips differently in each."""
+
+    def __init__(self, collator: ClipCollator):
+        self.collator = collator
+
+    def on_epoch_begin(
+        self, args: LavsegTrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
+    ) -> None:
+        self.collator.epoch = int(state.epoch)
 
 
 class _Means:

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import RobertaConfig, RobertaModel, Sam2VideoModel
 
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, modeling_aural_sam2
@@ -154,6 +155,22 @@ def test_cross_fusion_equals_the_formula_with_maps_of_positions_by_tokens(behavi
 
 
 @torch.no_grad()
+def test_cross_fusion_keeps_its_precision_for_ten_frames_at_1024():
+    """Sums over all 40,960 positions, with weights that keep the variance, against the maps in float64."""
+    torch.manual_seed(0)
+    fusion = AuralSam2CrossFusion(AuralSam2Config()).eval()
+    for parameter in fusion.parameters():
+        if parameter.dim() == 2:
+            torch.nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
+    frames, tokens = torch.randn(1, 10, 4096, 256), torch.randn(1, 35, 256)
+    found = fusion._without_softmax(frames, tokens, None)
+    fusion.double()
+    expected = plain_cross_fusion(fusion, frames[0].double(), tokens[0].double(), as_released=True)
+    for ours, exact in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours[0].double(), exact, atol=2e-6, rtol=1e-4)
+
+
+@torch.no_grad()
 def test_fresh_weights_are_those_of_the_released_code():
     model = AuralSam2Model(AuralSam2Config.tiny()).eval()
     for level in model.fuser.levels:
@@ -270,6 +287,42 @@ def test_a_training_step_reaches_every_trainable_weight_and_nothing_else(behavio
     assert all(torch.equal(value, before[name]) for name, value in model.sam2.state_dict().items())
 
 
+class Waits(TorchDispatchMode):
+    """Records operations whose result the host would have to wait for on an accelerator."""
+
+    names = ("_local_scalar_dense", "nonzero", "_unique2", "unique_dim", "unique_consecutive", "masked_select", "equal")
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        indices = args[1] if name in ("index", "index_put", "index_put_") else []
+        if name in self.names or any(index is not None and index.dtype == torch.bool for index in indices):
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("behavior", BEHAVIORS)
+@pytest.mark.parametrize("contrastive_loss", ["audiocon", "supcon"])
+def test_a_training_step_never_waits_for_the_device(behavior, contrastive_loss):
+    """Clips of two lengths; their lengths are read once, before anything is computed."""
+    model = make_model(behavior=behavior, contrastive_loss=contrastive_loss, contrastive_samples=8, use_text=False)
+    model.train()
+    inputs = make_inputs(clips=2, frames=3, text=False)
+    frame_mask = torch.tensor([[True, True, True], [True, True, False]])
+    label_mask = torch.tensor([[True, False, False], [True, True, True]])
+    with Waits() as waits:
+        loss = model(**inputs, frame_mask=frame_mask, labels=make_labels(2, 3), label_mask=label_mask).loss
+        loss.backward()
+    assert waits.found == []
+    with Waits() as waits:
+        bool(frame_mask.any())
+        make_labels()[torch.ones(1, dtype=torch.bool)]
+    assert waits.found == ["_local_scalar_dense", "index"]
+
+
 @pytest.mark.parametrize("behavior", BEHAVIORS)
 def test_half_precision_stays_close(behavior):
     model, inputs = make_model(behavior=behavior, contrastive_loss="none"), make_inputs()
@@ -378,6 +431,14 @@ def test_from_backbones_takes_over_every_weight(tmp_path):
 def test_inputs_that_do_not_fit_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         make_model()(**{**make_inputs(), **change})
+
+
+def test_a_single_frame_is_segmented_but_not_trained_on():
+    model, inputs = make_model(use_text=False), make_inputs(frames=1, text=False)
+    with torch.no_grad():
+        assert torch.isfinite(model(**inputs).pred_masks).all()
+    with pytest.raises(ValueError, match="a single clip of one frame is too little"):
+        model.train()(**inputs, labels=make_labels(frames=1))
 
 
 def test_text_for_a_model_that_does_not_read_is_refused():

@@ -15,11 +15,11 @@ from golden_aural_sam2 import (
     load_fuser,
     load_sam2,
 )
-from transformers import Sam2VideoModel
+from transformers import RobertaConfig, RobertaModel, Sam2VideoModel
 
 from conftest import golden_files
 from lavseg.models.aural_sam2 import AuralSam2Config
-from lavseg.models.aural_sam2.convert_aural_sam2 import fuser_state_from_release
+from lavseg.models.aural_sam2.convert_aural_sam2 import _UNREAD_TEXT, fuser_state_from_release
 from lavseg.models.aural_sam2.decoder_aural_sam2 import AuralSam2Tracker, AuralSam2TwoWayTransformer, StagePrompt
 from lavseg.models.aural_sam2.fuser_aural_sam2 import AuralSam2BatchNorm, AuralSam2Fuser
 from lavseg.models.sam2_config import hiera_sam2_config
@@ -103,14 +103,17 @@ def test_whole_model(file, monkeypatch):
     monkeypatch.setattr(model.config, "conditioning_frame", "middle" if info["cond_frame"] else "first")
     bias = model.sam2.mask_decoder.pred_obj_score_head.proj_out.bias
     monkeypatch.setattr(bias, "data", bias - (1.088 if "objbias" in file.stem else 0.0))
-    segmented = []
-    segment = model._segment
+    segmented, embedded = [], []
+    segment, hear = model._segment, model.audio_encoder.forward
+    monkeypatch.setattr(model.audio_encoder, "forward", lambda *args: embedded.append(hear(*args)) or embedded[-1])
     monkeypatch.setattr(model, "_segment", lambda *args: segmented.append(segment(*args)) or segmented[-1])
     output = model(**golden_inputs(model, num_frames, info["seed"]))
 
     found, step = segmented[0], 2 if size > 256 else 1
     assert output.key_frames.item() == info["cond_frame"]
     with np.load(file) as golden:
+        for channel, side in enumerate(("left", "right")):
+            close(embedded[0].embeddings[0, :, channel], golden[f"vggish_{side}"])
         close(found.candidates[0, ..., ::step, ::step], golden["low_res_multimasks"])
         close(output.pred_masks[0, 0, :, None, ::step, ::step], golden["low_res_best"])
         close(found.scores[0], golden["ious"])
@@ -126,6 +129,27 @@ def test_whole_model(file, monkeypatch):
             frames, sound = model.fuser.contrastive_features(level, num_frames)
             close(sub_grid(frames[0], wide)[:, ::8], golden[f"proj_v{number}"])
             close(sound[0], golden[f"proj_a{number}"])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("file", golden_files("auralsam2/text_encoder.npz"))
+def test_text_encoder(file, monkeypatch):
+    """The states that the model hands to the fuser, of sentences read with a text encoder out of a whole-model file."""
+    default = AuralSam2Config()
+    model = golden_model("ref", "t", 256)
+    encoder = RobertaModel(RobertaConfig(**default.text_config.to_dict()), add_pooling_layer=False).eval()
+    state = det_state("keys_distilroberta.json", "t_model.")
+    read = {key: value for key, value in state.items() if not _UNREAD_TEXT.search(key)}
+    missing, unexpected = encoder.load_state_dict(read, strict=False)
+    assert not unexpected and not [key for key in missing if "position_ids" not in key and "token_type_ids" not in key]
+    monkeypatch.setattr(model, "text_encoder", encoder)
+    with np.load(file) as golden:
+        seeds = [name.removeprefix("input_ids_") for name in golden if name.startswith("input_ids_")]
+        assert seeds
+        for seed in seeds:
+            ids, mask = (torch.from_numpy(golden[f"{name}_{seed}"])[None] for name in ("input_ids", "attention_mask"))
+            states, _ = model._encode_text(ids, mask)
+            close(states[0], golden[f"last_hidden_state_{seed}"])
 
 
 def our_name(released):

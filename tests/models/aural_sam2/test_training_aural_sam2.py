@@ -2,7 +2,7 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from lavseg.data import ClipCollator, load_ref_avs, write_ref_avs
+from lavseg.data import CLASSES, ClipCollator, load_avsbench, load_ref_avs, write_avsbench, write_ref_avs
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 from lavseg.training import LavsegTrainer, LavsegTrainingArguments
 
@@ -47,3 +47,37 @@ def test_the_trainer_lowers_the_loss_and_its_checkpoint_comes_back(clips, tokeni
     trainer.save_model(str(tmp_path / "model"))
     loaded = AutoModel.from_pretrained(tmp_path / "model").state_dict()
     assert all(torch.equal(value, loaded[name]) for name, value in trainer.model.state_dict().items())
+
+
+def test_the_trainer_fits_a_class_head_to_masks_that_stay(tmp_path):
+    torch.manual_seed(0)
+    root = write_avsbench(tmp_path / "data", {"v1m": {"train": 2, "val": 1}}, (32, 40))
+    config = AuralSam2Config.tiny(use_text=False, num_classes=len(CLASSES) - 1, dropout=0.0)
+    model = AuralSam2Model(config)
+    before = {name: value.clone() for name, value in model.fuser.state_dict().items()}
+    args = LavsegTrainingArguments(
+        str(tmp_path / "run"),
+        max_steps=3,
+        learning_rate=3e-3,
+        lr_scheduler_type="constant",
+        logging_steps=1,
+        per_device_train_batch_size=2,
+        eval_strategy="steps",
+        eval_steps=3,
+        save_steps=3,
+        load_best_model_at_end=True,
+        metric_for_best_model="val_loss",
+        disable_tqdm=True,
+        use_cpu=True,
+    )
+    trainer = LavsegTrainer(
+        model,
+        args,
+        ClipCollator(AuralSam2Processor.from_config(config), class_labels=True),
+        train_dataset=load_avsbench(root, "v1m", "train"),
+        eval_dataset={"val": load_avsbench(root, "v1m", "val")},
+    )
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert losses[-1] < losses[0] and trainer.state.best_metric > 0
+    assert all(torch.equal(value, before[name]) for name, value in model.fuser.state_dict().items())

@@ -141,7 +141,8 @@ def released(tmp_path_factory):
 def test_every_tensor_lands_in_its_place(released, tmp_path):
     state, vggish, vggish_path = released
     torch.save(state, tmp_path / "best.pth")
-    returned = convert_st_bava_checkpoint(tmp_path / "best.pth", vggish_path, tmp_path / "new" / "out", CONFIG)
+    returned, unused = convert_st_bava_checkpoint(tmp_path / "best.pth", vggish_path, tmp_path / "new" / "out", CONFIG)
+    assert unused == sorted(UNUSED_KEYS)
     model = StBavaModel.from_pretrained(tmp_path / "new" / "out")
     loaded = model.state_dict()
     names = rename_keys(state.keys() - UNUSED_KEYS, ST_BAVA_KEYS)
@@ -164,7 +165,8 @@ def test_every_tensor_lands_in_its_place(released, tmp_path):
 def test_without_the_unused_copy_of_the_position_code(released, tmp_path):
     state, _, vggish_path = released
     torch.save({key: value for key, value in state.items() if key not in UNUSED_KEYS}, tmp_path / "best.pth")
-    convert_st_bava_checkpoint(tmp_path / "best.pth", vggish_path, tmp_path / "out", CONFIG)
+    _, unused = convert_st_bava_checkpoint(tmp_path / "best.pth", vggish_path, tmp_path / "out", CONFIG)
+    assert unused == []
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,20 @@ import sys
 
 import pytest
 import torch
+import yaml
 from torch import nn
 from transformers import SamModel
 
+from conftest import ROOT
 from lavseg.models.sam_config import nano_sam_config, vit_sam_config
+from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 from lavseg.models.st_bava import StBavaConfig, StBavaModel
 from lavseg.models.st_bava.modeling_st_bava import StBavaLayer
 from lavseg.models.vggish import VggishConfig, VggishModel
 
 EDGE, WIDTH = 8, 32
 FUSIONS = ["st_bava", "none", "tpavi", "han", "cmran", "jca"]
+RECIPES = ROOT / "examples" / "recipes"
 
 
 def make_model(seed=0, **overrides):
@@ -120,6 +124,27 @@ def test_each_part_can_be_frozen(part):
         assert all(parameter.requires_grad == (name != part) for parameter in module.parameters())
         assert module.training == (name != part)
     assert model.audio_projection.weight.requires_grad == (part != "fusion")
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        ("a", {"fusion", "audio_projection", "mask_decoder"}),
+        ("b", {"adapters"}),
+        ("c", {"fusion", "audio_projection", "mask_decoder", "adapters"}),
+    ],
+)
+def test_each_stage_trains_what_its_recipe_says(stage, expected):
+    recipe = yaml.safe_load((RECIPES / f"st_bava_stage_{stage}.yaml").read_text())
+    model = StBavaModel(StBavaConfig.tiny(**recipe["model"]))
+    trained = {name.removeprefix("sam.").split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == expected
+
+
+def test_adapters_trained_as_sama_avs_fit_in():
+    sama = SamaAvsModel(SamaAvsConfig.tiny()).adapters.state_dict()
+    fitting = make_model().adapters.state_dict()
+    assert {name: value.shape for name, value in sama.items()} == {n: v.shape for n, v in fitting.items()}
 
 
 def naive_attention(attention, query, key, value):

@@ -71,7 +71,7 @@ def test_clips_of_different_length_keep_their_own_sound(processor):
 
 
 def test_text_is_refused(processor):
-    with pytest.raises(ValueError, match=r"text: StBavaProcessor .*takes no text"):
+    with pytest.raises(ValueError, match=r"text: StBavaProcessor .*reads no text"):
         processor(*make_clip(), text="the dog", sampling_rate=RATE)
 
 

@@ -57,10 +57,12 @@ class AuralSam2Config(PreTrainedConfig):
         dropout: of attention, projections and MLPs in these blocks.
         fusion_size: width of the cross fusion.
         text_projection_size: hidden width of the MLP that reads the text encoder.
-        pyramid_levels: levels that are fused, of 1 (stride 4), 2 (stride 8) and 3 (stride 16).
-        sparse_prompts: add the sound's vectors to the mask tokens.
-        dense_prompts: add the fused maps to the image tokens.
-        use_audio: hear; without, the embedding of the sound is zero and only sight and sentence are left.
+        pyramid_levels: levels that are fused, of 1 (stride 4), 2 (stride 8) and 3 (stride 16); (3,) is table 3 without
+            the pyramid.
+        sparse_prompts: add the sound's vectors to the mask tokens (table 4).
+        dense_prompts: add the fused maps to the image tokens (table 4).
+        use_audio: hear; without, the embedding of the sound is zero and only sight and sentence are left (figure 3),
+            without text too only sight (table 3).
         conditioning_frame: the frame that is segmented first, without memory, at inference: "first", or "middle",
             T // 2. In training it is always the middle one. None takes what the authors evaluate with: the middle
             with text, the first without.
@@ -69,11 +71,14 @@ class AuralSam2Config(PreTrainedConfig):
         contrastive_weight: of the contrastive loss.
         contrastive_loss: "audiocon" as in the paper: half of the samples from mis-predicted pixels; "audiocon_release"
             as coded, where nearly every pixel counts as mis-predicted and many carry another pixel's label;
-            "supcon", supervised contrastive learning; or "none".
+            "supcon", supervised contrastive learning; or "none" (table 5).
         contrastive_samples: pixels drawn a level and frame for "audiocon" and "supcon", and a level, frame and class
             for "audiocon_release", whose code has 384 without text and 192 with it.
         contrastive_temperature: of all of them.
         projection_size: outputs of the heads of the contrastive loss. 128 as released, 64 in the paper.
+        num_classes: classes that a head names on top of the masks, background not counted: 70 in AVSBench-semantic, 0
+            for masks alone. With such a head nothing else trains, it is fitted to a model whose masks are good.
+        class_layers: depth of that head.
         max_text_length: tokens of a sentence.
         initializer_range: deviation of the truncated normal that fills the linear layers of the blocks.
     """
@@ -114,6 +119,8 @@ class AuralSam2Config(PreTrainedConfig):
     contrastive_samples: int = 512
     contrastive_temperature: float = 0.1
     projection_size: int | None = None
+    num_classes: int = 0
+    class_layers: int = 3
     max_text_length: int = 25
     initializer_range: float = 0.02
 
@@ -143,6 +150,13 @@ class AuralSam2Config(PreTrainedConfig):
         levels = self.pyramid_levels
         if not levels or list(levels) != sorted(set(levels) & {1, 2, 3}):
             raise ValueError(f"pyramid_levels: takes some of 1, 2, 3 in this order, got {levels}")
+        if self.num_classes < 0 or self.class_layers < 1:
+            raise ValueError(
+                f"num_classes and class_layers: got {self.num_classes} and {self.class_layers}, accepted are 0 (masks "
+                "alone) or more classes, and 1 or more layers"
+            )
+        if self.num_classes and self.use_text:
+            raise ValueError("num_classes: a model that names classes takes no sentences, set use_text=False")
         if self.hidden_size != 2 * self.audio_config.embedding_size:
             raise ValueError(
                 f"audio_config: embedding_size is {self.audio_config.embedding_size}, left and right together have to "
@@ -181,5 +195,6 @@ class AuralSam2Config(PreTrainedConfig):
             "fusion_size": 64,
             "text_projection_size": 96,
             "projection_size": 32,
+            "class_layers": 1,
         }
         return cls(**{**fields, **overrides})

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoTwoWayTransformer
 
 from ..sam2_tracking import FrameMemory, ImageFeatures, MaskPrediction, Memory, Sam2Tracker
+from .batch_aural_sam2 import ClipGroup
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,9 @@ class UserPrompt:
     sparse: torch.Tensor
     dense: torch.Tensor | None
 
-    def select(self, objects: torch.Tensor) -> "UserPrompt":
-        """The prompts of some objects `[n]`."""
-        return UserPrompt(self.sparse[objects], None if self.dense is None else self.dense[objects])
+    def pick(self, group: ClipGroup) -> "UserPrompt":
+        """The prompts of the objects in some of the clips."""
+        return UserPrompt(group.pick(self.sparse), None if self.dense is None else group.pick(self.dense))
 
 
 class AuralSam2TwoWayTransformer(Sam2VideoTwoWayTransformer):

@@ -254,7 +254,7 @@ class AuralSam2Fuser(nn.Module):
         """Position code of the tokens `[M, C]`; as released that of a sequence of length one, so one for all."""
         width = tokens.shape[-1]
         if self.config.behavior == "release":
-            return torch.tensor([0.0, 1.0], device=tokens.device, dtype=tokens.dtype).repeat(width // 2)
+            return (torch.arange(width, device=tokens.device) % 2).to(tokens.dtype)
         places = torch.arange(tokens.shape[1], device=tokens.device, dtype=torch.float32)
         return get_1d_sine_pe(places, width).to(tokens.dtype)
 

@@ -79,20 +79,15 @@ def info_nce(
     Returns:
         Scalar, the mean over pixels; one without a sound of its label counts zero.
     """
-    groups = [pixels[pixel_labels == label] for label in (0, 1)]
-    between = groups[0] @ groups[1].T / temperature
     lowest = torch.finfo(pixels.dtype).min
-    total = pixels.new_zeros(())
-    for label, similarity in enumerate((between, between.T)):
-        to_sounds = groups[label] @ sounds.T / temperature
-        same = sound_labels == label
-        negatives = [similarity, to_sounds.new_full((len(to_sounds), 1), lowest)]
-        if sound_negatives:
-            negatives.append(to_sounds.masked_fill(same, lowest))
-        against = torch.logsumexp(torch.cat(negatives, dim=1), dim=1, keepdim=True)
-        likelihood = (to_sounds - torch.logaddexp(to_sounds, against)) * same
-        total = total - likelihood.sum() / same.sum().clamp(min=1)
-    return total / max(len(pixels), 1)
+    to_sounds = pixels @ sounds.T / temperature
+    same = pixel_labels[:, None] == sound_labels
+    alike = pixel_labels[:, None] == pixel_labels
+    against = (pixels @ pixels.T / temperature).masked_fill(alike, lowest).logsumexp(1, keepdim=True)
+    if sound_negatives:
+        against = torch.logaddexp(against, to_sounds.masked_fill(same, lowest).logsumexp(1, keepdim=True))
+    likelihood = (to_sounds - torch.logaddexp(to_sounds, against)) * same
+    return -(likelihood.sum(1) / same.sum(1).clamp(min=1)).sum() / max(len(pixels), 1)
 
 
 def supervised_contrast(vectors: torch.Tensor, labels: torch.Tensor, temperature: float = 0.1) -> torch.Tensor:
@@ -119,21 +114,22 @@ def draw_pixels(logits: torch.Tensor, targets: torch.Tensor, count: int) -> torc
 
     Args:
         logits: `[F, P]`, above zero where the object is predicted; targets: bool `[F, P]`.
-        count: pixels a frame.
+        count: pixels a frame; all where there are fewer.
 
     Returns:
-        Bool `[F, P]`, the drawn ones.
+        Indices of the drawn pixels, long `[F, min(count, P)]`.
     """
     hard = (logits > 0) != targets
+    count = min(count, hard.shape[1])
     num_hard = hard.sum(1, keepdim=True)
     num_easy = hard.shape[1] - num_hard
-    take_hard = torch.maximum(num_hard.clamp(max=count // 2), count - num_easy).clamp(max=num_hard)
+    take_hard = torch.maximum(num_hard.clamp(max=count // 2), count - num_easy)
     chances = torch.rand(logits.shape, device=logits.device)
     drawn = torch.zeros_like(hard)
     for group, take in ((hard, take_hard), (~hard, count - take_hard)):
         ranks = chances.masked_fill(~group, 2.0).argsort(1).argsort(1)
         drawn |= group & (ranks < take)
-    return drawn
+    return drawn.float().topk(count, dim=1).indices
 
 
 def draw_pixels_as_released(
@@ -142,7 +138,8 @@ def draw_pixels_as_released(
     """Draw up to `count` pixels of each class of one frame as the released code does.
 
     It compares the label with the logit itself, so that nearly all pixels count as mis-predicted, and gives a drawn
-    pixel the label that stands at its place in the list of its class.
+    pixel the label that stands at its place in the list of its class. How many it draws depends on the values: on an
+    accelerator this waits for them.
 
     Args:
         logits: `[P]`; targets: bool `[P]`.
@@ -185,8 +182,6 @@ def contrastive_loss(
     Returns:
         Scalar.
     """
-    if not len(targets):
-        return logits.sum() * 0
     edge = round(frames[0].shape[1] ** 0.5)
     logits = F.interpolate(logits[:, None].detach(), (edge, edge), mode="bilinear", align_corners=False).flatten(1)
     targets = F.interpolate(targets[:, None].float(), (edge, edge), mode="nearest").flatten(1) > 0
@@ -198,8 +193,8 @@ def contrastive_loss(
         heard = (targets.any(1) & ~targets.all(1)).long().repeat_interleave(num_levels)
         return info_nce(pixels, labels, sounds_flat, heard, temperature)
     drawn = torch.stack([draw_pixels(logits, targets, samples) for _ in range(num_levels)], dim=1)
-    pixels = features[drawn]
-    labels = targets[:, None].expand_as(drawn)[drawn].long()
+    pixels = features.gather(2, drawn[..., None].expand(-1, -1, -1, features.shape[-1])).flatten(0, 2)
+    labels = targets[:, None].expand(-1, num_levels, -1).gather(2, drawn).flatten().long()
     heard = targets.any(1).long().repeat_interleave(num_levels)
     if kind == "supcon":
         return supervised_contrast(torch.cat([pixels, sounds_flat]), torch.cat([labels, heard]), temperature)

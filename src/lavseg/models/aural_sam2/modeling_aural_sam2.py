@@ -15,10 +15,24 @@ from ..outputs import AudioVisualSegmentationOutput
 from ..sam2_encoder import encode_images, use_lean_attention
 from ..sam2_tracking import NO_OBJ_SCORE, ImageFeatures, project_features
 from ..vggish import VggishModel
+from .batch_aural_sam2 import ClipGroup, check_shapes, group_clips
 from .configuration_aural_sam2 import NUM_LEVELS, AuralSam2Config
 from .decoder_aural_sam2 import AuralSam2Tracker, AuralSam2TwoWayTransformer, StagePrompt, UserPrompt, segment_clip
 from .fuser_aural_sam2 import AuralSam2Block, AuralSam2CrossFusion, AuralSam2Fuser, FusedLevel
 from .loss_aural_sam2 import contrastive_loss, sam2_losses
+from .semantic_aural_sam2 import AuralSam2ClassHead, class_losses
+
+
+@dataclass
+class AuralSam2Output(AudioVisualSegmentationOutput):
+    """As [`AudioVisualSegmentationOutput`], and with a class head the classes.
+
+    Args:
+        class_logits: float `[B, K + 1, T, S/16, S/16]`, background first. They hold inside the mask only: see
+            `AuralSam2Processor.post_process_semantic`.
+    """
+
+    class_logits: torch.Tensor | None = None
 
 
 @dataclass
@@ -64,6 +78,11 @@ class AuralSam2PreTrainedModel(AudioVisualPreTrainedModel):
                 init.zeros_(tensor)
         elif isinstance(module, AuralSam2Block):
             self._init_block(module)
+        elif isinstance(module, AuralSam2ClassHead):
+            init.normal_(module.tokens)
+        elif isinstance(module, nn.MultiheadAttention):
+            init.xavier_uniform_(module.in_proj_weight)
+            init.zeros_(module.in_proj_bias)
         elif isinstance(module, AuralSam2CrossFusion):  # fusion starts as the identity
             for norm in (module.frame_batch_norm, module.token_batch_norm):
                 init.zeros_(norm.weight)
@@ -93,6 +112,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         self.audio_encoder = VggishModel(config.audio_config)
         self.text_encoder = build_encoder(config.text_config) if config.use_text else None
         self.fuser = AuralSam2Fuser(config)
+        self.class_head = AuralSam2ClassHead(config) if config.num_classes else None
         self.freeze()
         self.post_init()
 
@@ -128,6 +148,8 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         return {name: module for name, module in found.items() if module is not None}
 
     def frozen_modules(self) -> list[nn.Module]:
+        if self.class_head is not None:
+            return [*self.backbones().values(), self.fuser]
         trained = {"audio"} if self.config.train_audio_encoder else set()
         return [module for name, module in self.backbones().items() if name not in trained]
 
@@ -146,8 +168,9 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         prompt_frames: list[int] | None = None,
         labels: torch.Tensor | None = None,
         label_mask: torch.Tensor | None = None,
+        class_labels: torch.Tensor | None = None,
         original_sizes: list[tuple[int, int]] | None = None,
-    ) -> AudioVisualSegmentationOutput:
+    ) -> AuralSam2Output:
         """Segment `B` clips of up to `T` frames for `E` expressions each (one without text).
 
         A user may point at objects too. Frames with such prompts are segmented first and without memory, in place of
@@ -167,10 +190,12 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             prompt_frames: the `F` frames of these prompts; the conditioning frame when None.
             labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
+            class_labels: integer `[B, T, h, w]`, 0 for background. A model with a class head learns from these and not
+                from `labels`; others leave them aside.
             original_sizes: not used here; processors hand it out for `post_process_masks`.
 
         Returns:
-            [`AudioVisualSegmentationOutput`]. Masks are not gated by the object score; padding frames hold -1024.
+            [`AuralSam2Output`]. Masks are not gated by the object score; padding frames hold -1024.
 
         Raises:
             ValueError: when shapes do not fit together.
@@ -189,58 +214,71 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             frame_mask = torch.ones(batch, num_frames, dtype=torch.bool, device=pixel_values.device)
         if audio_mask is None:
             audio_mask = torch.ones(input_features.shape[:2], dtype=torch.bool, device=pixel_values.device)
-        _check_shapes(pixel_values, input_features, input_ids, frame_mask, audio_mask, labels)
+        if self.class_head is None:
+            class_labels = None
+        elif labels is not None and class_labels is None:
+            raise ValueError("class_labels: missing; a model with num_classes learns from semantic masks, not labels")
+        check_shapes(pixel_values, input_features, input_ids, frame_mask, audio_mask, labels, class_labels)
+        labeled = frame_mask if label_mask is None else label_mask & frame_mask
+        groups = group_clips(batch, frame_mask, audio_mask, labeled)
+        if self.fuser.training and any(group.length * len(group.clips) < 2 for group in groups):
+            raise ValueError("pixel_values: a single clip of one frame is too little to train on (batch normalisation)")
 
         audio = self._encode_audio(input_features, audio_mask, num_frames)
         text, text_mask = self._encode_text(input_ids, attention_mask)
         user_prompts = self._encode_user_prompts(
             (batch, expressions), input_points, input_labels, input_boxes, input_masks
         )
-        objects = torch.arange(batch * expressions, device=audio.device).view(batch, expressions)
-        labeled = frame_mask if label_mask is None else label_mask & frame_mask
-
-        height, width = self.sam2.prompt_encoder.mask_input_size
-        masks = audio.new_full((len(objects) * expressions, num_frames, height, width), NO_OBJ_SCORE)
-        ious = audio.new_zeros(masks.shape[:2])
+        size = self.sam2.prompt_encoder.mask_input_size
+        masks = audio.new_full((batch, expressions, num_frames, *size), NO_OBJ_SCORE)
+        ious = audio.new_zeros(masks.shape[:3])
         scores = torch.full_like(ious, NO_OBJ_SCORE)
-        key_frames = torch.zeros_like(objects)
-        losses = []
-        lengths = frame_mask.sum(1)
-        for length in lengths.unique().tolist():
-            clips = (lengths == length).nonzero()[:, 0]
-            rows = objects[clips].flatten()
+        key_frames = torch.zeros(batch, dtype=torch.long, device=audio.device)
+        classes, losses = None, []
+        for group in groups:
+            length = group.length
             frames = self._conditioning_frames(length, prompt_frames, user_prompts)
             found = self._segment(
-                pixel_values[clips, :length],
-                audio[clips, :length],
-                None if text is None else text[clips],
-                None if text_mask is None else text_mask[clips],
-                {frame: user and user.select(rows) for frame, user in frames.items()},
+                group.pick(pixel_values)[:, :length],
+                group.pick(audio)[:, :length],
+                None if text is None else group.pick(text),
+                None if text_mask is None else group.pick(text_mask),
+                {frame: user and user.pick(group) for frame, user in frames.items()},
             )
-            masks[rows, :length] = found.masks.to(masks.dtype)
-            ious[rows, :length] = found.iou_scores.to(ious.dtype)
-            scores[rows, :length] = found.object_scores.to(scores.dtype)
-            key_frames[clips] = min(frames)
-            if labels is not None:
-                targets = labels[clips, :, :length].flatten(0, 1)
-                losses.append(self._losses(found, targets, labeled[clips, :length].repeat_interleave(expressions, 0)))
+            group.place(found.masks, masks)
+            group.place(found.iou_scores, ious)
+            group.place(found.object_scores, scores)
+            for clip in group.clips:
+                key_frames[clip] = min(frames)
+            counted = group.pick(labeled)[:, :length]
+            if self.class_head is not None:
+                class_logits = self.class_head(found.levels, found.masks)
+                if classes is None:
+                    classes = class_logits.new_zeros(batch, class_logits.shape[1], num_frames, *class_logits.shape[3:])
+                group.place(class_logits, classes)
+                if class_labels is not None:
+                    truth = group.pick(class_labels)[:, :length]
+                    losses.append({"class": class_losses(class_logits, found.masks, truth, counted)})
+            elif labels is not None:
+                losses.append(self._losses(found, group, group.pick(labels)[:, :, :length].flatten(0, 1), counted))
 
         losses = {name: torch.cat([part[name] for part in losses]).mean() for name in losses[0]} if losses else None
-        return AudioVisualSegmentationOutput(
+        return AuralSam2Output(
             loss=None if losses is None else sum(losses.values()),
             losses=None if losses is None else {name: value.detach() for name, value in losses.items()},
-            pred_masks=masks.unflatten(0, (batch, expressions)),
-            iou_scores=ious.unflatten(0, (batch, expressions)),
-            object_score_logits=scores.unflatten(0, (batch, expressions)),
+            pred_masks=masks,
+            iou_scores=ious,
+            object_score_logits=scores,
             key_frames=key_frames,
+            class_logits=classes,
         )
 
     def _encode_audio(self, input_features: torch.Tensor, audio_mask: torch.Tensor, num_frames: int) -> torch.Tensor:
         """Embeddings of left and right at each frame, `[B, T, C]`."""
+        if not self.config.use_audio:
+            return input_features.new_zeros(len(input_features), num_frames, self.config.hidden_size)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_audio_encoder):
             audio = self.audio_encoder(input_features).embeddings.flatten(2)
-        if not self.config.use_audio:
-            audio = torch.zeros_like(audio)
         last = audio_mask.sum(1, keepdim=True) - 1
         patches = torch.arange(num_frames, device=audio.device).minimum(last)
         return audio.gather(1, patches[..., None].expand(-1, -1, audio.shape[-1]))
@@ -311,7 +349,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         self, length: int, prompt_frames: list[int] | None, user_prompts: list[UserPrompt]
     ) -> dict[int, UserPrompt | None]:
         """The frames of clips of `length` that are segmented without memory, with what a user says about them."""
-        first = self.config.conditioning_frame == "first" and not self.training
+        first = self.config.conditioning_frame == "first" and not self.fuser.training
         default = 0 if first else length // 2
         if not user_prompts:
             if prompt_frames is not None:
@@ -380,14 +418,18 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             )
         return stages[::-1] if self.config.behavior == "release" else stages
 
-    def _losses(self, found: _Segmented, labels: torch.Tensor, labeled: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Weighted loss terms `[n]` of `n` objects, summed over the frames that are `labeled`, bool `[n, T]`.
+    def _losses(
+        self, found: _Segmented, group: ClipGroup, labels: torch.Tensor, counted: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """Weighted loss terms `[n]` of `n` objects, summed over the frames that are `counted`, bool `[b, T]`.
 
         Masks are compared with `labels [n, T, h, w]` at the labels' own size.
         """
-        config = self.config
-        totals = {name: 0.0 for name in ("focal", "dice", "iou", "object")}
-        for frame in range(labels.shape[1]):
+        config, expressions = self.config, len(labels) // len(group.clips)
+        counted = counted.repeat_interleave(expressions, dim=0)
+        nothing = found.scores.float().sum((1, 2)) * 0  # with a gradient, for clips without labels
+        totals = dict.fromkeys(("focal", "dice", "iou", "object"), nothing)
+        for frame in sorted({frame for frames in group.labeled for frame in frames}):
             resized = F.interpolate(
                 found.candidates[:, frame].float(), labels.shape[-2:], mode="bilinear", align_corners=False
             )
@@ -400,60 +442,36 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
                 config.dice_weight,
             )
             for name, value in terms.items():
-                totals[name] = totals[name] + getattr(config, f"{name}_weight") * value * labeled[:, frame]
+                totals[name] = totals[name] + getattr(config, f"{name}_weight") * value * counted[:, frame]
         if config.contrastive_loss != "none":
-            totals["contrastive"] = config.contrastive_weight * self._contrastive_losses(found, labels, labeled)
+            frames = [frames for frames in group.labeled for _ in range(expressions)]
+            totals["contrastive"] = config.contrastive_weight * self._contrastive_losses(found, labels, frames)
         return totals
 
-    def _contrastive_losses(self, found: _Segmented, labels: torch.Tensor, labeled: torch.Tensor) -> torch.Tensor:
+    def _contrastive_losses(self, found: _Segmented, labels: torch.Tensor, labeled: list[list[int]]) -> torch.Tensor:
+        """Contrast `[n]` of each object over its frames `labeled`."""
         pairs = [self.fuser.contrastive_features(level, labels.shape[1]) for level in found.levels]
-        return torch.stack(
-            [
-                contrastive_loss(
-                    self.config.contrastive_loss,
-                    [frames[index, kept].float() for frames, _ in pairs],
-                    [sounds[index, kept].float() for _, sounds in pairs],
-                    found.masks[index, kept].float(),
-                    labels[index, kept],
-                    self.config.contrastive_samples,
-                    self.config.contrastive_temperature,
+        masks = found.masks
+        losses = []
+        for index, kept in enumerate(labeled):
+            if not kept:
+                losses.append(masks[index].float().sum() * 0)
+                continue
+            with torch.autocast(labels.device.type, enabled=False):
+                losses.append(
+                    contrastive_loss(
+                        self.config.contrastive_loss,
+                        [_rows(frames[index], kept) for frames, _ in pairs],
+                        [_rows(sounds[index], kept) for _, sounds in pairs],
+                        _rows(masks[index], kept),
+                        _rows(labels[index], kept),
+                        self.config.contrastive_samples,
+                        self.config.contrastive_temperature,
+                    )
                 )
-                for index, kept in enumerate(labeled)
-            ]
-        )
+        return torch.stack(losses)
 
 
-def _check_shapes(
-    pixel_values: torch.Tensor,
-    input_features: torch.Tensor,
-    input_ids: torch.Tensor | None,
-    frame_mask: torch.Tensor,
-    audio_mask: torch.Tensor,
-    labels: torch.Tensor | None,
-) -> None:
-    batch, num_frames = pixel_values.shape[:2]
-    expected = {
-        "input_features": ((input_features.shape[0], *input_features.shape[2:3]), (batch, 2)),
-        "frame_mask": (frame_mask.shape, (batch, num_frames)),
-        "audio_mask": (audio_mask.shape, tuple(input_features.shape[:2])),
-    }
-    if input_ids is not None:
-        expected["input_ids"] = (input_ids.shape[:1], (batch,))
-    if labels is not None:
-        expressions = 1 if input_ids is None else input_ids.shape[1]
-        expected["labels"] = (labels.shape[:3], (batch, expressions, num_frames))
-    axes = {
-        "input_features": "[clips, patches, 2, 96, 64] of stereo sound",
-        "input_ids": "[clips, expressions, tokens]",
-        "frame_mask": "[clips, frames]",
-        "audio_mask": "[clips, patches]",
-        "labels": "[clips, expressions, frames, height, width]",
-    }
-    for name, (given, wanted) in expected.items():
-        if tuple(given) != tuple(wanted):
-            raise ValueError(
-                f"{name}: has to be {axes[name]} for the {batch} clips of {num_frames} frames in pixel_values, "
-                f"got {tuple(given)} where {tuple(wanted)} belongs"
-            )
-    if not frame_mask.any(1).all() or not audio_mask.any(1).all():
-        raise ValueError("frame_mask and audio_mask: every clip needs a real frame and a real patch of sound")
+def _rows(values: torch.Tensor, rows: list[int]) -> torch.Tensor:
+    """Some rows in float32; indexing with a list would wait for the device."""
+    return torch.stack([values[row] for row in rows]).float()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from transformers import BatchFeature, PreTrainedTokenizerBase, Sam2ImageProcessor
 from transformers.image_utils import PILImageResampling
 
@@ -118,6 +119,44 @@ class AuralSam2Processor(AudioVisualProcessor):
         if input_labels is not None:
             inputs["input_labels"] = torch.as_tensor(input_labels, dtype=torch.int32)
         return inputs
+
+    def post_process_semantic(
+        self,
+        pred_masks: torch.Tensor,
+        class_logits: torch.Tensor,
+        original_sizes: Sequence[tuple[int, int]],
+        frame_mask: torch.Tensor | None = None,
+    ) -> list[torch.Tensor]:
+        """The most likely class of every pixel inside the masks, background outside, at the clips' sizes.
+
+        Args:
+            pred_masks, original_sizes, frame_mask: as in `post_process_masks`.
+            class_logits: `[B, K + 1, T, e, e]` as a model with a class head returns them.
+
+        Returns:
+            For each clip uint8 `[T, H, W]`, 0 for background.
+
+        Raises:
+            ValueError: when the shapes do not fit together.
+        """
+        wanted = (len(pred_masks), pred_masks.shape[2])
+        if class_logits.dim() != 5 or (len(class_logits), class_logits.shape[2]) != wanted:
+            raise ValueError(
+                f"class_logits: has to be [B, K + 1, T, e, e] for the {wanted[0]} clips of {wanted[1]} frames in "
+                f"pred_masks, got {list(class_logits.shape)}"
+            )
+        found = []
+        masks = self.post_process_masks(pred_masks, original_sizes, frame_mask)
+        for index, (inside, logits) in enumerate(zip(masks, class_logits, strict=True)):
+            frames = logits.transpose(0, 1)
+            if frame_mask is not None:
+                frames = frames[frame_mask[index]]
+            # One frame at a time: at full size every class takes as much memory as a mask of the frame.
+            classes = [
+                F.interpolate(frame[None].float(), inside.shape[-2:], mode="bilinear").argmax(1) for frame in frames
+            ]
+            found.append((torch.cat(classes) * inside).to(torch.uint8))
+        return found
 
     # The base class takes every sub-processor for obligatory; the tokenizer is not, so it is stored beside the others.
 

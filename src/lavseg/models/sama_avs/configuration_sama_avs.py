@@ -1,48 +1,50 @@
 """Configuration of SAMA-AVS."""
 
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig, SamConfig
 
-from ..sam_config import nano_sam_config, vit_sam_config, with_original_norms
-from ..vggish import VggishConfig
+from ..adapter_config import AdapterConfig
+from ..sam_config import vit_sam_config
 
 
 @strict
-class SamaAvsConfig(PreTrainedConfig):
+class SamaAvsConfig(AdapterConfig):
     """Configuration of [`SamaAvsModel`]. The defaults are the released code's (Liu et al., "Annotation-free
     Audio-Visual Segmentation", WACV 2024).
 
     Args:
-        sam_config: the host, a `SamConfig`; ViT-H. Its decoder's LayerNorms are set to the 1e-5 they were trained with.
+        sam_config: the host: a `SamConfig` (ViT-H), whose decoder's LayerNorms are set to the 1e-5 they were trained
+            with; or a `Sam2VideoConfig`, for the variant of AuralSAM2's supplement 6.5 (Hiera-B+ there).
         audio_config: VGGish with its final ReLU.
+        text_config: text encoder, any with `last_hidden_state`; DistilRoBERTa with `use_text`.
+        use_text: SAM2 only: read a sentence (Ref-AVS). The hidden layer of each adapter attends to it.
+        max_text_length: tokens of a sentence.
         adapter_size: hidden width of the adapters.
-        use_adapters: False is SAM's own encoder, which hears nothing.
+        use_adapters: False is the host's own encoder, which hears nothing.
         train_adapters: train the adapters.
-        train_mask_decoder: train SAM's mask decoder and its no-mask embedding.
-        random_position_code: `from_backbones` keeps a random position code and no-mask embedding instead of SAM's, as
-            happened in the release, whose names for them differ from SAM's file.
+        train_mask_decoder: train the mask decoder and the no-mask embedding.
+        random_position_code: SAM only: `from_backbones` keeps a random position code and no-mask embedding instead of
+            SAM's, as happened in the release, whose names for them differ from SAM's file.
+        conditioning_frame: SAM2 only: the frame that is segmented first, without memory, at inference: "first" or
+            "middle". None is the middle with text, the first without; in training it is always the middle one.
+        mask_loss: "original", cross-entropy and soft IoU, or "sam2", SAM2's own with weights 20, 1, 1, 1. None is that
+            of the host; the supplement does not say.
     """
 
     model_type = "sama_avs"
-    sub_configs_defaults = {"sam_config": SamConfig, "audio_config": VggishConfig}
-    keys_to_ignore_at_inference = ["losses"]
 
-    sam_config: dict | PreTrainedConfig | None = None
-    audio_config: dict | PreTrainedConfig | None = None
     adapter_size: int = 512
     use_adapters: bool = True
-    train_adapters: bool = True
-    train_mask_decoder: bool = True
     random_position_code: bool = False
 
     def __post_init__(self, **kwargs):
         if self.sam_config is None:
             self.sam_config = vit_sam_config("huge")
         super().__post_init__(**kwargs)
-        self.sam_config = with_original_norms(self.sam_config)
+        if self.random_position_code and self.on_sam2:
+            raise ValueError("random_position_code: what happened in the release on SAM; leave it out on SAM2")
+        if self.use_text and not self.use_adapters:
+            raise ValueError("use_text: the adapters read the sentence, so use_adapters cannot be off")
 
     @classmethod
-    def tiny(cls, **overrides) -> "SamaAvsConfig":
-        """A model of 0.2 M parameters at 128x128 for tests and demonstrations."""
-        fields = {"sam_config": nano_sam_config(128), "audio_config": VggishConfig.tiny(), "adapter_size": 32}
-        return cls(**{**fields, **overrides})
+    def tiny(cls, vocab_size: int = 400, **overrides) -> "SamaAvsConfig":
+        return super().tiny(vocab_size, **{"adapter_size": 32, **overrides})

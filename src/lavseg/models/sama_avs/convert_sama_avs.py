@@ -16,7 +16,7 @@ SAMA_AVS_KEYS = [
 
 def convert_sama_avs_checkpoint(
     checkpoint_path: str | Path, output_dir: str | Path, config: SamaAvsConfig | None = None
-) -> SamaAvsModel:
+) -> tuple[SamaAvsModel, list[str]]:
     """Convert a published `model_epoch_best.pth` to a folder that `from_pretrained` reads.
 
     Its position code and no-mask embedding are not SAM's and are taken from the file. It holds no embeddings of points
@@ -28,7 +28,7 @@ def convert_sama_avs_checkpoint(
         config: of the model; ViT-H when None.
 
     Returns:
-        The converted model, in evaluation mode.
+        The converted model, in evaluation mode, and the keys of the file that it has no use for.
 
     Raises:
         ValueError: when the file cannot be read, when keys or shapes differ from the model's (each one is named), or

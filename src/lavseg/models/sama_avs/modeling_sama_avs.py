@@ -1,9 +1,13 @@
 """SAMA-AVS: SAM segments what sounds, told by audio adapters in its image encoder alone (Liu et al., WACV 2024)."""
 
 import torch
+from torch import nn
+from transformers import initialization as init
 
 from ...losses import mask_bce, weighted_mean
-from ..sam_model import FramePrediction, SamClipModel
+from ..adapter_model import AdapterClipModel
+from ..sam2_adapters import Sam2AudioAdapters
+from ..sam_model import FramePrediction
 from ..vggish import VggishModel
 from .configuration_sama_avs import SamaAvsConfig
 
@@ -15,49 +19,64 @@ def mask_soft_iou(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return 1 - overlap / ((probabilities + targets).sum((-2, -1)) - overlap)
 
 
-class SamaAvsModel(SamClipModel):
-    """SAM with audio adapters. Every frame is segmented by itself, without a prompt, by the decoder's single mask."""
+class SamaAvsModel(AdapterClipModel):
+    """SAM or SAM2 with audio adapters in its image encoder and no prompt. On SAM every frame is segmented by itself;
+    SAM2 tracks what the adapters make it see."""
 
     config: SamaAvsConfig
     config_class = SamaAvsConfig
     base_model_prefix = "sama_avs"
 
-    def __init__(self, config: SamaAvsConfig):
-        super().__init__(config)
-        self.freeze()
-        self.post_init()
+    def _build_adapters(self) -> nn.Module | None:
+        config = self.config
+        if not (config.on_sam2 and config.use_adapters):
+            return super()._build_adapters()
+        return Sam2AudioAdapters(
+            [block.dim for block in self.sam.vision_encoder.backbone.blocks],
+            config.audio_config.embedding_size,
+            config.adapter_size,
+            config.text_config.hidden_size if config.use_text else None,
+        )
 
     def freeze(self) -> None:
         super().freeze()
         self.sam.prompt_encoder.no_mask_embed.requires_grad_(self.config.train_mask_decoder)
 
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, Sam2AudioAdapters):
+            for linear in (*module.audio_layers, *module.shared.values()):
+                init.trunc_normal_(linear.weight, std=0.02)
+                init.zeros_(linear.bias)
+
     @classmethod
     def from_backbones(
-        cls, sam: str = "facebook/sam-vit-huge", audio: str | VggishModel | None = None, **config_overrides
+        cls,
+        sam: str = "facebook/sam-vit-huge",
+        audio: str | VggishModel | None = None,
+        text: str = "distilbert/distilroberta-base",
+        **config_overrides,
     ) -> "SamaAvsModel":
-        model = super().from_backbones(sam, audio, **config_overrides)
+        model = super().from_backbones(sam, audio, text, **config_overrides)
         if model.config.random_position_code:
             with torch.no_grad():
                 model.sam.shared_image_embedding.positional_embedding.normal_()
                 model.sam.prompt_encoder.no_mask_embed.weight.normal_()
         return model
 
-    def segment(
-        self, images: torch.Tensor, audio: torch.Tensor, frame_mask: torch.Tensor, output_attentions: bool
-    ) -> tuple[FramePrediction, dict]:
-        if output_attentions:
-            raise ValueError("output_attentions: SAMA-AVS has no attention between sound and image")
-        sparse, dense = self.sam.prompt_encoder(None, None, None, None)
-        candidates, scores = self.sam.mask_decoder(
-            image_embeddings=images,
-            image_positional_embeddings=self.sam.get_image_wide_positional_embeddings(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=False,
-        )
-        return FramePrediction(candidates[:, 0, 0], scores[:, 0, 0], candidates[:, 0], scores[:, 0]), {}
+    def _encode_maps(
+        self,
+        pixel_values: torch.Tensor,
+        audio: torch.Tensor,
+        text: torch.Tensor | None,
+        text_mask: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, ...]:
+        if self.adapters is None:
+            return super()._encode_maps(pixel_values, audio, text, text_mask)
+        return self.adapters(self.sam, pixel_values, audio, text, text_mask)
 
-    def mask_losses(
+    def original_losses(
         self, prediction: FramePrediction, targets: torch.Tensor, weights: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """Binary cross-entropy and soft IoU."""

@@ -1,7 +1,7 @@
 """Processor of SAMA-AVS."""
 
-from ..sam_processing import SamClipProcessor
+from ..adapter_processing import AdapterClipProcessor
 
 
-class SamaAvsProcessor(SamClipProcessor):
+class SamaAvsProcessor(AdapterClipProcessor):
     """Prepares clips for [`SamaAvsModel`]."""

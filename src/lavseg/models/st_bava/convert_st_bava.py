@@ -41,7 +41,7 @@ def convert_st_bava_checkpoint(
     vggish_path: str | Path,
     output_dir: str | Path,
     config: StBavaConfig | None = None,
-) -> StBavaModel:
+) -> tuple[StBavaModel, list[str]]:
     """Convert a checkpoint of the released code to a folder that `from_pretrained` reads.
 
     Args:
@@ -51,7 +51,7 @@ def convert_st_bava_checkpoint(
         config: of the model; ViT-H with as many blocks as the file has when None.
 
     Returns:
-        The converted model, in evaluation mode.
+        The converted model, in evaluation mode, and the keys of the file that it has no use for.
 
     Raises:
         ValueError: when a file cannot be read, when keys or shapes differ from the model's (each one is named), or when

@@ -269,10 +269,6 @@ class StBavaModel(SamClipModel):
             init.xavier_uniform_(module.in_proj.weight)
             init.zeros_(module.in_proj.bias)
             init.zeros_(module.out_proj.bias)
-        elif isinstance(module, nn.MultiheadAttention):
-            init.xavier_uniform_(module.in_proj_weight)
-            init.zeros_(module.in_proj_bias)
-            init.zeros_(module.out_proj.bias)
         elif isinstance(module, TpaviFusion):
             init.zeros_(module.norm_output.weight)
 

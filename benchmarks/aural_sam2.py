@@ -1,0 +1,209 @@
+"""What AuralSAM2 costs: seconds a frame of its parts, peak memory, and the whole beside SAM2 alone.
+
+    python benchmarks/aural_sam2.py --hosts tiny base_plus large --frames 5 10 --dtypes float32 bfloat16
+    python benchmarks/aural_sam2.py --hosts tiny --image-size 256 --frames 5
+
+Prints one JSON line for every host, clip length and precision. Weights and inputs are random, sound alone prompts. Each
+arm runs in a process of its own, after a warm-up with a clip of two frames:
+
+- `forward`: a clip without gradient; `encoder`, `fuser` (VGGish included) and `tracking` are its parts.
+- `released`: the same computation as the released code orders it, which is not installed here: fusion by maps of
+  positions by tokens, explicit attention maps in the fuser, and on CPUs no fused attention in decoder and memory.
+- `sam2`: the host alone tracks a click through the same clip.
+- `step`: forward, backward and one update of the fuser, labels at the input's size, the image encoder without gradient.
+
+`over_sam2` is `forward` over `sam2`, `of_released` is `forward` over `released`. Peak memory is the process's largest
+resident set, weights included, and on a GPU what was allocated at most. The fuser's outputs are compared first: the
+benchmark fails where `forward` and `released` differ.
+"""
+
+import argparse
+import json
+import resource
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, nullcontext
+from multiprocessing import get_context
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, modeling_aural_sam2
+from lavseg.models.aural_sam2.fuser_aural_sam2 import AuralSam2Attention, AuralSam2BatchNorm, AuralSam2CrossFusion
+from lavseg.models.clip_segmenter import ClipSegmenter
+from lavseg.models.sam2_config import hiera_sam2_config
+
+ARMS = ("forward", "released", "sam2", "step")
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class MappedCrossFusion(AuralSam2CrossFusion):
+    """Forms the maps of all positions by all tokens, as the released code does."""
+
+    def _without_softmax(self, frames, tokens, mask):
+        num_frames, positions = frames.shape[1:3]
+        total = num_frames * positions
+        query, key, value = (
+            layer(frames).transpose(2, 3).reshape(len(frames), total, -1)
+            for layer in (self.frame_query, self.frame_key, self.frame_value)
+        )
+        of_frames = (query @ self.token_key(tokens).transpose(1, 2) / total) @ self.token_value(tokens)
+        of_frames = of_frames.transpose(1, 2).reshape(len(frames), num_frames, -1, positions).transpose(2, 3)
+        of_tokens = (self.token_query(tokens) @ key.transpose(1, 2) / total) @ value
+        return of_frames, of_tokens.transpose(1, 2).reshape(of_tokens.shape)
+
+
+class MappedAttention(AuralSam2Attention):
+    """Forms the attention map, as the released code does."""
+
+    def forward(self, hidden_states, grid=None, mask=None):
+        with sdpa_kernel(SDPBackend.MATH):
+            return super().forward(hidden_states, grid, mask)
+
+
+def as_released(model):
+    """Give the fuser the released code's operations; fails if they do not compute the same."""
+    width = model.config.hidden_size
+    tokens, patches = torch.randn(1, 5, width, device=DEVICE), list(torch.randn(3, 1, 5, 64, width, device=DEVICE))
+    for module in model.fuser.modules():  # fresh weights would hide the fusion behind zeros
+        if isinstance(module, AuralSam2BatchNorm):
+            torch.nn.init.ones_(module.weight)
+    expected = model.fuser(patches, tokens)
+    for module in model.fuser.modules():
+        if isinstance(module, AuralSam2CrossFusion):
+            module.__class__ = MappedCrossFusion
+        elif isinstance(module, AuralSam2Attention):
+            module.__class__ = MappedAttention
+    for ours, theirs in zip(expected, model.fuser(patches, tokens), strict=True):
+        torch.testing.assert_close(ours.frames, theirs.frames, atol=1e-4, rtol=1e-4)
+
+
+class Clock:
+    """Seconds by name."""
+
+    def __init__(self):
+        self.seconds = {}
+
+    @contextmanager
+    def measure(self, name):
+        synchronize()
+        start = time.perf_counter()
+        yield
+        synchronize()
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def watch(self, owner, method, name, context=nullcontext):
+        """Count the time that a method, or a generator of a module, takes."""
+        function = getattr(owner, method)
+
+        def measured(*args, **kwargs):
+            with self.measure(name), context():
+                return function(*args, **kwargs)
+
+        setattr(owner, method, measured)
+
+
+def synchronize():
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+
+
+def make_clip(size, frames):
+    generator = torch.Generator().manual_seed(0)
+    clip = {
+        "pixel_values": torch.randn(1, frames, 3, size, size, generator=generator),
+        "input_features": torch.randn(1, frames, 2, 96, 64, generator=generator),
+    }
+    return {name: value.to(DEVICE) for name, value in clip.items()}
+
+
+def track_alone(model, clip):
+    """SAM2 follows a click on the first frame."""
+    pixels = clip["pixel_values"]
+    point = torch.full((1, 1, 1, 2), pixels.shape[-1] / 2, device=DEVICE)
+    click = model.sam2.prompt_encoder(point, torch.ones(1, 1, 1, dtype=torch.int32, device=DEVICE), None, None)[0]
+    lengths, first = torch.tensor([pixels.shape[1]], device=DEVICE), torch.zeros(1, dtype=torch.long, device=DEVICE)
+    return ClipSegmenter(model.sam2, pixels, lengths, first, click[:, 0]).segment(first)
+
+
+def make_step(model):
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
+    model.train()
+
+    def step(clip):
+        frames, size = clip["pixel_values"].shape[1], clip["pixel_values"].shape[-1]
+        labels = torch.zeros(1, frames, size, size, dtype=torch.uint8, device=DEVICE)
+        labels[..., size // 4 : size // 2, size // 4 : size // 2] = 1
+        model(**clip, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def run_arm(arm, host, size, frames, dtype, repeats):
+    """Best of `repeats` runs of one arm, in seconds a frame, and the peak memory of this process in MB."""
+    torch.manual_seed(0)
+    config = AuralSam2Config(sam2_config=hiera_sam2_config(host, size), use_text=False)
+    model, clock = AuralSam2Model(config).eval().to(DEVICE), Clock()
+    in_tracking = nullcontext
+    if arm == "released":
+        with torch.no_grad():
+            as_released(model)
+        in_tracking = (lambda: sdpa_kernel(SDPBackend.MATH)) if DEVICE == "cpu" else nullcontext
+    track = modeling_aural_sam2.segment_clip
+    modeling_aural_sam2.segment_clip = lambda *args, **kwargs: list(track(*args, **kwargs))
+    clock.watch(modeling_aural_sam2, "segment_clip", "tracking", in_tracking)
+    clock.watch(model, "_encode_frames", "encoder")
+    clock.watch(model, "_encode_audio", "fuser")
+    clock.watch(model.fuser, "forward", "fuser")
+    runs = {"sam2": lambda clip: track_alone(model, clip), "step": make_step(model) if arm == "step" else None}
+    run = runs.get(arm) or (lambda clip: model(**clip))
+    gradient = nullcontext() if arm == "step" else torch.no_grad()
+    best = None
+    with gradient, torch.autocast(DEVICE, torch.bfloat16, enabled=dtype == "bfloat16"):
+        run(make_clip(size, 2))
+        clip = make_clip(size, frames)
+        for _ in range(repeats):
+            clock.seconds.clear()
+            with clock.measure("total"):
+                run(clip)
+            if best is None or clock.seconds["total"] < best["total"]:
+                best = dict(clock.seconds)
+    parts = {name: round(seconds / frames, 4) for name, seconds in best.items()}
+    if DEVICE == "cuda":
+        peak = torch.cuda.max_memory_allocated() / 2**20
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return {**parts, "peak_memory_mb": round(peak)}
+
+
+def in_own_process(*arguments):
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(run_arm, *arguments).result()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--hosts", nargs="+", default=["tiny"], choices=["tiny", "small", "base_plus", "large"])
+    parser.add_argument("--image-size", type=int, default=1024)
+    parser.add_argument("--frames", nargs="+", type=int, default=[5], help="of a clip")
+    parser.add_argument("--dtypes", nargs="+", default=["float32"], choices=["float32", "bfloat16"])
+    parser.add_argument("--arms", nargs="+", default=ARMS, choices=ARMS)
+    parser.add_argument("--repeats", type=int, default=1, help="runs of each arm, of which the fastest counts")
+    given = parser.parse_args()
+    for host in given.hosts:
+        for frames in given.frames:
+            for dtype in given.dtypes:
+                report = {"host": host, "image_size": given.image_size, "frames": frames, "dtype": dtype}
+                report |= {"device": DEVICE, "threads": torch.get_num_threads()}
+                for arm in given.arms:
+                    report[arm] = in_own_process(arm, host, given.image_size, frames, dtype, given.repeats)
+                for name, other in (("over_sam2", "sam2"), ("of_released", "released")):
+                    if "forward" in report and other in report:
+                        report[name] = round(report["forward"]["total"] / report[other]["total"], 3)
+                print(json.dumps(report), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Peak memory and time of `segment_file` on clips of growing length: memory has to stay flat."""
+
+import argparse
+import json
+import multiprocessing
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from lavseg.data import render_clip
+from lavseg.media import write_video
+
+SECONDS_A_SCENE = 10
+RATE = 16000
+
+
+def write_clip(path: Path, seconds: int, frames_per_second: int, size: tuple[int, int]) -> None:
+    """One scene after the other, each frame shown for as long as the rate asks."""
+    scenes = [
+        render_clip(np.random.default_rng(seed), SECONDS_A_SCENE, size) for seed in range(seconds // SECONDS_A_SCENE)
+    ]
+    frames = (frame for scene in scenes for frame in scene.frames for _ in range(frames_per_second))
+    write_video(path, frames, frames_per_second, np.concatenate([scene.waveform for scene in scenes]), RATE)
+
+
+def measure(clip: Path, model: str, out: Path, frames_per_second: float | None, results: multiprocessing.Queue) -> None:
+    """Segment a clip in this process and report its own peak memory."""
+    from transformers.utils import logging
+
+    from lavseg.inference.segment_file import segment_file
+
+    logging.disable_progress_bar()
+    begin = time.perf_counter()
+    summary = segment_file(clip, ["the red circle"], model, out, frames_per_second=frames_per_second, mask_format="rle")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    frames = len(summary["frame_times"])
+    results.put({"frames": frames, "peak_mib": round(peak), "seconds": round(time.perf_counter() - begin, 1)})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="examples/sam2-love-tiny", help="folder or Hub id of a checkpoint")
+    parser.add_argument("--minutes", type=float, nargs="+", default=[1, 5, 10])
+    parser.add_argument("--clip_fps", type=int, default=5, help="frames a second of the clips")
+    parser.add_argument("--fps", type=float, help="frames a second that are segmented; by default the method's own")
+    parser.add_argument("--height", type=int, default=240)
+    parser.add_argument("--width", type=int, default=320)
+    arguments = parser.parse_args()
+    # A fresh process for each clip: the peak of a process never goes down.
+    context = multiprocessing.get_context("spawn")
+    for minutes in arguments.minutes:
+        with tempfile.TemporaryDirectory() as folder:
+            clip = Path(folder) / "clip.mp4"
+            write_clip(clip, round(60 * minutes), arguments.clip_fps, (arguments.height, arguments.width))
+            results = context.Queue()
+            options = (clip, arguments.model, Path(folder) / "out", arguments.fps, results)
+            process = context.Process(target=measure, args=options)
+            process.start()
+            process.join()
+            if process.exitcode:
+                raise SystemExit(process.exitcode)
+            print(json.dumps({"minutes": minutes, **results.get()}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Segment a video from Python: masks as they are made, a contact sheet, and two models side by side.
+
+python examples/segment_clip.py runs/demo/clip.mp4 --text "the star" --model examples/sam2-love-tiny --output runs/star
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers.utils import logging
+
+from lavseg.inference.checkpoint import load_checkpoint
+from lavseg.inference.windows import SegmentedFrame, segment_video
+from lavseg.media import VideoWriter
+from lavseg.visualization import contact_sheet, overlay, side_by_side
+
+# Pictures on a contact sheet, and how many of them in a row.
+PICTURES, COLUMNS = 20, 5
+
+
+def segment(
+    checkpoint: str, clip: Path, texts: Sequence[str], frames_per_second: float | None
+) -> Iterator[SegmentedFrame]:
+    """Frames of the clip with their masks, each as soon as it is known, whatever the clip's length."""
+    model, processor = load_checkpoint(checkpoint)
+    model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return segment_video(model, processor, clip, texts if processor.needs_text else (), frames_per_second)
+
+
+def write_contact_sheet(frames: Sequence[SegmentedFrame], path: Path) -> None:
+    """A picture of some frames, with the second each appears at."""
+    drawn = [overlay(frame.part.frame[None], frame.masks[:, None])[0] for frame in frames]
+    contact_sheet(drawn, COLUMNS, [f"{frame.part.time:.1f} s" for frame in frames]).save(path)
+
+
+def write_comparison(
+    pairs: Iterator[tuple[SegmentedFrame, SegmentedFrame]],
+    labels: Sequence[str],
+    path: Path,
+    frames_per_second: float,
+    sampling_rate: int,
+) -> float:
+    """A video of both models' masks over the same frames; returns the mean IoU of the two models' first masks."""
+    agreement = []
+    with VideoWriter(path, frames_per_second, sampling_rate) as writer:
+        for first, second in pairs:
+            picture = side_by_side(first.part.frame, [first.masks, second.masks], labels)
+            writer.write(np.asarray(picture), first.part.waveform)
+            union = (first.masks[0] | second.masks[0]).sum()
+            agreement.append((first.masks[0] & second.masks[0]).sum() / union if union else 1.0)
+    return float(np.mean(agreement))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clip", type=Path, help="video file with sound")
+    parser.add_argument("--text", action="append", default=[], help="which object is meant; again for further ones")
+    parser.add_argument("--model", required=True, help="folder or Hub id of a checkpoint")
+    parser.add_argument("--compare", help="another checkpoint, to see both side by side")
+    parser.add_argument("--fps", type=float, help="frames a second, up to the clip's own")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    arguments = parser.parse_args()
+    logging.disable_progress_bar()
+    try:
+        run(arguments)
+    except ValueError as error:
+        parser.error(" ".join(str(error).split()))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    frames = segment(arguments.model, arguments.clip, arguments.text, arguments.fps)
+    # What cannot be used shows by the first frames, before anything is written.
+    shown = list(islice(frames, PICTURES))
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    write_contact_sheet(shown, arguments.output / "contact_sheet.png")
+    areas = np.stack([frame.masks.mean((1, 2)) for frame in shown], axis=1)
+    for text, area in zip(arguments.text or ["sounding objects"], areas, strict=False):
+        print(f"{text}: in {(area > 0).sum()} of {len(shown)} frames, {100 * area.mean():.1f} % of the picture")
+    if arguments.compare:
+        others = segment(arguments.compare, arguments.clip, arguments.text, arguments.fps)
+        path = arguments.output / "comparison.mp4"
+        labels = [Path(name).name for name in (arguments.model, arguments.compare)]
+        pairs = zip(chain(shown, frames), others, strict=True)
+        agreement = write_comparison(pairs, labels, path, arguments.fps or 1.0, shown[0].part.sampling_rate)
+        print(f"{path}: the two models' masks overlap by {100 * agreement:.0f} %")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""`lavseg convert`: published checkpoints to folders that `from_pretrained` reads."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .errors import one_line_errors
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+convert = typer.Typer(
+    help="Convert a published checkpoint to a folder with weights, configuration and processor. Every key and shape is "
+    "checked, no code in the file is run, and a file that does not fit leaves nothing behind.",
+    no_args_is_help=True,
+)
+
+_Checkpoint = Annotated[Path, typer.Argument(help="The published file.", metavar="CKPT", show_default=False)]
+_Out = Annotated[Path, typer.Option(help="Folder for the result, new or empty.", show_default=False)]
+_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@convert.command("aural-sam2")
+def _aural_sam2(
+    checkpoint: _Checkpoint,
+    out: _Out,
+    sam2: Annotated[
+        str | None,
+        typer.Option(
+            help="For a file with the fuser only: the SAM 2 it was trained with, a .pt file, folder or Hub id.",
+            show_default=False,
+        ),
+    ] = None,
+    text: Annotated[str, typer.Option(help="Text encoder with its tokenizer, folder or Hub id.")] = (
+        "distilbert/distilroberta-base"
+    ),
+    image_size: Annotated[int, typer.Option(help="Edge of the square input.")] = 1024,
+    as_json: _Json = False,
+) -> None:
+    """One of the four AuralSAM2 files: fuser or whole model, with or without text, in any of their key layouts."""
+
+    def run() -> "tuple[PreTrainedModel, list[str]]":
+        from ..models.aural_sam2.convert_aural_sam2 import convert_aural_sam2_checkpoint
+
+        return convert_aural_sam2_checkpoint(checkpoint, out, sam2, text, image_size)
+
+    _report("aural-sam2", run, out, as_json)
+
+
+@convert.command("st-bava")
+def _st_bava(
+    checkpoint: _Checkpoint,
+    out: _Out,
+    vggish: Annotated[
+        Path, typer.Option(help="The public vggish-10086976.pth, which the file lacks.", show_default=False)
+    ],
+    as_json: _Json = False,
+) -> None:
+    """A checkpoint of the released ST-BAVA code."""
+
+    def run() -> "tuple[PreTrainedModel, list[str]]":
+        from ..models.st_bava.convert_st_bava import convert_st_bava_checkpoint
+
+        return convert_st_bava_checkpoint(checkpoint, vggish, out)
+
+    _report("st-bava", run, out, as_json)
+
+
+@convert.command("sama-avs")
+def _sama_avs(checkpoint: _Checkpoint, out: _Out, as_json: _Json = False) -> None:
+    """A published model_epoch_best.pth of SAMA-AVS."""
+
+    def run() -> "tuple[PreTrainedModel, list[str]]":
+        from ..models.sama_avs.convert_sama_avs import convert_sama_avs_checkpoint
+
+        return convert_sama_avs_checkpoint(checkpoint, out)
+
+    _report("sama-avs", run, out, as_json)
+
+
+@convert.command("vggish")
+def _vggish(
+    checkpoint: _Checkpoint,
+    out: _Out,
+    pca: Annotated[
+        Path | None,
+        typer.Option(help="The public vggish_pca_params-970ea276.pth, for whitened embeddings.", show_default=False),
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """The public VGGish, vggish-10086976.pth, which the other methods' training takes as --audio."""
+
+    def run() -> "tuple[PreTrainedModel, list[str]]":
+        from ..models.vggish.convert_vggish import convert_vggish_checkpoint
+
+        return convert_vggish_checkpoint(checkpoint, out, pca), []
+
+    _report("vggish", run, out, as_json)
+
+
+def _report(name: str, run: "Callable[[], tuple[PreTrainedModel, list[str]]]", out: Path, as_json: bool) -> None:
+    """Convert, and say what came of it and which keys of the file were not used."""
+    with one_line_errors(f"lavseg convert {name}"):
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        model, unused = run()
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    if as_json:
+        typer.echo(
+            json.dumps({"out": str(out), "model": type(model).__name__, "parameters": parameters, "unused": unused})
+        )
+        return
+    typer.echo(f"{out}: {type(model).__name__}, {parameters:,} parameters")
+    for key in unused:
+        typer.echo(f"not used: {key}")

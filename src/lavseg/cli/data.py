@@ -1,0 +1,115 @@
+"""`lavseg data`: look at a data set on disk, write a synthetic one, export one."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import one_line_errors
+
+data = typer.Typer(help="Check, synthesise and export data sets.", no_args_is_help=True)
+
+_Root = Annotated[Path, typer.Argument(help="Folder of the data set.", metavar="ROOT", show_default=False)]
+_Dataset = Annotated[
+    str | None,
+    typer.Option(help="Layout of the data set, ref_avs or avsbench.", show_default="the one its tables have"),
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@data.command()
+def check(root: _Root, dataset: _Dataset = None, as_json: _Json = False) -> None:
+    """Count what ROOT holds and look at every file for faults. Exit status 1 where there are any."""
+    with one_line_errors("lavseg data check"):
+        from ..data.trees import check_tree
+
+        reports = list(check_tree(root, dataset))
+    if as_json:
+        typer.echo(json.dumps([asdict(report) for report in reports]))
+    else:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table("subset", "split", "rows", "readable", "clips", "nulls")
+        for report in reports:
+            counts = (report.rows, report.readable, report.clips, report.nulls)
+            table.add_row(report.subset or "", report.split, *map(str, counts))
+        Console().print(table)
+        for report in reports:
+            if report.fault:
+                typer.echo(report.fault)
+    if any(report.fault for report in reports):
+        raise typer.Exit(1)
+
+
+@data.command()
+def synthetic(
+    out: Annotated[Path, typer.Option(help="Folder for the data set, new or empty.", show_default=False)],
+    layout: Annotated[str, typer.Option(help="ref-avs, or avsbench with all of its subsets.")] = "ref-avs",
+    clips: Annotated[int, typer.Option(help="Training clips, of each subset; other splits get a quarter.", min=1)] = 40,
+    seed: Annotated[int, typer.Option(help="Of all draws.", min=0)] = 0,
+    as_json: _Json = False,
+) -> None:
+    """Write clips of coloured shapes that move and sound, as the original data sets are laid out."""
+    with one_line_errors("lavseg data synthetic"):
+        from rich.console import Console
+        from rich.progress import track
+
+        from ..data import write_avsbench, write_ref_avs
+        from ..data.trees import known_layout
+
+        def progress(entries: list) -> Iterable:
+            return track(entries, "Writing clips", console=Console(stderr=True))
+
+        others = max(2, clips // 4)
+        if known_layout(layout) == "ref_avs":
+            splits = {"train": clips} | dict.fromkeys(("val", "test_s", "test_u", "test_n"), others)
+            write_ref_avs(out, splits, seed=seed, progress=progress)
+        else:
+            splits = {"train": clips, "val": others, "test": others}
+            write_avsbench(out, dict.fromkeys(("s4", "ms3", "v1s", "v1m", "v2"), splits), seed=seed, progress=progress)
+    typer.echo(json.dumps({"out": str(out)}) if as_json else f"{out}: written; `lavseg data check {out}` counts it")
+
+
+@data.command()
+def export(
+    root: _Root,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for Parquet files, new or empty.", show_default=False)
+    ] = None,
+    repo: Annotated[
+        str | None, typer.Option(help="Data set on the Hub, ORG/NAME, to be made or added to.", show_default=False)
+    ] = None,
+    dataset: _Dataset = None,
+    subset: Annotated[
+        str | None, typer.Option(help="Of AVSBench: s4, ms3, v1s, v1m or v2.", show_default=False)
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="Split to export; give it again for further ones.", show_default="all")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Write ROOT as Parquet files with frames, sound and masks inside, to OUT or to REPO on the Hub.
+
+    Mind the licence of the data before making them public.
+    """
+    with one_line_errors("lavseg data export"):
+        from ..data.trees import export_parquet, load_rows, push_rows, splits_of
+
+        if (out is None) == (repo is None):
+            raise ValueError("--out, --repo: give one of them, a folder or a name on the Hub")
+        names, layout = splits_of(root, dataset, subset, split or [])
+        rows = {name: load_rows(root, name, layout, [subset] if subset else []) for name in names}
+        if out is not None:
+            export_parquet(rows, out)
+        else:
+            push_rows(rows, repo, subset, private)
+    counts = {name: len(part) for name, part in rows.items()}
+    if as_json:
+        typer.echo(json.dumps({"out": str(out or repo), "rows": counts}))
+    else:
+        typer.echo(f"{out or repo}: " + ", ".join(f"{count} rows of {name}" for name, count in counts.items()))

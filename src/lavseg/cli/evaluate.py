@@ -1,0 +1,55 @@
+"""`lavseg evaluate`: scores of a checkpoint on a data set."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import one_line_errors
+
+
+def evaluate(
+    model: Annotated[str, typer.Option(help="Folder or Hub id of a checkpoint.", show_default=False)],
+    data: Annotated[Path, typer.Option(help="Folder of the data set.", show_default=False)],
+    dataset: Annotated[str, typer.Option(help="Layout of the data set, ref_avs or avsbench.")] = "ref_avs",
+    subset: Annotated[
+        list[str] | None,
+        typer.Option(help="Of AVSBench: s4, ms3, v1s, v1m or v2; give it again to join several.", show_default=False),
+    ] = None,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(help="Split to score; give it again for further ones.", show_default="all test splits"),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose definition of the scores: avsbench, ref_avs, gavs, sama_avs, aural_sam2 or frame.",
+            show_default="the data set's own",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File for the scores as JSON.", show_default=False)] = None,
+    workers: Annotated[int, typer.Option(help="Processes that read the data.")] = 0,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+) -> None:
+    """Score a checkpoint on splits of a data set: J, F, their mean and S under one publication's protocol."""
+    with one_line_errors("lavseg evaluate"):
+        from transformers.utils import logging
+
+        from ..inference.evaluate import evaluate_checkpoint, scores_table, write_scores
+
+        logging.disable_progress_bar()
+        report = evaluate_checkpoint(
+            model, data, split or None, protocol, dataset, subset or [], bf16=bf16, workers=workers
+        )
+        if report is None:
+            return
+        if out is not None:
+            write_scores(report, out)
+    if as_json:
+        typer.echo(json.dumps(report))
+    else:
+        from rich.console import Console
+
+        Console().print(scores_table(report))

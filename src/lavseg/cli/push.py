@@ -1,0 +1,41 @@
+"""`lavseg push`: a checkpoint to the Hub."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import one_line_errors
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(help="Folder of a checkpoint.", metavar="FOLDER", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Where to, on the Hub.", metavar="ORG/NAME", show_default=False)],
+    private: Annotated[bool, typer.Option("--private", help="Make it private if it is new.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Upload model and processor with a model card.
+
+    A README.md in FOLDER is the card; without one the card is written from the configuration, the record that
+    training left in FOLDER, and an evaluation.json there (lavseg evaluate --out). Log in first: hf auth login.
+    """
+    with one_line_errors("lavseg push"):
+        page = _run(folder, name, private)
+    typer.echo(json.dumps({"name": name, "page": page}) if as_json else page)
+
+
+def _run(folder: Path, name: str, private: bool) -> str:
+    """`push_to_hub` with its stages shown on stderr and the libraries' own messages silenced."""
+    from rich.console import Console
+
+    with Console(stderr=True).status("Starting") as status:
+        from huggingface_hub.utils import disable_progress_bars
+        from transformers.utils import logging
+
+        from ..hub.push import push_to_hub
+
+        disable_progress_bars()
+        logging.disable_progress_bar()
+        logging.set_verbosity(logging.CRITICAL)
+        return push_to_hub(folder, name, private, status.update)

@@ -1,0 +1,145 @@
+"""Model cards: the method's own card, with what is particular to one checkpoint."""
+
+import json
+from importlib.resources import files
+from typing import Any
+
+import transformers
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from .. import __version__
+from ..metrics.protocols import PROTOCOLS
+from ..models.base import AudioVisualPreTrainedModel
+from ..processing import AudioVisualProcessor
+from . import TASK
+from .record import Record, hub_ids
+
+_SCORES = {"jaccard": "J", "f_score": "F", "j_and_f": "J&F", "s": "S"}
+# Fields of every configuration that say nothing about the model.
+_HOUSEKEEPING = {"architectures", "auto_map", "dtype", "model_type", "transformers_version"}
+
+
+def method_card(method: str) -> str:
+    """The text of a method's card, by its `model_type`."""
+    return (files("lavseg") / "model_cards" / f"{method}.md").read_text(encoding="utf-8")
+
+
+def model_card(
+    model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor, repo_id: str, record: Record
+) -> ModelCard:
+    """The card of a checkpoint: its method's card with a section about this one, and the Hub's metadata.
+
+    Args:
+        model, processor: the checkpoint.
+        repo_id: where it will be, such as `org/name`.
+        record: how it came about.
+    """
+    method = method_card(model.config.model_type)
+    introduction, rest = method.split("\n## ", 1)
+    sections = [
+        introduction.rstrip(),
+        _checkpoint(model, processor, repo_id, record),
+        _training(record),
+        _results(record),
+        f"## {rest.rstrip()}",
+    ]
+    metadata = _metadata(model.config.model_type, processor.needs_text, repo_id, record).to_yaml()
+    return ModelCard(f"---\n{metadata}\n---\n\n" + "\n\n".join(sections) + "\n")
+
+
+def _metadata(method: str, reads: bool, repo_id: str, record: Record) -> ModelCardData:
+    results = [
+        EvalResult(
+            task_type=TASK,
+            task_name="Audio-visual segmentation",
+            dataset_type=result.dataset.lower().replace(" ", "-"),
+            dataset_name=result.dataset,
+            dataset_split=result.split or None,
+            metric_type=score,
+            metric_name=f"{name}, protocol {result.protocol}",
+            metric_config=result.protocol,
+            metric_value=round(result.scores[score], 4),
+        )
+        for result in record.results
+        for score, name in _SCORES.items()
+        if score in result.scores
+    ]
+    named = {"model_name": repo_id.rpartition("/")[-1], "eval_results": results} if results else {}
+    return ModelCardData(
+        library_name="transformers",
+        pipeline_tag=TASK,
+        license=record.license,
+        language="en" if reads else None,
+        tags=["lavseg", method, "audio-visual", "video-segmentation"],
+        base_model=record.base_models or None,
+        datasets=hub_ids(record.datasets) or None,
+        metrics=list(dict.fromkeys(result.metric_type for result in results)) or None,
+        **named,
+    )
+
+
+def _checkpoint(
+    model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor, repo_id: str, record: Record
+) -> str:
+    parameters = list(model.parameters())
+    total = sum(parameter.numel() for parameter in parameters)
+    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    text = ', text="the louder of the two dogs"' if processor.needs_text else ""
+    lines = [
+        "## This checkpoint",
+        "",
+        f"`{repo_id}`: {total:,} parameters, {trained:,} of them trained by the method. Written by lavseg "
+        f"{__version__} with Transformers {transformers.__version__}.",
+        "",
+        "```python",
+        "import lavseg  # pip install lavseg",
+        "from transformers import pipeline",
+        "",
+        f'segment = pipeline("{TASK}", model="{repo_id}")',
+        f'for found in segment("clip.mp4"{text}):',
+        '    print(found["label"], found["score"], found["masks"].shape)',
+        "```",
+    ]
+    if record.license == "other":
+        lines += ["", "The weights are bound by the licences of the encoders and the data they were made from."]
+    if differing := _differing(model):
+        lines += ["", "Its configuration differs from the method's defaults in:", "", *_table(differing)]
+    return "\n".join(lines)
+
+
+def _differing(model: AudioVisualPreTrainedModel) -> dict[str, Any]:
+    """Fields of the configuration that are not the method's defaults; of the encoders only that they differ."""
+    default, given = (
+        json.loads(config.to_json_string(use_diff=False)) for config in (type(model.config)(), model.config)
+    )
+    differing = {}
+    for name, value in given.items():
+        if name not in _HOUSEKEEPING and not name.startswith("_") and value != default.get(name):
+            differing[name] = "see config.json" if isinstance(value, dict) else value
+    return differing
+
+
+def _training(record: Record) -> str:
+    lines = ["### Training", ""]
+    lines += _table(record.recipe) if record.recipe else ["How these weights were trained is not recorded."]
+    if record.datasets:
+        lines += ["", f"Data: {', '.join(record.datasets)}."]
+    return "\n".join(lines)
+
+
+def _results(record: Record) -> str:
+    lines = ["### Results", ""]
+    if not record.results:
+        return "\n".join([*lines, "None are recorded for these weights. Numbers further down are the papers'."])
+    lines += [f"| data | split | protocol | {' | '.join(_SCORES.values())} |", "|---" * (3 + len(_SCORES)) + "|"]
+    for result in record.results:
+        values = [f"{result.scores[score]:.4f}" if score in result.scores else "" for score in _SCORES]
+        lines.append(f"| {result.dataset} | {result.split} | `{result.protocol}` | {' | '.join(values)} |")
+    lines += ["", "Numbers of different protocols cannot be compared. Here:", ""]
+    for protocol in dict.fromkeys(result.protocol for result in record.results):
+        lines.append(f"- `{protocol}`: {PROTOCOLS[protocol].source}.")
+    return "\n".join(lines)
+
+
+def _table(values: dict[str, Any]) -> list[str]:
+    return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in values.items())]

@@ -1,0 +1,217 @@
+"""The task "audio-visual-segmentation" of Transformers' `pipeline`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import torch
+from huggingface_hub.utils import httpx
+from PIL import Image
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoModel
+from transformers.pipelines import PIPELINE_REGISTRY, Pipeline
+
+from ..hub import TASK
+from ..models.base import AudioVisualPreTrainedModel
+from ..processing import AudioVisualProcessor
+
+_CLIP_KEYS = ("video", "audio", "text", "sampling_rate")
+_SCORES = ("iou_scores", "object_score_logits", "presence_logits")
+_DOWNLOAD_SECONDS = 60
+
+
+def register() -> None:
+    """Make `transformers.pipeline` know the task."""
+    PIPELINE_REGISTRY.register_pipeline(
+        TASK, pipeline_class=AudioVisualSegmentationPipeline, pt_model=AutoModel, type="multimodal"
+    )
+
+
+class AudioVisualSegmentationPipeline(Pipeline):
+    """Segments what sentences, the sound and the picture of clips mean together.
+
+    ```python
+    import lavseg
+    from transformers import pipeline
+
+    segment = pipeline("audio-visual-segmentation", model="org/sam2-love")
+    for found in segment("clip.mp4", text=["the louder of the two dogs", "the man"]):
+        print(found["label"], found["score"], found["masks"].shape)
+    ```
+    """
+
+    _load_processor = True
+    _load_image_processor = False
+    _load_video_processor = False
+    _load_feature_extractor = False
+    _load_tokenizer = False
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if not isinstance(self.model, AudioVisualPreTrainedModel):
+            raise ValueError(
+                f"model: {TASK} takes a model of lavseg that segments clips, got {type(self.model).__name__}"
+            )
+        if not isinstance(self.processor, AudioVisualProcessor):
+            raise ValueError(
+                f"processor: {TASK} takes the processor that belongs to {type(self.model).__name__}, got "
+                f"{type(self.processor).__name__}"
+            )
+
+    def __call__(
+        self,
+        inputs: Any,
+        text: str | Sequence[str] | None = None,
+        audio: Any = None,
+        sampling_rate: int | None = None,
+        **kwargs,
+    ) -> Any:
+        """Segment one clip, or several.
+
+        Args:
+            inputs: a clip, or a list, generator or data set of clips. A clip is a path or an http(s) address of a
+                video file, a `uint8` array or tensor `[T, H, W, 3]` in RGB, a list of `T` PIL images, or a dictionary
+                of `video`, one of these, and what is its own among `audio`, `text` and `sampling_rate`.
+            text: the sentence or the sentences, all about every clip that has none of its own; none for a model that
+                does not read.
+            audio: for one clip, a path, an address or a waveform `[samples]` or `[channels, samples]`; may be left out
+                where the video file carries sound.
+            sampling_rate: of waveforms, in Hz.
+            kwargs: `batch_size` and `num_workers` as in other pipelines. Clips of a batch may differ in length; they
+                take the same number of sentences.
+
+        Returns:
+            For a clip a list with one dictionary a sentence: `label` (the sentence, None for a model that does not
+            read), `masks` (bool array `[T, H, W]` at the clip's size), `score` (the mean over the frames of the model's
+            own estimate of the mask's IoU, None where it makes none), and as far as the model gives them `iou_scores`
+            (that estimate, one a frame), `object_score_logits` (one a frame, above zero: judged visible) and
+            `presence_logit` (above zero: judged to be in the clip). For several clips a list of such lists; for a
+            generator or data set they come one by one.
+
+        Raises:
+            ValueError: when a clip, its sound or its text is missing, cannot be read or is not of these kinds.
+        """
+        if _is_frames(inputs):
+            inputs = {"video": inputs}
+        if isinstance(inputs, list | tuple):
+            inputs = list(inputs)
+            if not inputs:
+                raise ValueError("inputs: the list is empty, it takes at least one clip")
+            if audio is not None:
+                raise ValueError(
+                    "audio: belongs to one clip; for several pass dictionaries such as {'video': ..., 'audio': ...}"
+                )
+        return super().__call__(inputs, text=text, audio=audio, sampling_rate=sampling_rate, **kwargs)
+
+    def _sanitize_parameters(
+        self,
+        text: str | Sequence[str] | None = None,
+        audio: Any = None,
+        sampling_rate: int | None = None,
+    ) -> tuple[dict, dict, dict]:
+        given = {"text": text, "audio": audio, "sampling_rate": sampling_rate}
+        return {name: value for name, value in given.items() if value is not None}, {}, {}
+
+    def preprocess(
+        self, clip: Any, text: Any = None, audio: Any = None, sampling_rate: int | None = None
+    ) -> dict[str, Any]:
+        """Model inputs of one clip, and its sentences."""
+        parts = {"text": text, "audio": audio, "sampling_rate": sampling_rate}
+        own = clip if isinstance(clip, Mapping) else {"video": clip}
+        unknown = [str(key) for key in own if key not in _CLIP_KEYS]
+        if unknown or own.get("video") is None:
+            problem = f"unknown keys {', '.join(unknown)}" if unknown else "no 'video'"
+            raise ValueError(f"inputs: a clip's dictionary holds {', '.join(_CLIP_KEYS)}; this one has {problem}")
+        parts.update(own)
+        with ExitStack() as downloads:
+            for name in ("video", "audio"):
+                parts[name] = downloads.enter_context(_local(parts[name]))
+            inputs = self.processor(**parts)
+        if len(inputs["original_sizes"]) > 1:
+            raise ValueError("inputs: 'video' of a dictionary is one clip, got a list of clips; pass a dictionary each")
+        text = parts["text"]
+        return {"inputs": inputs, "labels": [text] if text is None or isinstance(text, str) else list(text)}
+
+    def _forward(self, model_inputs: dict[str, Any]) -> dict[str, list[dict]]:
+        clips, labels = model_inputs["inputs"], model_inputs["labels"]
+        if isinstance(clips, Mapping):
+            clips, labels = [clips], [labels]
+        if len({len(sentences) for sentences in labels}) > 1:
+            counts = [len(sentences) for sentences in labels]
+            raise ValueError(f"text: the clips of a batch take the same number of sentences, got {counts}")
+        outputs = self.model(**self._stack(clips))
+        found = []
+        for index, (clip, sentences) in enumerate(zip(clips, labels, strict=True)):
+            length = clip["frame_mask"].shape[1]
+            scores = {name: outputs[name][index] for name in _SCORES if outputs.get(name) is not None}
+            scores = {name: values[:, :length] if values.dim() == 2 else values for name, values in scores.items()}
+            masks = outputs.pred_masks[index, :, :length]
+            found.append({"labels": sentences, "masks": masks, "size": clip["original_sizes"][0], "scores": scores})
+        return {"clips": found}
+
+    def _stack(self, clips: list[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """Inputs of single clips as those of one batch; shorter clips end in zeros, which the masks hide."""
+        batch = {}
+        for name in clips[0].keys() - {"original_sizes"}:
+            values = pad_sequence([clip[name][0] for clip in clips], batch_first=True)
+            batch[name] = values.to(self.model.dtype) if values.is_floating_point() else values
+        return batch
+
+    def postprocess(self, model_outputs: dict[str, Any]) -> list[dict[str, Any]]:
+        """What was found for each sentence of one clip."""
+        clip = model_outputs["clips"]
+        clip = clip[0] if isinstance(clip, list) else clip
+        logits = clip["masks"]
+        masks = self.processor.post_process_masks(logits[None], [clip["size"]])[0]
+        masks = masks.view(*logits.shape[:2], *clip["size"]).numpy()
+        return [
+            {"label": label, **_scores(clip["scores"], index), "masks": masks[index]}
+            for index, label in enumerate(clip["labels"])
+        ]
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs) -> None:
+        """Save the model and its processor; the code stays in the installed package."""
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.processor.save_pretrained(save_directory, **kwargs)
+
+
+def _scores(scores: dict[str, torch.Tensor], index: int) -> dict[str, Any]:
+    """The scores of one sentence as plain numbers."""
+    values = {name: value[index].float().tolist() for name, value in scores.items()}
+    if "presence_logits" in values:
+        values["presence_logit"] = values.pop("presence_logits")
+    return {"score": float(np.mean(values["iou_scores"])) if "iou_scores" in values else None, **values}
+
+
+def _is_frames(inputs: Any) -> bool:
+    """Whether a list is the frames of one clip rather than several clips."""
+    if not isinstance(inputs, list | tuple) or not inputs:
+        return False
+    first = inputs[0]
+    return isinstance(first, Image.Image) or (isinstance(first, np.ndarray | torch.Tensor) and first.ndim == 3)
+
+
+@contextmanager
+def _local(source: Any) -> Iterator[Any]:
+    """`source` itself, or for an address the file fetched from it, as long as the block lasts."""
+    if not (isinstance(source, str) and source.startswith(("http://", "https://"))):
+        yield source
+        return
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / f"clip{Path(urlsplit(source).path).suffix}"
+        try:
+            with httpx.stream("GET", source, follow_redirects=True, timeout=_DOWNLOAD_SECONDS) as response:
+                response.raise_for_status()
+                with file.open("wb") as written:
+                    written.writelines(response.iter_bytes())
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(f"{source}: cannot be fetched ({reason})") from error
+        try:
+            yield file
+        except ValueError as error:
+            raise ValueError(str(error).replace(str(file), source)) from error

@@ -1,0 +1,320 @@
+"""What the adapter baselines share: a host that is SAM or SAM2, and clips tracked by SAM2 with a prompt a frame."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import AutoConfig, PreTrainedModel, Sam2VideoConfig, Sam2VideoModel, SamConfig, SamModel
+from transformers import initialization as init
+
+from ..losses import weighted_mean
+from .adapter_config import AdapterConfig
+from .aural_sam2.loss_aural_sam2 import sam2_losses
+from .backbones import build_encoder, load_encoder, load_vggish
+from .outputs import AudioVisualSegmentationOutput
+from .sam2_encoder import encode_images, use_lean_attention
+from .sam2_tracking import ImageFeatures, MaskPrediction, Memory, Sam2Tracker, project_features
+from .sam_model import FramePrediction, SamClipModel
+from .vggish import VggishModel
+
+# Of SAM2's focal loss, beside 1 for its other terms.
+FOCAL_WEIGHT = 20.0
+
+
+def load_host(name_or_path: str) -> PreTrainedModel:
+    """The SAM or SAM2 video model of a folder or Hub id.
+
+    Raises:
+        ValueError: when it is another model.
+    """
+    config = AutoConfig.from_pretrained(name_or_path)
+    for kind, model_class in ((SamConfig, SamModel), (Sam2VideoConfig, Sam2VideoModel)):
+        if isinstance(config, kind):
+            return model_class.from_pretrained(name_or_path)
+    raise ValueError(f"sam: {name_or_path} is a {config.model_type!r}, a SAM or a SAM2 video checkpoint is needed")
+
+
+class FrameTracker(Sam2Tracker):
+    """Prompts every frame of its clips; all but the first one it segments also see the memory."""
+
+    def segment(
+        self, features: ImageFeatures, memory: Memory, frame: int, prompt: torch.Tensor | None
+    ) -> MaskPrediction:
+        """Segment `frame` by its prompt tokens `[N, n, C]`; None prompts with nothing, as stock SAM2 tracks."""
+        if memory.prompted:
+            embeddings = self.condition_on_memory(features.stride16, memory, frame)
+        else:
+            embeddings = features.stride16 + self.sam.no_memory_embedding.view(1, -1, 1, 1)
+        return self.decode(features, embeddings, self._empty_prompt[0] if prompt is None else prompt)
+
+
+def track_clip(
+    tracker: FrameTracker,
+    features_of: Callable[[int], ImageFeatures],
+    prompt_of: Callable[[int], torch.Tensor | None],
+    first: int,
+) -> Iterator[tuple[int, MaskPrediction]]:
+    """Segment the frame `first` without memory, then all others in ascending order with memory, as AuralSAM2 does.
+
+    Args:
+        tracker: for the clips at hand.
+        features_of: features of a frame, one row an object; asked for each frame once.
+        prompt_of: prompt tokens of a frame, see `FrameTracker.segment`.
+    """
+    memory = Memory()
+    for frame in (first, *(other for other in range(tracker.num_frames) if other != first)):
+        features = features_of(frame)
+        prediction = tracker.segment(features, memory, frame, prompt_of(frame))
+        memory = tracker.remember(memory, frame, features, prediction, prompted=frame == first)
+        yield frame, prediction
+
+
+class AdapterClipModel(SamClipModel):
+    """Base of the adapter baselines. Sub-classes say in `_build_adapters` what adapts the host and in `_encode_images`
+    (SAM) or `_encode_maps` (SAM2) how it sees with them, in `_prompts` what prompts a frame, and in `original_losses`
+    how they learn."""
+
+    config: AdapterConfig
+    input_modalities = ("video", "audio", "text")
+
+    def __init__(self, config: AdapterConfig):
+        super().__init__(config)
+        self.text_encoder = build_encoder(config.text_config) if config.use_text else None
+        self.freeze()
+        self.post_init()
+
+    def _build_host(self) -> PreTrainedModel:
+        if not self.config.on_sam2:
+            return super()._build_host()
+        sam = Sam2VideoModel(self.config.sam_config)
+        use_lean_attention(sam)
+        return sam
+
+    @classmethod
+    def from_backbones(
+        cls,
+        sam: str,
+        audio: str | VggishModel | None = None,
+        text: str = "distilbert/distilroberta-base",
+        **config_overrides,
+    ) -> "AdapterClipModel":
+        """Start training from published encoders.
+
+        Args:
+            sam: Hub id or folder of a Transformers SAM or SAM2 video checkpoint; which one it is decides the variant.
+            audio: a VGGish model, or the folder or Hub id of a converted one; an untrained one would hear nothing.
+            text: Hub id or folder of the text encoder, which is read with `use_text=True` only.
+            config_overrides: fields of the method's configuration.
+
+        Raises:
+            ValueError: when `audio` is missing, or `sam` is another model.
+        """
+        parts = {"audio": load_vggish(audio), "sam": load_host(sam)}
+        if config_overrides.get("use_text"):
+            parts["text"] = load_encoder(text, "text_config")
+        return cls._compose(parts, **config_overrides)
+
+    def backbones(self) -> dict[str, nn.Module]:
+        return super().backbones() | ({} if self.text_encoder is None else {"text": self.text_encoder})
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, AdapterClipModel) and self.config.on_sam2:
+            code = module.sam.shared_image_embedding.positional_embedding
+            init.copy_(module.sam.prompt_encoder.shared_embedding.positional_embedding, code)
+        else:
+            super()._init_weights(module)
+
+    def _encode_maps(
+        self,
+        pixel_values: torch.Tensor,
+        audio: torch.Tensor,
+        text: torch.Tensor | None,
+        text_mask: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, ...]:
+        """Maps of SAM2's neck, see `encode_images`, of frames `[N, 3, S, S]` with their sounds `[N, D]` and the
+        sentences `[N, P, D]` about them."""
+        return encode_images(self.sam, pixel_values)
+
+    def _prompts(self, audio: torch.Tensor) -> torch.Tensor | None:
+        """Prompt tokens `[N, n, C]` of frames with sounds `[N, D]`, or None."""
+        return None
+
+    def _adapted_decoder(
+        self, text: torch.Tensor | None, text_mask: torch.Tensor | None
+    ) -> AbstractContextManager[None]:
+        """Inside, the mask decoder works with its adapters, if it has any; `text` is about the objects decoded."""
+        return nullcontext()
+
+    def original_losses(
+        self, prediction: FramePrediction, targets: torch.Tensor, weights: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """As `mask_losses`, the terms that the method was published with."""
+        raise NotImplementedError
+
+    def mask_losses(
+        self, prediction: FramePrediction, targets: torch.Tensor, weights: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """The loss that `mask_loss` names; the mean over the frames that carry a label."""
+        if self.config.mask_loss == "original":
+            return self.original_losses(prediction, targets, weights)
+        candidates = F.interpolate(prediction.candidates.float(), targets.shape[-2:], mode="bilinear")
+        scores, objects = prediction.candidate_scores.float(), prediction.object_scores.float()
+        terms = sam2_losses(candidates, scores, objects, targets.float(), FOCAL_WEIGHT)
+        terms["focal"] = FOCAL_WEIGHT * terms["focal"]
+        return {name: weighted_mean(value, weights) for name, value in terms.items()}
+
+    def segment(
+        self, images: torch.Tensor, audio: torch.Tensor, frame_mask: torch.Tensor, output_attentions: bool
+    ) -> tuple[FramePrediction, dict]:
+        """Masks of SAM's frames, each by itself: the decoder's single mask."""
+        sparse, dense = self.sam.prompt_encoder(None, None, None, None)
+        prompts = self._prompts(audio[frame_mask])
+        with self._adapted_decoder(None, None):
+            candidates, scores = self.sam.mask_decoder(
+                image_embeddings=images,
+                image_positional_embeddings=self.sam.get_image_wide_positional_embeddings(),
+                sparse_prompt_embeddings=sparse if prompts is None else prompts[:, None],
+                dense_prompt_embeddings=dense,
+                multimask_output=False,
+            )
+        return FramePrediction(candidates[:, 0, 0], scores[:, 0, 0], candidates[:, 0], scores[:, 0]), {}
+
+    def forward(
+        self,
+        pixel_values: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        frame_mask: torch.Tensor | None = None,
+        audio_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        label_mask: torch.Tensor | None = None,
+        original_sizes: list[tuple[int, int]] | None = None,
+        image_embeddings: torch.Tensor | None = None,
+        audio_embeddings: torch.Tensor | None = None,
+        output_attentions: bool = False,
+    ) -> AudioVisualSegmentationOutput:
+        """Segment `B` clips of up to `T` frames, for `E` expressions each with `use_text` and one otherwise.
+
+        Args:
+            pixel_values: `[B, T, 3, S, S]`, frames for the host.
+            input_features: `[B, T, 1, 96, 64]`, one log-mel patch of the mono sound a frame.
+            input_ids: `[B, E, P]`, or `[B, P]` for one expression a clip; with `use_text` only. As the expression
+                changes what the encoder sees, each costs an encoding of the clip.
+            attention_mask: as `input_ids`, 1 for real tokens; all real when None.
+            frame_mask: bool `[B, T]`, True for real frames, which come first; all real when None.
+            audio_mask: not used, every frame has its patch; processors hand it out.
+            labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
+            label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
+            original_sizes: `(height, width)` of each clip's frames, for methods whose processor pads them.
+            image_embeddings: `[B, T, C, e, e]` in place of `pixel_values`: SAM's embeddings, made before. SAM only.
+            audio_embeddings: `[B, T, D]` in place of `input_features`: VGGish's embeddings, made before.
+            output_attentions: refused, these models have no attention between sound and image.
+
+        Returns:
+            [`AudioVisualSegmentationOutput`]; masks are -1024 on padding frames, and not gated by SAM2's object score.
+
+        Raises:
+            ValueError: when an input is missing or given twice, or when shapes do not fit together.
+        """
+        if output_attentions:
+            raise ValueError(
+                f"output_attentions: {type(self).__name__} has no attention between sound and image, leave it out"
+            )
+        if (input_ids is None) == self.config.use_text:
+            raise ValueError(
+                "input_ids: this model reads a sentence (use_text), pass text to the processor"
+                if self.config.use_text
+                else "input_ids: this model reads no text (use_text=False), leave it out"
+            )
+        if not self.config.on_sam2:
+            return super().forward(
+                pixel_values,
+                input_features,
+                frame_mask,
+                audio_mask,
+                labels,
+                label_mask,
+                original_sizes,
+                image_embeddings,
+                audio_embeddings,
+            )
+        if image_embeddings is not None:
+            raise ValueError("image_embeddings: only models on SAM take them; pass pixel_values")
+        if input_ids is not None and input_ids.dim() == 2:
+            input_ids = input_ids[:, None]
+        expressions = 1 if input_ids is None else input_ids.shape[1]
+        if labels is not None and labels.dim() == 4:
+            labels = labels[:, None]
+        self._check_inputs(pixel_values, None, input_features, audio_embeddings, frame_mask, labels, expressions)
+        audio, frame_mask = self._encode_audio(input_features, audio_embeddings, frame_mask)
+        if input_ids is not None and len(input_ids) != len(audio):
+            raise ValueError(f"input_ids: has to be [{len(audio)}, expressions, tokens], got {list(input_ids.shape)}")
+        text, text_mask = self._encode_text(input_ids, attention_mask)
+        shown = frame_mask[:, None].expand(-1, expressions, -1)
+        prediction = self._track(pixel_values, audio, text, text_mask, shown)
+        return self._output(prediction, shown, labels, label_mask, {})
+
+    @torch.no_grad()
+    def _encode_text(
+        self, input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """States `[B E, P, D]` and the mask of real tokens, bool `[B E, P]`."""
+        if input_ids is None:
+            return None, None
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.view_as(input_ids)
+        mask = mask.flatten(0, 1)
+        states = self.text_encoder(input_ids=input_ids.flatten(0, 1), attention_mask=mask).last_hidden_state
+        return states, mask.bool()
+
+    def _track(
+        self,
+        pixel_values: torch.Tensor,
+        audio: torch.Tensor,
+        text: torch.Tensor | None,
+        text_mask: torch.Tensor | None,
+        shown: torch.Tensor,
+    ) -> FramePrediction:
+        """Masks of the frames that `shown`, bool `[B, E, T]`, says are real; clips of one length go together."""
+        lengths, expressions = shown.sum(-1).flatten(), shown.shape[1]
+        values = None
+        for length in lengths.unique().tolist():
+            objects = (lengths == length).nonzero()[:, 0]
+            chosen = [None if value is None else value[objects] for value in (text, text_mask)]
+            found = self._track_objects(pixel_values, audio, objects // expressions, *chosen, length)
+            if values is None:
+                values = [part.new_zeros(len(lengths), shown.shape[-1], *part.shape[2:]) for part in found]
+            for total, part in zip(values, found, strict=True):
+                total[objects, :length] = part
+        return FramePrediction(*(value[shown.flatten(0, 1)] for value in values))
+
+    def _track_objects(
+        self,
+        pixel_values: torch.Tensor,
+        audio: torch.Tensor,
+        clips: torch.Tensor,
+        text: torch.Tensor | None,
+        text_mask: torch.Tensor | None,
+        length: int,
+    ) -> FramePrediction:
+        """Masks of `n` objects, one a row of `text`, in `clips [n]` of `length`: everything as `[n, length, ...]`."""
+
+        def features_of(frame: int) -> ImageFeatures:
+            maps = self._encode_maps(pixel_values[clips, frame], audio[clips, frame], text, text_mask)
+            return project_features(self.sam, maps)
+
+        first = 0 if self.config.conditioning_frame == "first" and not self.training else length // 2
+        with self._adapted_decoder(text, text_mask):
+            tracked = dict(
+                track_clip(
+                    FrameTracker(self.sam, length), features_of, lambda frame: self._prompts(audio[clips, frame]), first
+                )
+            )
+        ordered = [tracked[frame] for frame in range(length)]
+        names = ("masks", "iou_scores", "candidates", "candidate_scores", "object_score_logits")
+        return FramePrediction(
+            *(torch.stack([getattr(prediction, name) for prediction in ordered], dim=1) for name in names)
+        )

@@ -1,0 +1,70 @@
+"""Configuration of GAVS."""
+
+from huggingface_hub.dataclasses import strict
+
+from ..adapter_config import AdapterConfig
+from ..sam_config import vit_sam_config
+
+_AUDIO_NOISE = ("none", "add", "replace")
+
+
+@strict
+class GavsConfig(AdapterConfig):
+    """Configuration of [`GavsModel`]. The defaults are what the released code does where it does what the paper says
+    (Wang et al., "Prompting Segmentation with Sound Is Generalizable Audio-Visual Source Localizer", AAAI 2024).
+
+    Not in the release, and so not here: the paper's visual cue in the audio prompt, and its triplet loss.
+
+    Args:
+        sam_config: the host: a `SamConfig` (ViT-B), whose decoder's LayerNorms are set to the 1e-5 they were trained
+            with; or a `Sam2VideoConfig`, for the variant of AuralSAM2's supplement 6.5 (Hiera-B+ there).
+        audio_config: VGGish with its final ReLU.
+        text_config: text encoder, any with `last_hidden_state`; DistilRoBERTa with `use_text`.
+        use_text: SAM2 only: read a sentence (Ref-AVS). The bottleneck of each adapter attends to it.
+        max_text_length: tokens of a sentence.
+        adapter_size: bottleneck of the adapters.
+        first_adapted_block: image encoder blocks from this index on carry an adapter; the LayerNorms of those after it
+            train, too.
+        prompt_size: hidden width of the MLP that turns the sound into a prompt token.
+        train_adapters: train the adapters, these LayerNorms and that MLP.
+        train_mask_decoder: train the mask decoder itself, which only its adapters change in the release.
+        audio_noise: what training does to the sound's embedding: "none"; "add" a tenth of its deviation as Gaussian
+            noise; or "replace" it by noise of its deviation, as released, so that the prompt carries no sound in
+            training and does in evaluation.
+        bgr_frames: hand out frames as BGR under RGB statistics, as released.
+        pad_frames: SAM only: keep the frames' aspect ratio and pad them to a square, as released, in place of a square
+            resize. `forward` then takes `original_sizes`.
+        conditioning_frame: SAM2 only: the frame that is segmented first, without memory, at inference: "first" or
+            "middle". None is the middle with text, the first without; in training it is always the middle one.
+        mask_loss: "original", cross-entropy, or "sam2", SAM2's own with weights 20, 1, 1, 1. None is that of the host;
+            the supplement does not say.
+    """
+
+    model_type = "gavs"
+
+    adapter_size: int = 128
+    first_adapted_block: int = 9
+    prompt_size: int = 512
+    train_mask_decoder: bool = False
+    audio_noise: str = "none"
+    bgr_frames: bool = False
+    pad_frames: bool | None = None
+
+    def __post_init__(self, **kwargs):
+        if self.sam_config is None:
+            self.sam_config = vit_sam_config("base")
+        super().__post_init__(**kwargs)
+        if self.audio_noise not in _AUDIO_NOISE:
+            raise ValueError(
+                f"audio_noise: {self.audio_noise!r} was given, accepted are {', '.join(map(repr, _AUDIO_NOISE))}"
+            )
+        if self.on_sam2 and self.pad_frames:
+            raise ValueError("pad_frames: what the release does on SAM; SAM2 takes squares, leave it out")
+        if self.pad_frames is None:
+            self.pad_frames = not self.on_sam2
+
+    @classmethod
+    def tiny(cls, vocab_size: int = 400, **overrides) -> "GavsConfig":
+        return super().tiny(
+            vocab_size, **{"adapter_size": 16, "first_adapted_block": 1, "prompt_size": 32, **overrides}
+        )

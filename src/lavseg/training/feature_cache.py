@@ -1,0 +1,133 @@
+"""Image embeddings of a frozen encoder on disk, for training what stands behind it (ST-BAVA's first stage)."""
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import SamModel
+
+from ..models.sam_adapters import encode_frames
+from ..models.sam_model import SamClipModel
+from ..models.sam_processing import SamClipProcessor
+from ..processing import _frames
+
+_SETTINGS, _NAME = "settings.json", "image_embeddings"
+
+
+class FeatureCache:
+    """A folder with SAM's image embeddings of clips, one file a clip, under the content of the clip's frames.
+
+    It stands for one encoder and one way to prepare frames: `settings.json` in the folder says which.
+
+    Args:
+        folder: where the embeddings are; made by `fill` if it is not there.
+        model: a model on SAM without adapters, of which the encoder's weights and precision count.
+        processor: of that model, of which the preparation of frames counts.
+
+    Raises:
+        ValueError: when the folder was made with other settings (each one is named), when it has other content, or when
+            what the model's encoder sees depends on more than the frames.
+    """
+
+    def __init__(self, folder: str | Path, model: SamClipModel, processor: SamClipProcessor):
+        self.folder = Path(folder)
+        if not isinstance(getattr(model, "sam", None), SamModel) or model.adapters is not None:
+            raise ValueError(
+                "model: only image embeddings of SAM without adapters (use_adapters=False) depend on nothing but the "
+                f"frames and can be kept, got {type(model).__name__} with other parts"
+            )
+        self.settings = {
+            "encoder": _weights_digest(model.sam.vision_encoder),
+            "image_size": model.config.sam_config.vision_config.image_size,
+            "precision": str(model.dtype),
+            **{f"image_processor.{name}": value for name, value in processor.image_processor.to_dict().items()},
+        }
+        # As it comes back from the file.
+        self.settings = json.loads(json.dumps(self.settings, default=str))
+        self._check()
+
+    def _check(self) -> None:
+        path = self.folder / _SETTINGS
+        if not path.is_file():
+            if self.folder.is_dir() and any(self.folder.iterdir()):
+                raise ValueError(f"folder: {self.folder} has content but no {_SETTINGS}, so it is no feature cache")
+            return
+        found = json.loads(path.read_text(encoding="utf-8"))
+        differing = [name for name in self.settings.keys() | found.keys() if found.get(name) != self.settings.get(name)]
+        if differing:
+            listed = "; ".join(
+                f"{name} is {found.get(name)} there and {self.settings.get(name)} here" for name in sorted(differing)
+            )
+            raise ValueError(f"folder: {self.folder} was made with other settings: {listed}; name another folder")
+
+    def fill(
+        self,
+        model: SamClipModel,
+        processor: SamClipProcessor,
+        clips: Iterable[Any],
+        progress: Callable[[Iterable], Iterable] | None = None,
+    ) -> int:
+        """Encode the clips that are not there yet, such as the `frames` column of a data set.
+
+        Args:
+            model, processor: those that the cache was opened with.
+            clips: each a list of PIL images, or whatever else `processor` takes as one clip.
+            progress: wraps the clips, e.g. `rich.progress.track`.
+
+        Returns:
+            How many clips were encoded.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / _SETTINGS).write_text(json.dumps(self.settings, indent=2), encoding="utf-8")
+        made = 0
+        for clip in progress(clips) if progress else clips:
+            frames = _frames(clip, "clips")
+            path = self._path(frames)
+            if path.is_file():
+                continue
+            pixel_values = processor.image_inputs(list(frames))["pixel_values"].to(model.device)
+            with torch.no_grad():
+                embeddings = encode_frames(model.sam.vision_encoder, pixel_values).cpu().contiguous()
+            partial = path.with_suffix(".partial")
+            save_file({_NAME: embeddings}, partial)
+            partial.replace(path)
+            made += 1
+        return made
+
+    def serve(self, processor: SamClipProcessor) -> SamClipProcessor:
+        """A copy of `processor` that hands out `image_embeddings` from this cache in place of `pixel_values`."""
+        served = copy.copy(processor)
+        served.image_inputs = self.image_inputs
+        return served
+
+    def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The kept embeddings `[T, C, e, e]` of a clip's frames, each uint8 `[3, H, W]`.
+
+        Raises:
+            ValueError: when these very frames were never encoded.
+        """
+        path = self._path(torch.stack(frames))
+        if not path.is_file():
+            raise ValueError(
+                f"frames: a clip of {len(frames)} frames is not in {self.folder}: the data differ from those it was "
+                "filled with, or frames are augmented; fill it with these clips, or train without it"
+            )
+        return load_file(path)
+
+    def _path(self, frames: torch.Tensor) -> Path:
+        digest = hashlib.sha256(str(tuple(frames.shape)).encode())
+        digest.update(frames.contiguous().numpy().tobytes())
+        return self.folder / f"{digest.hexdigest()}.safetensors"
+
+
+def _weights_digest(module: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,261 @@
+"""A training run from a recipe and a command line: what `lavseg train` and `examples/run_train.py` do."""
+
+import json
+from argparse import SUPPRESS
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from inspect import signature
+from pathlib import Path
+
+import yaml
+from transformers import AutoTokenizer, HfArgumentParser, PreTrainedConfig, set_seed
+from transformers.utils import logging
+
+from ..auto import _METHODS
+from ..data import ClipAugmentation, ClipCollator
+from ..data.trees import load_rows
+from ..inference.checkpoint import load_checkpoint
+from ..models.base import AudioVisualPreTrainedModel
+from ..processing import AudioVisualProcessor
+from .arguments import LavsegTrainingArguments
+from .checkpoints import last_checkpoint
+from .trainer import LavsegTrainer
+
+METHODS = {config.model_type.replace("_", "-"): (config, model, processor) for config, model, processor in _METHODS}
+ENCODERS = ("sam2", "sam", "vision", "text", "audio")
+
+_HELP = (
+    "Train a method. All of these may also stand in a recipe, a YAML file given first; the command line wins. "
+    "A recipe's `model` section holds fields of the method's configuration."
+)
+
+logger = logging.get_logger(__name__)
+
+
+@dataclass
+class RunArguments:
+    """What is trained, and on what."""
+
+    data_root: str = field(metadata={"help": "Folder of the data set.", "aliases": ["--data"]})
+    dataset: str = field(default="ref_avs", metadata={"help": "Layout of the data set, ref_avs or avsbench."})
+    subset: list[str] = field(
+        default_factory=list, metadata={"help": "Of AVSBench, one or more of s4, ms3, v1s, v1m and v2."}
+    )
+    method: str | None = field(default=None, metadata={"help": f"Method to train, of {', '.join(METHODS)}."})
+    model: list[str] = field(
+        default_factory=list,
+        metadata={"help": "Checkpoint to start from, in place of the encoders; others fill in parts that it lacks."},
+    )
+    sam2: str | None = field(default=None, metadata={"help": "SAM2 video checkpoint."})
+    sam: str | None = field(default=None, metadata={"help": "SAM checkpoint."})
+    vision: str | None = field(default=None, metadata={"help": "Frame encoder, e.g. a ViT."})
+    text: str | None = field(default=None, metadata={"help": "Text encoder with its tokenizer."})
+    audio: str | None = field(default=None, metadata={"help": "Converted VGGish."})
+    train_split: str = field(default="train", metadata={"help": "Split to train on."})
+    eval_splits: list[str] = field(default_factory=list, metadata={"help": "Splits to evaluate on while training."})
+    label_size: list[int] | None = field(
+        default=None, metadata={"help": "Height and width of the labels where frames differ in size."}
+    )
+    augment: str | None = field(
+        default=None,
+        metadata={"help": "Change clips at random in training: true, or fields of ClipAugmentation as JSON."},
+    )
+    resume: bool = field(default=False, metadata={"help": "Go on from the newest complete checkpoint."})
+
+
+class _Parser(HfArgumentParser):
+    def error(self, message: str) -> None:
+        raise ValueError(message)
+
+
+def train(argv: list[str]) -> dict[str, float | int | str]:
+    """Train as a command line says and save the model in the run's output folder.
+
+    Args:
+        argv: `[RECIPE] [--key value ...]`: fields of [`RunArguments`] and [`LavsegTrainingArguments`], which win over
+            those of the recipe, a YAML file of the same keys and a `model` section with fields of the method's
+            configuration. `--data` and `--out` are short for `--data_root` and `--output_dir`.
+
+    Returns:
+        `output_dir`, `steps`, and what Transformers' Trainer measured, such as `train_loss`.
+
+    Raises:
+        ValueError, OSError: when something given cannot be used; nothing has been written then.
+    """
+    trainer, checkpoint = prepare(argv)
+    result = trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.save_model()
+    trainer.save_state()
+    return {"output_dir": trainer.args.output_dir, "steps": result.global_step, **result.metrics}
+
+
+def prepare(argv: list[str]) -> tuple[LavsegTrainer, str | None]:
+    """The trainer of a command line and the checkpoint to resume from; writes nothing before all is known to fit."""
+    run, args, overrides = parse(argv)
+    if run.label_size is not None and len(run.label_size) != 2:
+        raise ValueError(f"label_size: takes height and width, got {run.label_size}")
+    checkpoint = _resumed_from(run, args)
+    train_dataset = load_rows(run.data_root, run.train_split, run.dataset, run.subset)
+    eval_dataset = {split: load_rows(run.data_root, split, run.dataset, run.subset) for split in run.eval_splits}
+    set_seed(args.seed)
+    model, processor = build_model(run, overrides)
+    trainer = LavsegTrainer(
+        model,
+        args,
+        ClipCollator(
+            processor,
+            run.label_size and tuple(run.label_size),
+            class_labels=getattr(model.config, "num_classes", 0) > 0,
+            augment=_augmentation(run.augment),
+        ),
+        train_dataset=train_dataset,
+        eval_dataset=eval_dataset or None,
+        processing_class=processor,
+    )
+    return trainer, checkpoint
+
+
+def parse(argv: list[str]) -> tuple[RunArguments, LavsegTrainingArguments, dict]:
+    """Arguments of a run and fields of the method's configuration, see [`train`]."""
+    overrides = {}
+    if argv and not argv[0].startswith("-"):
+        given, overrides = read_recipe(Path(argv[0]))
+        argv = given + argv[1:]
+    parser = _Parser((RunArguments, LavsegTrainingArguments), description=_HELP, allow_abbrev=False)
+    parser.add_argument("--out", dest="output_dir", default=SUPPRESS, help="The same as --output_dir.")
+    run, args, unknown = parser.parse_args_into_dataclasses(
+        argv, return_remaining_strings=True, look_for_args_file=False
+    )
+    for word in unknown:
+        if word.startswith("--"):
+            _check_keys("command line", [word[2:].partition("=")[0].replace("-", "_")], _accepted_keys())
+    if unknown:
+        raise ValueError(f"command line: {' '.join(unknown)} belongs to no option")
+    return run, args, overrides
+
+
+def read_recipe(path: Path) -> tuple[list[str], dict]:
+    """A recipe as command line arguments, and its `model` section."""
+    try:
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not readable as YAML: {error}") from error
+    if not isinstance(recipe, dict):
+        raise ValueError(f"{path}: a recipe holds 'argument: value' lines")
+    overrides = recipe.pop("model", None) or {}
+    if not isinstance(overrides, dict):
+        raise ValueError(
+            f"{path}: 'model' holds fields of the method's configuration; give a checkpoint as --model on the command "
+            "line"
+        )
+    _check_keys(str(path), recipe, _accepted_keys())
+    arguments = []
+    for name, value in recipe.items():
+        if isinstance(value, list):
+            arguments += [f"--{name}", *map(str, value)]
+        elif value is not None:
+            arguments.append(f"--{name}={json.dumps(value) if isinstance(value, dict) else value}")
+    return arguments, overrides
+
+
+def _augmentation(given: str | None) -> ClipAugmentation | None:
+    settings = yaml.safe_load(given) if given else None
+    if settings in (None, False):
+        return None
+    if settings is True:
+        settings = {}
+    if not isinstance(settings, dict):
+        raise ValueError(f"augment: takes true, or fields of ClipAugmentation as a mapping, got {given!r}")
+    _check_keys("augment", settings, {item.name for item in fields(ClipAugmentation)})
+    return ClipAugmentation(**settings)
+
+
+def _accepted_keys() -> set[str]:
+    return {item.name for kind in (RunArguments, LavsegTrainingArguments) for item in fields(kind) if item.init}
+
+
+def _check_keys(source: str, given: Iterable[str], accepted: set[str]) -> None:
+    for name in given:
+        if name not in accepted:
+            close = get_close_matches(str(name), accepted, n=1)
+            raise ValueError(f"{source}: unknown key {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+
+
+def _resumed_from(run: RunArguments, args: LavsegTrainingArguments) -> str | None:
+    """The checkpoint of an interrupted run to go on from."""
+    found = last_checkpoint(args.output_dir)
+    if run.resume and found is None:
+        raise ValueError(f"resume: {args.output_dir} holds no complete checkpoint; leave --resume out to start anew")
+    if run.resume:
+        return found
+    if found is not None and args.resume_from_checkpoint is None:
+        raise ValueError(f"output_dir: {found} is there already; pass --resume to go on, or choose another folder")
+    return args.resume_from_checkpoint
+
+
+def build_model(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:
+    """The model that a run trains, and its processor.
+
+    Args:
+        run: of which `model` names the checkpoints to start from, or else `method` and the encoders what is made anew.
+        overrides: fields of the configuration that differ from the checkpoint's or the method's own.
+
+    Raises:
+        ValueError: when these do not fit together.
+    """
+    if run.method is not None and run.method.replace("_", "-") not in METHODS:
+        raise ValueError(f"method: {run.method!r} is unknown, accepted are {', '.join(METHODS)}")
+    return _from_checkpoints(run, overrides) if run.model else _from_encoders(run, overrides)
+
+
+def _from_encoders(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:
+    if run.method is None:
+        raise ValueError(f"method: missing; name one of {', '.join(METHODS)}, or a checkpoint as --model")
+    config_class, model_class, processor_class = METHODS[run.method.replace("_", "-")]
+    _check_overrides(config_class, overrides)
+    taken = signature(model_class.from_backbones).parameters
+    given = {name: getattr(run, name) for name in ENCODERS if getattr(run, name) is not None}
+    foreign = [name for name in given if name not in taken]
+    if foreign:
+        own = ", ".join(name for name in ENCODERS if name in taken)
+        raise ValueError(f"{', '.join(foreign)}: no encoder of {run.method}, which is made of {own}")
+    model = model_class.from_backbones(**given, **overrides)
+    if "text" not in model.backbones():
+        return model, processor_class.from_config(model.config)
+    tokenizer = AutoTokenizer.from_pretrained(given.get("text", taken["text"].default))
+    return model, processor_class.from_config(model.config, tokenizer)
+
+
+def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:
+    """The first checkpoint under its configuration with `overrides`; parts that it lacks come from the others."""
+    model, processor = load_checkpoint(run.model[0])
+    config, name = model.config, run.model[0]
+    if run.method is not None and run.method.replace("-", "_") != config.model_type:
+        raise ValueError(f"model: {name} is a {config.model_type!r} checkpoint, not one of {run.method}")
+    _check_overrides(type(config), overrides)
+    if not overrides and len(run.model) == 1:
+        return model, processor
+    weights = {}
+    for other in reversed(run.model[1:]):
+        weights |= load_checkpoint(other)[0].state_dict()
+    weights |= model.state_dict()
+    changed = type(model)(type(config).from_dict({**config.to_dict(), **overrides}))
+    try:
+        untrained = changed.load_state_dict(weights, strict=False).missing_keys
+    except RuntimeError as error:
+        raise ValueError(
+            f"model: {name} does not fit with {_listed(overrides)}, which change the size of its weights ({error})"
+        ) from error
+    if untrained:
+        parts = sorted({key.split(".")[0] for key in untrained})
+        logger.warning(f"No checkpoint holds all of {', '.join(parts)}: what is missing starts untrained.")
+    return changed, processor
+
+
+def _check_overrides(config_class: type[PreTrainedConfig], overrides: dict) -> None:
+    _check_keys(f"model, fields of {config_class.__name__}", overrides, {item.name for item in fields(config_class)})
+
+
+def _listed(overrides: dict) -> str:
+    return ", ".join(f"{name}={value}" for name, value in overrides.items()) or "the other checkpoints"

@@ -1,0 +1,157 @@
+import json
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from lavseg.cli import app
+from lavseg.data import ClipCollator, load_avsbench, load_ref_avs, write_avsbench, write_ref_avs
+from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsProcessor
+
+
+def data(*arguments):
+    return CliRunner().invoke(app, ["data", *map(str, arguments)])
+
+
+def refused(result, command, *words):
+    assert result.exit_code == 2 and result.stdout == "", result.output
+    assert result.stderr.startswith(f"lavseg data {command}: ") and len(result.stderr.splitlines()) == 1
+    assert all(word in result.stderr for word in words), result.stderr
+
+
+@pytest.fixture
+def ref_avs(tmp_path):
+    return write_ref_avs(tmp_path / "ref_avs", {"train": 2, "test_s": 1, "test_n": 1}, 3, (32, 40))
+
+
+@pytest.fixture
+def avsbench(tmp_path):
+    counts = {"train": 1, "test": 1}
+    return write_avsbench(tmp_path / "avsbench", {"s4": counts, "v2": counts}, (32, 40))
+
+
+def test_check_counts_ref_avs(ref_avs):
+    result = data("check", ref_avs, "--json")
+    assert result.exit_code == 0, result.output
+    found = {report["split"]: report for report in json.loads(result.stdout)}
+    assert set(found) == {"train", "test_s", "test_n", "TODO"}
+    for split, report in found.items():
+        rows = load_ref_avs(ref_avs, split)
+        assert report["rows"] == report["readable"] == len(rows) and report["fault"] is None
+        assert report["clips"] == len(set(rows["clip"])) and report["nulls"] == sum(rows["is_null"])
+
+
+def test_check_counts_avsbench(avsbench):
+    result = data("check", avsbench)
+    assert result.exit_code == 0, result.output
+    rows = [line.split() for line in result.stdout.replace("│", " ").splitlines()]
+    for subset in ("s4", "v2"):
+        for split in ("train", "test"):
+            assert [subset, split, "1", "1", "1", "0"] in rows
+
+
+def test_check_names_faults(ref_avs):
+    row = load_ref_avs(ref_avs, "train")[0]
+    (ref_avs / "media" / row["clip"] / "audio.wav").write_bytes(b"")
+    broken = load_ref_avs(ref_avs, "test_s")["clip"]
+    for clip in set(broken):
+        (ref_avs / "media" / clip / "frames" / "1.jpg").unlink()
+    result = data("check", ref_avs, "--json")
+    assert result.exit_code == 1
+    found = {report["split"]: report for report in json.loads(result.stdout)}
+    assert found["train"]["readable"] < found["train"]["rows"]
+    assert "empty file" in found["train"]["fault"] and row["clip"] in found["train"]["fault"]
+    assert found["test_s"]["readable"] == 0 and "missing image" in found["test_s"]["fault"]
+    assert found["test_n"]["fault"] is None
+    assert "empty file" in data("check", ref_avs).stdout
+
+
+@pytest.mark.parametrize("content", [None, "name,size\na,1\n"])
+def test_check_of_something_else(tmp_path, content):
+    if content is not None:
+        (tmp_path / "metadata.csv").write_text(content)
+    refused(data("check", tmp_path if content else tmp_path / "absent"), "check", str(tmp_path))
+    refused(data("check", tmp_path, "--dataset", "coco"), "check", "'coco'", "ref_avs, avsbench")
+
+
+@pytest.mark.parametrize("layout", ["ref-avs", "avsbench"])
+def test_synthetic_trees_are_whole(tmp_path, layout):
+    out = tmp_path / "tree"
+    result = data("synthetic", "--layout", layout, "--out", out, "--clips", 1, "--json")
+    assert result.exit_code == 0 and json.loads(result.stdout) == {"out": str(out)}
+    found = json.loads(data("check", out, "--json").stdout)
+    splits = {(report["subset"], report["split"]) for report in found}
+    if layout == "ref-avs":
+        assert splits == {(None, split) for split in ("train", "val", "test_s", "test_u", "test_n", "TODO")}
+    else:
+        subsets = ("s4", "ms3", "v1s", "v1m", "v2")
+        assert splits == {(subset, split) for subset in subsets for split in ("train", "val", "test")}
+    refused(data("synthetic", "--layout", layout, "--out", out), "synthetic", str(out))
+
+
+def test_synthetic_of_an_unknown_layout(tmp_path):
+    refused(data("synthetic", "--layout", "coco", "--out", tmp_path / "tree"), "synthetic", "'coco'")
+
+
+def batches_equal(found, expected):
+    collate = ClipCollator(SamaAvsProcessor.from_config(SamaAvsConfig.tiny()))
+    for row, original in zip(found, expected, strict=True):
+        pair = [collate([one]) for one in (row, original)]
+        assert all(
+            torch.equal(value, pair[1][name]) for name, value in pair[0].items() if isinstance(value, torch.Tensor)
+        )
+
+
+def test_an_exported_tree_needs_no_other_files(ref_avs, tmp_path):
+    splits = ("train", "test_s", "test_n")
+    expected = {split: list(load_ref_avs(ref_avs, split)) for split in splits}
+    result = data("export", ref_avs, "--out", tmp_path / "parquet", *(f"--split={split}" for split in splits))
+    assert result.exit_code == 0, result.output
+    assert f"{len(expected['train'])} rows of train" in result.stdout
+    ref_avs.rename(tmp_path / "away")
+    found = datasets.load_dataset(str(tmp_path / "parquet"), cache_dir=str(tmp_path / "cache"))
+    assert set(found) == set(splits)
+    for split in splits:
+        assert [row["text"] for row in found[split]] == [row["text"] for row in expected[split]]
+    (tmp_path / "away").rename(ref_avs)
+    batches_equal(found["test_s"], expected["test_s"])
+
+
+def test_a_subset_of_avsbench_is_exported_in_files_of_a_few_rows(avsbench, tmp_path, monkeypatch):
+    monkeypatch.setattr("lavseg.data.trees._ROWS_A_FILE", 1)
+    result = data("export", avsbench, "--out", tmp_path / "parquet", "--subset", "s4", "--json")
+    assert result.exit_code == 0 and json.loads(result.stdout)["rows"] == {"train": 1, "test": 1}
+    found = datasets.load_dataset(str(tmp_path / "parquet"), cache_dir=str(tmp_path / "cache"), split="test")
+    batches_equal(found, list(load_avsbench(avsbench, "s4", "test")))
+    assert np.asarray(found[0]["frames"][0]).shape == (224, 224, 3)
+
+
+def test_export_to_the_hub(avsbench, monkeypatch):
+    pushed = []
+
+    def push(rows, repo, config_name, split, private):
+        pushed.append((repo, config_name, split, private, len(rows), rows.features["audio"]))
+
+    monkeypatch.setattr("datasets.Dataset.push_to_hub", push)
+    result = data("export", avsbench, "--repo", "org/shapes", "--subset", "v2", "--private")
+    assert result.exit_code == 0, result.output
+    sound = datasets.Audio(decode=False)
+    assert pushed == [("org/shapes", "v2", split, True, 1, sound) for split in ("train", "test")]
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ([], ["--out, --repo"]),
+        (["--out", "O", "--repo", "org/name"], ["--out, --repo"]),
+        (["--out", "O"], ["subset", "s4, v2"]),
+        (["--out", "O", "--subset", "ms3"], ["subset", "ms3", "s4, v2"]),
+        (["--out", "O", "--subset", "s4", "--split", "val"], ["split", "val", "train, test"]),
+    ],
+)
+def test_exports_that_are_refused(avsbench, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    refused(data("export", avsbench, *arguments), "export", *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["avsbench"]

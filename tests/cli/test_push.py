@@ -1,0 +1,64 @@
+import json
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from hub_stand_in import running_hub, use
+from lavseg.cli.push import push
+from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
+
+NAME = "org/a-model"
+app = typer.Typer()
+app.command()(push)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint")
+    config = SamaAvsConfig.tiny()
+    SamaAvsModel(config).save_pretrained(folder)
+    SamaAvsProcessor.from_config(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    with running_hub() as hub:
+        use(hub, monkeypatch)
+        yield hub
+
+
+@pytest.mark.parametrize("options", [[], ["--private", "--json"]])
+def test_push_prints_the_address_of_the_page(hub, checkpoint, options):
+    done = CliRunner().invoke(app, [str(checkpoint), NAME, *options])
+    assert done.exit_code == 0, done.output
+    page = f"{hub.endpoint}/{NAME}"
+    if options:
+        assert json.loads(done.stdout) == {"name": NAME, "page": page}
+    else:
+        assert done.stdout == f"{page}\n"
+    assert hub.repos[NAME]["private"] == bool(options)
+    assert {"config.json", "model.safetensors", "processor_config.json", "README.md"} <= set(hub.repos[NAME]["files"])
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "word"),
+    [("nowhere", NAME, "no such folder"), (".", NAME, "config.json"), (None, "a-model", "ORG/NAME")],
+)
+def test_mistakes_give_one_line_and_status_2(hub, checkpoint, tmp_path, folder, name, word):
+    done = CliRunner().invoke(app, [str(checkpoint if folder is None else tmp_path / folder), name])
+    assert done.exit_code == 2 and not hub.requests and done.stdout == ""
+    assert done.stderr.startswith("lavseg push: ") and word in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys, typer\nfrom lavseg.cli.push import push\nsys.argv = ['push', '--help']\n"
+        "try:\n    typer.run(push)\n"
+        "finally:\n    print({'torch', 'transformers', 'huggingface_hub'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "set()" and "--private" in done.stdout

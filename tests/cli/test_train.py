@@ -1,0 +1,68 @@
+import json
+
+import pytest
+import torch
+from transformers import AutoModel
+from typer.testing import CliRunner
+
+from lavseg.cli import app
+from lavseg.data import write_ref_avs
+from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
+
+FAST = ["--use_cpu", "--max_steps", "1", "--per-device-train-batch-size=2", "--disable_tqdm", "true"]
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory, tiny_processor):
+    """Options that name a data set and a checkpoint to start from."""
+    folder = tmp_path_factory.mktemp("train")
+    write_ref_avs(folder / "data", {"train": 2}, 3, (32, 40))
+    torch.manual_seed(0)
+    Sam2LoveModel(Sam2LoveConfig.tiny(len(tiny_processor.tokenizer))).save_pretrained(folder / "start")
+    tiny_processor.save_pretrained(folder / "start")
+    return ["--data", str(folder / "data"), "--model", str(folder / "start")]
+
+
+def train(*arguments):
+    return CliRunner().invoke(app, ["train", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("recipe_first", [True, False])
+def test_a_recipe_with_keys_set_otherwise(tmp_path, given, recipe_first):
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "run"
+    recipe.write_text("learning_rate: 1.0e-3\nmax_steps: 7\nlogging_steps: 1\nmodel: {train_mask_decoder: false}\n")
+    options = [*given, "--out", out]
+    result = train(*([recipe, *FAST, *options] if recipe_first else [*options, recipe, *FAST]))
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-1].startswith(f"{out}: 1 steps, mean loss ")
+    history = json.loads((out / "trainer_state.json").read_text())["log_history"]
+    assert history[0]["learning_rate"] == 1e-3
+    start, trained = AutoModel.from_pretrained(given[-1]), AutoModel.from_pretrained(out)
+    assert trained.config.train_mask_decoder is False
+    for name, value in start.sam2.mask_decoder.state_dict().items():
+        assert torch.equal(value, trained.sam2.mask_decoder.state_dict()[name]), name
+    assert not torch.equal(start.prompter.seg_tokens, trained.prompter.seg_tokens)
+
+
+def test_for_machines(tmp_path, given):
+    result = train(*given, "--out", tmp_path / "run", *FAST, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["steps"] == 1 and found["output_dir"] == str(tmp_path / "run") and found["train_loss"] > 0
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        (["--lerning_rate", "1"], ["'lerning_rate'", "did you mean 'learning_rate'"]),
+        (["absent.yaml"], ["absent.yaml"]),
+        (["--resume"], ["holds no complete checkpoint"]),
+        (["--learning_rate", "fast"], ["--learning_rate", "fast"]),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, given, wrong, words):
+    result = train(*wrong, *given, "--out", tmp_path / "run", *FAST)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("lavseg train: ") and len(result.stderr.splitlines()) == 1
+    assert all(word in result.stderr for word in words), result.stderr
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,68 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoModel, Sam2VideoModel
+
+from lavseg.data import build_tokenizer
+from lavseg.models.sam2_config import nano_sam2_config
+from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory):
+    """Untrained stand-ins for the shipped model and host."""
+    folder, tokenizer = tmp_path_factory.mktemp("encoders"), build_tokenizer()
+    config = Sam2LoveConfig.tiny(vocab_size=len(tokenizer))
+    Sam2LoveModel(config).save_pretrained(folder / "model")
+    Sam2LoveProcessor.from_config(config, tokenizer).save_pretrained(folder / "model")
+    Sam2VideoModel(nano_sam2_config(128)).save_pretrained(folder / "host")
+    return folder
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import train_aural_sam2
+
+    return train_aural_sam2
+
+
+def test_it_trains_scores_and_draws_every_behavior_and_does_not_repeat_itself(script, encoders, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    arguments = ["--output", str(tmp_path), "--steps", "2", "--clips", "2"]
+    arguments += ["--host", str(encoders / "host"), "--checkpoint", str(encoders / "model")]
+    script.main(arguments)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert set(report) == {"release", "paper"}
+    for behavior, scores in report.items():
+        assert scores["steps"] == 2
+        for name in ("single", "multi", "single_silent", "multi_silent", "single_bf16", "multi_bf16"):
+            assert all(0 <= scores[name][score] <= 1 for score in ("jaccard", "f_score", "j_and_f")), name
+        folder = tmp_path / behavior
+        log = json.loads((folder / "training_log.json").read_text())
+        assert any("loss_contrastive" in entry for entry in log)
+        assert any("eval_single_jaccard" in entry for entry in log) and any("eval_multi_jaccard" in e for e in log)
+        assert (folder / "curves.svg").read_text().count("<polyline") == 2
+        assert Image.open(folder / "examples.jpg").width > 5 * 112
+        model = AutoModel.from_pretrained(folder / "model")
+        assert model.config.behavior == behavior and not model.config.use_text
+
+    monkeypatch.setattr(script, "train", lambda *args: pytest.fail("trained twice"))
+    script.main(arguments)
+
+
+@torch.no_grad()
+def test_the_wider_ear_hears_the_same(script, encoders):
+    narrow = AutoModel.from_pretrained(encoders / "model").audio_encoder
+    wide = script.stereo_vggish(encoders / "model")
+    patches = torch.randn(3, 1, 96, 64, generator=torch.Generator().manual_seed(0))
+    size = narrow.config.embedding_size
+    found, expected = wide(patches).embeddings, narrow(patches).embeddings
+    assert found.shape[-1] == 2 * size
+    torch.testing.assert_close(found[..., :size], expected)
+    assert ((found[..., :size] * found[..., size:]) == 0).all() and (found.amax((0, 1, 2)) > 0).any()

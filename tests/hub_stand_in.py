@@ -1,0 +1,151 @@
+"""A stand-in for the Hub on loopback: the part of its HTTP API that uploads and downloads of models use.
+
+All files are committed as regular ones. What the Hub does instead with large files (Xet and LFS storage) is the
+client's own matter and not tried here.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+import huggingface_hub
+import transformers.utils.hub
+import yaml
+
+TOKEN = "hf_of_a_test"
+
+
+class HubStandIn(ThreadingHTTPServer):
+    """`repos` holds what was uploaded: by repository, `private` and `files`, a dictionary from path to bytes."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.endpoint = f"http://127.0.0.1:{self.server_port}"
+        self.repos = {}
+        self.requests = []
+
+    def sha(self, repo):
+        return hashlib.sha1(repr(sorted(self.repos[repo]["files"].items())).encode()).hexdigest()
+
+    @property
+    def environment(self):
+        """Variables for a fresh process that is to take this for the Hub."""
+        return {"HF_ENDPOINT": self.endpoint, "HF_TOKEN": TOKEN, "NO_PROXY": "127.0.0.1"}
+
+
+@contextmanager
+def running_hub():
+    hub = HubStandIn()
+    thread = threading.Thread(target=hub.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield hub
+    finally:
+        hub.shutdown()
+        hub.server_close()
+
+
+def use(hub, monkeypatch, token=TOKEN):
+    """Let this process take the stand-in for the Hub."""
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.endpoint)
+    monkeypatch.setattr(transformers.utils.hub, "_hf_api", None)
+    monkeypatch.setenv("HF_TOKEN", token)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        path = urlsplit(self.path).path
+        self.server.requests.append(("POST", path))
+        if path == "/api/validate-yaml":
+            return self._validate(json.loads(body)["content"])
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return self._answer(401, {"error": "Invalid credentials in Authorization header"})
+        if path == "/api/repos/create":
+            return self._create(json.loads(body))
+        action = re.fullmatch(r"/api/models/([^/]+/[^/]+)/(preupload|commit)/main", path)
+        if not action or action[1] not in self.server.repos:
+            return self._answer(404, {"error": "Repository not found"})
+        if action[2] == "preupload":
+            files = [
+                {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for file in json.loads(body)["files"]
+            ]
+            return self._answer(200, {"files": files})
+        return self._commit(action[1], [json.loads(line) for line in body.splitlines()])
+
+    def do_GET(self):
+        path = urlsplit(self.path).path
+        self.server.requests.append(("GET", path))
+        api = re.fullmatch(r"/api/models/([^/]+/[^/]+?)(?:/(revision|tree)/[^/]+(/.+)?)?", path)
+        if api and api[1] in self.server.repos:
+            if api[3]:
+                return self._answer(404, {"error": "there are no folders"}, {"X-Error-Code": "EntryNotFound"})
+            files = self.server.repos[api[1]]["files"]
+            if api[2] == "tree":
+                entries = [
+                    {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+                    for name, content in files.items()
+                ]
+                return self._answer(200, entries)
+            siblings = [{"rfilename": name} for name in files]
+            return self._answer(200, {"id": api[1], "sha": self.server.sha(api[1]), "siblings": siblings})
+        return self._file(path)
+
+    do_HEAD = do_GET
+
+    def _validate(self, content):
+        try:
+            assert isinstance(yaml.safe_load(content.split("---\n")[1]), dict)
+        except (IndexError, yaml.YAMLError, AssertionError):
+            return self._answer(400, {"errors": [{"message": "no metadata"}], "warnings": []})
+        return self._answer(200, {"errors": [], "warnings": []})
+
+    def _create(self, given):
+        repo = f"{given['organization']}/{given['name']}"
+        if repo in self.server.repos:
+            return self._answer(409, {"error": "exists", "url": f"{self.server.endpoint}/{repo}"})
+        self.server.repos[repo] = {"private": given.get("visibility") == "private", "files": {}}
+        return self._answer(200, {"url": f"{self.server.endpoint}/{repo}"})
+
+    def _commit(self, repo, operations):
+        files = self.server.repos[repo]["files"]
+        for operation in operations:
+            value = operation["value"]
+            if operation["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif operation["key"] == "deletedFile":
+                del files[value["path"]]
+        oid = self.server.sha(repo)
+        return self._answer(200, {"commitUrl": f"{self.server.endpoint}/{repo}/commit/{oid}", "commitOid": oid})
+
+    def _file(self, path):
+        wanted = re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path)
+        repo = self.server.repos.get(wanted[1]) if wanted else None
+        if repo is None:
+            return self._answer(404, {"error": "not found"}, {"X-Error-Code": "RepoNotFound"})
+        headers = {"X-Repo-Commit": self.server.sha(wanted[1])}
+        if wanted[2] not in repo["files"]:
+            return self._answer(404, {"error": "not found"}, headers | {"X-Error-Code": "EntryNotFound"})
+        content = repo["files"][wanted[2]]
+        return self._send(200, content, headers | {"ETag": f'"{hashlib.sha1(content).hexdigest()}"'})
+
+    def _answer(self, status, content, headers=None):
+        self._send(status, json.dumps(content).encode(), {"Content-Type": "application/json", **(headers or {})})
+
+    def _send(self, status, content, headers):
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(content)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)

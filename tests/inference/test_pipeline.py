@@ -1,0 +1,202 @@
+import functools
+import subprocess
+import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import BertConfig, BertModel, pipeline
+
+from lavseg.data import render_clip
+from lavseg.inference.pipeline import AudioVisualSegmentationPipeline
+from lavseg.media import read_video, write_video
+from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
+from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
+
+TASK = "audio-visual-segmentation"
+TEXTS = ["the red circle", "the object making a sound"]
+
+
+@pytest.fixture(scope="module")
+def segment(tiny_processor):
+    """A pipeline of an untrained model that judges every object visible."""
+    torch.manual_seed(0)
+    model = Sam2LoveModel(Sam2LoveConfig.tiny(vocab_size=len(tiny_processor.tokenizer)))
+    torch.nn.init.constant_(model.sam2.mask_decoder.pred_obj_score_head.proj_out.bias, 10.0)
+    return pipeline(TASK, model=model.eval(), processor=tiny_processor, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Clips of three and of two seconds that differ in size, one without sound, and a text file."""
+    folder = tmp_path_factory.mktemp("clips")
+    for seed, name, seconds, size in ((0, "long.mp4", 3, (60, 82)), (1, "short.mp4", 2, (48, 64))):
+        clip = render_clip(np.random.default_rng(seed), seconds, size)
+        write_video(folder / name, clip.frames, 1, clip.waveform, 16000)
+    write_video(folder / "mute.mp4", clip.frames, 1)
+    (folder / "notes.mp4").write_text("no video")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(clips):
+    """Where the clips are served."""
+    quiet = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *arguments: None})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(quiet, directory=clips))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def found(segment, clips):
+    return segment(str(clips / "long.mp4"), text=TEXTS)
+
+
+def same(one, other):
+    assert [entry["label"] for entry in one] == [entry["label"] for entry in other]
+    for left, right in zip(one, other, strict=True):
+        np.testing.assert_array_equal(left["masks"], right["masks"])
+        assert left["score"] == pytest.approx(right["score"], abs=1e-5)
+
+
+def test_a_clip_gives_masks_scores_and_label_of_each_sentence(segment, found, clips):
+    assert [entry["label"] for entry in found] == TEXTS
+    clip = read_video(clips / "long.mp4")
+    inputs = segment.processor(clip.frames, clip.waveform, TEXTS, sampling_rate=clip.sampling_rate)
+    with torch.no_grad():
+        outputs = segment.model(**inputs)
+    masks = segment.processor.post_process_masks(outputs.pred_masks, inputs["original_sizes"])[0].numpy()
+    for index, entry in enumerate(found):
+        assert entry["masks"].dtype == bool and entry["masks"].any()
+        np.testing.assert_array_equal(entry["masks"], masks[index])
+        assert entry["iou_scores"] == pytest.approx(outputs.iou_scores[0, index].tolist(), abs=1e-5)
+        assert entry["object_score_logits"] == pytest.approx(outputs.object_score_logits[0, index].tolist(), abs=1e-4)
+        assert entry["score"] == pytest.approx(np.mean(entry["iou_scores"]))
+
+
+def test_all_kinds_of_input_are_the_same_clip(segment, found, clips, address, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    path = clips / "long.mp4"
+    clip = read_video(path)
+    sound = {"audio": clip.waveform, "sampling_rate": clip.sampling_rate}
+    images = [Image.fromarray(frame) for frame in clip.frames]
+    same(segment(path, text=TEXTS), found)
+    same(segment(f"{address}/long.mp4", text=TEXTS), found)
+    same(segment(clip.frames, text=TEXTS, **sound), found)
+    same(segment(images, text=TEXTS, **sound), found)
+    same(segment({"video": torch.from_numpy(clip.frames), "text": TEXTS, **sound}), found)
+    same(segment({"video": clip.frames, "audio": f"{address}/long.mp4"}, text=TEXTS), found)
+    same(segment([{"video": images, **sound}], text=TEXTS)[0], found)
+
+
+def test_a_batch_gives_what_single_clips_give(segment, found, clips):
+    inputs = [{"video": clips / "short.mp4", "text": TEXTS[::-1]}, clips / "long.mp4", str(clips / "short.mp4")]
+    single = [segment(clip, text=TEXTS) for clip in inputs]
+    same(single[1], found)
+    for batch_size in (2, 3):
+        together = segment(inputs, text=TEXTS, batch_size=batch_size)
+        assert len(together) == 3
+        for one, other in zip(single, together, strict=True):
+            same(one, other)
+
+
+def test_a_generator_is_answered_one_by_one(segment, clips):
+    results = segment((clips / name for name in ("long.mp4", "short.mp4")), text=TEXTS[0])
+    assert not isinstance(results, list)
+    assert [(len(entries), len(entries[0]["masks"])) for entries in results] == [(1, 3), (1, 2)]
+
+
+def test_a_sentence_may_be_given_when_the_pipeline_is_made(segment, found, clips):
+    made = pipeline(TASK, model=segment.model, processor=segment.processor, device="cpu", text=TEXTS)
+    same(made(clips / "long.mp4"), found)
+    assert [entry["label"] for entry in made(clips / "short.mp4", text=TEXTS[1])] == TEXTS[1:]
+
+
+def test_a_method_that_does_not_read_has_no_label(clips, tmp_path):
+    config = SamaAvsConfig.tiny()
+    model, processor = SamaAvsModel(config).eval(), SamaAvsProcessor.from_config(config)
+    made = pipeline(TASK, model=model, processor=processor, device="cpu")
+    [entry] = made(clips / "long.mp4")
+    assert entry["label"] is None and entry["masks"].shape == (3, 60, 82)
+    assert "object_score_logits" not in entry
+    made.save_pretrained(tmp_path)
+    same(pipeline(TASK, model=str(tmp_path), device="cpu")(clips / "long.mp4"), [entry])
+
+
+def test_half_precision(segment, clips):
+    model = Sam2LoveModel(segment.model.config).to(torch.bfloat16).eval()
+    made = pipeline(TASK, model=model, processor=segment.processor, device="cpu")
+    [entry] = made(clips / "short.mp4", text=TEXTS[0])
+    assert entry["masks"].shape == (2, 48, 64) and isinstance(entry["score"], float)
+
+
+def bad_inputs():
+    frames = np.zeros((2, 32, 40, 3), np.uint8)
+    return {
+        "absent": (("absent.mp4",), {"text": "a"}, "absent.mp4"),
+        "no video": (("notes.mp4",), {"text": "a"}, "notes.mp4"),
+        "no sound": (("mute.mp4",), {"text": "a"}, "carries no sound"),
+        "no text": (("long.mp4",), {}, "text"),
+        "empty text": (("long.mp4",), {"text": " "}, "empty"),
+        "a number": ((3,), {"text": "a"}, "video"),
+        "None": ((None,), {"text": "a"}, "video"),
+        "an empty list": (([],), {"text": "a"}, "inputs: the list is empty"),
+        "an unknown key": (({"film": "long.mp4"},), {"text": "a"}, "unknown keys film"),
+        "a dictionary of clips": (({"video": ["long.mp4", "long.mp4"]},), {"text": ["a", "b"]}, "one clip"),
+        "sound for several": ((["long.mp4", "short.mp4"],), {"text": "a", "audio": "long.mp4"}, "audio"),
+        "no rate": ((frames,), {"text": "a", "audio": np.zeros(32000, np.float32)}, "sampling_rate"),
+        "frames without sound": ((frames,), {"text": "a"}, "audio"),
+    }
+
+
+@pytest.mark.parametrize(("inputs", "options", "words"), bad_inputs().values(), ids=bad_inputs())
+def test_bad_input(segment, clips, monkeypatch, inputs, options, words):
+    monkeypatch.chdir(clips)
+    with pytest.raises(ValueError, match=words):
+        segment(*inputs, **options)
+
+
+def test_clips_of_a_batch_take_the_same_number_of_sentences(segment, clips):
+    inputs = [{"video": clips / "short.mp4", "text": "a"}, {"video": clips / "short.mp4", "text": ["a", "b"]}]
+    with pytest.raises(ValueError, match=r"text: the clips of a batch .* \[1, 2\]"):
+        segment(inputs, batch_size=2)
+    assert [len(entries) for entries in segment(inputs)] == [1, 2]
+
+
+def test_addresses_that_cannot_be_fetched_or_read(segment, address, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(ValueError, match=r"absent\.mp4: cannot be fetched \(.*404"):
+        segment(f"{address}/absent.mp4", text="a")
+    with pytest.raises(ValueError, match=f"^{address}/notes.mp4"):
+        segment(f"{address}/notes.mp4", text="a")
+    with pytest.raises(ValueError, match="cannot be fetched"):
+        segment("http://127.0.0.1:1/clip.mp4", text="a")
+
+
+def test_other_models_and_processors_are_refused(segment, tiny_processor):
+    tiny = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=9)
+    with pytest.raises(ValueError, match=r"model: .* BertModel"):
+        AudioVisualSegmentationPipeline(BertModel(tiny), processor=tiny_processor)
+    with pytest.raises(ValueError, match=r"processor: .* Sam2LoveModel"):
+        AudioVisualSegmentationPipeline(segment.model, processor=None)
+
+
+IMPORTS = ["import lavseg\nfrom transformers import pipeline", "from transformers import pipeline\nimport lavseg"]
+
+
+@pytest.mark.parametrize("imports", IMPORTS)
+def test_the_task_is_known_whichever_is_imported_first(imports):
+    code = f"{imports}\nfrom transformers.pipelines import check_task\nprint(check_task({TASK!r})[1]['impl'].__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == AudioVisualSegmentationPipeline.__name__, done.stderr
+
+
+def test_the_auto_classes_alone_import_no_pipelines():
+    code = "import lavseg, sys\nfrom transformers import AutoModel\nprint('transformers.pipelines' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr

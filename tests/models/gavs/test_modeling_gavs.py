@@ -1,0 +1,199 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lavseg.models.gavs import GavsConfig, GavsModel
+from lavseg.models.gavs.adapters_gavs import GavsAdapter
+from lavseg.models.sam2_config import hiera_sam2_config, nano_sam2_config
+
+SIZE = (36, 64)
+
+
+def make_model(seed=0, **overrides):
+    torch.manual_seed(seed)
+    model = GavsModel(GavsConfig.tiny(**overrides)).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "positional_embedding" not in name:
+                parameter.add_(0.05 * torch.randn_like(parameter))
+    return model
+
+
+def make_inputs(clips=1, frames=3, size=SIZE, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "pixel_values": torch.randn(clips, frames, 3, 128, 128, generator=generator),
+        "input_features": torch.randn(clips, frames, 1, 96, 64, generator=generator),
+        "original_sizes": [size] * clips,
+    }
+
+
+def trained_parts(**overrides):
+    with torch.device("meta"):
+        model = GavsModel(GavsConfig(**overrides))
+    counts = dict.fromkeys(("blocks", "decoder", "sentences", "text_projection", "audio_prompt", "norms"), 0)
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        part = "norms" if name.startswith("sam.") else name.split(".")[1]
+        counts["sentences" if ".sentence." in name else part] += parameter.numel()
+    return counts
+
+
+def test_parameters_on_sam_at_the_defaults():
+    counts = trained_parts()
+    assert counts["blocks"] == 3 * 197_504 and counts["decoder"] == 2 * 65_920
+    assert counts["audio_prompt"] == 197_376 and counts["norms"] == 4 * 2 * 768
+    assert sum(counts.values()) == 927_872
+
+
+@pytest.mark.parametrize(("size", "blocks", "total"), [("base_plus", 2_074_368, 2_433_152), ("large", 6_370_368, None)])
+def test_parameters_on_sam2(size, blocks, total):
+    counts = trained_parts(sam_config=hiera_sam2_config(size))
+    assert counts["blocks"] == blocks and counts["decoder"] == 131_840 and counts["audio_prompt"] == 197_376
+    if total is not None:
+        assert counts["norms"] == 29_568 and sum(counts.values()) == total
+
+
+def test_parameters_that_read():
+    counts = trained_parts(sam_config=hiera_sam2_config("base_plus"), use_text=True)
+    assert counts["sentences"] == (15 + 2) * 66_304 and counts["text_projection"] == 98_432
+
+
+@torch.no_grad()
+def test_the_adapter_is_added_to_the_output_of_the_mlp():
+    model, frames = make_model(), make_inputs()["pixel_values"][0]
+    encoder, seen = model.sam.vision_encoder, []
+    for index in (0, 1, 2):
+        encoder.layers[index].mlp.register_forward_hook(lambda module, args, output: seen.append(output))
+    adapted = model.adapters(model.sam, frames)
+    hidden = encoder.patch_embed(frames) + encoder.pos_embed
+    for index, layer in enumerate(encoder.layers):
+        plain = layer(hidden)
+        if index >= 1:
+            adapter, given = model.adapters.blocks[index - 1], layer.mlp(layer.layer_norm2(_before_mlp(layer, hidden)))
+            plain = plain + adapter.up(F.relu(adapter.down(given)))
+        hidden = plain
+    torch.testing.assert_close(adapted, encoder.neck(hidden), atol=1e-4, rtol=1e-4)
+    assert (adapted - model.sam.get_image_embeddings(frames)).abs().max() > 1e-4
+
+
+def _before_mlp(layer, hidden):
+    kept = []
+    hook = layer.layer_norm2.register_forward_pre_hook(lambda module, args: kept.append(args[0]))
+    layer(hidden)
+    hook.remove()
+    return kept[0]
+
+
+@torch.no_grad()
+def test_a_decoder_without_adapters_and_the_sound_as_a_token_is_sam():
+    model, inputs = make_model(pad_frames=False), make_inputs()
+    for adapter in (*model.adapters.blocks, *model.adapters.decoder):
+        nn.init.zeros_(adapter.up.weight)
+        nn.init.zeros_(adapter.up.bias)
+    images = model.sam.get_image_embeddings(inputs["pixel_values"][0])
+    token = model.adapters.audio_prompt(model.audio_encoder(inputs["input_features"]).embeddings[0, :, 0])
+    masks, scores = model.sam.mask_decoder(
+        image_embeddings=images,
+        image_positional_embeddings=model.sam.get_image_wide_positional_embeddings(),
+        sparse_prompt_embeddings=token[:, None],
+        dense_prompt_embeddings=model.sam.prompt_encoder(None, None, None, None)[1],
+        multimask_output=False,
+    )
+    output = model(**inputs)
+    torch.testing.assert_close(output.pred_masks[0, 0], masks[:, 0, 0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(output.iou_scores[0, 0], scores[:, 0, 0], atol=1e-5, rtol=1e-4)
+
+
+def test_embeddings_made_before_stand_in_for_frames_and_sound():
+    model, inputs = make_model(), make_inputs()
+    with torch.no_grad():
+        audio = model.audio_encoder(inputs["input_features"]).embeddings[:, :, 0]
+        images = model.adapters(model.sam, inputs["pixel_values"][0])[None]
+        given = {"image_embeddings": images, "audio_embeddings": audio, "original_sizes": [SIZE]}
+        torch.testing.assert_close(model(**given).pred_masks, model(**inputs).pred_masks)
+
+
+@pytest.mark.parametrize("audio_noise", ["none", "add", "replace"])
+@torch.no_grad()
+def test_noise_on_the_sound_is_for_training(audio_noise):
+    model = make_model(audio_noise=audio_noise)
+    audio = torch.rand(2, 3, 32)
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    assert torch.equal(model._encode_audio(None, audio, mask)[0], audio)
+    model.train()
+    torch.manual_seed(0)
+    change = torch.stack([model._encode_audio(None, audio, mask)[0] for _ in range(200)])
+    scale = audio.std(-1).mean().item()
+    if audio_noise == "none":
+        assert torch.equal(change[0], audio)
+    elif audio_noise == "add":
+        assert (change - audio).std().item() == pytest.approx(0.1 * scale, rel=0.1)
+        torch.testing.assert_close(change.mean(0), audio, atol=0.03, rtol=0)
+    else:
+        assert change.std().item() == pytest.approx(scale, rel=0.1)
+        assert change.mean(0).abs().max() < 0.1
+
+
+def test_the_bottleneck_activations_are_those_of_the_release():
+    adapters = make_model().adapters
+    assert all(isinstance(adapter.activation, nn.ReLU) for adapter in adapters.blocks)
+    assert all(isinstance(adapter.activation, nn.GELU) for adapter in adapters.decoder)
+
+
+@torch.no_grad()
+def test_the_bottleneck_reads_only_real_words():
+    torch.manual_seed(0)
+    adapter = GavsAdapter(12, 8, nn.ReLU(), reads=True)
+    hidden, text = torch.randn(2, 5, 7, 12), torch.randn(2, 6, 8)
+    mask = torch.arange(6) < torch.tensor([[6], [4]])
+    found = adapter(hidden, text, mask)
+    assert found.shape == hidden.shape
+    other = text.clone()
+    other[1, 4:] += 3
+    torch.testing.assert_close(adapter(hidden, other, mask), found)
+    other[1, 0] += 3
+    changed = (adapter(hidden, other, mask) - found).abs().amax((1, 2, 3))
+    assert changed[0] == 0 and changed[1] > 1e-4
+
+
+@torch.no_grad()
+def test_padded_frames_are_scored_without_their_padding():
+    model, inputs = make_model(), make_inputs(clips=2)
+    inputs["original_sizes"] = [(36, 64), (64, 36)]
+    raw = make_model(pad_frames=False)(**inputs).pred_masks
+    found = model(**inputs).pred_masks
+    # 36 of 64 rows (columns) of the square show the frame: output row r lies at input row (r + 0.5) * 36 / 64 - 0.5.
+    at = (torch.arange(32) + 0.5) * 36 / 64 - 0.5
+    low, share = at.clamp(min=0).floor().long(), at.clamp(min=0).frac()
+    mix = raw[..., low, :] * (1 - share)[:, None] + raw[..., low + 1, :] * share[:, None]
+    torch.testing.assert_close(found[0], mix[0], atol=1e-4, rtol=1e-4)
+    mix = raw[..., low] * (1 - share) + raw[..., low + 1] * share
+    torch.testing.assert_close(found[1], mix[1], atol=1e-4, rtol=1e-4)
+
+
+def test_padded_frames_need_their_sizes():
+    inputs = make_inputs()
+    del inputs["original_sizes"]
+    with pytest.raises(ValueError, match=r"original_sizes: the 1 clips' frames are padded"):
+        make_model()(**inputs)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"audio_noise": "some"}, "audio_noise: 'some' was given, accepted are 'none', 'add', 'replace'"),
+        ({"pad_frames": True, "sam_config": nano_sam2_config()}, "pad_frames: what the release does on SAM"),
+    ],
+)
+def test_configurations_that_cannot_be_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        GavsConfig.tiny(**change)
+
+
+@pytest.mark.parametrize("first", [-1, 3])
+def test_the_first_adapted_block_has_to_be_one_of_the_hosts(first):
+    with pytest.raises(ValueError, match=rf"first_adapted_block: {first} .* blocks 0 to 2"):
+        GavsModel(GavsConfig.tiny(first_adapted_block=first))

@@ -1,0 +1,109 @@
+"""Training on several processes, and the files that start it."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+import torch
+import yaml
+from accelerate import FullyShardedDataParallelPlugin
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.utils.launch import prepare_multi_gpu_env
+
+from conftest import ROOT
+from lavseg.data import write_ref_avs
+from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
+from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
+
+SCRIPT = ROOT / "examples" / "run_train.py"
+RECIPES = ROOT / "examples" / "recipes"
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory, tiny_processor):
+    """Four steps of four clips from an untrained checkpoint, less the clips a process takes."""
+    folder = tmp_path_factory.mktemp("distributed")
+    write_ref_avs(folder / "data", {"train": 6}, 3, (32, 40))
+    torch.manual_seed(0)
+    Sam2LoveModel(Sam2LoveConfig.tiny(len(tiny_processor.tokenizer))).save_pretrained(folder / "start")
+    tiny_processor.save_pretrained(folder / "start")
+    given = {"data_root": folder / "data", "model": folder / "start", "max_steps": 4, "learning_rate": 1e-3}
+    given |= {"logging_steps": 1, "disable_tqdm": "true", "save_strategy": "no", "use_cpu": "true"}
+    return [f"--{name}={value}" for name, value in given.items()]
+
+
+def curve(launcher, arguments, output, clips, **environment):
+    """Loss, its terms, gradient norm and learning rate by step."""
+    command = [sys.executable, *launcher, str(SCRIPT), *arguments, f"--output_dir={output}"]
+    command.append(f"--per_device_train_batch_size={clips}")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    history = json.loads((output / "trainer_state.json").read_text())["log_history"]
+    return [
+        [entry[name] for name in ("loss", "loss_bce", "loss_dice", "grad_norm", "learning_rate")]
+        for entry in history
+        if "loss" in entry
+    ]
+
+
+@pytest.mark.slow
+def test_two_processes_learn_as_one_does(tmp_path, arguments):
+    one = curve([], arguments, tmp_path / "one", 4)
+    launch = ["-m", "accelerate.commands.launch", f"--config_file={RECIPES / 'accelerate_ddp.yaml'}"]
+    two = curve(launch, arguments, tmp_path / "two", 2)
+    assert len(one) == 4 and one[0][0] != one[-1][0]
+    assert two == [pytest.approx(step, rel=1e-4) for step in one]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("deepspeed") is None, reason="deepspeed is not installed (pip install '.[deepspeed]')")
+def test_zero2_learns_as_one_process_does(tmp_path, arguments):
+    one = curve([], arguments, tmp_path / "one", 4)
+    launch = ["-m", "torch.distributed.run", "--nproc_per_node=2"]
+    zero = [*arguments, f"--deepspeed={RECIPES / 'deepspeed_zero2.json'}"]
+    two = curve(launch, zero, tmp_path / "two", 2, DS_ACCELERATOR="cpu")
+    assert [step[0] for step in two] == pytest.approx([step[0] for step in one], rel=1e-3)
+
+
+@pytest.fixture
+def fsdp(monkeypatch):
+    """What `accelerate launch` makes of the recipe, as the processes that it starts see it."""
+    given = ["--config_file", str(RECIPES / "accelerate_fsdp2.yaml"), str(SCRIPT)]
+    args, _, _ = _validate_launch_command(launch_command_parser().parse_args(given))
+    for name, value in prepare_multi_gpu_env(args).items():
+        monkeypatch.setenv(name, value)
+    assert args.use_fsdp and args.num_processes == 2
+    return FullyShardedDataParallelPlugin()
+
+
+def test_the_fsdp2_recipe_is_understood(fsdp):
+    assert fsdp.fsdp_version == 2 and fsdp.reshard_after_forward is True
+    assert str(fsdp.state_dict_type).endswith("FULL_STATE_DICT")
+
+
+@pytest.mark.parametrize("model_class, config_class", [(Sam2LoveModel, Sam2LoveConfig), (SamaAvsModel, SamaAvsConfig)])
+def test_fsdp2_wraps_the_hosts_blocks(fsdp, model_class, config_class):
+    with torch.device("meta"):
+        model = model_class(config_class.tiny())
+    fsdp.set_auto_wrap_policy(model)
+    [names] = [{kind.__name__ for kind in fsdp.auto_wrap_policy.keywords["transformer_layer_cls"]}]
+    assert names == set(model._no_split_modules)
+    assert names & {type(module).__name__ for module in model.modules()}
+
+
+def test_every_key_of_the_accelerate_recipes_is_known():
+    options = {action.dest for action in launch_command_parser()._actions}
+    for path in RECIPES.glob("accelerate_*.yaml"):
+        recipe = yaml.safe_load(path.read_text())
+        inner = recipe.pop("fsdp_config", {})
+        assert {*recipe, *inner} - {"compute_environment", "distributed_type"} <= options
+
+
+def test_zero2_is_the_papers_optimisation():
+    recipe = json.loads((RECIPES / "deepspeed_zero2.json").read_text())
+    assert recipe["zero_optimization"]["stage"] == 2 and recipe["optimizer"]["type"] == "AdamW"
+    assert recipe["scheduler"]["type"] == "WarmupDecayLR" and recipe["scheduler"]["params"]["warmup_type"] == "linear"

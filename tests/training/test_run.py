@@ -1,0 +1,257 @@
+import json
+from dataclasses import fields
+
+import pytest
+import torch
+import yaml
+from transformers import AutoModel, AutoProcessor
+
+from conftest import ROOT
+from lavseg.data import ClipAugmentation, write_avsbench, write_ref_avs
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
+from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
+from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
+from lavseg.training.run import METHODS, RunArguments, build_model, parse, prepare, train
+
+RECIPE = ROOT / "examples" / "recipes" / "sam2_love.yaml"
+RECIPES = [path for path in sorted(RECIPE.parent.glob("*.yaml")) if not path.stem.startswith("accelerate_")]
+FAST = ["--use_cpu", "--bf16=false", "--dataloader_num_workers=0", "--gradient_accumulation_steps=1"]
+FAST += ["--per_device_train_batch_size=2", "--disable_tqdm=true", "--logging_steps=1", "--max_steps=1"]
+FAST += ["--save_strategy=no"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_ref_avs(tmp_path_factory.mktemp("data"), {"train": 3, "val": 1}, 3, (32, 40))
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory):
+    """Clips of AVSBench, which have no sentences."""
+    counts = {"train": 2, "test": 1}
+    return write_avsbench(tmp_path_factory.mktemp("sounds") / "root", {"s4": counts, "ms3": counts}, (32, 40))
+
+
+@pytest.fixture(scope="module")
+def save(tmp_path_factory, tokenizer):
+    """Saves an untrained tiny checkpoint of a method, with other fields of its configuration."""
+    classes = {
+        "sam2-love": (Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor),
+        "aural-sam2": (AuralSam2Config, AuralSam2Model, AuralSam2Processor),
+        "sama-avs": (SamaAvsConfig, SamaAvsModel, SamaAvsProcessor),
+        "st-bava": (StBavaConfig, StBavaModel, StBavaProcessor),
+    }
+
+    def make(method, seed=0, **fields):
+        folder = tmp_path_factory.mktemp(method)
+        config_class, model_class, processor_class = classes[method]
+        reads = method == "sam2-love" or (method == "aural-sam2" and fields.get("use_text", True))
+        if method in ("sam2-love", "aural-sam2"):
+            fields["vocab_size"] = len(tokenizer)
+        config = config_class.tiny(**fields)
+        torch.manual_seed(seed)
+        model_class(config).save_pretrained(folder)
+        processor_class.from_config(config, *([tokenizer] if reads else [])).save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def checkpoint(save):
+    return save("sam2-love")
+
+
+def test_the_recipe_holds_the_papers_numbers():
+    run, args, overrides = parse([str(RECIPE), "--data_root=R", "--output_dir=O", "--use_cpu", "--audio=A"])
+    assert (run.method, run.sam2, run.vision) == (
+        "sam2-love",
+        "facebook/sam2-hiera-large",
+        "google/vit-base-patch16-224",
+    )
+    assert (run.text, run.audio) == ("distilbert/distilroberta-base", "A")
+    assert (run.train_split, run.eval_splits, run.data_root) == ("train", ["val"], "R")
+    assert (args.optim, args.learning_rate, args.weight_decay) == ("adamw_torch", 1e-4, 0)
+    assert (args.adam_beta1, args.adam_beta2, args.max_grad_norm) == (0.9, 0.95, 1)
+    assert (args.lr_scheduler_type, args.warmup_steps, args.num_train_epochs) == ("linear", 100, 20)
+    gpus = 2
+    assert args.per_device_train_batch_size * args.gradient_accumulation_steps * gpus == 32
+    assert args.bf16 and args.synthetic_null_probability == 0
+    paper = Sam2LoveConfig()
+    assert overrides and all(getattr(paper, name) == value for name, value in overrides.items())
+
+
+def test_every_value_of_the_recipe_says_where_it_comes_from():
+    ruling = RECIPE.read_text().split("# Selection of the checkpoint")[0]
+    values = [line for line in ruling.splitlines() if line and not line.startswith("#") and line != "model:"]
+    assert len(values) > 15 and all(" # " in line for line in values)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_every_shipped_recipe_fits_its_method(recipe):
+    run, _, overrides = parse([str(recipe), "--data=R", "--out=O", "--use_cpu", "--bf16=false"])
+    assert run.method in METHODS
+    config_class = METHODS[run.method][0]
+    assert set(overrides) <= {field.name for field in fields(config_class)}
+    if run.sam2 or run.sam:  # the others change the configuration of a checkpoint
+        config_class(**overrides)
+
+
+def test_the_command_line_wins_over_the_recipe():
+    given = [str(RECIPE), "--data=R", "--out=O", "--use_cpu", "--learning-rate=3e-5", "--eval_splits", "a", "b"]
+    run, args, _ = parse(given)
+    assert args.learning_rate == 3e-5 and run.eval_splits == ["a", "b"] and args.adam_beta2 == 0.95
+    assert (run.data_root, args.output_dir) == ("R", "O")
+
+
+@pytest.mark.parametrize(
+    "recipe, message",
+    [
+        ("lerning_rate: 1.0e-4", "unknown key 'lerning_rate'; did you mean 'learning_rate'?"),
+        ("model: {hiden_size: 8}", "unknown key 'hiden_size'; did you mean 'hidden_size'?"),
+        ("model: {hidden_size: 8}", "hidden_size=8, which change the size"),
+        ("model: {mask_selection: worst}", "mask_selection: 'worst' was given"),
+        ("model: folder", "--model"),
+        ("learning_rate: fast", "--learning_rate"),
+        ("learning_rate: [1", "YAML"),
+        ("- learning_rate", "argument: value"),
+        ("metric_protocols: [frames]", "metric_protocols"),
+        ("label_size: [3]", "label_size"),
+        ("synthetic_null_probability: 2", "null_probability"),
+        ("train_split: trian", "split"),
+        ("eval_splits: [test_n]", "test_n"),
+        ("eval_strategy: epoch", "eval_dataset"),
+        ("resume: true", "no complete checkpoint"),
+        ("method: sam3", "method: 'sam3' is unknown, accepted are"),
+        ("method: aural-sam2", "is a 'sam2_love' checkpoint"),
+        ("dataset: davis", "dataset: got 'davis'"),
+        ("subset: [s4]", "subset: Ref-AVS has none"),
+        ("dataset: avsbench", "subset: missing"),
+        ("augment: 3", "augment: takes true"),
+        ("augment: {flip_prob: 1}", "unknown key 'flip_prob'; did you mean 'flip_probability'?"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_and_writes_nothing(tmp_path, data, checkpoint, recipe, message):
+    path, output = tmp_path / "recipe.yaml", tmp_path / "run"
+    path.write_text(recipe)
+    with pytest.raises(ValueError) as error:
+        train([str(path), f"--model={checkpoint}", f"--data={data}", f"--out={output}", *FAST])
+    assert message in str(error.value)
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "--data_root"),
+        (["--data=absent", "--out=O", "--model=M"], "absent/metadata.csv does not exist"),
+        (["--data=absent", "--out=O", "--lerning_rate=1"], "'lerning_rate'; did you mean 'learning_rate'?"),
+        (["--data=absent", "--out=O", "recipe.yaml"], "recipe.yaml"),
+        (["absent.yaml"], "absent.yaml"),
+    ],
+)
+def test_a_wrong_command_line_is_refused(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((ValueError, OSError), match=message.replace("?", r"\?")):
+        train(arguments)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({}, "method: missing; name one of"),
+        ({"method": "sam2-love"}, "audio: a VGGish checkpoint is needed"),
+        (
+            {"method": "st_bava", "sam2": "S", "text": "T"},
+            "sam2, text: no encoder of st_bava, which is made of sam, aud",
+        ),
+    ],
+)
+def test_encoders_have_to_be_the_methods(given, message):
+    with pytest.raises(ValueError, match=message):
+        build_model(RunArguments(data_root="R", **given), {})
+
+
+def list_of(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+@pytest.mark.parametrize("method", ["sam2-love", "aural-sam2", "sama-avs", "st-bava"])
+def test_training_starts_from_published_encoders(tmp_path, save, tokenizer, method):
+    start = save(method)
+    model = AutoModel.from_pretrained(start)
+    for name, encoder in model.backbones().items():
+        encoder.save_pretrained(tmp_path / name)
+    if "text" in model.backbones():
+        tokenizer.save_pretrained(tmp_path / "text")
+    shapes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "projection_size")
+    shapes += ("adapter_size", "num_fusion_layers", "visual_depths", "token_depths", "mlp_ratio", "fusion_size")
+    shared = {name: value for name, value in model.config.to_dict().items() if name in shapes}
+    encoders = {name: str(tmp_path / name) for name in model.backbones()}
+    built, processor = build_model(RunArguments(data_root="R", method=method, **encoders), shared)
+    built_fields = built.config.to_dict()
+    assert type(built) is type(model) and all(
+        list_of(built_fields[name]) == list_of(value) for name, value in shared.items()
+    )
+    for name, encoder in built.backbones().items():
+        expected = model.backbones()[name].state_dict()
+        assert all(torch.equal(value, expected[key]) for key, value in encoder.state_dict().items()), name
+    assert processor.image_processor.size == AutoProcessor.from_pretrained(start).image_processor.size
+
+
+@pytest.mark.parametrize("subset", [["s4"], ["s4", "ms3"]])
+def test_training_on_avsbench_takes_a_method_without_text(tmp_path, save, sounds, subset):
+    arguments = [f"--data={sounds}", f"--out={tmp_path / 'run'}", "--dataset=avsbench", "--subset", *subset, *FAST]
+    result = train([*arguments, f"--model={save('st-bava')}", "--eval_splits=test", "--augment=true"])
+    assert result["steps"] == 1 and result["train_loss"] > 0
+    assert (tmp_path / "run" / "processor_config.json").is_file()
+    with pytest.raises(ValueError, match="has no sentence"):
+        train([*arguments, f"--model={save('sam2-love')}", f"--out={tmp_path / 'other'}"])
+
+
+def test_augmentation_is_for_training(tmp_path, save, sounds):
+    arguments = [f"--data={sounds}", f"--out={tmp_path}", "--dataset=avsbench", "--subset=s4", *FAST]
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump({"augment": {"degrees": 0, "color_jitter": True}, "eval_splits": ["test"]}))
+    trainer, _ = prepare([str(recipe), *arguments, f"--model={save('sama-avs')}"])
+    expected = ClipAugmentation(degrees=0, color_jitter=True)
+    assert trainer.get_train_dataloader().collate_fn.augment == expected
+    assert trainer.get_eval_dataloader(trainer.eval_dataset["test"]).collate_fn.augment is None
+    trainer.args.max_steps, trainer.args.num_train_epochs = -1, 3
+    trainer.train()
+    assert trainer.get_train_dataloader().collate_fn.epoch == 2
+
+
+def test_a_stage_starts_from_another_with_other_parts_in_training(save):
+    fusion = save("st-bava", use_adapters=False)
+    build = lambda overrides, *models: build_model(RunArguments("R", model=[str(m) for m in models]), overrides)[0]  # noqa: E731
+    first = build({}, fusion)
+    assert first.adapters is None and any(parameter.requires_grad for parameter in first.fusion.parameters())
+
+    adapters = save("sama-avs", seed=1)
+    joint = build({"use_adapters": True, "train_fusion": False}, fusion, adapters)
+    assert not any(parameter.requires_grad for parameter in joint.fusion.parameters())
+    assert all(parameter.requires_grad for parameter in joint.adapters.parameters())
+    loaded, weights = joint.state_dict(), AutoModel.from_pretrained(adapters).state_dict()
+    for key, value in loaded.items():
+        source = weights if key.startswith("adapters.") else first.state_dict()
+        assert torch.equal(value, source[key]), key
+
+
+def test_parts_that_no_checkpoint_holds_are_named(save, monkeypatch):
+    messages = []
+    monkeypatch.setattr("lavseg.training.run.logger.warning", messages.append)
+    run = RunArguments("R", model=[str(save("st-bava", fusion="none"))])
+    build_model(run, {"fusion": "st_bava"})
+    assert len(messages) == 1 and "audio_projection, fusion" in messages[0]
+    build_model(run, {"train_mask_decoder": False})
+    assert len(messages) == 1
+
+
+def test_a_folder_with_checkpoints_is_not_trained_over(tmp_path, data, checkpoint):
+    (tmp_path / "checkpoint-5").mkdir()
+    (tmp_path / "checkpoint-5" / "trainer_state.json").write_text(json.dumps({}))
+    with pytest.raises(ValueError, match="--resume"):
+        train([f"--model={checkpoint}", f"--data={data}", f"--out={tmp_path}", *FAST])
