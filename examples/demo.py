@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from report import Example, Video, write_report
-from rich.console import Console
+from rich import get_console
 from rich.progress import Progress, track
 from transformers import (
     BatchFeature,
@@ -31,6 +31,7 @@ from transformers import (
     TrainingArguments,
 )
 from transformers.utils import logging
+from warm_start import warm_start
 
 from lavseg import ClipCollator, Sam2LoveModel, Sam2LoveProcessor
 from lavseg.data import draw_expressions, draw_objects, load_ref_avs, render_clip, row_kinds, row_masks, write_ref_avs
@@ -48,13 +49,20 @@ SEED = 2025
 STAGES = 8
 EXAMPLES_A_KIND = 2
 EVALUATED_ROWS = 24
+# Shares of the training time: pointing in single frames, pointing while a clip passes, and SAM2-LOVE itself.
+POINTING = (
+    (0.45, {"num_frames": 1, "steps": 2500, "peak_rate": 1e-3, "clips": 48, "expressions": 2}),
+    (0.3, {"num_frames": 10, "steps": 900, "peak_rate": 7e-4, "clips": 16, "expressions": 3}),
+)
+METHOD_SHARE = 0.25
+MEASURED_EVERY = 250
 
 
 class Stages:
     """Announces numbered stages and draws a progress bar inside each."""
 
     def __init__(self, count: int):
-        self.console, self.count, self.number, self.began = Console(), count, 0, time.monotonic()
+        self.console, self.count, self.number, self.began = get_console(), count, 0, time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -76,8 +84,8 @@ class Stages:
 class TimedTraining(TrainerCallback):
     """Stops the training after some seconds, with a last evaluation, and shows how it goes."""
 
-    def __init__(self, seconds: float, stages: Stages):
-        self.seconds, self.stages, self.loss = seconds, stages, None
+    def __init__(self, seconds: float, steps_before: int, stages: Stages):
+        self.seconds, self.steps_before, self.stages, self.loss = seconds, steps_before, stages, None
         self.progress = Progress(console=stages.console, transient=True, disable=not stages.console.is_terminal)
 
     def on_train_begin(self, *args, **kwargs) -> None:
@@ -105,7 +113,7 @@ class TimedTraining(TrainerCallback):
         self.loss = logs.get("loss", self.loss)
         if "eval_jaccard" in logs:
             loss = f"  loss {self.loss:.3f}" if self.loss is not None else ""
-            self.stages.say(f"step {state.global_step:4d}  J {logs['eval_jaccard']:.3f}{loss}")
+            self.stages.say(f"step {self.steps_before + state.global_step:4d}  J {logs['eval_jaccard']:.3f}{loss}")
 
     def on_train_end(self, *args, **kwargs) -> None:
         self.progress.stop()
@@ -134,7 +142,12 @@ def run(arguments: argparse.Namespace) -> dict:
 
     stages.begin(f"Train a fresh one for {arguments.minutes:g} minutes")
     fresh = fresh_model(model, arguments.host)
-    history = train(fresh, processor, splits, output, arguments.minutes, stages)
+    watched = [row for row, is_null in enumerate(splits["val"]["is_null"]) if not is_null][:EVALUATED_ROWS]
+    watched, seconds = splits["val"].select(watched), 60 * arguments.minutes
+    history = point(fresh, processor, watched, 8 * arguments.clips, seconds, stages)
+    history += train(
+        fresh, processor, splits["train"], watched, output, METHOD_SHARE * seconds, history[-1]["step"], stages
+    )
 
     stages.begin("Score the fresh one")
     results["trained_here"] = values(
@@ -286,16 +299,44 @@ def fresh_model(trained: Sam2LoveModel, host: Path | None = None) -> Sam2LoveMod
     return model.to(trained.device)
 
 
+def point(
+    model: Sam2LoveModel, processor: Sam2LoveProcessor, watched: Dataset, clips: int, seconds: float, stages: Stages
+) -> list[dict]:
+    """Teach the token to point; returns a log as the Trainer's, with J of the rows `watched`."""
+    collator, history = ClipCollator(processor), []
+
+    def measure(step: int) -> None:
+        jaccard = evaluate(model, collator, watched).compute()["jaccard"]
+        history.append({"step": step, "eval_jaccard": jaccard})
+        loss = f"  loss of pointing {history[-2]['pointing_loss']:.3f}" if step else ""
+        stages.say(f"step {step:4d}  J {jaccard:.3f}{loss}")
+
+    done = {}
+
+    def note(entry: dict) -> None:
+        done[entry["frames"]] = entry["step"]
+        history.append({"step": sum(done.values()), "pointing_loss": entry["loss"]})
+        if entry["step"] % MEASURED_EVERY == 0:
+            measure(sum(done.values()))
+
+    measure(0)
+    warm_start(
+        model, processor, SEED, clips, [{**stage, "seconds": share * seconds} for share, stage in POINTING], note
+    )
+    return history
+
+
 def train(
     model: Sam2LoveModel,
     processor: Sam2LoveProcessor,
-    splits: dict[str, Dataset],
+    clips: Dataset,
+    watched: Dataset,
     output: Path,
-    minutes: float,
+    seconds: float,
+    steps_before: int,
     stages: Stages,
 ) -> list[dict]:
-    """Train for some minutes and save the model; returns the Trainer's log."""
-    watched = [row for row, is_null in enumerate(splits["val"]["is_null"]) if not is_null][:EVALUATED_ROWS]
+    """Train SAM2-LOVE and save it; returns the Trainer's log, its steps counted on from those before."""
     trainer = LavsegTrainer(
         model=model,
         args=LavsegTrainingArguments(
@@ -303,13 +344,13 @@ def train(
             max_steps=100_000,
             per_device_train_batch_size=8,
             per_device_eval_batch_size=8,
-            learning_rate=1e-3,
+            learning_rate=4e-4,
             lr_scheduler_type="constant_with_warmup",
             warmup_steps=20,
             max_grad_norm=1.0,
             logging_steps=5,
             eval_strategy="steps",
-            eval_steps=40,
+            eval_steps=25,
             eval_on_start=True,
             save_strategy="no",
             dataloader_num_workers=1,
@@ -318,17 +359,17 @@ def train(
             report_to="none",
             seed=SEED,
         ),
-        train_dataset=splits["train"],
-        eval_dataset=splits["val"].select(watched),
+        train_dataset=clips,
+        eval_dataset=watched,
         data_collator=ClipCollator(processor),
         processing_class=processor,
-        callbacks=[TimedTraining(60 * minutes, stages)],
+        callbacks=[TimedTraining(seconds, steps_before, stages)],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     trainer.save_model(output / "model")
     model.eval()
-    return trainer.state.log_history
+    return [{**entry, "step": steps_before + entry["step"]} for entry in trainer.state.log_history]
 
 
 def segment_video(checkpoint: Path, output: Path) -> Video:
@@ -368,7 +409,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--checkpoint", type=Path, default=HERE / "sam2-love-tiny", help="trained SAM2-LOVE")
     parser.add_argument("--host", type=Path, default=HERE / "sam2-nano-host", help="SAM2 that the training starts from")
-    parser.add_argument("--minutes", type=float, default=3, help="of training")
+    parser.add_argument("--minutes", type=float, default=4, help="of training")
     parser.add_argument("--clips", type=int, default=60, help="clips of the seen and of the unseen split")
     arguments = parser.parse_args()
     for folder in (arguments.checkpoint, arguments.host):

@@ -4,7 +4,9 @@ SAM2's decoder already understands clicks, so SAM2-LOVE then starts from prompts
 the token stays between all objects for as long as was tried (600 steps of 48 sentences).
 """
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,8 +139,15 @@ def warm_start(
     seed: int,
     clips: int = 2500,
     stages: Sequence[dict] = STAGES,
+    on_log: Callable[[dict], None] | None = None,
 ) -> list[dict]:
-    """Train the prompter of `model` in place; returns a log of `{frames, step, loss, hits}`, hits on unseen clips."""
+    """Train the prompter of `model` in place; returns a log of `{frames, step, loss, hits}`, hits on unseen clips.
+
+    Args:
+        clips: rendered, of which one in 25 is kept for the hits.
+        stages: see `STAGES`; one that has `seconds` ends after these even if steps remain.
+        on_log: called with each new entry of the log.
+    """
     rng, log = np.random.default_rng([seed, 2]), []
     for module in model.prompter.modules():
         if isinstance(module, nn.Linear):
@@ -146,7 +155,10 @@ def warm_start(
     encoded = encode_clips(model, processor, clips, rng)
     unseen, seen = encoded[: max(1, clips // 25)], encoded[max(1, clips // 25) :]
     for stage in stages:
-        log += _train(Pointing(model, processor, rng), seen, unseen, **stage)
+        for entry in _train(Pointing(model, processor, rng), seen, unseen, **stage):
+            log.append(entry)
+            if on_log is not None:
+                on_log(entry)
     return log
 
 
@@ -159,8 +171,9 @@ def _train(
     peak_rate: float,
     clips: int,
     expressions: int,
-) -> list[dict]:
-    parameters, log, losses = list(task.model.prompter.parameters()), [], []
+    seconds: float = math.inf,
+) -> Iterator[dict]:
+    parameters, losses, began = list(task.model.prompter.parameters()), [], time.monotonic()
     optimizer = torch.optim.AdamW(parameters, lr=peak_rate, weight_decay=0.01, betas=(0.9, 0.95))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak_rate, total_steps=steps, pct_start=0.1)
     with Progress(*Progress.get_default_columns(), "{task.fields[status]}") as progress:
@@ -173,12 +186,14 @@ def _train(
             optimizer.step()
             schedule.step()
             losses.append(loss.item())
-            if step % 50 == 0 or step == steps:
+            ends = step == steps or time.monotonic() - began > seconds
+            if step % 50 == 0 or ends:
                 with torch.no_grad():
                     _, hits = task.loss(unseen, num_frames, 2 * clips, expressions)
                 mean = round(float(np.mean(losses)), 4)
-                log.append({"frames": num_frames, "step": step, "loss": mean, "hits": round(hits, 4)})
                 progress.update(bar, status=f"loss {mean} hits {hits:.3f}")
+                yield {"frames": num_frames, "step": step, "loss": mean, "hits": round(hits, 4)}
                 losses = []
+            if ends:
+                break
             progress.advance(bar)
-    return log

@@ -61,7 +61,7 @@ def test_the_whole_demo(checkpoints, tmp_path):
 
     page = (output / "report.html").read_text()
     assert page.count("data:image/jpeg;base64,") >= 8 and page.count("data:video/mp4;base64,") == 1
-    assert page.count("<polyline") == 2 and "$" not in page
+    assert page.count("<polyline") == 3 and "$" not in page
     assert "http://" not in page and "https://" not in page
 
     model, processor = load_checkpoint(output / "model")
