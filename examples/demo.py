@@ -2,8 +2,8 @@
 
     python examples/demo.py --output runs/demo
 
-Scores the shipped SAM2-LOVE on seen, unseen and null clips, with and without sound and words; trains a fresh one from
-the shipped host; segments a video file. Writes `report.json`, `report.html` and the fresh model in `model/`.
+Scores the shipped SAM2-LOVE on seen, unseen and null clips, with and without sound and words; trains a fresh one with
+the same encoders and host; segments a video file. Writes `report.json`, `report.html` and the fresh model in `model/`.
 """
 
 import argparse
@@ -24,7 +24,6 @@ from rich.progress import Progress, track
 from transformers import (
     BatchFeature,
     PrinterCallback,
-    Sam2VideoModel,
     TrainerCallback,
     TrainerControl,
     TrainerState,
@@ -141,7 +140,7 @@ def run(arguments: argparse.Namespace) -> dict:
     results.update(score_without(model, collator, seen_kinds, kinds, stages))
 
     stages.begin(f"Train a fresh one for {arguments.minutes:g} minutes")
-    fresh = fresh_model(model, arguments.host)
+    fresh = fresh_model(model)
     watched = [row for row, is_null in enumerate(splits["val"]["is_null"]) if not is_null][:EVALUATED_ROWS]
     watched, seconds = splits["val"].select(watched), 60 * arguments.minutes
     history = point(fresh, processor, watched, 8 * arguments.clips, seconds, stages)
@@ -287,15 +286,11 @@ def blanker(processor: Sam2LoveProcessor) -> Callable[[BatchFeature], BatchFeatu
     return blank
 
 
-def fresh_model(trained: Sam2LoveModel, host: Path | None = None) -> Sam2LoveModel:
-    """A model with the encoders of `trained`, SAM2 from the folder `host` or that of `trained`, and a new prompter."""
+def fresh_model(trained: Sam2LoveModel) -> Sam2LoveModel:
+    """A model with the encoders and the SAM2 host of `trained` and a new prompter."""
     torch.manual_seed(SEED)
-    parts, config = trained.backbones(), copy.deepcopy(trained.config)
-    if host is not None:
-        parts["sam2"] = Sam2VideoModel.from_pretrained(host, dtype=torch.float32)
-        config.sam2_config = parts["sam2"].config
-    model = Sam2LoveModel(config)
-    model.load_backbones(parts)
+    model = Sam2LoveModel(copy.deepcopy(trained.config))
+    model.load_backbones(trained.backbones())
     return model.to(trained.device)
 
 
@@ -408,13 +403,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--checkpoint", type=Path, default=HERE / "sam2-love-tiny", help="trained SAM2-LOVE")
-    parser.add_argument("--host", type=Path, default=HERE / "sam2-nano-host", help="SAM2 that the training starts from")
     parser.add_argument("--minutes", type=float, default=4, help="of training")
     parser.add_argument("--clips", type=int, default=60, help="clips of the seen and of the unseen split")
     arguments = parser.parse_args()
-    for folder in (arguments.checkpoint, arguments.host):
-        if not (folder / "config.json").is_file():
-            parser.error(f"{folder} is no checkpoint, it has no config.json")
+    if not (arguments.checkpoint / "config.json").is_file():
+        parser.error(f"{arguments.checkpoint} is no checkpoint, it has no config.json")
     if arguments.clips < 4:
         parser.error("--clips: at least 4 are needed for every kind of sentence to occur")
     logging.set_verbosity_error()

@@ -1,6 +1,7 @@
 """Train the smallest SAM2 host on synthetic clips from clicks, as SAM2 itself was trained before any method used it.
 
-A click on one object of the first frame, the object tracked through the following ones, SAM2's own losses.
+A click on one object of the first frame, the object tracked through the following ones, SAM2's own losses; then the
+same from the object's mask.
 """
 
 import time
@@ -21,7 +22,14 @@ from lavseg.data import render_clip
 from lavseg.losses import mask_dice, mask_iou, weighted_mean
 from lavseg.models.sam2_config import nano_sam2_config
 from lavseg.models.sam2_encoder import encode_images, use_lean_attention
-from lavseg.models.sam2_tracking import MaskPrediction, Sam2Tracker, project_features, propagate
+from lavseg.models.sam2_tracking import (
+    ImageFeatures,
+    MaskPrediction,
+    Memory,
+    Sam2Tracker,
+    project_features,
+    propagate,
+)
 
 IMAGE_SIZE = 128
 
@@ -32,6 +40,8 @@ STAGES = (
     {"num_frames": 4, "steps": 300, "batch": 8, "peak_rate": 3e-4},
     # A frame remembers six before it: with shorter clips the older slots would stay untrained.
     {"num_frames": 10, "steps": 900, "batch": 6, "peak_rate": 5e-4},
+    # At last the small part that reads masks, with all others as they are.
+    {"num_frames": 4, "steps": 300, "batch": 8, "peak_rate": 1e-2, "prompt": "mask"},
 )
 
 
@@ -112,17 +122,32 @@ def _render(seed: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     return images.numpy(), owners.numpy()
 
 
-def track_clicks(sam: Sam2VideoModel, images: torch.Tensor, clicks: torch.Tensor) -> list[MaskPrediction]:
-    """Predictions of every frame of `images [B, T, 3, S, S]` from one click `[B, 2]` on the first."""
+def encode_frames(sam: Sam2VideoModel, images: torch.Tensor) -> list[ImageFeatures]:
+    """Features of each frame of `images [B, T, 3, S, S]`."""
     maps = encode_images(sam, images.flatten(0, 1))
-    features = [
+    return [
         project_features(sam, tuple(feature.unflatten(0, images.shape[:2])[:, frame] for feature in maps))
         for frame in range(images.shape[1])
     ]
+
+
+def track_clicks(sam: Sam2VideoModel, images: torch.Tensor, clicks: torch.Tensor) -> list[MaskPrediction]:
+    """Predictions of every frame of `images [B, T, 3, S, S]` from one click `[B, 2]` on the first."""
     labels = torch.ones(len(clicks), 1, 1, dtype=torch.int32)
     sparse = sam.prompt_encoder(clicks[:, None, None], labels, None, None)[0][:, 0]
     tracker = Sam2Tracker(sam, images.shape[1])
-    return [prediction for _, prediction in propagate(tracker, features.__getitem__, sparse)]
+    return [prediction for _, prediction in propagate(tracker, encode_frames(sam, images).__getitem__, sparse)]
+
+
+def track_masks(sam: Sam2VideoModel, images: torch.Tensor, masks: torch.Tensor) -> list[MaskPrediction]:
+    """Predictions of every frame of `images [B, T, 3, S, S]` from the masks `[B, S, S]` of the first."""
+    features, tracker = encode_frames(sam, images), Sam2Tracker(sam, images.shape[1])
+    predictions = [tracker.decode_mask(features[0], masks > 0)]
+    memory = Memory(prompted={0: tracker.encode_mask(features[0], masks > 0)})
+    for frame in range(1, len(features)):
+        predictions.append(tracker.track(features[frame], memory, frame))
+        memory = tracker.remember(memory, frame, features[frame], predictions[-1])
+    return predictions
 
 
 def sam2_loss(prediction: MaskPrediction, targets: torch.Tensor) -> torch.Tensor:
@@ -144,23 +169,40 @@ def sam2_loss(prediction: MaskPrediction, targets: torch.Tensor) -> torch.Tensor
 
 
 def train(
-    sam: Sam2VideoModel, clips: int, num_frames: int, steps: int, batch: int, peak_rate: float, seed: int
+    sam: Sam2VideoModel,
+    clips: int,
+    num_frames: int,
+    steps: int,
+    batch: int,
+    peak_rate: float,
+    seed: int,
+    prompt: str = "click",
 ) -> list[dict]:
-    """Train on so many clips of `num_frames` frames; returns a log of `{frames, step, loss, iou, seconds}`."""
+    """Train on so many clips of `num_frames` frames; returns a log of `{prompt, frames, step, loss, iou, seconds}`.
+
+    From a "click" everything learns, from a "mask" only what reads it.
+    """
     pool, rng, log = ClipPool.render(clips, num_frames, seed), np.random.default_rng(seed), []
-    optimizer = torch.optim.AdamW(sam.parameters(), lr=peak_rate, weight_decay=0.01)
+    sam.requires_grad_(prompt == "click")
+    for part in (sam.mask_downsample, sam.prompt_encoder.mask_embed):
+        part.requires_grad_(True)
+    parameters = [parameter for parameter in sam.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=peak_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak_rate, total_steps=steps, pct_start=0.1)
     sam.train()
     began, losses, ious = time.monotonic(), [], []
     with Progress(*Progress.get_default_columns(), "{task.fields[status]}") as progress:
-        task = progress.add_task(f"{num_frames} frame(s)", total=steps, status="")
+        task = progress.add_task(f"{prompt}, {num_frames} frame(s)", total=steps, status="")
         for step in range(1, steps + 1):
             images, clicks, labels = pool.draw(rng, batch)
-            predictions = track_clicks(sam, images, clicks)
+            if prompt == "click":
+                predictions = track_clicks(sam, images, clicks)
+            else:
+                predictions = track_masks(sam, images, labels[:, 0])
             loss = sum(sam2_loss(prediction, labels[:, t]) for t, prediction in enumerate(predictions)) / num_frames
             optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             schedule.step()
             losses.append(loss.item())
@@ -168,7 +210,8 @@ def train(
             if step % 50 == 0 or step == steps:
                 loss, iou = round(float(np.mean(losses)), 4), round(float(np.mean(ious)), 4)
                 seconds = round(time.monotonic() - began, 1)
-                log.append({"frames": num_frames, "step": step, "loss": loss, "iou": iou, "seconds": seconds})
+                entry = {"prompt": prompt, "frames": num_frames, "step": step, "loss": loss, "iou": iou}
+                log.append({**entry, "seconds": seconds})
                 progress.update(task, status=f"loss {loss} IoU of the last frame {iou}")
                 losses, ious = [], []
             progress.advance(task)

@@ -21,9 +21,9 @@ FRAMES = 10
 
 # First to point in a single frame, then to keep pointing at the first frame while later ones pass.
 STAGES = (
-    {"num_frames": 1, "steps": 2500, "peak_rate": 1e-3, "clips": 48, "expressions": 2},
-    {"num_frames": 3, "steps": 250, "peak_rate": 7e-4, "clips": 16, "expressions": 3},
-    {"num_frames": 10, "steps": 900, "peak_rate": 7e-4, "clips": 16, "expressions": 3},
+    {"num_frames": 1, "steps": 1800, "peak_rate": 1e-3, "clips": 48, "expressions": 2},
+    {"num_frames": 3, "steps": 150, "peak_rate": 7e-4, "clips": 16, "expressions": 3},
+    {"num_frames": 10, "steps": 600, "peak_rate": 7e-4, "clips": 16, "expressions": 3},
 )
 # An object with fewer visible pixels is not pointed at.
 SMALLEST = 80
@@ -137,7 +137,7 @@ def warm_start(
     model: Sam2LoveModel,
     processor: Sam2LoveProcessor,
     seed: int,
-    clips: int = 2500,
+    clips: int = 1500,
     stages: Sequence[dict] = STAGES,
     on_log: Callable[[dict], None] | None = None,
 ) -> list[dict]:

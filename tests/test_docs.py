@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from contextlib import redirect_stdout, suppress
+from dataclasses import fields
 from pkgutil import resolve_name
 
 import numpy as np
@@ -16,10 +17,16 @@ import typer
 from conftest import ROOT
 from lavseg.cli import app
 from lavseg.media import write_video
+from lavseg.training import LavsegTrainingArguments
+from lavseg.training.run import RunArguments
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "model_cards").glob("*.md"))]
+PAGES = [path for folder in ("model_cards", "docs") for path in sorted((ROOT / folder).rglob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
 TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in DOCUMENTS}
-FOLDERS = r"(?:\.ci|benchmarks|examples|model_cards|src|tests)"
+FOLDERS = r"(?:\.ci|benchmarks|docs|examples|model_cards|src|tests)"
+# Documents whose Python runs as it stands, and prints what it says.
+EXECUTED = ("README.md", "docs/data.md", "docs/metrics.md")
+COMMAND = typer.main.get_command(app)
 
 
 def snippets(language, documents=tuple(TEXTS)):
@@ -38,10 +45,25 @@ def commands():
 
 
 def calls(program):
-    """Parameters `(name, options)` for every use of `program name --option ...`."""
-    found = [words[words.index(program) + 1 :] for words in commands() if program in words]
-    uses = [(words[0], [w.split("=")[0] for w in words if w.startswith("--")]) for words in found if words]
-    return [pytest.param(name, options, id=name) for name, options in uses if not name.startswith("-")]
+    """Parameters `words` for every use of a program, or of a script where `program` is `.py`, from its name on."""
+    found = []
+    for words in commands():
+        starts = [index for index, word in enumerate(words) if word == program or word.endswith(".py")]
+        if starts and words[starts[0]].endswith(program):
+            found.append(words[starts[0] :])
+    return [pytest.param(words, id=" ".join(words[:3])) for words in found]
+
+
+def options(words):
+    return {word.split("=")[0] for word in words if word.startswith("--")}
+
+
+def command_of(words):
+    """The command that these words lead to, and the words that follow its name."""
+    command = COMMAND
+    while words and words[0] in getattr(command, "commands", ()):
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
 
 
 @pytest.mark.parametrize("block", snippets("python"))
@@ -55,7 +77,8 @@ def test_bash_parses(block):
     assert checked.returncode == 0, checked.stderr
 
 
-def test_python_of_the_readme_prints_what_it_says(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", EXECUTED)
+def test_python_prints_what_it_says(name, tmp_path, monkeypatch):
     if not (ROOT / "examples" / "sam2-love-tiny" / "model.safetensors").is_file():
         pytest.skip("the checkpoint examples/sam2-love-tiny is not there")
     monkeypatch.chdir(tmp_path)
@@ -63,7 +86,9 @@ def test_python_of_the_readme_prints_what_it_says(tmp_path, monkeypatch):
     (tmp_path / "runs" / "demo").mkdir(parents=True)
     frames = np.random.default_rng(0).integers(0, 255, (10, 224, 288, 3), dtype=np.uint8)
     write_video(tmp_path / "runs" / "demo" / "clip.mp4", frames, 1, np.zeros((1, 160000), np.float32), 16000)
-    for param in snippets("python", ["README.md"]):
+    blocks = snippets("python", [name])
+    assert blocks
+    for param in blocks:
         block, printed = param.values[0], io.StringIO()
         with redirect_stdout(printed):
             exec(compile(block, param.id, "exec"), {})
@@ -85,19 +110,36 @@ def test_dotted_names_resolve(name):
         resolve_name(dotted)
 
 
-@pytest.mark.parametrize(("name", "options"), calls("lavseg"))
-def test_options_of_the_command_exist(name, options):
-    command = typer.main.get_command(app).commands[name]
-    assert set(options) <= {option for parameter in command.params for option in parameter.opts}
+@pytest.mark.parametrize("words", calls("lavseg"))
+def test_options_of_the_command_exist(words):
+    command, rest = command_of(words[1:])
+    assert not hasattr(command, "commands"), f"{' '.join(words)}: no such command"
+    accepted = {option for parameter in command.params for option in parameter.opts}
+    if command.name == "train":
+        accepted |= {f"--{item.name}" for kind in (RunArguments, LavsegTrainingArguments) for item in fields(kind)}
+    assert options(rest) <= accepted
 
 
-@pytest.mark.parametrize(("name", "options"), calls("python"))
-def test_options_of_the_examples_exist(name, options, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", [name, "--help"])
+@pytest.mark.parametrize("name", TEXTS)
+def test_commands_named_in_the_text_exist(name):
+    for named in re.findall(r"`lavseg ([a-z][a-z -]*)", TEXTS[name]):
+        assert command_of(named.split())[0] is not COMMAND, f"lavseg {named}"
+
+
+@pytest.mark.parametrize("words", calls(".py"))
+def test_options_of_the_examples_exist(words, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [words[0], "--help"])
     monkeypatch.syspath_prepend(ROOT / "examples")
     with suppress(SystemExit):
-        runpy.run_path(str(ROOT / name), run_name="__main__")
-    assert set(options) <= set(re.findall(r"--\w+", capsys.readouterr().out))
+        runpy.run_path(str(ROOT / words[0]), run_name="__main__")
+    assert options(words) <= set(re.findall(r"--\w+", capsys.readouterr().out))
+
+
+def test_every_method_has_its_page():
+    cards = {path.name for path in (ROOT / "model_cards").glob("*.md")}
+    for name in cards:
+        assert f'"model_cards/{name}"' in TEXTS[f"docs/methods/{name}"]
+    assert {path.name for path in (ROOT / "docs" / "methods").iterdir()} == cards
 
 
 @pytest.mark.parametrize("name", TEXTS)

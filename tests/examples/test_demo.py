@@ -6,11 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import Sam2VideoModel
 
 from lavseg.data import ClipCollator, build_tokenizer, load_ref_avs, write_ref_avs
 from lavseg.inference.checkpoint import load_checkpoint
-from lavseg.models.sam2_config import nano_sam2_config
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -18,12 +16,11 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory):
-    """Untrained stand-ins for the shipped model and host."""
+    """An untrained stand-in for the shipped model."""
     folder, tokenizer = tmp_path_factory.mktemp("checkpoints"), build_tokenizer()
-    config = Sam2LoveConfig.tiny(vocab_size=len(tokenizer))
+    config = Sam2LoveConfig.tiny(vocab_size=len(tokenizer), handoff="mask")
     Sam2LoveModel(config).save_pretrained(folder / "model")
     Sam2LoveProcessor.from_config(config, tokenizer).save_pretrained(folder / "model")
-    Sam2VideoModel(nano_sam2_config(128)).save_pretrained(folder / "host")
     return folder
 
 
@@ -36,7 +33,7 @@ def demo(monkeypatch):
 
 
 def command(checkpoints, output):
-    options = {"checkpoint": checkpoints / "model", "host": checkpoints / "host", "minutes": 0, "clips": 4}
+    options = {"checkpoint": checkpoints / "model", "minutes": 0, "clips": 4}
     named = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     return [sys.executable, str(EXAMPLES / "demo.py"), "--output", str(output), *named]
 
@@ -77,7 +74,7 @@ def test_foreign_folders_are_left_alone(checkpoints, tmp_path, demo, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "words"), [("--host", "absent", "no config.json"), ("--clips", "1", "at least 4")]
+    ("option", "value", "words"), [("--checkpoint", "absent", "no config.json"), ("--clips", "1", "at least 4")]
 )
 def test_unusable_options_are_refused_at_once(checkpoints, tmp_path, demo, monkeypatch, capsys, option, value, words):
     monkeypatch.setattr(sys, "argv", [*command(checkpoints, tmp_path / "demo")[1:], option, value])
@@ -102,19 +99,19 @@ def test_taking_sound_or_words_away(checkpoints, tmp_path, demo):
     assert inputs["input_ids"].shape == before["input_ids"].shape
 
 
-def test_a_fresh_model_keeps_the_encoders_and_takes_the_host(checkpoints, demo):
+def test_a_fresh_model_keeps_the_encoders_and_the_host(checkpoints, demo):
     trained = load_checkpoint(checkpoints / "model")[0]
-    host = Sam2VideoModel.from_pretrained(checkpoints / "host")
-    for fresh, sam2 in (
-        (demo.fresh_model(trained), trained.sam2),
-        (demo.fresh_model(trained, checkpoints / "host"), host),
-    ):
-        kept = {**trained.backbones(), "sam2": sam2}
-        for name, part in fresh.backbones().items():
-            expected = kept[name].state_dict()
-            assert all(torch.equal(value, expected[key]) for key, value in part.state_dict().items()), name
-        changed = trained.prompter.projector.linear1.weight
-        assert not torch.equal(fresh.prompter.projector.linear1.weight, changed)
+    with torch.no_grad():
+        for parameter in trained.prompt_decoder.parameters():
+            parameter.add_(1.0)
+    fresh = demo.fresh_model(trained)
+    for name, part in fresh.backbones().items():
+        kept = trained.backbones()[name].state_dict()
+        assert all(torch.equal(value, kept[key]) for key, value in part.state_dict().items()), name
+    changed = trained.prompter.projector.linear1.weight
+    assert not torch.equal(fresh.prompter.projector.linear1.weight, changed)
+    host = fresh.sam2.mask_decoder.state_dict()
+    assert all(torch.equal(value, host[key]) for key, value in fresh.prompt_decoder.state_dict().items())
 
 
 def test_line_chart_places_its_points(demo):

@@ -4,10 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoModel, Sam2VideoModel
+from transformers import AutoModel
 
 from lavseg.data import build_tokenizer
-from lavseg.models.sam2_config import nano_sam2_config
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -15,12 +14,11 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.fixture(scope="module")
 def encoders(tmp_path_factory):
-    """Untrained stand-ins for the shipped model and host."""
+    """An untrained stand-in for the shipped model."""
     folder, tokenizer = tmp_path_factory.mktemp("encoders"), build_tokenizer()
     config = Sam2LoveConfig.tiny(vocab_size=len(tokenizer))
     Sam2LoveModel(config).save_pretrained(folder / "model")
     Sam2LoveProcessor.from_config(config, tokenizer).save_pretrained(folder / "model")
-    Sam2VideoModel(nano_sam2_config(128)).save_pretrained(folder / "host")
     return folder
 
 
@@ -35,7 +33,7 @@ def script(monkeypatch):
 def test_it_trains_scores_and_draws_every_behavior_and_does_not_repeat_itself(script, encoders, tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     arguments = ["--output", str(tmp_path), "--steps", "2", "--clips", "2"]
-    arguments += ["--host", str(encoders / "host"), "--checkpoint", str(encoders / "model")]
+    arguments += ["--checkpoint", str(encoders / "model")]
     script.main(arguments)
     report = json.loads((tmp_path / "report.json").read_text())
     assert set(report) == {"release", "paper"}

@@ -20,7 +20,10 @@ def train_tiny(monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
     import train_tiny
 
-    host_stages = [{"num_frames": frames, "steps": 1, "batch": 2, "peak_rate": 1e-4} for frames in (1, 2)]
+    host_stages = [
+        {"num_frames": 1, "steps": 1, "batch": 2, "peak_rate": 1e-4},
+        {"num_frames": 2, "steps": 1, "batch": 2, "peak_rate": 1e-4, "prompt": "mask"},
+    ]
     pointing = [{"num_frames": 2, "steps": 2, "peak_rate": 1e-4, "clips": 2, "expressions": 2}]
     monkeypatch.setattr(train_tiny, "train_host", partial(train_tiny.train_host, clips=4, stages=host_stages))
     monkeypatch.setattr(
@@ -36,15 +39,15 @@ def test_every_stage_leaves_a_checkpoint_that_the_next_builds_on(train_tiny, tmp
     monkeypatch.setattr(sys, "argv", command)
     train_tiny.main()
     logs = {stage: json.loads((tmp_path / stage / "training_log.json").read_text()) for stage in STAGES}
-    assert [entry["frames"] for entry in logs["host"]] == [1, 2]
+    assert [(entry["prompt"], entry["frames"]) for entry in logs["host"]] == [("click", 1), ("mask", 2)]
     assert {entry["encoder"] for entry in logs["encoders"]} == {"vision", "audio", "text"}
-    assert any("eval_j_and_f" in entry for entry in logs["model"])
+    assert {stage: logs["model"][stage] for stage in STAGES[:3]} == {stage: logs[stage] for stage in STAGES[:3]}
+    assert any("eval_j_and_f" in entry for entry in logs["model"]["model"])
 
     state = {stage: load_file(tmp_path / stage / "model.safetensors") for stage in STAGES}
     host, taken = state["host"], AutoModel.from_pretrained(tmp_path / "pointing").sam2.state_dict()
     assert all(torch.equal(taken[name].half(), value.half()) for name, value in host.items())
-    frozen = "sam2.memory_attention.layers.0.linear1.weight"
-    assert torch.equal(state["model"][frozen], state["pointing"][frozen])
+    assert all(torch.equal(state["model"][f"sam2.{name}"], value) for name, value in host.items())
     changed = "prompter.fusion.layers.0.linear1.weight"
     assert not torch.equal(state["pointing"][changed], state["encoders"][changed])
     assert not torch.equal(state["model"][changed], state["pointing"][changed])

@@ -1,17 +1,17 @@
 """What the adapter baselines have in common, on every host."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
+import torch.nn.functional as F
 from transformers import RobertaConfig, RobertaModel, Sam2VideoModel, SamModel, ViTConfig, ViTModel
 
+import tiny_clips
 from lavseg.models.gavs import GavsConfig, GavsModel, GavsProcessor
 from lavseg.models.sam2_config import nano_sam2_config
 from lavseg.models.sam_config import nano_sam_config
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from lavseg.models.vggish import VggishConfig, VggishModel
+from tiny_clips import away_from_zero, check_reload
 
 METHODS = {"sama": (SamaAvsConfig, SamaAvsModel), "gavs": (GavsConfig, GavsModel)}
 HOSTS = ("sam", "sam2", "sam2-text")
@@ -24,24 +24,17 @@ OVERRIDES = {"sam": {}, "sam2": {"sam_config": nano_sam2_config(128)}, "sam2-tex
 def make_model(method="sama", host="sam", seed=0, **overrides):
     config_class, model_class = METHODS[method]
     torch.manual_seed(seed)
-    model = model_class(config_class.tiny(**{**OVERRIDES[host], **overrides})).eval()
-    with torch.no_grad():  # away from zero-initialised parts
-        for name, parameter in model.named_parameters():
-            if "positional_embedding" not in name:
-                parameter.add_(0.05 * torch.randn_like(parameter))
-        if host != "sam":  # an object that is judged absent leaves nothing in the memory
+    model = away_from_zero(model_class(config_class.tiny(**{**OVERRIDES[host], **overrides})))
+    if host != "sam":  # an object that is judged absent leaves nothing in the memory
+        with torch.no_grad():
             model.sam.mask_decoder.pred_obj_score_head.proj_out.bias.add_(20)
     return model
 
 
 def make_inputs(host="sam", clips=1, frames=3, expressions=2, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    inputs = {
-        "pixel_values": torch.randn(clips, frames, 3, 128, 128, generator=generator),
-        "input_features": torch.randn(clips, frames, 1, 96, 64, generator=generator),
-        "original_sizes": [SIZE] * clips,
-    }
+    inputs = tiny_clips.make_inputs(clips, frames, seed) | {"original_sizes": [SIZE] * clips}
     if host == "sam2-text":
+        generator = torch.Generator().manual_seed(seed)
         inputs["input_ids"] = torch.randint(3, 300, (clips, expressions, 6), generator=generator)
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
         inputs["attention_mask"][:, -1, 4:] = 0
@@ -51,9 +44,7 @@ def make_inputs(host="sam", clips=1, frames=3, expressions=2, seed=1):
 def make_labels(inputs):
     expressions = inputs["input_ids"].shape[1] if "input_ids" in inputs else 1
     clips, frames = inputs["pixel_values"].shape[:2]
-    labels = torch.zeros(clips, expressions, frames, *SIZE, dtype=torch.uint8)
-    labels[..., 10:30, 20:50] = 1
-    return labels
+    return tiny_clips.make_labels(clips * expressions, frames, SIZE).unflatten(0, (clips, expressions))
 
 
 def pick(inputs, clip, frames=slice(None)):
@@ -120,6 +111,18 @@ def test_it_hears_and_on_sam2_remembers(method, host):
     changed = (model(**louder).pred_masks - masks).abs().amax((-2, -1))[0]
     assert (changed[:, 0] > 1e-5).all()
     assert (changed[:, 1:] > 1e-6).any() == (host != "sam")
+
+
+@pytest.mark.parametrize(("method", "host"), CASES)
+def test_masks_are_scored_at_the_size_they_come_back_at(method, host, tokenizer):
+    """Scores and masks for a user take the same way, by the input's size, to any size."""
+    model = make_model(method, host)
+    processor = PROCESSORS[method].from_config(model.config, tokenizer if host == "sam2-text" else None)
+    logits = torch.randn(1, 2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for size in (SIZE, (200, 130)):
+        scaled = model.scale_masks(logits.flatten(0, 2), size)
+        assert torch.equal(scaled.unflatten(0, (2, 3)) > 0, processor.post_process_masks(logits, [size])[0])
+        assert not torch.allclose(scaled, F.interpolate(logits[0], size, mode="bilinear").flatten(0, 1), atol=1e-3)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -223,37 +226,8 @@ def test_either_loss_on_sam2(method, host):
         torch.testing.assert_close(model(**inputs, labels=labels, label_mask=some).loss, base)
 
 
-RELOAD = """
-import sys, torch
-import lavseg
-from transformers import AutoModel
-for folder in sys.argv[1:]:
-    saved = torch.load(folder + ".pt")
-    model = AutoModel.from_pretrained(folder).eval()
-    assert type(model).__name__ == saved["name"]
-    state = model.state_dict()
-    assert state.keys() == saved["state"].keys()
-    for name, value in saved["state"].items():
-        assert torch.equal(state[name], value), name
-    assert {n for n, p in model.named_parameters() if p.requires_grad} == saved["trainable"]
-    with torch.no_grad():
-        assert torch.equal(model(**saved["inputs"]).pred_masks, saved["pred_masks"])
-"""
-
-
 def test_saved_and_loaded_in_a_fresh_process_it_is_the_same(tmp_path):
-    folders = []
-    for method, host in CASES:
-        folder, model, inputs = str(tmp_path / f"{method}-{host}"), make_model(method, host), make_inputs(host)
-        folders.append(folder)
-        with torch.no_grad():
-            pred_masks = model(**inputs).pred_masks
-        model.save_pretrained(folder)
-        trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-        saved = {"inputs": inputs, "pred_masks": pred_masks, "state": model.state_dict(), "trainable": trainable}
-        torch.save({**saved, "name": type(model).__name__}, folder + ".pt")
-    result = subprocess.run([sys.executable, "-c", RELOAD, *folders], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+    check_reload(tmp_path, [(make_model(method, host), make_inputs(host)) for method, host in CASES])
 
 
 @pytest.mark.parametrize(("method", "host"), CASES)
@@ -296,7 +270,7 @@ def test_another_host_is_refused(tmp_path):
         ("sam2", {"image_embeddings": torch.zeros(1, 3, 128, 8, 8)}, "image_embeddings: only models on SAM"),
         ("sam2", {"pixel_values": torch.zeros(1, 3, 3, 64, 64)}, r"pixel_values: .*\[1, 3, 3, 128, 128\]"),
         ("sam2", {"frame_mask": torch.zeros(1, 3, dtype=torch.bool)}, "frame_mask: every clip"),
-        ("sam2-text", {"labels": torch.zeros(1, 1, 3, 8, 8)}, r"labels: .*\[1, 2, 3, 8, 8\]"),
+        ("sam2-text", {"labels": torch.zeros(1, 1, 3, 8, 8)}, r"labels: .*\[1, 2, 3, height, width\]"),
         ("sam2", {"output_attentions": True}, "output_attentions: .* no attention"),
     ],
 )
@@ -312,7 +286,7 @@ def test_inputs_that_do_not_fit_are_named(method, host, change, message):
         ("sam", {"use_text": True, "sam_config": nano_sam_config()}, "use_text: sentences are read on a SAM2 host"),
         ("sam", {"conditioning_frame": "first"}, "conditioning_frame: SAM has no memory"),
         ("sam", {"mask_loss": "sam2"}, "mask_loss: 'sam2' teaches an object score"),
-        ("sam", {"mask_loss": "other"}, "mask_loss: 'other' was given, accepted are original, sam2"),
+        ("sam", {"mask_loss": "other"}, "mask_loss: 'other' was given, accepted are 'original', 'sam2'"),
         ("sam2", {"conditioning_frame": "last"}, "conditioning_frame: 'last' was given"),
     ],
 )

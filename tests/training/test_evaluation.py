@@ -7,6 +7,10 @@ from lavseg.training import ClipScores
 from lavseg.training.evaluation import SCORES
 
 
+def bilinear(masks, size):
+    return F.interpolate(masks[:, None], size, mode="bilinear")[:, 0]
+
+
 @pytest.fixture
 def batch():
     generator = torch.Generator().manual_seed(0)
@@ -19,7 +23,7 @@ def batch():
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_frames_that_count_are_one_batch_at_the_labels_size(batch, protocol):
     masks, labels, counted = batch
-    scores = ClipScores([protocol])
+    scores = ClipScores([protocol], bilinear)
     scores.update(masks, labels, counted)
     frames = [(b, e, t) for b in range(2) for e in range(3) for t in range(4) if counted[b, t]]
     logits = torch.stack([masks[index] for index in frames])
@@ -33,7 +37,7 @@ def test_frames_that_count_are_one_batch_at_the_labels_size(batch, protocol):
 
 def test_one_expression_may_come_without_its_axis(batch):
     masks, labels, counted = batch
-    first, second = ClipScores(["frame"]), ClipScores(["frame"])
+    first, second = ClipScores(["frame"], bilinear), ClipScores(["frame"], bilinear)
     first.update(masks[:, :1], labels[:, 0], counted)
     second.update(masks[:, :1], labels[:, :1], counted)
     assert first.compute() == second.compute()
@@ -41,7 +45,7 @@ def test_one_expression_may_come_without_its_axis(batch):
 
 def test_a_batch_without_counted_frames_changes_nothing(batch):
     masks, labels, counted = batch
-    scores = ClipScores(["ref_avs"])
+    scores = ClipScores(["ref_avs"], bilinear)
     scores.update(masks, labels, counted)
     before = scores.compute()
     scores.update(masks, labels, torch.zeros_like(counted))

@@ -224,6 +224,41 @@ def test_augmentation_is_for_training(tmp_path, save, sounds):
     assert trainer.get_train_dataloader().collate_fn.epoch == 2
 
 
+def test_a_feature_cache_is_filled_once_and_trains_the_same(tmp_path, save, sounds):
+    checkpoint, folder = save("st-bava", use_adapters=False, attention_dropout=0.0), tmp_path / "cache"
+    arguments = [f"--data={sounds}", "--dataset=avsbench", "--subset=s4", "--eval_splits=test", *FAST]
+    arguments.append(f"--model={checkpoint}")
+    losses, written = [], []
+    for name in ("plain", "first", "second"):
+        more = [] if name == "plain" else [f"--feature_cache={folder}"]
+        trainer, _ = prepare([*arguments, f"--out={tmp_path / name}", *more])
+        written.append({path: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")})
+        losses.append([trainer.train().training_loss, trainer.evaluate()["eval_test_loss"]])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4) and losses[2] == losses[1]
+    assert not written[0] and len(written[1]) == 3 and written[2] == written[1]
+    inputs = next(iter(trainer.get_train_dataloader()))
+    assert "image_embeddings" in inputs and "pixel_values" not in inputs
+    trainer.save_model()
+    loaded = AutoProcessor.from_pretrained(tmp_path / "second")
+    assert "pixel_values" in loaded.image_inputs([torch.zeros(3, 8, 8, dtype=torch.uint8)])
+
+
+@pytest.mark.parametrize(
+    ("fields", "arguments", "message"),
+    [
+        ({"use_adapters": False}, ["--augment=true"], "feature_cache: augment gives other frames"),
+        ({}, [], "model: only image embeddings of SAM without adapters"),
+    ],
+    ids=["augmented", "adapters"],
+)
+def test_what_cannot_be_cached_is_refused_and_writes_nothing(tmp_path, save, sounds, fields, arguments, message):
+    arguments = [f"--data={sounds}", "--dataset=avsbench", "--subset=s4", *FAST, *arguments]
+    arguments += [f"--model={save('st-bava', **fields)}", f"--out={tmp_path / 'run'}"]
+    with pytest.raises(ValueError, match=message):
+        prepare([*arguments, f"--feature_cache={tmp_path / 'cache'}"])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_stage_starts_from_another_with_other_parts_in_training(save):
     fusion = save("st-bava", use_adapters=False)
     build = lambda overrides, *models: build_model(RunArguments("R", model=[str(m) for m in models]), overrides)[0]  # noqa: E731

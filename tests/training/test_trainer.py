@@ -158,6 +158,11 @@ def test_scores_are_those_of_the_metric(build, model, tiny_processor, mixed, sho
         assert terms == pytest.approx(found[f"eval_{split}_loss"])
 
 
+def test_masks_are_scaled_as_the_models_method_does(build, model, short, monkeypatch):
+    monkeypatch.setattr(model, "scale_masks", lambda masks, size: torch.ones(len(masks), *size))
+    assert build(eval_dataset=short["test_n"]).evaluate()["eval_s_ratio"] == 1
+
+
 def test_evaluation_keeps_no_masks(build, model, short, monkeypatch):
     seen, alive = [], []
 

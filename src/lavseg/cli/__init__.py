@@ -2,6 +2,7 @@
 
 import typer
 
+from .app import serve
 from .convert import convert
 from .data import data
 from .evaluate import evaluate
@@ -21,6 +22,7 @@ app.command()(evaluate)
 app.add_typer(convert, name="convert")
 app.add_typer(data, name="data")
 app.command()(push)
+app.command("app")(serve)
 app.command()(info)
 
 

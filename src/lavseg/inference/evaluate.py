@@ -117,9 +117,9 @@ def evaluate(
 ) -> AvsMetric:
     """Run a model over all rows of a data set, in evaluation mode, and score its masks.
 
-    Mask logits are scaled to the labels' size; frames without a label do not count. All protocols but `frame` depend on
-    which clips share a batch: `PROTOCOLS[name].source` says what `batch_size` and `collator.label_size` the published
-    numbers take.
+    Mask logits are brought to the labels' size as the model's method does it; frames without a label do not count. All
+    protocols but `frame` depend on which clips share a batch: `PROTOCOLS[name].source` says what `batch_size` and
+    `collator.label_size` the published numbers take.
 
     Args:
         model: where it is, on its device.
@@ -144,7 +144,8 @@ def evaluate(
     model.eval()
     for inputs in progress(batches) if progress else batches:
         labels, label_mask = inputs.pop("labels"), inputs.pop("label_mask")
-        metric.update(*labeled_frames(_logits(model, transform(inputs) if transform else inputs), labels, label_mask))
+        logits = _logits(model, transform(inputs) if transform else inputs)
+        metric.update(*labeled_frames(logits, labels, label_mask, model.scale_masks))
     model.train(was_training)
     return metric
 

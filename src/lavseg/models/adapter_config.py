@@ -4,20 +4,11 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig, Sam2VideoConfig
 from transformers.configuration_utils import SubConfigSpec
 
+from .checks import check_choices
 from .sam2_config import nano_sam2_config
 from .sam_config import nano_sam_config, with_original_norms
+from .text_config import DISTILROBERTA, tiny_text_config
 from .vggish import VggishConfig
-
-# distilroberta-base
-_TEXT = {
-    "model_type": "roberta",
-    "vocab_size": 50265,
-    "num_hidden_layers": 6,
-    "max_position_embeddings": 514,
-    "type_vocab_size": 1,
-    "layer_norm_eps": 1e-5,
-}
-_CHOICES = {"conditioning_frame": ("first", "middle"), "mask_loss": ("original", "sam2")}
 
 
 @strict
@@ -48,18 +39,16 @@ class AdapterConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         if self.use_text and self.text_config is None:
-            self.text_config = dict(_TEXT)
+            self.text_config = {"model_type": "roberta", **DISTILROBERTA}
         super().__post_init__(**kwargs)
         if self.on_sam2:
             self.conditioning_frame = self.conditioning_frame or ("middle" if self.use_text else "first")
+            check_choices(self, {"conditioning_frame": ("first", "middle")})
         else:
             self._refuse_what_needs_sam2()
             self.sam_config = with_original_norms(self.sam_config)
         self.mask_loss = self.mask_loss or ("sam2" if self.on_sam2 else "original")
-        for name, accepted in _CHOICES.items():
-            given = getattr(self, name)
-            if given not in accepted and (given is not None or self.on_sam2):
-                raise ValueError(f"{name}: {given!r} was given, accepted are {', '.join(accepted)}")
+        check_choices(self, {"mask_loss": ("original", "sam2")})
 
     def _refuse_what_needs_sam2(self) -> None:
         if self.use_text:
@@ -81,14 +70,5 @@ class AdapterConfig(PreTrainedConfig):
         fields = {"sam_config": nano_sam_config(128), "audio_config": VggishConfig.tiny()}
         if overrides.get("use_text"):
             fields["sam_config"] = nano_sam2_config(128)
-            fields["text_config"] = {
-                "model_type": "roberta",
-                "vocab_size": vocab_size,
-                "hidden_size": 64,
-                "num_hidden_layers": 1,
-                "num_attention_heads": 2,
-                "intermediate_size": 128,
-                "max_position_embeddings": 64,
-                "type_vocab_size": 1,
-            }
+            fields["text_config"] = tiny_text_config(vocab_size)
         return cls(**{**fields, **overrides})

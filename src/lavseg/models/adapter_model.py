@@ -7,14 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import AutoConfig, PreTrainedModel, Sam2VideoConfig, Sam2VideoModel, SamConfig, SamModel
-from transformers import initialization as init
 
 from ..losses import weighted_mean
 from .adapter_config import AdapterConfig
-from .aural_sam2.loss_aural_sam2 import sam2_losses
-from .backbones import build_encoder, load_encoder, load_vggish
+from .backbones import build_encoder, encode_text, load_encoder, load_vggish
 from .outputs import AudioVisualSegmentationOutput
-from .sam2_encoder import encode_images, use_lean_attention
+from .sam2_encoder import encode_images, share_position_code, use_lean_attention
+from .sam2_losses import sam2_losses
 from .sam2_tracking import ImageFeatures, MaskPrediction, Memory, Sam2Tracker, project_features
 from .sam_model import FramePrediction, SamClipModel
 from .vggish import VggishModel
@@ -122,8 +121,7 @@ class AdapterClipModel(SamClipModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, AdapterClipModel) and self.config.on_sam2:
-            code = module.sam.shared_image_embedding.positional_embedding
-            init.copy_(module.sam.prompt_encoder.shared_embedding.positional_embedding, code)
+            share_position_code(module.sam)
         else:
             super()._init_weights(module)
 
@@ -249,26 +247,15 @@ class AdapterClipModel(SamClipModel):
         expressions = 1 if input_ids is None else input_ids.shape[1]
         if labels is not None and labels.dim() == 4:
             labels = labels[:, None]
-        self._check_inputs(pixel_values, None, input_features, audio_embeddings, frame_mask, labels, expressions)
+        self._check_inputs(pixel_values, None, input_features, audio_embeddings, frame_mask, labels, input_ids)
         audio, frame_mask = self._encode_audio(input_features, audio_embeddings, frame_mask)
-        if input_ids is not None and len(input_ids) != len(audio):
-            raise ValueError(f"input_ids: has to be [{len(audio)}, expressions, tokens], got {list(input_ids.shape)}")
-        text, text_mask = self._encode_text(input_ids, attention_mask)
+        text = text_mask = None
+        if input_ids is not None:
+            states = encode_text(self.text_encoder, input_ids, attention_mask)
+            text, text_mask = (value.flatten(0, 1) for value in states)
         shown = frame_mask[:, None].expand(-1, expressions, -1)
         prediction = self._track(pixel_values, audio, text, text_mask, shown)
         return self._output(prediction, shown, labels, label_mask, {})
-
-    @torch.no_grad()
-    def _encode_text(
-        self, input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None
-    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """States `[B E, P, D]` and the mask of real tokens, bool `[B E, P]`."""
-        if input_ids is None:
-            return None, None
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.view_as(input_ids)
-        mask = mask.flatten(0, 1)
-        states = self.text_encoder(input_ids=input_ids.flatten(0, 1), attention_mask=mask).last_hidden_state
-        return states, mask.bool()
 
     def _track(
         self,

@@ -1,5 +1,6 @@
-"""The encoders that methods are composed of: untrained from a configuration, or published ones."""
+"""The encoders that methods are composed of: untrained from a configuration or published ones, and how text is read."""
 
+import torch
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
 from .vggish import VggishModel
@@ -29,6 +30,27 @@ def load_vggish(audio: str | VggishModel | None) -> VggishModel:
             "lavseg.models.vggish.convert_vggish and pass its folder"
         )
     return audio if isinstance(audio, VggishModel) else VggishModel.from_pretrained(audio)
+
+
+@torch.no_grad()
+def encode_text(
+    encoder: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """States `[B, E, P, D]` of the tokens `[B, E, P]`, and which of them are real, bool `[B, E, P]`.
+
+    Args:
+        attention_mask: 1 for real tokens, as many as there are; all real when None.
+
+    Raises:
+        ValueError: when it has another number of tokens.
+    """
+    if attention_mask is not None and attention_mask.numel() != input_ids.numel():
+        raise ValueError(
+            f"attention_mask: has to be {list(input_ids.shape)} as input_ids, got {list(attention_mask.shape)}"
+        )
+    mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.view_as(input_ids)
+    flat = encoder(input_ids=input_ids.flatten(0, 1), attention_mask=mask.flatten(0, 1))
+    return flat.last_hidden_state.unflatten(0, input_ids.shape[:2]), mask.bool()
 
 
 def _without_pooler(config: PreTrainedConfig) -> dict:

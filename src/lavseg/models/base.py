@@ -1,9 +1,13 @@
 """What the pretrained base classes of all methods have in common."""
 
+import math
 from os import PathLike
 
+import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedModel
+from transformers import initialization as init
 
 from ..hub.remote_code import AUTO_MAP, write_stub
 
@@ -65,6 +69,10 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
             module.eval()
         return self
 
+    def scale_masks(self, masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Mask logits `[N, h, w]` as the method was published brings them to the size `(H, W)` of labels or frames."""
+        return F.interpolate(masks[:, None], size, mode="bilinear")[:, 0]
+
     def save_pretrained(self, save_directory: str | PathLike, *args, **kwargs) -> None:
         """As in Transformers, but under this model's own key names: with the legacy names of nested encoders the
         Trainer's resume would silently skip them. What `trust_remote_code=True` needs to find this package is added."""
@@ -72,3 +80,18 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         self.config.auto_map = dict(AUTO_MAP)
         super().save_pretrained(save_directory, *args, **kwargs)
         write_stub(save_directory)
+
+
+def init_linear(module: nn.Linear | nn.Conv2d) -> None:
+    """PyTorch's own initialisation, for the `_init_weights` of methods that were trained from it."""
+    init.kaiming_uniform_(module.weight, a=math.sqrt(5))
+    if module.bias is not None:
+        bound = 1 / math.sqrt(module.weight[0].numel())
+        init.uniform_(module.bias, -bound, bound)
+
+
+def init_attention(module: nn.MultiheadAttention) -> None:
+    """As `init_linear`, for what an attention adds to its output projection."""
+    init.xavier_uniform_(module.in_proj_weight)
+    init.zeros_(module.in_proj_bias)
+    init.zeros_(module.out_proj.bias)

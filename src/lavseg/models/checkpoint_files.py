@@ -2,7 +2,7 @@
 
 import pickle
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,11 +34,17 @@ def read_tensors(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
     return content
 
 
-def check_keys_and_shapes(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], what: str) -> None:
+def check_keys_and_shapes(
+    state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], what: str, unknown: Iterable[str] = ()
+) -> None:
     """Compare a converted state dict with the model's own.
 
+    Args:
+        what: the state should be.
+        unknown: keys of the file that no rule converts.
+
     Raises:
-        ValueError: that names every key which is missing, unexpected or of another shape; `what` the state should be.
+        ValueError: that names every key which is missing, unexpected or of another shape.
     """
     misshaped = [
         f"{key} is {list(state[key].shape)} instead of {list(expected[key].shape)}"
@@ -47,7 +53,7 @@ def check_keys_and_shapes(state: dict[str, torch.Tensor], expected: dict[str, to
     ]
     problems = {
         "missing keys": sorted(expected.keys() - state.keys()),
-        "unexpected keys": sorted(state.keys() - expected.keys()),
+        "unexpected keys": sorted({*(state.keys() - expected.keys()), *unknown}),
         "wrong shapes": misshaped,
     }
     found = [f"{problem}: {', '.join(items)}" for problem, items in problems.items() if items]

@@ -7,6 +7,7 @@ softmax that it throws away. Outputs are equal to the stock encoder's.
 import torch
 import torch.nn.functional as F
 from transformers import Sam2VideoModel
+from transformers import initialization as init
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.sam2.modeling_sam2 import Sam2MultiScaleAttention, do_pool, eager_attention_forward
 
@@ -40,6 +41,12 @@ def use_lean_attention(sam: Sam2VideoModel) -> None:
     """Give every Hiera block of `sam` the attention above."""
     for block in sam.vision_encoder.backbone.blocks:
         block.attn.__class__ = LeanMultiScaleAttention
+
+
+def share_position_code(sam: Sam2VideoModel) -> None:
+    """Give the prompt encoder the position code of the image; a fresh model draws two different ones."""
+    code = sam.shared_image_embedding.positional_embedding
+    init.copy_(sam.prompt_encoder.shared_embedding.positional_embedding, code)
 
 
 def encode_images(sam: Sam2VideoModel, pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:

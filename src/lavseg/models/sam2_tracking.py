@@ -282,19 +282,22 @@ class Sam2Tracker:
         high_res = self._full_size(prediction.gated_masks)
         return self._memory(stride16, high_res, prediction.object_score_logits, prediction.token, binarize=prompted)
 
+    def decode_mask(self, features: ImageFeatures, masks: torch.Tensor) -> MaskPrediction:
+        """What the decoder makes of masks that are given for a frame, bool `[N, S, S]`."""
+        prompts = self.sam.mask_downsample(masks[:, None].to(features.stride16.dtype))
+        size = self.sam.prompt_encoder.mask_input_size
+        prompts = F.interpolate(prompts.float(), size, mode="bilinear", antialias=True).to(prompts.dtype)
+        dense = self.sam.prompt_encoder.mask_embed(prompts)
+        return self.decode(features, features.stride16, self._empty_prompt[0], dense)
+
     def encode_mask(self, features: ImageFeatures, masks: torch.Tensor) -> FrameMemory:
         """Turn masks that are given for a frame, bool `[N, S, S]`, into a memory; objects with none are absent."""
-        given = masks[:, None].to(features.stride16.dtype)
-        prompts = self.sam.mask_downsample(given)
-        prompts = F.interpolate(
-            prompts.float(), self.sam.prompt_encoder.mask_input_size, mode="bilinear", antialias=True
-        )
-        dense = self.sam.prompt_encoder.mask_embed(prompts.to(given.dtype))
-        prediction = self.decode(features, features.stride16, self._empty_prompt[0], dense)
+        prediction = self.decode_mask(features, masks)
+        shown = masks.flatten(1).any(1)
         # A pointer needs the decoder, too, to see the object.
-        pointed = (prediction.object_score_logits > 0) & masks.flatten(1).any(1)
-        shown = masks.flatten(1).any(1).to(given.dtype)
-        return self._memory(features.stride16, 20 * given - 10, 20 * shown - 10, prediction.token, pointed=pointed)
+        pointed = (prediction.object_score_logits > 0) & shown
+        logits, scores = (20 * given.to(features.stride16.dtype) - 10 for given in (masks[:, None], shown))
+        return self._memory(features.stride16, logits, scores, prediction.token, pointed=pointed)
 
     def _memory(
         self,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from .checkpoint_files import check_output_dir, read_tensors, staged_folder
+from .checkpoint_files import check_keys_and_shapes, check_output_dir, read_tensors, staged_folder
 from .sam_model import SamClipModel
 from .sam_processing import SamClipProcessor
 
@@ -103,15 +103,16 @@ def convert_checkpoint(
     output_dir = check_output_dir(output_dir)
     with torch.device("meta"):
         model = build().eval()
-    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    expected = model.state_dict()
     names = rename_keys(state.keys() - unused, rules)
     found = {name: state[key] for key, name in names.items() if name in expected}
     # SAM knows its position code by two names.
     code = "sam.shared_image_embedding.positional_embedding"
     if code in found:
         found["sam.prompt_encoder.shared_embedding.positional_embedding"] = found[code]
-    found |= {key: torch.zeros(shape) for key, shape in expected.items() if key not in found and blank(key)}
-    _check(found, expected, sorted(key for key, name in names.items() if name not in expected))
+    found |= {key: torch.zeros(value.shape) for key, value in expected.items() if key not in found and blank(key)}
+    unknown = [key for key, name in names.items() if name not in expected]
+    check_keys_and_shapes(found, expected, f"a checkpoint for this {type(model).__name__}", unknown)
     model.load_state_dict(found, assign=True)
     model.tie_weights()
 
@@ -119,18 +120,3 @@ def convert_checkpoint(
         model.save_pretrained(staged)
         processor_class.from_config(model.config).save_pretrained(staged)
     return model, sorted(state.keys() & unused)
-
-
-def _check(found: dict[str, torch.Tensor], expected: dict[str, tuple[int, ...]], unexpected: list[str]) -> None:
-    problems = {
-        "missing": sorted(expected.keys() - found.keys()),
-        "unexpected": unexpected,
-        "wrong shapes": [
-            f"{key} is {list(value.shape)} instead of {list(expected[key])}"
-            for key, value in sorted(found.items())
-            if tuple(value.shape) != expected[key]
-        ],
-    }
-    named = [f"{problem}: {', '.join(keys)}" for problem, keys in problems.items() if keys]
-    if named:
-        raise ValueError(f"the checkpoint does not fit this model; {'; '.join(named)}")

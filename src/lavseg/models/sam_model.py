@@ -1,16 +1,15 @@
 """What the methods on SAM share: encode clips with sound, read their masks, learn from labels."""
 
-import math
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel, SamModel
 from transformers import initialization as init
 
 from .backbones import load_vggish
-from .base import AudioVisualPreTrainedModel
+from .base import AudioVisualPreTrainedModel, init_attention, init_linear
+from .checks import check_shapes
 from .outputs import AudioVisualSegmentationOutput
 from .sam_adapters import SamAudioAdapters, encode_frames
 from .vggish import VggishModel
@@ -30,36 +29,6 @@ class FramePrediction(NamedTuple):
     object_scores: torch.Tensor | None = None
 
 
-def scale_masks(logits: torch.Tensor, image_size: int, size: tuple[int, int]) -> torch.Tensor:
-    """Bring mask logits `[N, h, w]` to SAM's input size, then to `size`, as the releases do: `[N, *size]`."""
-    logits = F.interpolate(logits[:, None], (image_size, image_size), mode="bilinear")
-    return F.interpolate(logits, size, mode="bilinear")[:, 0]
-
-
-def cut_padding(
-    logits: torch.Tensor, original_sizes: list[tuple[int, int]], clips: torch.Tensor, image_size: int
-) -> torch.Tensor:
-    """Stretch the part of mask logits that lies over the frame to the whole map.
-
-    Args:
-        logits: `[N, K, h, w]`, over frames whose longer edge was brought to `image_size` and which were padded below or
-            on the right to a square.
-        original_sizes: `(height, width)` of each clip's frames before that; clips: long `[N]`, the clip of each frame.
-
-    Returns:
-        `[N, K, h, w]`, which cover the frames as a square resize would.
-    """
-    shares = []
-    for height, width in original_sizes:
-        scale = image_size / max(height, width)
-        shares.append([int(width * scale + 0.5) / image_size, int(height * scale + 0.5) / image_size])
-    shares = torch.tensor(shares, dtype=torch.float32, device=logits.device)[clips]
-    # From output to input coordinates, both from -1 to 1: x -> share x + (share - 1).
-    theta = torch.cat([torch.diag_embed(shares), (shares - 1)[..., None]], dim=-1)
-    grid = F.affine_grid(theta, list(logits.shape), align_corners=False)
-    return F.grid_sample(logits.float(), grid, padding_mode="border", align_corners=False).to(logits.dtype)
-
-
 class SamClipModel(AudioVisualPreTrainedModel):
     """Base of the methods on SAM. Sub-classes say in `segment` how frames become masks and in `mask_losses` how they
     learn; their configurations hold `sam_config`, `audio_config`, `train_adapters`, `train_mask_decoder` and, where
@@ -76,6 +45,11 @@ class SamClipModel(AudioVisualPreTrainedModel):
         self.sam = self._build_host()
         self.audio_encoder = VggishModel(config.audio_config)
         self.adapters = self._build_adapters()
+
+    @property
+    def image_size(self) -> int:
+        """Edge of the square input."""
+        return self.config.sam_config.prompt_encoder_config.image_size
 
     def _build_host(self) -> PreTrainedModel:
         return SamModel(self.config.sam_config)
@@ -102,10 +76,7 @@ class SamClipModel(AudioVisualPreTrainedModel):
         Raises:
             ValueError: when `audio` is missing.
         """
-        parts = {
-            "audio": load_vggish(audio),
-            "sam": SamModel.from_pretrained(sam),
-        }
+        parts = {"audio": load_vggish(audio), "sam": SamModel.from_pretrained(sam)}
         return cls._compose(parts, **config_overrides)
 
     def backbones(self) -> dict[str, nn.Module]:
@@ -134,13 +105,9 @@ class SamClipModel(AudioVisualPreTrainedModel):
                 init.trunc_normal_(linear.weight, std=0.02)
                 init.zeros_(linear.bias)
         elif isinstance(module, nn.Linear):
-            init.kaiming_uniform_(module.weight, a=math.sqrt(5))
-            if module.bias is not None:
-                init.uniform_(module.bias, -1 / math.sqrt(module.in_features), 1 / math.sqrt(module.in_features))
+            init_linear(module)
         elif isinstance(module, nn.MultiheadAttention):
-            init.xavier_uniform_(module.in_proj_weight)
-            init.zeros_(module.in_proj_bias)
-            init.zeros_(module.out_proj.bias)
+            init_attention(module)
         elif isinstance(module, SamClipModel):
             # SAM's own deviation; Transformers draws with half the encoder's width.
             init.normal_(module.sam.shared_image_embedding.positional_embedding)
@@ -264,9 +231,9 @@ class SamClipModel(AudioVisualPreTrainedModel):
             self.sam.vision_encoder, pixel_values, None if self.adapters is None else self.adapters(audio)
         )
 
-    def scale_to(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Mask logits `[N, h, w]` at the size of `targets [N, H, W]`, by way of the input's."""
-        return scale_masks(logits, self.config.sam_config.prompt_encoder_config.image_size, targets.shape[-2:])
+    def scale_masks(self, masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """As the base class, by way of the input's size, as the releases do."""
+        return super().scale_masks(super().scale_masks(masks, (self.image_size, self.image_size)), size)
 
     def _check_inputs(
         self,
@@ -276,30 +243,25 @@ class SamClipModel(AudioVisualPreTrainedModel):
         audio_embeddings: torch.Tensor | None,
         frame_mask: torch.Tensor | None,
         labels: torch.Tensor | None,
-        expressions: int = 1,
+        input_ids: torch.Tensor | None = None,
     ) -> None:
         if (pixel_values is None) == (image_embeddings is None):
             raise ValueError("pixel_values: pass the frames [clips, frames, 3, S, S], or else image_embeddings")
         if (input_features is None) == (audio_embeddings is None):
             raise ValueError("input_features: pass the sound [clips, frames, 1, 96, 64], or else audio_embeddings")
-        prompts, audio_size = self.config.sam_config.prompt_encoder_config, self.config.audio_config.embedding_size
-        size, edge = prompts.image_size, prompts.image_size // prompts.patch_size
-        clips = (image_embeddings if pixel_values is None else pixel_values).shape[:2]
-        expected = {
-            "pixel_values": (pixel_values, (*clips, 3, size, size)),
-            "image_embeddings": (image_embeddings, (*clips, prompts.hidden_size, edge, edge)),
-            "input_features": (input_features, (*clips, 1, 96, 64)),
-            "audio_embeddings": (audio_embeddings, (*clips, audio_size)),
-            "frame_mask": (frame_mask, tuple(clips)),
+        prompts, size = self.config.sam_config.prompt_encoder_config, self.image_size
+        edge, expressions = size // prompts.patch_size, 1 if input_ids is None else input_ids.shape[1]
+        clips, frames = (image_embeddings if pixel_values is None else pixel_values).shape[:2]
+        inputs = {
+            "pixel_values": (pixel_values, (clips, frames, 3, size, size)),
+            "image_embeddings": (image_embeddings, (clips, frames, prompts.hidden_size, edge, edge)),
+            "input_features": (input_features, (clips, frames, 1, 96, 64)),
+            "audio_embeddings": (audio_embeddings, (clips, frames, self.config.audio_config.embedding_size)),
+            "input_ids": (input_ids, (clips, "expressions", "tokens")),
+            "frame_mask": (frame_mask, (clips, frames)),
+            "labels": (labels, (clips, expressions, frames, "height", "width")),
         }
-        if labels is not None:
-            expected["labels"] = (labels, (clips[0], expressions, clips[1], *labels.shape[-2:]))
-        for name, (given, wanted) in expected.items():
-            if given is not None and tuple(given.shape) != wanted:
-                raise ValueError(
-                    f"{name}: has to be {list(wanted)} for {clips[0]} clips of {clips[1]} frames, "
-                    f"got {list(given.shape)}"
-                )
+        check_shapes(clips, frames, inputs)
         if frame_mask is not None and not frame_mask.any(1).all():
             raise ValueError("frame_mask: every clip needs at least one real frame")
 

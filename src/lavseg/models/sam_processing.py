@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from transformers import BatchFeature, PreTrainedConfig, Sam2ImageProcessor
 
 from ..processing import AudioVisualProcessor
+from .square_frames import square_image_processor
 from .vggish import VggishFeatureExtractor
 
 
@@ -37,8 +38,7 @@ class SamClipProcessor(AudioVisualProcessor):
     def from_config(cls, config: PreTrainedConfig) -> "SamClipProcessor":
         """The processor whose sizes fit a model of `config`."""
         size = config.sam_config.vision_config.image_size
-        square, quarter = ({"height": edge, "width": edge} for edge in (size, size // 4))
-        return cls(Sam2ImageProcessor(size=square, mask_size=quarter), VggishFeatureExtractor(min_patches=1))
+        return cls(square_image_processor(size), VggishFeatureExtractor(min_patches=1))
 
     def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
         return {"pixel_values": self.image_processor(frames, return_tensors="pt")["pixel_values"]}

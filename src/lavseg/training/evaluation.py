@@ -17,12 +17,14 @@ class ClipScores:
 
     Args:
         protocols: keys of `lavseg.metrics.protocols.PROTOCOLS`.
+        scale_masks: brings logits `[N, h, w]` to the size of the labels, see `AudioVisualPreTrainedModel.scale_masks`.
 
     Raises:
         ValueError: for an unknown protocol.
     """
 
-    def __init__(self, protocols: Sequence[str]):
+    def __init__(self, protocols: Sequence[str], scale_masks: Callable[[torch.Tensor, tuple[int, int]], torch.Tensor]):
+        self.scale_masks = scale_masks
         self.metrics = [AvsMetric(protocol) for protocol in protocols]
 
     @staticmethod
@@ -37,7 +39,7 @@ class ClipScores:
         """Add one batch of clips; nothing of it is kept but sums.
 
         Args:
-            pred_masks: `[B, E, T, h, w]`, logits of any size; scaled bilinearly to that of the labels.
+            pred_masks: `[B, E, T, h, w]`, logits of any size.
             labels: `[B, E, T, H, W]` or `[B, T, H, W]`, masks of 0 and 1.
             counted: bool `[B, T]`, the frames that count.
         """
@@ -45,7 +47,7 @@ class ClipScores:
             labels = labels[:, None]
         if not counted.any():
             return
-        logits, targets = labeled_frames(pred_masks, labels, counted)
+        logits, targets = labeled_frames(pred_masks, labels, counted, self.scale_masks)
         for metric in self.metrics:
             metric.update(logits, targets)
 

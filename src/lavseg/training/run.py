@@ -5,10 +5,12 @@ from argparse import SUPPRESS
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from functools import partial
 from inspect import signature
 from pathlib import Path
 
 import yaml
+from datasets import Dataset
 from transformers import AutoTokenizer, HfArgumentParser, PreTrainedConfig, set_seed
 from transformers.utils import logging
 
@@ -20,6 +22,7 @@ from ..models.base import AudioVisualPreTrainedModel
 from ..processing import AudioVisualProcessor
 from .arguments import LavsegTrainingArguments
 from .checkpoints import last_checkpoint
+from .feature_cache import FeatureCache
 from .trainer import LavsegTrainer
 
 METHODS = {config.model_type.replace("_", "-"): (config, model, processor) for config, model, processor in _METHODS}
@@ -61,6 +64,13 @@ class RunArguments:
         default=None,
         metadata={"help": "Change clips at random in training: true, or fields of ClipAugmentation as JSON."},
     )
+    feature_cache: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder that keeps SAM's image embeddings of all clips, for models on SAM without adapters in its "
+            "encoder; what it lacks is made before training."
+        },
+    )
     resume: bool = field(default=False, metadata={"help": "Go on from the newest complete checkpoint."})
 
 
@@ -95,25 +105,41 @@ def prepare(argv: list[str]) -> tuple[LavsegTrainer, str | None]:
     run, args, overrides = parse(argv)
     if run.label_size is not None and len(run.label_size) != 2:
         raise ValueError(f"label_size: takes height and width, got {run.label_size}")
+    augment = _augmentation(run.augment)
+    if run.feature_cache is not None and augment is not None:
+        raise ValueError("feature_cache: augment gives other frames in every epoch, leave one of the two out")
     checkpoint = _resumed_from(run, args)
     train_dataset = load_rows(run.data_root, run.train_split, run.dataset, run.subset)
     eval_dataset = {split: load_rows(run.data_root, split, run.dataset, run.subset) for split in run.eval_splits}
     set_seed(args.seed)
     model, processor = build_model(run, overrides)
+    cache = None if run.feature_cache is None else FeatureCache(run.feature_cache, model, processor)
     trainer = LavsegTrainer(
         model,
         args,
         ClipCollator(
-            processor,
+            processor if cache is None else cache.serve(processor),
             run.label_size and tuple(run.label_size),
             class_labels=getattr(model.config, "num_classes", 0) > 0,
-            augment=_augmentation(run.augment),
+            augment=augment,
         ),
         train_dataset=train_dataset,
         eval_dataset=eval_dataset or None,
         processing_class=processor,
     )
+    if cache is not None:
+        _fill(cache, trainer, [train_dataset, *eval_dataset.values()])
     return trainer, checkpoint
+
+
+def _fill(cache: FeatureCache, trainer: LavsegTrainer, datasets: list[Dataset]) -> None:
+    """Encode what the cache lacks, on one process of each machine, while the others wait."""
+    args = trainer.args
+    progress = partial(logging.tqdm, desc="image embeddings", disable=args.disable_tqdm)
+    with args.main_process_first(desc="image embeddings"):
+        if args.local_process_index == 0:
+            for dataset in datasets:
+                cache.fill(trainer.model, trainer.processing_class, dataset["frames"], progress)
 
 
 def parse(argv: list[str]) -> tuple[RunArguments, LavsegTrainingArguments, dict]:

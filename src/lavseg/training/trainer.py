@@ -188,7 +188,8 @@ class LavsegTrainer(Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        self._scores, self._eval_terms = ClipScores(self.args.metric_protocols), _Means()
+        scale_masks = self.accelerator.unwrap_model(self.model).scale_masks
+        self._scores, self._eval_terms = ClipScores(self.args.metric_protocols, scale_masks), _Means()
         output = super().evaluation_loop(dataloader, description, True, ignore_keys, metric_key_prefix)
         terms = self._eval_terms.compute("loss_", self._sum_over_processes)
         scores = self._scores.compute(self._sum_over_processes)

@@ -417,7 +417,7 @@ def test_from_backbones_takes_over_every_weight(tmp_path):
     "change, message",
     [
         ({"input_ids": None}, "input_ids: missing"),
-        ({"input_features": torch.zeros(1, 3, 1, 96, 64)}, "input_features: has to be .* of stereo sound"),
+        ({"input_features": torch.zeros(1, 3, 1, 96, 64)}, r"input_features: has to be \[1, patches, 2, 96, 64\]"),
         ({"frame_mask": torch.ones(1, 2, dtype=torch.bool)}, "frame_mask: has to be"),
         ({"frame_mask": torch.zeros(1, 3, dtype=torch.bool)}, "every clip needs a real frame"),
         ({"labels": torch.zeros(1, 1, 2, 8, 8)}, "labels: has to be"),

@@ -22,6 +22,7 @@ from lavseg.models.aural_sam2 import AuralSam2Config
 from lavseg.models.aural_sam2.convert_aural_sam2 import _UNREAD_TEXT, fuser_state_from_release
 from lavseg.models.aural_sam2.decoder_aural_sam2 import AuralSam2Tracker, AuralSam2TwoWayTransformer, StagePrompt
 from lavseg.models.aural_sam2.fuser_aural_sam2 import AuralSam2BatchNorm, AuralSam2Fuser
+from lavseg.models.backbones import encode_text
 from lavseg.models.sam2_config import hiera_sam2_config
 from lavseg.models.sam2_tracking import ImageFeatures
 from lavseg.models.vggish import VggishConfig, VggishModel
@@ -148,7 +149,7 @@ def test_text_encoder(file, monkeypatch):
         assert seeds
         for seed in seeds:
             ids, mask = (torch.from_numpy(golden[f"{name}_{seed}"])[None] for name in ("input_ids", "attention_mask"))
-            states, _ = model._encode_text(ids, mask)
+            states, _ = encode_text(model.text_encoder, ids, mask)
             close(states[0], golden[f"last_hidden_state_{seed}"])
 
 

@@ -36,7 +36,7 @@ def test_text_is_asked_for_or_refused(processor):
         with pytest.raises(ValueError, match="text: AuralSam2Processor needs an expression"):
             processor(**clip())
     else:
-        with pytest.raises(ValueError, match="text: this model hears and sees only"):
+        with pytest.raises(ValueError, match="text: AuralSam2Processor reads no text"):
             processor(**clip(), text="the dog")
 
 

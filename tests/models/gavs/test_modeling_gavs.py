@@ -3,30 +3,22 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import tiny_clips
 from lavseg.models.gavs import GavsConfig, GavsModel
 from lavseg.models.gavs.adapters_gavs import GavsAdapter
 from lavseg.models.sam2_config import hiera_sam2_config, nano_sam2_config
+from tiny_clips import away_from_zero
 
 SIZE = (36, 64)
 
 
 def make_model(seed=0, **overrides):
     torch.manual_seed(seed)
-    model = GavsModel(GavsConfig.tiny(**overrides)).eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "positional_embedding" not in name:
-                parameter.add_(0.05 * torch.randn_like(parameter))
-    return model
+    return away_from_zero(GavsModel(GavsConfig.tiny(**overrides)))
 
 
-def make_inputs(clips=1, frames=3, size=SIZE, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        "pixel_values": torch.randn(clips, frames, 3, 128, 128, generator=generator),
-        "input_features": torch.randn(clips, frames, 1, 96, 64, generator=generator),
-        "original_sizes": [size] * clips,
-    }
+def make_inputs(clips=1, frames=3, size=SIZE):
+    return tiny_clips.make_inputs(clips, frames) | {"original_sizes": [size] * clips}
 
 
 def trained_parts(**overrides):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from transformers import AutoProcessor
 
 from lavseg.models.gavs import GavsConfig, GavsProcessor
-from lavseg.models.sam_model import cut_padding
+from lavseg.models.gavs.modeling_gavs import cut_padding
 
 RATE = 16000
 SOUND = np.zeros(2 * RATE, np.float32)

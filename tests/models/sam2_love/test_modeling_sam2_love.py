@@ -452,10 +452,12 @@ def test_gradient_checkpointing_changes_nothing():
     ("change", "message"),
     [
         ({"vit_pixel_values": torch.zeros(1, 3, 3, 96, 96)}, "vit_pixel_values"),
-        ({"input_features": torch.zeros(1, 4, 2, 96, 64)}, "input_features.*mono"),
+        ({"input_features": torch.zeros(1, 4, 2, 96, 64)}, r"input_features: .*\[1, patches, 1, 96, 64\]"),
         ({"input_ids": torch.zeros(2, 1, 25, dtype=torch.long), "attention_mask": None}, "input_ids"),
         ({"pixel_values": torch.zeros(1, 4, 3, 64, 64)}, "pixel_values.*128"),
-        ({"labels": torch.zeros(1, 1, 3, 8, 8)}, "labels"),
+        ({"labels": torch.zeros(1, 1, 3, 8, 8)}, r"labels: .*\[1, 1, 4, height, width\]"),
+        ({"audio_mask": torch.ones(1, 2, dtype=torch.bool)}, "audio_mask"),
+        ({"attention_mask": torch.ones(1, 1, 3).long()}, "attention_mask: .* as input_ids"),
     ],
 )
 def test_shapes_that_do_not_fit_are_named(change, message):

@@ -67,9 +67,9 @@ def test_every_tensor_lands_in_its_place(state, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"no_mask_embed.weight": None}, "missing: sam.prompt_encoder.no_mask_embed.weight"),
-        ({"pe_layer.positional_encoding_gaussian_matrix": None}, "missing: .*sam.shared_image_embedding"),
-        ({"extra.weight": torch.zeros(3)}, "unexpected: extra.weight"),
+        ({"no_mask_embed.weight": None}, "missing keys: sam.prompt_encoder.no_mask_embed.weight"),
+        ({"pe_layer.positional_encoding_gaussian_matrix": None}, "missing keys: .*sam.shared_image_embedding"),
+        ({"extra.weight": torch.zeros(3)}, "unexpected keys: extra.weight"),
         ({"no_mask_embed.weight": torch.zeros(1, 31)}, r"wrong shapes: .*no_mask_embed.weight is \[1, 31\]"),
         ({"epoch": 3}, "checkpoint_path: .*does not hold a state dict"),
     ],

@@ -11,7 +11,6 @@ from torch import nn
 from conftest import GOLDEN, golden_files
 from lavseg.losses import mask_bce
 from lavseg.models.sam_adapters import SamAudioAdapters, encode_frames
-from lavseg.models.sam_model import scale_masks
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 from lavseg.models.sama_avs.convert_sama_avs import SAMA_AVS_KEYS
 from lavseg.models.sama_avs.modeling_sama_avs import mask_soft_iou
@@ -94,7 +93,7 @@ def test_end_to_end(file):
     output = model(**inputs)
     assert_near(output.pred_masks[0, 0, :, None, ::step, ::step], golden["low_res"], 1e-4)
     assert_near(output.iou_scores[0, 0, :, None], golden["iou"], 1e-4)
-    logits = scale_masks(output.pred_masks[0, 0], size, (size, size))
+    logits = model.scale_masks(output.pred_masks[0, 0], (size, size))
     step = 3 if size == 256 else 16
     assert_near(logits[:, 1::step, 1::step], golden["pred"], 1e-4)
     if source == "spect":

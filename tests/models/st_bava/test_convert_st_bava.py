@@ -172,9 +172,9 @@ def test_without_the_unused_copy_of_the_position_code(released, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"layers.1.norm6.bias": None}, "missing: fusion.layers.1.vision.norm_out.bias"),
-        ({"layers.1.norm7.bias": torch.zeros(32)}, "unexpected: layers.1.norm7.bias"),
-        ({"layers.2.norm6.bias": torch.zeros(32)}, "unexpected: layers.2.norm6.bias"),
+        ({"layers.1.norm6.bias": None}, "missing keys: fusion.layers.1.vision.norm_out.bias"),
+        ({"layers.1.norm7.bias": torch.zeros(32)}, "unexpected keys: layers.1.norm7.bias"),
+        ({"layers.2.norm6.bias": torch.zeros(32)}, "unexpected keys: layers.2.norm6.bias"),
         (
             {"audio_embed_layer.weight": torch.zeros(32, 31)},
             r"wrong shapes: audio_projection.weight is \[32, 31\] instead of \[32, 32\]",
@@ -196,7 +196,7 @@ def test_nothing_is_written_when_the_checkpoint_does_not_fit(released, tmp_path,
 def test_a_file_of_another_host_is_named_at_once(released, tmp_path):
     state, _, vggish_path = released
     torch.save(state, tmp_path / "best.pth")
-    with pytest.raises(ValueError, match=r"missing: .*wrong shapes: .*sam.vision_encoder.pos_embed"):
+    with pytest.raises(ValueError, match=r"missing keys: .*wrong shapes: .*sam.vision_encoder.pos_embed"):
         convert_st_bava_checkpoint(tmp_path / "best.pth", vggish_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import pytest
 import torch
 import yaml
@@ -13,6 +10,7 @@ from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 from lavseg.models.st_bava import StBavaConfig, StBavaModel
 from lavseg.models.st_bava.modeling_st_bava import StBavaLayer
 from lavseg.models.vggish import VggishConfig, VggishModel
+from tiny_clips import away_from_zero, check_reload, make_inputs, make_labels
 
 EDGE, WIDTH = 8, 32
 FUSIONS = ["st_bava", "none", "tpavi", "han", "cmran", "jca"]
@@ -21,26 +19,7 @@ RECIPES = ROOT / "examples" / "recipes"
 
 def make_model(seed=0, **overrides):
     torch.manual_seed(seed)
-    model = StBavaModel(StBavaConfig.tiny(**overrides)).eval()
-    with torch.no_grad():  # away from zero-initialised parts
-        for name, parameter in model.named_parameters():
-            if "positional_embedding" not in name:
-                parameter.add_(0.05 * torch.randn_like(parameter))
-    return model
-
-
-def make_inputs(clips=1, frames=4, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        "pixel_values": torch.randn(clips, frames, 3, 128, 128, generator=generator),
-        "input_features": torch.randn(clips, frames, 1, 96, 64, generator=generator),
-    }
-
-
-def make_labels(clips=1, frames=4, size=(56, 72)):
-    labels = torch.zeros(clips, frames, *size, dtype=torch.uint8)
-    labels[..., 10:30, 20:50] = 1
-    return labels
+    return away_from_zero(StBavaModel(StBavaConfig.tiny(**overrides)))
 
 
 def make_layer(seed=0, **overrides):
@@ -425,37 +404,9 @@ def test_gradient_checkpointing_changes_nothing_and_recomputes_the_encoder():
     assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in gradients[0])
 
 
-RELOAD = """
-import sys, torch
-import lavseg
-from transformers import AutoModel
-for folder in sys.argv[1:]:
-    saved = torch.load(folder + ".pt")
-    model = AutoModel.from_pretrained(folder).eval()
-    assert type(model) is lavseg.StBavaModel
-    state = model.state_dict()
-    assert state.keys() == saved["state"].keys()
-    for name, value in saved["state"].items():
-        assert torch.equal(state[name], value), name
-    assert {n for n, p in model.named_parameters() if p.requires_grad} == saved["trainable"]
-    with torch.no_grad():
-        assert torch.equal(model(**saved["inputs"]).pred_masks, saved["pred_masks"])
-"""
-
-
 def test_saved_and_loaded_in_a_fresh_process_it_is_the_same(tmp_path):
     switches = [{}, {"fusion": "tpavi"}, {"share_directions": False, "use_adapters": False, "train_fusion": False}]
-    folders = [str(tmp_path / str(index)) for index in range(len(switches))]
-    for folder, overrides in zip(folders, switches, strict=True):
-        model, inputs = make_model(**overrides), make_inputs()
-        with torch.no_grad():
-            pred_masks = model(**inputs).pred_masks
-        model.save_pretrained(folder)
-        trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-        saved = {"inputs": inputs, "pred_masks": pred_masks, "state": model.state_dict(), "trainable": trainable}
-        torch.save(saved, folder + ".pt")
-    result = subprocess.run([sys.executable, "-c", RELOAD, *folders], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+    check_reload(tmp_path, [(make_model(**overrides), make_inputs()) for overrides in switches])
 
 
 def test_fresh_parts_are_initialised_as_released():

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from conftest import GOLDEN, golden_files
-from lavseg.models.sam_model import scale_masks
 from lavseg.models.st_bava import StBavaConfig, StBavaModel
 from lavseg.models.st_bava.convert_st_bava import ST_BAVA_KEYS
 from lavseg.models.vggish import VggishConfig
@@ -133,14 +132,14 @@ def test_fusion_and_decoder(file):
     record(model.sam.mask_decoder, kept)
     images = det_input("V", seed, (5, 256, edge, edge))
     output = model(image_embeddings=images[None], audio_embeddings=audio_input(seed))
-    check_masks(kept[0], output, golden, 16 * edge)
+    check_masks(model, kept[0], output, golden)
 
 
-def check_masks(decoded, output, golden, image_size, low_res=1):
+def check_masks(model, decoded, output, golden, low_res=1):
     candidates, ious = decoded[0][:, 0], decoded[1][:, 0]
     assert_near(candidates[:, :, ::low_res, ::low_res], golden["low_res"], 1e-4)
     assert_near(ious, golden["iou"], 1e-4)
-    logits = scale_masks(output.pred_masks[0, 0], image_size, (224, 224))
+    logits = model.scale_masks(output.pred_masks[0, 0], (224, 224))
     assert_near(logits[:, 1::3, 1::3], golden["logits224"], 3e-4)
 
 
@@ -165,7 +164,7 @@ def test_end_to_end(file):
     assert_near(audio[0, :, None], golden["A_last"], 1e-4)
     assert_near(vision[0, :, :: 16 * scale, ::4], golden["V_last"], 1e-4)
     assert_near(output.pred_masks[0, 0, :, ::scale, ::scale], golden["low_res_sum"], 1e-4)
-    check_masks(decoded[0], output, golden, size, 2 if scale == 1 else 4)
+    check_masks(model, decoded[0], output, golden, 2 if scale == 1 else 4)
     losses = json.loads((GOLDEN / "st_bava/meta_e2e.json").read_text()).get(file.stem)
     if losses is not None:
         first = torch.arange(5)[None] == 0

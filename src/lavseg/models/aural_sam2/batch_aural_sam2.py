@@ -1,4 +1,4 @@
-"""A batch of clips as AuralSAM2 takes it: checks of its shapes, and its clips grouped by length."""
+"""A batch of clips as AuralSAM2 takes it: its clips grouped by length."""
 
 from dataclasses import dataclass
 
@@ -54,46 +54,3 @@ def group_clips(
         labels = [[frame for frame in range(length) if flags[clip][num_frames + frame]] for clip in clips]
         groups.append(ClipGroup(clips, length, labels, batch))
     return groups
-
-
-def check_shapes(
-    pixel_values: torch.Tensor,
-    input_features: torch.Tensor,
-    input_ids: torch.Tensor | None,
-    frame_mask: torch.Tensor,
-    audio_mask: torch.Tensor,
-    labels: torch.Tensor | None,
-    class_labels: torch.Tensor | None,
-) -> None:
-    """Compare the shapes of the inputs of [`AuralSam2Model`] with that of `pixel_values`.
-
-    Raises:
-        ValueError: that names the first input which does not fit.
-    """
-    batch, num_frames = pixel_values.shape[:2]
-    expected = {
-        "input_features": ((input_features.shape[0], *input_features.shape[2:3]), (batch, 2)),
-        "frame_mask": (frame_mask.shape, (batch, num_frames)),
-        "audio_mask": (audio_mask.shape, tuple(input_features.shape[:2])),
-    }
-    if input_ids is not None:
-        expected["input_ids"] = (input_ids.shape[:1], (batch,))
-    if labels is not None:
-        expressions = 1 if input_ids is None else input_ids.shape[1]
-        expected["labels"] = (labels.shape[:3], (batch, expressions, num_frames))
-    if class_labels is not None:
-        expected["class_labels"] = ((class_labels.dim(), *class_labels.shape[:2]), (4, batch, num_frames))
-    axes = {
-        "input_features": "[clips, patches, 2, 96, 64] of stereo sound",
-        "input_ids": "[clips, expressions, tokens]",
-        "frame_mask": "[clips, frames]",
-        "audio_mask": "[clips, patches]",
-        "labels": "[clips, expressions, frames, height, width]",
-        "class_labels": "four axes, [clips, frames, height, width],",
-    }
-    for name, (given, wanted) in expected.items():
-        if tuple(given) != tuple(wanted):
-            raise ValueError(
-                f"{name}: has to be {axes[name]} for the {batch} clips of {num_frames} frames in pixel_values, "
-                f"got {tuple(given)} where {tuple(wanted)} belongs"
-            )

@@ -4,17 +4,10 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
+from ..checks import check_choices
 from ..sam2_config import hiera_sam2_config, nano_sam2_config
+from ..text_config import DISTILROBERTA, tiny_text_config
 from ..vggish import VggishConfig
-
-# distilroberta-base
-_TEXT = {
-    "vocab_size": 50265,
-    "num_hidden_layers": 6,
-    "max_position_embeddings": 514,
-    "type_vocab_size": 1,
-    "layer_norm_eps": 1e-5,
-}
 
 NUM_LEVELS = 3
 
@@ -86,7 +79,7 @@ class AuralSam2Config(PreTrainedConfig):
     model_type = "aural_sam2"
     sub_configs_defaults = {
         "sam2_config": SubConfigSpec(config_class=AutoConfig, model_type="sam2_video"),
-        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta", init_kwargs=_TEXT),
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta", init_kwargs=DISTILROBERTA),
         "audio_config": VggishConfig,
     }
     keys_to_ignore_at_inference = ["losses", "key_frames"]
@@ -130,9 +123,7 @@ class AuralSam2Config(PreTrainedConfig):
         super().__post_init__(**kwargs)
         if self.conditioning_frame is None:
             self.conditioning_frame = "middle" if self.use_text else "first"
-        for name, accepted in _CHOICES.items():
-            if getattr(self, name) not in accepted:
-                raise ValueError(f"{name}: {getattr(self, name)!r} was given, accepted are {', '.join(accepted)}")
+        check_choices(self, _CHOICES)
         visual_depths, token_depths = _DEPTHS[self.behavior]
         self.visual_depths = tuple(visual_depths if self.visual_depths is None else self.visual_depths)
         self.token_depths = tuple(token_depths if self.token_depths is None else self.token_depths)
@@ -178,16 +169,7 @@ class AuralSam2Config(PreTrainedConfig):
         """A model of 4 M parameters at 128x128 for tests and demonstrations."""
         fields = {
             "sam2_config": nano_sam2_config(128),
-            "text_config": {
-                "model_type": "roberta",
-                "vocab_size": vocab_size,
-                "hidden_size": 64,
-                "num_hidden_layers": 1,
-                "num_attention_heads": 2,
-                "intermediate_size": 128,
-                "max_position_embeddings": 64,
-                "type_vocab_size": 1,
-            },
+            "text_config": tiny_text_config(vocab_size),
             "audio_config": VggishConfig.tiny(embedding_size=64),
             "visual_depths": (1, 1, 2),
             "token_depths": (1, 1, 1),

@@ -9,17 +9,19 @@ from torch import nn
 from transformers import Sam2VideoModel
 from transformers import initialization as init
 
-from ..backbones import build_encoder, load_encoder, load_vggish
-from ..base import AudioVisualPreTrainedModel
+from ..backbones import build_encoder, encode_text, load_encoder, load_vggish
+from ..base import AudioVisualPreTrainedModel, init_attention, init_linear
+from ..checks import check_shapes
 from ..outputs import AudioVisualSegmentationOutput
-from ..sam2_encoder import encode_images, use_lean_attention
+from ..sam2_encoder import encode_images, share_position_code, use_lean_attention
+from ..sam2_losses import sam2_losses
 from ..sam2_tracking import NO_OBJ_SCORE, ImageFeatures, project_features
 from ..vggish import VggishModel
-from .batch_aural_sam2 import ClipGroup, check_shapes, group_clips
+from .batch_aural_sam2 import ClipGroup, group_clips
 from .configuration_aural_sam2 import NUM_LEVELS, AuralSam2Config
 from .decoder_aural_sam2 import AuralSam2Tracker, AuralSam2TwoWayTransformer, StagePrompt, UserPrompt, segment_clip
 from .fuser_aural_sam2 import AuralSam2Block, AuralSam2CrossFusion, AuralSam2Fuser, FusedLevel
-from .loss_aural_sam2 import contrastive_loss, sam2_losses
+from .loss_aural_sam2 import contrastive_loss
 from .semantic_aural_sam2 import AuralSam2ClassHead, class_losses
 
 
@@ -65,9 +67,7 @@ class AuralSam2PreTrainedModel(AudioVisualPreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear | nn.Conv2d):
-            init.kaiming_uniform_(module.weight, a=math.sqrt(5))
-            bound = 1 / math.sqrt(module.weight[0].numel())
-            init.uniform_(module.bias, -bound, bound)
+            init_linear(module)
         elif isinstance(module, nn.LayerNorm):
             init.ones_(module.weight)
             init.zeros_(module.bias)
@@ -81,14 +81,12 @@ class AuralSam2PreTrainedModel(AudioVisualPreTrainedModel):
         elif isinstance(module, AuralSam2ClassHead):
             init.normal_(module.tokens)
         elif isinstance(module, nn.MultiheadAttention):
-            init.xavier_uniform_(module.in_proj_weight)
-            init.zeros_(module.in_proj_bias)
+            init_attention(module)
         elif isinstance(module, AuralSam2CrossFusion):  # fusion starts as the identity
             for norm in (module.frame_batch_norm, module.token_batch_norm):
                 init.zeros_(norm.weight)
         elif isinstance(module, AuralSam2Model):
-            code = module.sam2.shared_image_embedding.positional_embedding
-            init.copy_(module.sam2.prompt_encoder.shared_embedding.positional_embedding, code)
+            share_position_code(module.sam2)
 
     def _init_block(self, block: AuralSam2Block) -> None:
         for layer in block.modules():
@@ -135,10 +133,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         Raises:
             ValueError: when `audio` is missing.
         """
-        parts = {
-            "audio": load_vggish(audio),
-            "sam2": Sam2VideoModel.from_pretrained(sam2),
-        }
+        parts = {"audio": load_vggish(audio), "sam2": Sam2VideoModel.from_pretrained(sam2)}
         if config_overrides.get("use_text", True):
             parts["text"] = load_encoder(text, "text_config")
         return cls._compose(parts, **config_overrides)
@@ -218,14 +213,26 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             class_labels = None
         elif labels is not None and class_labels is None:
             raise ValueError("class_labels: missing; a model with num_classes learns from semantic masks, not labels")
-        check_shapes(pixel_values, input_features, input_ids, frame_mask, audio_mask, labels, class_labels)
+        edge = self.config.sam2_config.image_size
+        shapes = {
+            "pixel_values": (pixel_values, (batch, num_frames, 3, edge, edge)),
+            "input_features": (input_features, (batch, "patches", 2, 96, 64)),
+            "input_ids": (input_ids, (batch, "expressions", "tokens")),
+            "frame_mask": (frame_mask, (batch, num_frames)),
+            "audio_mask": (audio_mask, tuple(input_features.shape[:2])),
+            "labels": (labels, (batch, expressions, num_frames, "height", "width")),
+            "class_labels": (class_labels, (batch, num_frames, "height", "width")),
+        }
+        check_shapes(batch, num_frames, shapes)
         labeled = frame_mask if label_mask is None else label_mask & frame_mask
         groups = group_clips(batch, frame_mask, audio_mask, labeled)
         if self.fuser.training and any(group.length * len(group.clips) < 2 for group in groups):
             raise ValueError("pixel_values: a single clip of one frame is too little to train on (batch normalisation)")
 
         audio = self._encode_audio(input_features, audio_mask, num_frames)
-        text, text_mask = self._encode_text(input_ids, attention_mask)
+        text = text_mask = None
+        if input_ids is not None:
+            text, text_mask = encode_text(self.text_encoder, input_ids, attention_mask)
         user_prompts = self._encode_user_prompts(
             (batch, expressions), input_points, input_labels, input_boxes, input_masks
         )
@@ -282,17 +289,6 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         last = audio_mask.sum(1, keepdim=True) - 1
         patches = torch.arange(num_frames, device=audio.device).minimum(last)
         return audio.gather(1, patches[..., None].expand(-1, -1, audio.shape[-1]))
-
-    @torch.no_grad()
-    def _encode_text(
-        self, input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None
-    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """States `[B, E, P, D]` and the mask of real tokens, bool `[B, E, P]`."""
-        if input_ids is None:
-            return None, None
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.view_as(input_ids)
-        flat = self.text_encoder(input_ids=input_ids.flatten(0, 1), attention_mask=mask.flatten(0, 1))
-        return flat.last_hidden_state.unflatten(0, input_ids.shape[:2]), mask.bool()
 
     def _encode_user_prompts(
         self,

@@ -5,10 +5,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from transformers import BatchFeature, PreTrainedTokenizerBase, Sam2ImageProcessor
+from transformers import BatchFeature
+from transformers.image_processing_utils import BaseImageProcessor
 from transformers.image_utils import PILImageResampling
 
 from ...processing import AudioVisualProcessor
+from ..optional_text import OptionalTextMixin
+from ..square_frames import square_image_processor
 from ..vggish import VggishFeatureExtractor
 from .configuration_aural_sam2 import AuralSam2Config
 
@@ -16,60 +19,14 @@ from .configuration_aural_sam2 import AuralSam2Config
 MIN_PATCHES = 5
 
 
-class AuralSam2Processor(AudioVisualProcessor):
-    """Prepares clips for [`AuralSam2Model`]: a square resize of the frames, and left and right of the sound apart.
-
-    Args:
-        image_processor: frames for SAM2, `pixel_values`.
-        feature_extractor: stereo log-mel patches; mono is doubled.
-        tokenizer: of the text encoder; without one the processor takes no text.
-        frames_per_second: rate at which video files are read.
-        max_text_length: tokens an expression is padded and cut to.
-    """
-
-    def __init__(
-        self,
-        image_processor: Sam2ImageProcessor,
-        feature_extractor: VggishFeatureExtractor,
-        tokenizer: PreTrainedTokenizerBase | None = None,
-        frames_per_second: float = 1.0,
-        max_text_length: int = 25,
-    ):
-        self.frames_per_second = frames_per_second
-        self.max_text_length = max_text_length
-        self.needs_text = tokenizer is not None
-        self._tokenizer = tokenizer
-        super().__init__(image_processor, feature_extractor)
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerBase | None:
-        """Tokenizer of the text encoder, if the method reads."""
-        return self._tokenizer
+class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
+    """Prepares clips for [`AuralSam2Model`]: a square resize of the frames, and left and right of the sound apart; mono
+    is doubled."""
 
     @classmethod
-    def from_config(
-        cls, config: AuralSam2Config, tokenizer: PreTrainedTokenizerBase | None = None
-    ) -> "AuralSam2Processor":
-        """The processor whose sizes fit a model of `config`.
-
-        Raises:
-            ValueError: when the tokenizer is missing for a model that reads text, or given for one that does not.
-        """
-        if config.use_text and tokenizer is None:
-            raise ValueError("tokenizer: missing; a model with use_text reads sentences")
-        if not config.use_text and tokenizer is not None:
-            raise ValueError("tokenizer: a model with use_text=False reads no text, leave it out")
-        size = config.sam2_config.image_size
-        return cls(
-            Sam2ImageProcessor(
-                size={"height": size, "width": size},
-                mask_size={"height": size // 4, "width": size // 4},
-                resample=PILImageResampling.BICUBIC,
-            ),
-            VggishFeatureExtractor(num_channels=2, min_patches=MIN_PATCHES),
-            tokenizer,
-            max_text_length=config.max_text_length,
-        )
+    def _parts(cls, config: AuralSam2Config) -> tuple[BaseImageProcessor, VggishFeatureExtractor]:
+        frames = square_image_processor(config.sam2_config.image_size, PILImageResampling.BICUBIC)
+        return frames, VggishFeatureExtractor(num_channels=2, min_patches=MIN_PATCHES)
 
     def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
         return {"pixel_values": self.image_processor(frames, return_tensors="pt")["pixel_values"]}
@@ -99,8 +56,6 @@ class AuralSam2Processor(AudioVisualProcessor):
         Raises:
             ValueError: when an argument is missing, not of these kinds, or not to be read by this method.
         """
-        if text is not None and not self.needs_text:
-            raise ValueError("text: this model hears and sees only, it was made without a text encoder; leave it out")
         inputs = super().__call__(video, audio, text, sampling_rate, return_tensors)
         height, width = inputs["pixel_values"].shape[-2:]
         scales = torch.tensor([[width / w, height / h] for h, w in inputs["original_sizes"]])
@@ -157,26 +112,3 @@ class AuralSam2Processor(AudioVisualProcessor):
             ]
             found.append((torch.cat(classes) * inside).to(torch.uint8))
         return found
-
-    # The base class takes every sub-processor for obligatory; the tokenizer is not, so it is stored beside the others.
-
-    @classmethod
-    def get_attributes(cls) -> list[str]:
-        return ["image_processor", "feature_extractor"]
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**super().to_dict(), "needs_text": self.needs_text}
-
-    def save_pretrained(self, save_directory: str, push_to_hub: bool = False, **kwargs) -> list[str]:
-        if self._tokenizer is not None:
-            self._tokenizer.save_pretrained(save_directory)
-        return super().save_pretrained(save_directory, push_to_hub, **kwargs)
-
-    @classmethod
-    def _get_arguments_from_pretrained(
-        cls, pretrained_model_name_or_path: str, processor_dict: dict | None = None, **kwargs
-    ) -> list:
-        arguments = super()._get_arguments_from_pretrained(pretrained_model_name_or_path, processor_dict, **kwargs)
-        if not (processor_dict or {}).pop("needs_text", False):
-            return [*arguments, None]
-        return [*arguments, cls._load_tokenizer_from_pretrained("tokenizer", pretrained_model_name_or_path, **kwargs)]

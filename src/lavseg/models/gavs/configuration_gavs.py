@@ -3,9 +3,8 @@
 from huggingface_hub.dataclasses import strict
 
 from ..adapter_config import AdapterConfig
+from ..checks import check_choices
 from ..sam_config import vit_sam_config
-
-_AUDIO_NOISE = ("none", "add", "replace")
 
 
 @strict
@@ -54,10 +53,7 @@ class GavsConfig(AdapterConfig):
         if self.sam_config is None:
             self.sam_config = vit_sam_config("base")
         super().__post_init__(**kwargs)
-        if self.audio_noise not in _AUDIO_NOISE:
-            raise ValueError(
-                f"audio_noise: {self.audio_noise!r} was given, accepted are {', '.join(map(repr, _AUDIO_NOISE))}"
-            )
+        check_choices(self, {"audio_noise": ("none", "add", "replace")})
         if self.on_sam2 and self.pad_frames:
             raise ValueError("pad_frames: what the release does on SAM; SAM2 takes squares, leave it out")
         if self.pad_frames is None:

@@ -3,14 +3,39 @@
 from contextlib import AbstractContextManager
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from ...losses import mask_bce, weighted_mean
 from ..adapter_model import AdapterClipModel
-from ..sam_model import FramePrediction, cut_padding
+from ..sam_model import FramePrediction
 from ..vggish import VggishModel
 from .adapters_gavs import GavsAdapters
 from .configuration_gavs import GavsConfig
+
+
+def cut_padding(
+    logits: torch.Tensor, original_sizes: list[tuple[int, int]], clips: torch.Tensor, image_size: int
+) -> torch.Tensor:
+    """Stretch the part of mask logits that lies over the frame to the whole map.
+
+    Args:
+        logits: `[N, K, h, w]`, over frames whose longer edge was brought to `image_size` and which were padded below or
+            on the right to a square.
+        original_sizes: `(height, width)` of each clip's frames before that; clips: long `[N]`, the clip of each frame.
+
+    Returns:
+        `[N, K, h, w]`, which cover the frames as a square resize would.
+    """
+    shares = []
+    for height, width in original_sizes:
+        scale = image_size / max(height, width)
+        shares.append([int(width * scale + 0.5) / image_size, int(height * scale + 0.5) / image_size])
+    shares = torch.tensor(shares, dtype=torch.float32, device=logits.device)[clips]
+    # From output to input coordinates, both from -1 to 1: x -> share x + (share - 1).
+    theta = torch.cat([torch.diag_embed(shares), (shares - 1)[..., None]], dim=-1)
+    grid = F.affine_grid(theta, list(logits.shape), align_corners=False)
+    return F.grid_sample(logits.float(), grid, padding_mode="border", align_corners=False).to(logits.dtype)
 
 
 class GavsModel(AdapterClipModel):
@@ -108,13 +133,12 @@ class GavsModel(AdapterClipModel):
                 f"each as the processor returns them, got {original_sizes}"
             )
         frames = torch.arange(len(frame_mask), device=frame_mask.device)[:, None].expand_as(frame_mask)[frame_mask]
-        size = self.config.sam_config.prompt_encoder_config.image_size
-        candidates = cut_padding(prediction.candidates, original_sizes, frames, size)
+        candidates = cut_padding(prediction.candidates, original_sizes, frames, self.image_size)
         return prediction._replace(masks=candidates[:, 0], candidates=candidates)
 
     def original_losses(
         self, prediction: FramePrediction, targets: torch.Tensor, weights: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """Binary cross-entropy."""
-        logits = self.scale_to(prediction.masks, targets)
+        logits = self.scale_masks(prediction.masks, targets.shape[-2:])
         return {"bce": weighted_mean(mask_bce(logits, targets), weights)}

@@ -13,7 +13,7 @@ class GavsProcessor(AdapterClipProcessor):
     """Prepares clips for [`GavsModel`]. With a `SamImageProcessor` frames keep their aspect ratio and are padded.
 
     Args:
-        image_processor, feature_extractor, tokenizer, frames_per_second, max_text_length: as in the base class.
+        image_processor, feature_extractor, tokenizer, frames_per_second, max_text_length: see [`OptionalTextMixin`].
         bgr_frames: hand out frames as BGR under RGB statistics, as released.
     """
 
@@ -36,11 +36,12 @@ class GavsProcessor(AdapterClipProcessor):
         return processor
 
     @classmethod
-    def _frames_for(cls, config: GavsConfig) -> BaseImageProcessor:
-        if not config.pad_frames:
-            return super()._frames_for(config)
-        size = config.sam_config.prompt_encoder_config.image_size
-        return SamImageProcessor(size={"longest_edge": size}, pad_size={"height": size, "width": size})
+    def _parts(cls, config: GavsConfig) -> tuple[BaseImageProcessor, VggishFeatureExtractor]:
+        image_processor, feature_extractor = super()._parts(config)
+        if config.pad_frames:
+            size = config.sam_config.prompt_encoder_config.image_size
+            image_processor = SamImageProcessor(size={"longest_edge": size}, pad_size={"height": size, "width": size})
+        return image_processor, feature_extractor
 
     @property
     def input_size(self) -> tuple[int, int]:

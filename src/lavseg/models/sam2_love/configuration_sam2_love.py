@@ -4,17 +4,10 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
+from ..checks import check_choices
 from ..sam2_config import hiera_sam2_config, nano_sam2_config
+from ..text_config import DISTILROBERTA, tiny_text_config
 from ..vggish import VggishConfig
-
-# distilroberta-base
-_TEXT = {
-    "vocab_size": 50265,
-    "num_hidden_layers": 6,
-    "max_position_embeddings": 514,
-    "type_vocab_size": 1,
-    "layer_norm_eps": 1e-5,
-}
 
 _CHOICES = {
     "mask_selection": ("best_iou", "min_loss", "single"),
@@ -77,7 +70,7 @@ class Sam2LoveConfig(PreTrainedConfig):
     model_type = "sam2_love"
     sub_configs_defaults = {
         "sam2_config": SubConfigSpec(config_class=AutoConfig, model_type="sam2_video"),
-        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta", init_kwargs=_TEXT),
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta", init_kwargs=DISTILROBERTA),
         "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="vit"),
         "audio_config": VggishConfig,
     }
@@ -120,9 +113,7 @@ class Sam2LoveConfig(PreTrainedConfig):
         if self.sam2_config is None:
             self.sam2_config = hiera_sam2_config("large")
         super().__post_init__(**kwargs)
-        for name, accepted in _CHOICES.items():
-            if getattr(self, name) not in accepted:
-                raise ValueError(f"{name}: {getattr(self, name)!r} was given, accepted are {', '.join(accepted)}")
+        check_choices(self, _CHOICES)
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size: {self.hidden_size} was given, it has to be a multiple of num_attention_heads, "
@@ -134,16 +125,7 @@ class Sam2LoveConfig(PreTrainedConfig):
         """A model of 2 M parameters at 128x128 for tests and demonstrations."""
         fields = {
             "sam2_config": nano_sam2_config(128),
-            "text_config": {
-                "model_type": "roberta",
-                "vocab_size": vocab_size,
-                "hidden_size": 64,
-                "num_hidden_layers": 1,
-                "num_attention_heads": 2,
-                "intermediate_size": 128,
-                "max_position_embeddings": 64,
-                "type_vocab_size": 1,
-            },
+            "text_config": tiny_text_config(vocab_size),
             "vision_config": {
                 "model_type": "vit",
                 "image_size": 96,

@@ -12,11 +12,12 @@ from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...losses import mask_bce, mask_dice, mask_iou, weighted_mean
-from ..backbones import build_encoder, load_encoder, load_vggish
-from ..base import AudioVisualPreTrainedModel
+from ..backbones import build_encoder, encode_text, load_encoder, load_vggish
+from ..base import AudioVisualPreTrainedModel, init_linear
+from ..checks import check_shapes
 from ..clip_segmenter import ClipSegmenter
 from ..outputs import AudioVisualSegmentationOutput
-from ..sam2_encoder import use_lean_attention
+from ..sam2_encoder import share_position_code, use_lean_attention
 from ..sam2_tracking import NO_OBJ_SCORE, MaskPrediction
 from ..vggish import VggishModel
 from .configuration_sam2_love import Sam2LoveConfig
@@ -224,8 +225,7 @@ class Sam2LovePreTrainedModel(AudioVisualPreTrainedModel):
                 init.zeros_(linear.bias)
         elif isinstance(module, Sam2LoveMlp):
             for linear in (module.linear1, module.linear2):
-                init.kaiming_uniform_(linear.weight, a=math.sqrt(5))
-                init.uniform_(linear.bias, -1 / math.sqrt(linear.in_features), 1 / math.sqrt(linear.in_features))
+                init_linear(linear)
         elif isinstance(module, Sam2LovePrompter):
             init.trunc_normal_(module.seg_tokens, std=std)
             ones = torch.ones_like(module.modality_tokens[0])
@@ -233,8 +233,7 @@ class Sam2LovePreTrainedModel(AudioVisualPreTrainedModel):
             if module.time_embedding is not None:
                 init.zeros_(module.time_embedding.weight)
         elif isinstance(module, Sam2LoveModel):
-            code = module.sam2.shared_image_embedding.positional_embedding
-            init.copy_(module.sam2.prompt_encoder.shared_embedding.positional_embedding, code)
+            share_position_code(module.sam2)
             if module.prompt_decoder is not None:
                 for name, parameter in module.prompt_decoder.named_parameters():
                     init.copy_(parameter, module.sam2.mask_decoder.get_parameter(name))
@@ -358,21 +357,32 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         """
         if input_ids.dim() == 2:
             input_ids = input_ids[:, None]
-        attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.view_as(input_ids)
         if labels is not None and labels.dim() == 4:
             labels = labels[:, None]
+        num_clips, num_frames = pixel_values.shape[:2]
         if frame_mask is None:
-            frame_mask = torch.ones(pixel_values.shape[:2], dtype=torch.bool, device=pixel_values.device)
+            frame_mask = torch.ones(num_clips, num_frames, dtype=torch.bool, device=pixel_values.device)
         if audio_mask is None:
             audio_mask = torch.ones(input_features.shape[:2], dtype=torch.bool, device=pixel_values.device)
-        _check_shapes(pixel_values, vit_pixel_values, input_features, input_ids, frame_mask, labels)
+        edge = self.config.sam2_config.image_size
+        shapes = {
+            "pixel_values": (pixel_values, (num_clips, num_frames, 3, edge, edge)),
+            "vit_pixel_values": (vit_pixel_values, (num_clips, num_frames, 3, "height", "width")),
+            "input_features": (input_features, (num_clips, "patches", 1, 96, 64)),
+            "input_ids": (input_ids, (num_clips, "expressions", "tokens")),
+            "frame_mask": (frame_mask, (num_clips, num_frames)),
+            "audio_mask": (audio_mask, tuple(input_features.shape[:2])),
+            "labels": (labels, (num_clips, input_ids.shape[1], num_frames, "height", "width")),
+        }
+        check_shapes(num_clips, num_frames, shapes)
 
+        text, text_mask = encode_text(self.text_encoder, input_ids, attention_mask)
         prompts, presence = self.prompter(
             self._encode_audio(input_features),
-            self._encode_text(input_ids, attention_mask),
+            text,
             self._encode_frames(vit_pixel_values),
             audio_mask,
-            attention_mask.bool(),
+            text_mask,
             frame_mask,
         )
         clips = torch.arange(len(input_ids), device=prompts.device).repeat_interleave(input_ids.shape[1])
@@ -426,11 +436,6 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         return self.audio_encoder(input_features).embeddings.squeeze(2)
 
     @torch.no_grad()
-    def _encode_text(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        flat = self.text_encoder(input_ids=input_ids.flatten(0, 1), attention_mask=attention_mask.flatten(0, 1))
-        return flat.last_hidden_state.unflatten(0, input_ids.shape[:2])
-
-    @torch.no_grad()
     def _encode_frames(self, vit_pixel_values: torch.Tensor) -> torch.Tensor:
         flat = self.vision_encoder(pixel_values=vit_pixel_values.flatten(0, 1))
         return flat.last_hidden_state.unflatten(0, vit_pixel_values.shape[:2])
@@ -470,35 +475,3 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             error = (prediction.candidate_scores - mask_iou(resized, every)).abs().mean(-1)
             losses["iou"] = config.iou_loss_weight * weighted_mean(error, weights)
         return prediction, losses
-
-
-def _check_shapes(
-    pixel_values: torch.Tensor,
-    vit_pixel_values: torch.Tensor,
-    input_features: torch.Tensor,
-    input_ids: torch.Tensor,
-    frame_mask: torch.Tensor,
-    labels: torch.Tensor | None,
-) -> None:
-    batch, num_frames = pixel_values.shape[:2]
-    expected = {
-        "vit_pixel_values": (vit_pixel_values.shape[:2], (batch, num_frames)),
-        "input_features": ((input_features.shape[0], *input_features.shape[2:3]), (batch, 1)),
-        "input_ids": (input_ids.shape[:1], (batch,)),
-        "frame_mask": (frame_mask.shape, (batch, num_frames)),
-    }
-    if labels is not None:
-        expected["labels"] = (labels.shape[:3], (batch, input_ids.shape[1], num_frames))
-    axes = {
-        "vit_pixel_values": "[clips, frames, ...]",
-        "input_features": "[clips, patches, 1, 96, 64] of mono sound",
-        "input_ids": "[clips, expressions, tokens]",
-        "frame_mask": "[clips, frames]",
-        "labels": "[clips, expressions, frames, height, width]",
-    }
-    for name, (given, wanted) in expected.items():
-        if tuple(given) != tuple(wanted):
-            raise ValueError(
-                f"{name}: has to be {axes[name]} for the {batch} clips of {num_frames} frames in pixel_values, "
-                f"got {tuple(given)} where {tuple(wanted)} belongs"
-            )

@@ -4,6 +4,7 @@ import torch
 from transformers import PreTrainedTokenizerBase, Sam2ImageProcessor, ViTImageProcessor
 
 from ...processing import AudioVisualProcessor
+from ..square_frames import square_image_processor
 from ..vggish import VggishFeatureExtractor
 from .configuration_sam2_love import Sam2LoveConfig
 
@@ -49,9 +50,7 @@ class Sam2LoveProcessor(AudioVisualProcessor):
         """The processor whose sizes fit a model of `config`."""
         size, vit_size = config.sam2_config.image_size, config.vision_config.image_size
         return cls(
-            Sam2ImageProcessor(
-                size={"height": size, "width": size}, mask_size={"height": size // 4, "width": size // 4}
-            ),
+            square_image_processor(size),
             ViTImageProcessor(size={"height": vit_size, "width": vit_size}),
             VggishFeatureExtractor(min_patches=1),
             tokenizer,

@@ -80,7 +80,7 @@ class SamaAvsModel(AdapterClipModel):
         self, prediction: FramePrediction, targets: torch.Tensor, weights: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """Binary cross-entropy and soft IoU."""
-        logits = self.scale_to(prediction.masks, targets)
+        logits = self.scale_masks(prediction.masks, targets.shape[-2:])
         return {
             "bce": weighted_mean(mask_bce(logits, targets), weights),
             "soft_iou": weighted_mean(mask_soft_iou(logits, targets), weights),

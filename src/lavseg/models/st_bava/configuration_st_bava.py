@@ -3,6 +3,7 @@
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig, SamConfig
 
+from ..checks import check_choices
 from ..sam_config import nano_sam_config, vit_sam_config, with_original_norms
 from ..vggish import VggishConfig
 
@@ -16,7 +17,7 @@ _CHOICES = {
 
 @strict
 class StBavaConfig(PreTrainedConfig):
-    """Configuration of [`StBavaModel`]. The defaults are the released code's for AVSBench S4 (Yun et al., "Extending
+    """Configuration of [`StBavaModel`]. The defaults are the released code's for AVSBench S4 (Seon et al., "Extending
     Segment Anything Model into Auditory and Temporal Dimensions for Audio-Visual Segmentation", ICIP 2024).
 
     Args:
@@ -77,9 +78,7 @@ class StBavaConfig(PreTrainedConfig):
             self.sam_config = vit_sam_config("huge")
         super().__post_init__(**kwargs)
         self.sam_config = with_original_norms(self.sam_config)
-        for name, accepted in _CHOICES.items():
-            if getattr(self, name) not in accepted:
-                raise ValueError(f"{name}: {getattr(self, name)!r} was given, accepted are {', '.join(accepted)}")
+        check_choices(self, _CHOICES)
         if self.fusion == "none" and not self.use_adapters:
             raise ValueError("use_adapters: with fusion='none' the adapters alone carry the sound, they cannot be off")
         if self.hidden_size % self.num_attention_heads:

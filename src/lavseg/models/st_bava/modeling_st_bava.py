@@ -322,10 +322,11 @@ class StBavaModel(SamClipModel):
         self, prediction: FramePrediction, targets: torch.Tensor, weights: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """Binary cross-entropy (sec. 4.3), and the L1 loss on the predicted IoU where it has a weight."""
-        logits = self.scale_to(prediction.masks, targets)
+        size = targets.shape[-2:]
+        logits = self.scale_masks(prediction.masks, size)
         losses = {"bce": weighted_mean(mask_bce(logits, targets), weights)}
         if self.config.iou_loss_weight:
-            resized = torch.stack([self.scale_to(masks, targets) for masks in prediction.candidates.unbind(1)], dim=1)
+            resized = torch.stack([self.scale_masks(masks, size) for masks in prediction.candidates.unbind(1)], dim=1)
             error = (prediction.candidate_scores - mask_iou(resized, targets[:, None])).abs().mean(1)
             losses["iou"] = self.config.iou_loss_weight * weighted_mean(error, weights)
         return losses

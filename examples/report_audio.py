@@ -1,0 +1,79 @@
+"""The report of the demo of a method that hears and reads nothing."""
+
+from pathlib import Path
+
+from report import (
+    SCORES_NOTE,
+    Example,
+    Video,
+    bar_table,
+    examples_of,
+    section,
+    training_charts,
+    video_section,
+    write_page,
+)
+
+SCORES = ("jaccard", "f_score", "j_and_f")
+
+
+def write_audio_report(
+    path: Path, name: str, results: dict, history: list[dict], examples: list[Example], video: Video
+) -> None:
+    """Write the page.
+
+    Args:
+        path: the file to write.
+        name: of the model.
+        results: what is in `report.json`.
+        history: the Trainer's log, entries with `step` and `loss` or `eval_jaccard`.
+        examples: shown in groups of their kind, "single" and "multi".
+        video: shown in a player.
+    """
+    steps = max(entry["step"] for entry in history)
+    millions = {key: f"{results[key] / 1e6:.2f}" for key in ("parameters", "parameters_trained")}
+    sections = [
+        section("Scores", f"{SCORES_NOTE} On clips that training did not show.", _score_table(results)),
+        section(
+            "Does it listen?",
+            "The same clips with their sound replaced by silence: what J and F are then, and how much it still draws. "
+            "S is the root of the share of pixels that it marks; in silence 0 is perfect, because nothing sounds.",
+            _silence_table(results["trained"]),
+        ),
+        section(
+            "Its training",
+            f"{millions['parameters_trained']} of {millions['parameters']} million parameters trained, {steps} steps "
+            "of 16 clips.",
+            training_charts(history, {"loss": "Training loss", "eval_jaccard": "J on validation clips"}),
+        ),
+        video_section(video),
+        section(
+            "Examples",
+            "From top to bottom: the clip; the truth in orange; what the model found; what it found in silence; the "
+            "loudness of the sound over the clip.",
+            "".join(examples_of(kind, examples) for kind in ("single", "multi")),
+        ),
+    ]
+    intro = (
+        f"Which object sounds? {name} on synthetic clips, made, trained and scored for this report in "
+        f"{results['seconds'] / 60:.1f} minutes."
+    )
+    write_page(path, "demo report", intro, sections)
+
+
+def _score_table(results: dict) -> str:
+    rows = {
+        f"{state.capitalize()}, {title}": [results[state][part][score] for score in SCORES]
+        for part, title in (("single", "one object sounds"), ("multi", "several sound"))
+        for state in ("untrained", "trained")
+    }
+    return bar_table(("J", "F", "J&amp;F"), rows)
+
+
+def _silence_table(scores: dict[str, dict]) -> str:
+    rows = {
+        f"{title}: {state}": [scores[part + suffix][score] for score in ("s", "j_and_f")]
+        for part, title in (("single", "One object sounds"), ("multi", "Several sound"))
+        for suffix, state in (("", "as it is"), ("_silent", "in silence"))
+    }
+    return bar_table(("S", "J&amp;F"), rows)

@@ -1,0 +1,116 @@
+"""Training and scoring on synthetic clips of AVSBench, in which one object sounds (v1s) or several do (v1m)."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from demo import silencer, values
+from transformers import BatchFeature
+
+from lavseg.data import ClipCollator, load_avsbench, write_avsbench
+from lavseg.inference.evaluate import evaluate
+from lavseg.models.base import AudioVisualPreTrainedModel
+from lavseg.training import LavsegTrainer, LavsegTrainingArguments
+
+SUBSETS = {"single": "v1s", "multi": "v1m"}
+SCORES = ("jaccard", "f_score", "j_and_f", "s")
+
+# Splits of both subsets, by name.
+Clips = dict[str, dict[str, Dataset]]
+
+
+def write_clips(
+    folder: Path, counts: dict[str, int], seed: int, progress: Callable[[list], Iterable] | None = None
+) -> Clips:
+    """So many clips a split of both subsets; what is there already is taken as it is."""
+    if not folder.exists():
+        write_avsbench(folder, dict.fromkeys(SUBSETS.values(), counts), seed=seed, progress=progress)
+    return {name: {split: load_avsbench(folder, subset, split) for split in counts} for name, subset in SUBSETS.items()}
+
+
+def training_arguments(folder: Path, seed: int, **more: Any) -> LavsegTrainingArguments:
+    """What all trainings of tiny models have in common, and `more`."""
+    return LavsegTrainingArguments(
+        output_dir=folder / "training",
+        per_device_train_batch_size=16,
+        per_device_eval_batch_size=8,
+        learning_rate=1e-3,
+        weight_decay=0.01,
+        max_grad_norm=1.0,
+        eval_strategy="steps",
+        dataloader_num_workers=1,
+        dataloader_pin_memory=False,
+        report_to="none",
+        seed=seed,
+        **more,
+    )
+
+
+def train(
+    model: AudioVisualPreTrainedModel,
+    collator: ClipCollator,
+    train_dataset: Dataset,
+    eval_datasets: dict[str, Dataset],
+    folder: Path,
+    steps: int,
+    seed: int,
+) -> list[dict]:
+    """Train for so many steps and keep the weights that are best on the validation clips of one sound.
+
+    Returns:
+        The Trainer's log, with `eval_single_jaccard` and `eval_multi_jaccard`.
+    """
+    every = max(1, steps // 10)
+    arguments = training_arguments(
+        folder,
+        seed,
+        max_steps=steps,
+        audio_learning_rate_factor=0.1,
+        lr_scheduler_type="polynomial",
+        lr_scheduler_kwargs={"power": 0.9, "lr_end": 0.0},
+        warmup_steps=min(50, steps // 10),
+        logging_steps=min(25, every),
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=1,
+        load_best_model_at_end=True,
+        metric_for_best_model="single_jaccard",
+        greater_is_better=True,
+    )
+    trainer = LavsegTrainer(model, arguments, collator, train_dataset=train_dataset, eval_dataset=eval_datasets)
+    trainer.train()
+    return trainer.state.log_history
+
+
+def score(
+    model: AudioVisualPreTrainedModel,
+    collator: ClipCollator,
+    clips: Clips,
+    progress: Callable[[Iterable], Iterable] | None = None,
+) -> dict[str, dict]:
+    """Scores of the test clips of both subsets, `single` and `multi`, and of these in silence, `single_silent` and
+    `multi_silent`. In silence nothing sounds, so that S there says how much is drawn that should not be."""
+    silence, results = silencer(collator.processor), {}
+    for name, splits in clips.items():
+        for part, change in ((name, None), (f"{name}_silent", silence)):
+            metric = evaluate(model, collator, splits["test"], transform=change, progress=progress)
+            results[part] = values(metric, *SCORES)
+    return results
+
+
+@torch.inference_mode()
+def predict(
+    model: AudioVisualPreTrainedModel,
+    collator: ClipCollator,
+    row: dict,
+    change: Callable[[BatchFeature], BatchFeature] | None = None,
+) -> np.ndarray:
+    """Masks bool `[T, H, W]` of one row, its inputs changed as in `evaluate`."""
+    inputs = collator([row])
+    del inputs["labels"], inputs["label_mask"]
+    outputs = model(**(change(inputs) if change else inputs).to(model.device))
+    return collator.processor.post_process_masks(outputs.pred_masks, inputs["original_sizes"])[0].cpu().numpy()

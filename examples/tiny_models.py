@@ -1,0 +1,82 @@
+"""Fresh tiny models of the methods that hear and read nothing, all with one ear and on a host that knows shapes."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lavseg import (
+    AuralSam2Config,
+    AuralSam2Model,
+    AuralSam2Processor,
+    GavsModel,
+    GavsProcessor,
+    SamaAvsModel,
+    SamaAvsProcessor,
+    StBavaModel,
+    StBavaProcessor,
+    VggishConfig,
+    VggishModel,
+)
+from lavseg.inference.checkpoint import load_checkpoint
+from lavseg.models.base import AudioVisualPreTrainedModel
+from lavseg.processing import AudioVisualProcessor
+
+_AURAL_SAM2_SIZES = ("visual_depths", "token_depths", "mlp_ratio", "fusion_size", "projection_size")
+
+# Model, processor, and the fields of the configuration that a model of this size wants.
+METHODS = {
+    "aural-sam2": (
+        AuralSam2Model,
+        AuralSam2Processor,
+        {
+            **{name: getattr(AuralSam2Config.tiny(use_text=False), name) for name in _AURAL_SAM2_SIZES},
+            "use_text": False,
+            "dropout": 0.0,
+            "contrastive_samples": 32,
+        },
+    ),
+    "sama-avs": (SamaAvsModel, SamaAvsProcessor, {"adapter_size": 64}),
+    "gavs": (GavsModel, GavsProcessor, {"adapter_size": 32, "first_adapted_block": 0, "prompt_size": 64}),
+    "st-bava": (StBavaModel, StBavaProcessor, {"num_fusion_layers": 2, "num_attention_heads": 4, "adapter_size": 64}),
+}
+# The others are built on SAM2.
+ON_SAM = ("st-bava",)
+
+
+def fresh_model(
+    method: str, host: Path, ear: VggishModel, seed: int, **fields: Any
+) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:
+    """An untrained model of a method between trained encoders, and its processor.
+
+    Args:
+        method: a key of `METHODS`.
+        host: folder of a SAM2, or of a SAM for methods in `ON_SAM`.
+        ear: VGGish with embeddings half as wide as the host's decoder, see `stereo_vggish`.
+        seed: of the weights that are new.
+        fields: of the method's configuration, instead of the ones above.
+    """
+    model_class, processor_class, tiny = METHODS[method]
+    torch.manual_seed(seed)
+    model = model_class.from_backbones(str(host), audio=ear, **{**tiny, **fields})
+    return model, processor_class.from_config(model.config)
+
+
+def save_host(checkpoint: Path, folder: Path) -> Path:
+    """Save the SAM2 under a tiny SAM2-LOVE, as it was before, in `folder`, which is returned."""
+    load_checkpoint(checkpoint)[0].sam2.save_pretrained(folder)
+    return folder
+
+
+def stereo_vggish(checkpoint: Path) -> VggishModel:
+    """The VGGish of a tiny SAM2-LOVE, twice as wide: AuralSAM2 takes half of the host's width from each ear.
+
+    Each output comes with its negative, so that the final ReLU loses nothing.
+    """
+    narrow = load_checkpoint(checkpoint)[0].audio_encoder
+    state, size = narrow.state_dict(), narrow.config.embedding_size
+    for name in ("embeddings.4.weight", "embeddings.4.bias"):
+        state[name] = torch.cat([state[name], -state[name]])
+    wide = VggishModel(VggishConfig(**{**narrow.config.to_dict(), "embedding_size": 2 * size}))
+    wide.load_state_dict(state)
+    return wide

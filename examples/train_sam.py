@@ -1,0 +1,122 @@
+"""Train a tiny SAM on synthetic frames from clicks, in a minute or two: a host for methods on SAM, of which none is
+shipped.
+
+As `train_host.py` does for SAM2. SAM has no memory, so single frames are all it learns from.
+"""
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from train_host import IMAGE_SIZE, ClipPool
+from transformers import SamConfig, SamModel
+
+from lavseg.losses import mask_iou
+from lavseg.models.sam2_losses import sam2_losses
+from lavseg.models.sam_config import with_original_norms
+
+BATCH, PEAK_RATE = 16, 1e-3
+
+
+def build_sam(seed: int) -> SamModel:
+    """An untrained SAM of half a million parameters for frames of 128x128.
+
+    Its patches have 8x8 pixels: with the published 16 the masks of so small frames would be coarse. Layers start from
+    PyTorch's own initialisation and embeddings unit-normal, as so small a network learns too slowly from Transformers'.
+    """
+    torch.manual_seed(seed)
+    width, sizes = 64, {"image_size": IMAGE_SIZE, "patch_size": 8}
+    config = SamConfig(
+        vision_config={
+            "hidden_size": width,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "mlp_ratio": 2.0,
+            "window_size": 8,
+            "global_attn_indexes": [1, 3],
+            "output_channels": width,
+            "num_pos_feats": width // 2,
+            "initializer_range": 0.02,
+            **sizes,
+        },
+        prompt_encoder_config={"hidden_size": width, **sizes},
+        mask_decoder_config={
+            "hidden_size": width,
+            "num_attention_heads": 4,
+            "mlp_dim": 2 * width,
+            "iou_head_hidden_dim": width,
+        },
+    )
+    sam = SamModel(with_original_norms(config))
+    for module in sam.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            module.reset_parameters()
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight)
+    nn.init.normal_(sam.vision_encoder.pos_embed, std=0.02)
+    nn.init.normal_(sam.shared_image_embedding.positional_embedding).requires_grad_(False)
+    return sam
+
+
+def train_sam(
+    seed: int,
+    seconds: float = math.inf,
+    steps: int = 600,
+    clips: int = 1000,
+    on_log: Callable[[dict], None] | None = None,
+) -> tuple[SamModel, list[dict]]:
+    """A SAM trained from clicks on so many clips, and a log of `{step, loss, iou}`.
+
+    Args:
+        seconds: after which training ends even if steps remain.
+        on_log: called with each new entry of the log.
+    """
+    sam, pool, rng = build_sam(seed), ClipPool.render(clips, 1, seed), np.random.default_rng(seed)
+    optimizer = torch.optim.AdamW(sam.parameters(), lr=PEAK_RATE, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps, pct_start=0.1)
+    log, recent, began = [], [], time.monotonic()
+    sam.train()
+    for step in range(1, steps + 1):
+        loss, iou = click_loss(sam, *pool.draw(rng, BATCH))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        recent.append((loss.item(), iou.item()))
+        ends = step == steps or time.monotonic() - began > seconds
+        if step % 50 == 0 or ends:
+            log.append({"step": step, **dict(zip(("loss", "iou"), np.mean(recent, 0).round(4).tolist(), strict=True))})
+            recent = []
+            if on_log is not None:
+                on_log(log[-1])
+        if ends:
+            break
+    return sam.eval(), log
+
+
+def click_loss(
+    sam: SamModel, images: torch.Tensor, clicks: torch.Tensor, masks: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """SAM's loss, focal, dice and predicted IoU 20:1:1, and the mean IoU of the masks of highest predicted IoU.
+
+    The arguments are what `ClipPool.draw` returns for clips of one frame.
+    """
+    embeddings = sam.vision_encoder(images[:, 0]).last_hidden_state
+    labels = torch.ones(len(clicks), 1, 1, dtype=torch.int32)
+    # SAM's prompt encoder adds half a pixel, which these clicks have already.
+    sparse, dense = sam.prompt_encoder(clicks[:, None, None] - 0.5, labels, None, None)
+    code = sam.get_image_wide_positional_embeddings().expand(len(clicks), -1, -1, -1)
+    candidates, scores = sam.mask_decoder(embeddings, code, sparse, dense, multimask_output=True)
+    candidates, scores, targets = candidates[:, 0], scores[:, 0], masks[:, 0]
+    logits = F.interpolate(candidates, targets.shape[-2:], mode="bilinear", align_corners=False)
+    # SAM has no object score, whose term is left out.
+    terms = sam2_losses(logits, scores, torch.zeros(len(scores)), targets)
+    loss = (20 * terms["focal"] + terms["dice"] + terms["iou"]).mean()
+    with torch.no_grad():
+        chosen = logits[torch.arange(len(logits)), scores.argmax(1)]
+        return loss, mask_iou(chosen, targets).mean()

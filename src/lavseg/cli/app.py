@@ -1,0 +1,51 @@
+"""`lavseg app`: the web app."""
+
+import os
+import signal
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from .errors import one_line_errors
+
+# The demo's model, in a clone of the repository.
+SHIPPED_MODEL = Path(__file__).parents[3] / "examples" / "sam2-love-tiny"
+
+
+def serve(
+    model: Annotated[
+        str | None,
+        typer.Option(help="Folder or Hub id of a checkpoint.", show_default="the demo's, in a clone of the repository"),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="Port to listen at.", show_default="a free one from 7860 on")] = None,
+) -> None:
+    """Open a web page that segments clips: upload or record one, write sentences, see and download the masks.
+
+    Uploads and results lie in a temporary folder that is gone when Ctrl-C ends the app.
+    """
+    with one_line_errors("lavseg app"):
+        if find_spec("gradio") is None:
+            raise ImportError("Gradio is not installed; install it with: pip install 'lavseg[app]'")
+        if model is None and not SHIPPED_MODEL.is_dir():
+            raise ValueError("--model: is missing; give the folder or Hub id of a checkpoint")
+        _run(model or str(SHIPPED_MODEL), host, port)
+
+
+def _run(model: str, host: str, port: int | None) -> None:
+    """`launch` in a temporary folder, with the libraries' own messages silenced."""
+    # Whoever ends the app, the folder goes with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with TemporaryDirectory(prefix="lavseg-app-") as folder:
+        # Read when Gradio and matplotlib are imported; without the last one matplotlib writes into the user's home.
+        os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "MPLCONFIGDIR": folder}
+        from transformers.utils import logging
+
+        from ..app import launch
+
+        logging.disable_progress_bar()
+        logging.set_verbosity(logging.CRITICAL)
+        launch(model, folder, host, port, lambda address: typer.echo(f"lavseg app: {address} (Ctrl-C ends it)"))
