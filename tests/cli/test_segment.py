@@ -297,6 +297,15 @@ def test_an_unknown_format(checkpoint, clips, tmp_path):
         segment_file(clips / "clip.mp4", TEXTS, checkpoint, tmp_path / "out", mask_format="gif")
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C as in a terminal: a process that was started in the background does not listen to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("kind", ["png", "rle", "npz"])
 def test_ctrl_c_leaves_whole_files_of_what_was_done(checkpoint, clips, tmp_path, kind):
     out = tmp_path / "out"
@@ -318,6 +327,7 @@ def test_ctrl_c_leaves_whole_files_of_what_was_done(checkpoint, clips, tmp_path,
     assert len(masks) == 3 and len(read_video(out / "overlay.mp4").frames) == 3
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_at_the_command(checkpoint, tmp_path):
     """Pressed once the first window of a longer clip is there, it stops the second one."""
     clip = render_clip(np.random.default_rng(0), 40, (60, 82))
