@@ -120,7 +120,7 @@ class TimedTraining(TrainerCallback):
 
 def run(arguments: argparse.Namespace) -> dict:
     """Everything the demo does; returns what is in `report.json`."""
-    output, stages = _prepare(arguments.output), Stages(STAGES)
+    output, stages = prepare_folder(arguments.output), Stages(STAGES)
 
     stages.begin("Write synthetic clips in the layout of Ref-AVS")
     root = write_ref_avs(output / "data", _clip_counts(arguments.clips), seed=SEED, progress=stages.bar("clips"))
@@ -152,7 +152,7 @@ def run(arguments: argparse.Namespace) -> dict:
     results["trained_here"] = values(
         evaluate(fresh, collator, splits["test_s"], progress=stages.bar("seen")), "jaccard", "f_score", "j_and_f"
     )
-    stages.say(_line(results["trained_here"]))
+    stages.say(scores_line(results["trained_here"]))
 
     stages.begin("Segment a video file")
     video = segment_video(arguments.checkpoint, output)
@@ -167,7 +167,7 @@ def run(arguments: argparse.Namespace) -> dict:
     return results
 
 
-def _prepare(output: Path) -> Path:
+def prepare_folder(output: Path) -> Path:
     """An empty folder; an earlier demo in it is removed."""
     if output.exists() and any(output.iterdir()):
         if not (output / MARKER).is_file():
@@ -209,7 +209,7 @@ def values(metric: AvsMetric, *names: str) -> dict:
     return {**{name: round(scores[name], 4) for name in names}, "protocol": metric.protocol}
 
 
-def _line(scores: dict) -> str:
+def scores_line(scores: dict) -> str:
     return "  ".join(f"{name} {value:.3f}" for name, value in scores.items() if name != "protocol")
 
 
@@ -230,7 +230,7 @@ def score(
     results["null"] = values(evaluate(model, collator, splits["test_n"], progress=stages.bar("null")), "s")
     results["kinds"] = {kind: values(metric, *names) for kind, metric in kinds.items()}
     for name in ("seen", "unseen", "untrained", "null"):
-        stages.say(f"{name:10s}{_line(results[name])}")
+        stages.say(f"{name:10s}{scores_line(results[name])}")
     return results, kinds
 
 
@@ -258,7 +258,7 @@ def score_without(
             key: values(without, "j_and_f")["j_and_f"],
             "protocol": "frame",
         }
-        stages.say(f"{name:13s}{_line(results[name])}")
+        stages.say(f"{name:13s}{scores_line(results[name])}")
     return results
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from datasets import Dataset, concatenate_datasets
-from demo import SEED, Stages, TimedTraining, _line, _prepare, silencer
+from demo import SEED, Stages, TimedTraining, prepare_folder, scores_line, silencer
 from report import Example, Video
 from report_audio import write_audio_report
 from synthetic_avs import predict, score, training_arguments, write_clips
@@ -41,7 +41,7 @@ SAM_SECONDS = 120
 
 def run(arguments: argparse.Namespace) -> dict:
     """Everything the demo does; returns what is in `report.json`."""
-    output, stages = _prepare(arguments.output), Stages(STAGES)
+    output, stages = prepare_folder(arguments.output), Stages(STAGES)
 
     stages.begin("Write synthetic clips in the layout of AVSBench")
     counts = {"train": arguments.clips, "val": max(2, arguments.clips // 16), "test": max(2, arguments.clips // 8)}
@@ -106,7 +106,7 @@ def count_parameters(model: AudioVisualPreTrainedModel, only_trained: bool) -> i
 
 def say_scores(scores: dict[str, dict], stages: Stages) -> None:
     for name, found in scores.items():
-        stages.say(f"{name:14s}{_line(found)}")
+        stages.say(f"{name:14s}{scores_line(found)}")
 
 
 def train(

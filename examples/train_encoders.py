@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from rich.progress import Progress
+from tiny_training import OneCycle
 from torch import nn
 
 from lavseg.data import COLORS, SEEN, UNSEEN, draw_expressions, draw_objects, render_clip
@@ -160,19 +161,13 @@ def _fit(
 ) -> list[dict]:
     encoder.requires_grad_(True)
     encoder.train()
-    parameters = [*encoder.parameters(), *task.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.1)
+    training = OneCycle([*encoder.parameters(), *task.parameters()], 2e-3, steps)
     log, losses = [], []
     with Progress(*Progress.get_default_columns(), "{task.fields[status]}") as progress:
         bar = progress.add_task(f"{name} encoder", total=steps, status="")
         for step in range(1, steps + 1):
             loss = task(encoder, *next(batches))
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            schedule.step()
+            training.step(loss)
             losses.append(loss.item())
             if step % 50 == 0 or step == steps:
                 log.append({"encoder": name, "step": step, "loss": round(float(np.mean(losses)), 4)})

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from rich.progress import Progress
+from tiny_training import OneCycle, reset_layers
 from torch import nn
 from transformers import Sam2VideoModel
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -46,19 +47,12 @@ STAGES = (
 
 
 def build_host(seed: int) -> Sam2VideoModel:
-    """An untrained host with PyTorch's own layer initialisation and unit-normal embeddings.
-
-    With Transformers' deviation of 0.02 so small a network learns nothing from clicks in a thousand steps.
-    """
+    """An untrained host."""
     torch.manual_seed(seed)
     config = nano_sam2_config(IMAGE_SIZE)
     config.memory_attention_dropout = config.memory_attention_rope_dropout = 0.0
     sam = Sam2VideoModel(config)
-    for module in sam.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            module.reset_parameters()
-        elif isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight)
+    reset_layers(sam)
     for layer in sam.memory_encoder.memory_fuser.layers:
         nn.init.constant_(layer.scale, 0.1)
     for parameter in (sam.memory_temporal_positional_encoding, sam.no_memory_embedding, sam.no_object_pointer):
@@ -187,8 +181,7 @@ def train(
     for part in (sam.mask_downsample, sam.prompt_encoder.mask_embed):
         part.requires_grad_(True)
     parameters = [parameter for parameter in sam.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=peak_rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak_rate, total_steps=steps, pct_start=0.1)
+    training = OneCycle(parameters, peak_rate, steps)
     sam.train()
     began, losses, ious = time.monotonic(), [], []
     with Progress(*Progress.get_default_columns(), "{task.fields[status]}") as progress:
@@ -200,11 +193,7 @@ def train(
             else:
                 predictions = track_masks(sam, images, labels[:, 0])
             loss = sum(sam2_loss(prediction, labels[:, t]) for t, prediction in enumerate(predictions)) / num_frames
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            schedule.step()
+            training.step(loss)
             losses.append(loss.item())
             ious.append(_last_frame_iou(predictions[-1], labels[:, -1]))
             if step % 50 == 0 or step == steps:

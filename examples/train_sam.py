@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
+from tiny_training import OneCycle, reset_layers
 from torch import nn
 from train_host import IMAGE_SIZE, ClipPool
 from transformers import SamConfig, SamModel
@@ -25,8 +26,7 @@ BATCH, PEAK_RATE = 16, 1e-3
 def build_sam(seed: int) -> SamModel:
     """An untrained SAM of half a million parameters for frames of 128x128.
 
-    Its patches have 8x8 pixels: with the published 16 the masks of so small frames would be coarse. Layers start from
-    PyTorch's own initialisation and embeddings unit-normal, as so small a network learns too slowly from Transformers'.
+    Its patches have 8x8 pixels: with the published 16 the masks of so small frames would be coarse.
     """
     torch.manual_seed(seed)
     width, sizes = 64, {"image_size": IMAGE_SIZE, "patch_size": 8}
@@ -52,11 +52,7 @@ def build_sam(seed: int) -> SamModel:
         },
     )
     sam = SamModel(with_original_norms(config))
-    for module in sam.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            module.reset_parameters()
-        elif isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight)
+    reset_layers(sam)
     nn.init.normal_(sam.vision_encoder.pos_embed, std=0.02)
     nn.init.normal_(sam.shared_image_embedding.positional_embedding).requires_grad_(False)
     return sam
@@ -76,17 +72,12 @@ def train_sam(
         on_log: called with each new entry of the log.
     """
     sam, pool, rng = build_sam(seed), ClipPool.render(clips, 1, seed), np.random.default_rng(seed)
-    optimizer = torch.optim.AdamW(sam.parameters(), lr=PEAK_RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps, pct_start=0.1)
+    training = OneCycle(sam.parameters(), PEAK_RATE, steps)
     log, recent, began = [], [], time.monotonic()
     sam.train()
     for step in range(1, steps + 1):
         loss, iou = click_loss(sam, *pool.draw(rng, BATCH))
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+        training.step(loss)
         recent.append((loss.item(), iou.item()))
         ends = step == steps or time.monotonic() - began > seconds
         if step % 50 == 0 or ends:

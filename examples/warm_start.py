@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from rich.progress import Progress
+from tiny_training import OneCycle
 from torch import nn
 
 from lavseg.data import SceneObject, draw_expressions, render_clip
@@ -173,18 +174,13 @@ def _train(
     expressions: int,
     seconds: float = math.inf,
 ) -> Iterator[dict]:
-    parameters, losses, began = list(task.model.prompter.parameters()), [], time.monotonic()
-    optimizer = torch.optim.AdamW(parameters, lr=peak_rate, weight_decay=0.01, betas=(0.9, 0.95))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak_rate, total_steps=steps, pct_start=0.1)
+    training = OneCycle(task.model.prompter.parameters(), peak_rate, steps, betas=(0.9, 0.95))
+    losses, began = [], time.monotonic()
     with Progress(*Progress.get_default_columns(), "{task.fields[status]}") as progress:
         bar = progress.add_task(f"pointing, {num_frames} frame(s)", total=steps, status="")
         for step in range(1, steps + 1):
             loss, _ = task.loss(seen, num_frames, clips, expressions)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            schedule.step()
+            training.step(loss)
             losses.append(loss.item())
             ends = step == steps or time.monotonic() - began > seconds
             if step % 50 == 0 or ends:

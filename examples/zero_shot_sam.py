@@ -2,7 +2,7 @@
 
     python examples/zero_shot_sam.py --model facebook/sam-vit-huge --data_root AVSBENCH --subset s4
 
-The upper half of table 2 of ST-BAVA (Yun et al., ICIP 2024): points and boxes taken from the largest connected regions
+The upper half of table 2 of ST-BAVA (Seon et al., ICIP 2024): points and boxes taken from the largest connected regions
 of each frame's true mask prompt the model, without training. Prints J, F, their mean and S for each kind of prompt and
 writes them to `--output` as JSON.
 
@@ -40,7 +40,7 @@ from transformers import (
 from lavseg.cli.errors import one_line_errors
 from lavseg.data import row_masks
 from lavseg.data.trees import load_rows
-from lavseg.inference.evaluate import _SETTINGS
+from lavseg.inference.evaluate import protocol_settings
 from lavseg.metrics.protocols import PROTOCOLS, AvsMetric
 
 # Kind and number of each row of the table.
@@ -62,7 +62,7 @@ class ImageSegmenter:
     def __init__(self, name: str):
         try:
             config = AutoConfig.from_pretrained(name)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise ValueError(f"model: {name} is no checkpoint, neither as a folder nor on the Hub") from error
         if isinstance(config, SamConfig):
             self.model, self.keeps_aspect = SamModel.from_pretrained(name, dtype=torch.float32), True
@@ -152,9 +152,7 @@ def segment_row(segmenter: ImageSegmenter, row: dict) -> dict[str, torch.Tensor]
 
 def score(segmenter: ImageSegmenter, rows: Dataset, protocol: str) -> dict[str, dict[str, float]]:
     """J, F, their mean and S for each kind of prompt, with the batches and mask sizes of the protocol's publication."""
-    clips, size, mask_resize = _SETTINGS[protocol]
-    if protocol == "aural_sam2":
-        clips = 1
+    clips, size, mask_resize = protocol_settings(protocol, "avsbench")
     metrics = {name: AvsMetric(protocol) for name in PROMPTS}
     for start in track(range(0, len(rows), clips), description="clips", transient=True):
         batch = [rows[index] for index in range(start, min(start + clips, len(rows)))]

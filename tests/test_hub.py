@@ -12,7 +12,7 @@ from transformers import AutoModel, AutoProcessor, TrainerState
 
 import lavseg
 from hub_stand_in import running_hub, use
-from lavseg.auto import _METHODS
+from lavseg.auto import METHODS
 from lavseg.data import ClipCollator, load_ref_avs, write_ref_avs
 from lavseg.hub import TASK
 from lavseg.hub.model_card import method_card, model_card
@@ -111,7 +111,7 @@ def test_checkpoints_say_where_their_code_is(saved, name):
 
 
 def test_every_method_has_a_card_in_the_package():
-    for config, _, _ in _METHODS:
+    for config, _, _ in METHODS:
         text = method_card(config.model_type)
         assert text.startswith("# ") and "\n## " in text
 

@@ -9,7 +9,7 @@ from .models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from .models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
 from .models.vggish import VggishConfig, VggishFeatureExtractor, VggishModel
 
-_METHODS = [
+METHODS = [
     (AuralSam2Config, AuralSam2Model, AuralSam2Processor),
     (GavsConfig, GavsModel, GavsProcessor),
     (Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor),
@@ -23,7 +23,7 @@ def register() -> None:
     AutoConfig.register(VggishConfig.model_type, VggishConfig, exist_ok=True)
     AutoModel.register(VggishConfig, VggishModel, exist_ok=True)
     AutoFeatureExtractor.register(VggishConfig, VggishFeatureExtractor, exist_ok=True)
-    for config, model, processor in _METHODS:
+    for config, model, processor in METHODS:
         AutoConfig.register(config.model_type, config, exist_ok=True)
         AutoModel.register(config, model, exist_ok=True)
         AutoProcessor.register(config, processor, exist_ok=True)

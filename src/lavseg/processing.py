@@ -96,7 +96,7 @@ class AudioVisualProcessor(ProcessorMixin):
                 clip, sound, rate = decoded.frames, decoded.waveform, decoded.sampling_rate
             else:
                 clip = [image for _, image in iter_frames(clip, self.frames_per_second)]
-        frames = _frames(clip, f"video{name}")
+        frames = as_frames(clip, f"video{name}")
         if sound is None:
             raise ValueError(f"audio{name}: missing; pass a path or a waveform, or a video file that carries sound")
         if isinstance(sound, str | Path):
@@ -240,7 +240,7 @@ def _expressions(text: Any, name: str) -> list[str]:
     return list(expressions)
 
 
-def _frames(video: Any, name: str) -> torch.Tensor:
+def as_frames(video: Any, name: str) -> torch.Tensor:
     """Frames of a clip as uint8 `[T, 3, H, W]`."""
     if isinstance(video, list | tuple):
         video = _stack(video, name)

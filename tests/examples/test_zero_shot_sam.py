@@ -170,7 +170,7 @@ def test_only_labelled_frames_count(script, data):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"--model": str(EXAMPLES / "recipes")}, "recipes"),
+        ({"--model": str(EXAMPLES / "recipes")}, "recipes is no"),
         ({"--data_root": "absent"}, "absent"),
         ({"--subset": "s5"}, "s5"),
     ],

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .errors import one_line_errors
+from .quiet import silence_libraries
 
 
 def push(
@@ -30,12 +31,7 @@ def _run(folder: Path, name: str, private: bool) -> str:
     from rich.console import Console
 
     with Console(stderr=True).status("Starting") as status:
-        from huggingface_hub.utils import disable_progress_bars
-        from transformers.utils import logging
-
         from ..hub.push import push_to_hub
 
-        disable_progress_bars()
-        logging.disable_progress_bar()
-        logging.set_verbosity(logging.CRITICAL)
+        silence_libraries()
         return push_to_hub(folder, name, private, status.update)

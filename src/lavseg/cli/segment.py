@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import one_line_errors
+from .quiet import silence_libraries
 
 # Exit status of programs that Ctrl-C ended.
 INTERRUPTED = 130
@@ -88,14 +89,9 @@ def _run(*arguments: object, **options: object) -> dict:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("Starting", total=None)
-        from huggingface_hub.utils import disable_progress_bars
-        from transformers.utils import logging
-
         from ..inference.segment_file import segment_file
 
-        disable_progress_bars()
-        logging.disable_progress_bar()
-        logging.set_verbosity(logging.CRITICAL)
+        silence_libraries()
         return segment_file(
             *arguments,
             on_stage=lambda stage: progress.update(task, description=stage),

@@ -33,6 +33,18 @@ _TEST_SPLITS = {"ref_avs": ("test_s", "test_u", "test_n"), "avsbench": ("test",)
 _COLUMNS = ("jaccard", "f_score", "j_and_f", "s", "loss")
 
 
+def protocol_settings(protocol: str, layout: str) -> tuple[int, tuple[int, int] | None, str]:
+    """How a publication evaluates on a data set of this layout.
+
+    Returns:
+        Clips a batch, size (None: the data set's own) and resizing of the true masks.
+    """
+    batch_size, label_size, mask_resize = _SETTINGS[protocol]
+    if protocol == "aural_sam2" and layout == "avsbench":
+        batch_size = 1
+    return batch_size, label_size, mask_resize
+
+
 def evaluate_checkpoint(
     model: str | Path,
     data_root: str | Path,
@@ -66,9 +78,7 @@ def evaluate_checkpoint(
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol: got {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
     rows = {split: load_rows(data_root, split, layout, subsets) for split in splits or _TEST_SPLITS[layout]}
-    batch_size, label_size, mask_resize = _SETTINGS[protocol]
-    if protocol == "aural_sam2" and layout == "avsbench":
-        batch_size = 1
+    batch_size, label_size, mask_resize = protocol_settings(protocol, layout)
     network, processor = load_checkpoint(model)
     collator = ClipCollator(processor, label_size, mask_resize)
     with tempfile.TemporaryDirectory() as folder:

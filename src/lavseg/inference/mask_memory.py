@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from transformers import Sam2VideoModel
 
 from ..models.base import AudioVisualPreTrainedModel
@@ -35,8 +34,7 @@ class MaskMemory:
     @torch.inference_mode()
     def encode_mask(self, features: ImageFeatures, logits: torch.Tensor) -> FrameMemory:
         """A memory of masks `logits [E, h, w]` on the frame of `features`."""
-        size = (self.host.image_size, self.host.image_size)
-        masks = F.interpolate(logits[:, None].float(), size, mode="bilinear")[:, 0] > 0
+        masks = self.tracker.full_size(logits)[:, 0] > 0
         return self.tracker.encode_mask(_one_row_an_object(features, len(masks)), masks)
 
     def start(self, given: dict[float, FrameMemory]) -> None:

@@ -261,7 +261,7 @@ class Sam2Tracker:
     ) -> Memory:
         """Add what `frame` showed to `memory` and drop what no later frame can read."""
         if prompted and self.prompt_decoder is not None:
-            entry = self.encode_mask(features, self._full_size(prediction.gated_masks)[:, 0] > 0)
+            entry = self.encode_mask(features, self.full_size(prediction.gated_masks)[:, 0] > 0)
         else:
             entry = self.encode_memory(features.stride16, prediction, prompted)
         if prompted:
@@ -279,7 +279,7 @@ class Sam2Tracker:
 
     def encode_memory(self, stride16: torch.Tensor, prediction: MaskPrediction, prompted: bool) -> FrameMemory:
         """Turn a frame's map `[N, C, h, w]` and prediction into a memory, its map in bfloat16 as in SAM2."""
-        high_res = self._full_size(prediction.gated_masks)
+        high_res = self.full_size(prediction.gated_masks)
         return self._memory(stride16, high_res, prediction.object_score_logits, prediction.token, binarize=prompted)
 
     def decode_mask(self, features: ImageFeatures, masks: torch.Tensor) -> MaskPrediction:
@@ -319,7 +319,7 @@ class Sam2Tracker:
         pointer = self.sam.object_pointer_proj(token)
         return FrameMemory(spatial, pointed * pointer + (1 - pointed) * self.sam.no_object_pointer)
 
-    def _full_size(self, masks: torch.Tensor) -> torch.Tensor:
+    def full_size(self, masks: torch.Tensor) -> torch.Tensor:
         """Logits `[N, h, w]` at the size of the image, `[N, 1, S, S]`."""
         size = (self.sam.image_size, self.sam.image_size)
         return F.interpolate(masks[:, None].float(), size=size, mode="bilinear", align_corners=False)

@@ -14,7 +14,7 @@ from transformers import SamModel
 from ..models.sam_adapters import encode_frames
 from ..models.sam_model import SamClipModel
 from ..models.sam_processing import SamClipProcessor
-from ..processing import _frames
+from ..processing import as_frames
 
 _SETTINGS, _NAME = "settings.json", "image_embeddings"
 
@@ -86,7 +86,7 @@ class FeatureCache:
         (self.folder / _SETTINGS).write_text(json.dumps(self.settings, indent=2), encoding="utf-8")
         made = 0
         for clip in progress(clips) if progress else clips:
-            frames = _frames(clip, "clips")
+            frames = as_frames(clip, "clips")
             path = self._path(frames)
             if path.is_file():
                 continue

@@ -14,7 +14,7 @@ from datasets import Dataset
 from transformers import AutoTokenizer, HfArgumentParser, PreTrainedConfig, set_seed
 from transformers.utils import logging
 
-from ..auto import _METHODS
+from .. import auto
 from ..data import ClipAugmentation, ClipCollator
 from ..data.trees import load_rows
 from ..inference.checkpoint import load_checkpoint
@@ -25,7 +25,7 @@ from .checkpoints import last_checkpoint
 from .feature_cache import FeatureCache
 from .trainer import LavsegTrainer
 
-METHODS = {config.model_type.replace("_", "-"): (config, model, processor) for config, model, processor in _METHODS}
+METHODS = {config.model_type.replace("_", "-"): (config, model, processor) for config, model, processor in auto.METHODS}
 ENCODERS = ("sam2", "sam", "vision", "text", "audio")
 
 _HELP = (
