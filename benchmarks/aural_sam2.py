@@ -3,8 +3,8 @@
     python benchmarks/aural_sam2.py --hosts tiny base_plus large --frames 5 10 --dtypes float32 bfloat16
     python benchmarks/aural_sam2.py --hosts tiny --image-size 256 --frames 5
 
-Prints one JSON line for every host, clip length and precision. Weights and inputs are random, sound alone prompts. Each
-arm runs in a process of its own, after a warm-up with a clip of two frames:
+Prints one JSON line for every host, clip length and precision. Weights and inputs are random, sound alone prompts, the
+behaviour is the released one. Each arm runs in a process of its own, after a warm-up with a clip of two frames:
 
 - `forward`: a clip without gradient; `encoder`, `fuser` (VGGish included) and `tracking` are its parts.
 - `released`: the same computation as the released code orders it, which is not installed here: fusion by maps of
@@ -144,7 +144,7 @@ def make_step(model):
 def run_arm(arm, host, size, frames, dtype, repeats):
     """Best of `repeats` runs of one arm, in seconds a frame, and the peak memory of this process in MB."""
     torch.manual_seed(0)
-    config = AuralSam2Config(sam2_config=hiera_sam2_config(host, size), use_text=False)
+    config = AuralSam2Config(sam2_config=hiera_sam2_config(host, size), use_text=False, behavior="release")
     model, clock = AuralSam2Model(config).eval().to(DEVICE), Clock()
     in_tracking = nullcontext
     if arm == "released":

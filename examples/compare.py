@@ -1,10 +1,12 @@
-"""Train the methods that hear and read nothing on the same synthetic clips for as many steps, and compare them.
+"""Train the methods that hear and see only on the same synthetic data for as many steps, and compare them.
 
     python examples/compare.py --output runs/compare
 
 AuralSAM2, SAMA-AVS and GAVS build on the shipped SAM2 host, ST-BAVA on a tiny SAM taught from clicks (`train_sam.py`);
 all hear with the VGGish of the shipped SAM2-LOVE. SAM2-LOVE itself is left out: it answers sentences, of which
 AVSBench has none, and its shipped checkpoint was trained on other clips for longer.
+
+Each learns in single frames first (`warm_start_audio.py`), then from clips.
 
 Writes `comparison.md`, `comparison.html`, `comparison.svg` and `comparison.json`, and for each method `scores.json`,
 `training_log.json` and the model. A method that is in the output folder already is not trained again. Each one runs in
@@ -28,6 +30,7 @@ from report import SCORES_NOTE, section, write_page
 from synthetic_avs import Clips, score, train, write_clips
 from tiny_models import METHODS, ON_SAM, fresh_model, save_host, stereo_vggish
 from train_sam import train_sam
+from warm_start_audio import warm_start_audio
 
 from lavseg import ClipCollator
 from lavseg.models.base import AudioVisualPreTrainedModel
@@ -70,7 +73,7 @@ def compare(arguments: argparse.Namespace) -> list[dict]:
         found.append(json.loads(path.read_text(encoding="utf-8")))
         print(json.dumps(found[-1]), flush=True)
     (output / "comparison.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    write_comparison(output, found, arguments.steps)
+    write_comparison(output, found, arguments.frame_steps, arguments.steps)
     return found
 
 
@@ -88,11 +91,12 @@ def run_method(method: str, arguments: argparse.Namespace) -> dict:
     collator = ClipCollator(processor)
     rows = concatenate_datasets([splits["train"] for splits in clips.values()])
     watched, began = {name: splits["val"] for name, splits in clips.items()}, time.monotonic()
-    history = train(model, collator, rows, watched, folder, arguments.steps, arguments.seed)
+    log = {"frames": warm_start_audio(model, processor, arguments.seed, arguments.frame_steps, 2 * arguments.clips)}
+    log["clips"] = train(model, collator, rows, watched, folder, arguments.steps, arguments.seed)
     minutes = (time.monotonic() - began) / 60
     model.save_pretrained(folder / "model")
     processor.save_pretrained(folder / "model")
-    (folder / "training_log.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
+    (folder / "training_log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
     return {
         "method": method,
         "host": "SAM" if method in ON_SAM else "SAM2",
@@ -101,6 +105,7 @@ def run_method(method: str, arguments: argparse.Namespace) -> dict:
         "seconds_a_clip": round(seconds_a_clip(model, collator, clips["single"]["test"]), 4),
         "peak_memory_mb": round(peak_memory()),
         "training_minutes": round(minutes, 1),
+        "frame_steps": arguments.frame_steps,
         "steps": arguments.steps,
     }
 
@@ -127,10 +132,10 @@ def peak_memory() -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def write_comparison(output: Path, found: list[dict], steps: int) -> None:
+def write_comparison(output: Path, found: list[dict], frame_steps: int, steps: int) -> None:
     """Write the table as Markdown and as a page, and the plot in both."""
     plot, rows = bar_plot(found), [table_row(scores) for scores in found]
-    budget = f"Every method was trained for {steps} steps of 16 clips, on the same clips."
+    budget = f"Every method was trained for {frame_steps} steps of 48 single frames and {steps} of 16 clips."
     lines = [" | ".join(row) for row in (COLUMNS, ["---"] * len(COLUMNS), *rows)]
     table = "\n".join(f"| {line} |" for line in lines)
     notes = f"{SCORES_NOTE.replace('<code>', '`').replace('</code>', '`')} {NOTE}"
@@ -191,7 +196,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--checkpoint", type=Path, default=HERE / "sam2-love-tiny", help="SAM2-LOVE, for its SAM2 and VGGish"
     )
-    parser.add_argument("--steps", type=int, default=300, help="of each method, 16 clips each")
+    parser.add_argument("--frame_steps", type=int, default=400, help="of each method, 48 single frames each")
+    parser.add_argument("--steps", type=int, default=100, help="of each method, 16 clips each")
     parser.add_argument("--sam_steps", type=int, default=600, help="of the SAM that ST-BAVA builds on")
     parser.add_argument("--clips", type=int, default=800, help="training clips of each subset")
     parser.add_argument("--seed", type=int, default=0)

@@ -39,6 +39,7 @@ from lavseg.inference.evaluate import evaluate
 from lavseg.inference.segment_file import segment_file
 from lavseg.media import read_audio, write_video
 from lavseg.metrics.protocols import AvsMetric
+from lavseg.models.base import AudioVisualPreTrainedModel
 from lavseg.training import LavsegTrainer, LavsegTrainingArguments
 
 HERE = Path(__file__).parent
@@ -294,17 +295,25 @@ def fresh_model(trained: Sam2LoveModel) -> Sam2LoveModel:
     return model.to(trained.device)
 
 
+def measure(
+    model: AudioVisualPreTrainedModel,
+    collator: ClipCollator,
+    watched: Dataset,
+    stages: Stages,
+    step: int = 0,
+    loss: float | None = None,
+) -> dict:
+    """An entry of a log as the Trainer's: J of the rows `watched` after so many steps, the last with this loss."""
+    jaccard = evaluate(model, collator, watched).compute()["jaccard"]
+    stages.say(f"step {step:4d}  J {jaccard:.3f}" + ("" if loss is None else f"  loss {loss:.3f}"))
+    return {"step": step, "eval_jaccard": jaccard}
+
+
 def point(
     model: Sam2LoveModel, processor: Sam2LoveProcessor, watched: Dataset, clips: int, seconds: float, stages: Stages
 ) -> list[dict]:
     """Teach the token to point; returns a log as the Trainer's, with J of the rows `watched`."""
     collator, history = ClipCollator(processor), []
-
-    def measure(step: int) -> None:
-        jaccard = evaluate(model, collator, watched).compute()["jaccard"]
-        history.append({"step": step, "eval_jaccard": jaccard})
-        loss = f"  loss of pointing {history[-2]['pointing_loss']:.3f}" if step else ""
-        stages.say(f"step {step:4d}  J {jaccard:.3f}{loss}")
 
     done = {}
 
@@ -312,9 +321,9 @@ def point(
         done[entry["frames"]] = entry["step"]
         history.append({"step": sum(done.values()), "pointing_loss": entry["loss"]})
         if entry["step"] % MEASURED_EVERY == 0:
-            measure(sum(done.values()))
+            history.append(measure(model, collator, watched, stages, sum(done.values()), entry["loss"]))
 
-    measure(0)
+    history.append(measure(model, collator, watched, stages))
     warm_start(
         model, processor, SEED, clips, [{**stage, "seconds": share * seconds} for share, stage in POINTING], note
     )

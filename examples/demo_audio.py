@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from datasets import Dataset, concatenate_datasets
-from demo import SEED, Stages, TimedTraining, prepare_folder, scores_line, silencer
+from demo import SEED, Stages, TimedTraining, measure, prepare_folder, scores_line, silencer
 from report import Example, Video
 from report_audio import write_audio_report
 from synthetic_avs import predict, score, training_arguments, write_clips
@@ -25,6 +25,7 @@ from tiny_models import METHODS, ON_SAM, fresh_model, save_host, stereo_vggish
 from train_sam import train_sam
 from transformers import PrinterCallback
 from transformers.utils import logging
+from warm_start_audio import warm_start_audio
 
 from lavseg import ClipCollator
 from lavseg.data import draw_objects, render_clip, row_masks
@@ -37,6 +38,8 @@ HERE = Path(__file__).parent
 STAGES = 7
 EXAMPLES_A_KIND = 4
 SAM_SECONDS = 120
+# Of the training time is for single frames; so many steps take longer.
+FRAME_SHARE, FRAME_STEPS, MEASURED_EVERY = 0.75, 400, 50
 
 
 def run(arguments: argparse.Namespace) -> dict:
@@ -117,7 +120,18 @@ def train(
     seconds: float,
     stages: Stages,
 ) -> list[dict]:
-    """Train for so long and save the model; returns the Trainer's log."""
+    """Train for so long, in single frames first, and save the model; returns a log as the Trainer's."""
+    rows = {split: concatenate_datasets([splits[split] for splits in clips.values()]) for split in ("train", "val")}
+    history = [measure(model, collator, rows["val"], stages)]
+
+    def note(entry: dict) -> None:
+        history.append({"step": entry["step"], "frame_loss": entry["loss"]})
+        if entry["step"] % MEASURED_EVERY == 0:
+            history.append(measure(model, collator, rows["val"], stages, entry["step"], entry["loss"]))
+
+    count = sum(len(splits["train"]) for splits in clips.values())
+    warm_start_audio(model, collator.processor, SEED, FRAME_STEPS, count, FRAME_SHARE * seconds, note)
+    before = history[-1]["step"]
     arguments = training_arguments(
         output,
         SEED,
@@ -130,7 +144,6 @@ def train(
         save_strategy="no",
         disable_tqdm=True,
     )
-    rows = {split: concatenate_datasets([splits[split] for splits in clips.values()]) for split in ("train", "val")}
     trainer = LavsegTrainer(
         model,
         arguments,
@@ -138,13 +151,13 @@ def train(
         train_dataset=rows["train"],
         eval_dataset=rows["val"],
         processing_class=collator.processor,
-        callbacks=[TimedTraining(seconds, 0, stages)],
+        callbacks=[TimedTraining((1 - FRAME_SHARE) * seconds, before, stages)],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     trainer.save_model(output / "model")
     model.eval()
-    return trainer.state.log_history
+    return history + [{**entry, "step": before + entry["step"]} for entry in trainer.state.log_history]
 
 
 def segment_video(output: Path) -> Video:

@@ -26,11 +26,12 @@ def write_audio_report(
         path: the file to write.
         name: of the model.
         results: what is in `report.json`.
-        history: the Trainer's log, entries with `step` and `loss` or `eval_jaccard`.
+        history: the Trainer's log, entries with `step` and `frame_loss`, `loss` or `eval_jaccard`.
         examples: shown in groups of their kind, "single" and "multi".
         video: shown in a player.
     """
-    steps = max(entry["step"] for entry in history)
+    frame_steps = max(entry["step"] for entry in history if "frame_loss" in entry)
+    steps = max(entry["step"] for entry in history) - frame_steps
     millions = {key: f"{results[key] / 1e6:.2f}" for key in ("parameters", "parameters_trained")}
     sections = [
         section("Scores", f"{SCORES_NOTE} On clips that training did not show.", _score_table(results)),
@@ -42,9 +43,16 @@ def write_audio_report(
         ),
         section(
             "Its training",
-            f"{millions['parameters_trained']} of {millions['parameters']} million parameters trained, {steps} steps "
-            "of 16 clips.",
-            training_charts(history, {"loss": "Training loss", "eval_jaccard": "J on validation clips"}),
+            f"{millions['parameters_trained']} of {millions['parameters']} million parameters trained, "
+            f"{frame_steps} steps of 48 single frames, then {steps} of 16 clips.",
+            training_charts(
+                history,
+                {
+                    "frame_loss": "Training loss, single frames",
+                    "loss": "Training loss, clips",
+                    "eval_jaccard": "J on validation clips",
+                },
+            ),
         ),
         video_section(video),
         section(

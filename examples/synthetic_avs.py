@@ -16,6 +16,8 @@ from lavseg.models.base import AudioVisualPreTrainedModel
 from lavseg.training import LavsegTrainer, LavsegTrainingArguments
 
 SUBSETS = {"single": "v1s", "multi": "v1m"}
+# Of training on clips, after the one on single frames.
+RATE = 3e-4
 SCORES = ("jaccard", "f_score", "j_and_f", "s")
 
 # Splits of both subsets, by name.
@@ -37,7 +39,7 @@ def training_arguments(folder: Path, seed: int, **more: Any) -> LavsegTrainingAr
         output_dir=folder / "training",
         per_device_train_batch_size=16,
         per_device_eval_batch_size=8,
-        learning_rate=1e-3,
+        learning_rate=RATE,
         weight_decay=0.01,
         max_grad_norm=1.0,
         eval_strategy="steps",
@@ -58,7 +60,7 @@ def train(
     steps: int,
     seed: int,
 ) -> list[dict]:
-    """Train for so many steps and keep the weights that are best on the validation clips of one sound.
+    """Train on clips for so many steps and keep the weights that are best on the validation clips of one sound.
 
     Returns:
         The Trainer's log, with `eval_single_jaccard` and `eval_multi_jaccard`.

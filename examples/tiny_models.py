@@ -34,6 +34,7 @@ METHODS = {
             "use_text": False,
             "dropout": 0.0,
             "contrastive_samples": 32,
+            "focal_weight": 1.0,
         },
     ),
     "sama-avs": (SamaAvsModel, SamaAvsProcessor, {"adapter_size": 64}),

@@ -2,10 +2,11 @@
 
     python examples/train_aural_sam2.py --output runs/aural-sam2-tiny
 
-The encoders are the shipped ones: the SAM2 host, and the VGGish of the shipped SAM2-LOVE. The fuser starts untrained
-and learns from clips in which one object sounds (V1s, the first frame labelled) and in which several do (V1m). For
-every behaviour the best checkpoint on the validation clips of one sound is scored on test clips of both kinds, with
-their sound, in silence, and in bfloat16. A behaviour that is in the output folder already is not trained again.
+The encoders are the shipped ones: the SAM2 host, and the VGGish of the shipped SAM2-LOVE. The fuser starts untrained.
+It learns in single frames which object sounds (`warm_start_audio.py`), then from clips in which one object sounds (V1s,
+the first frame labelled) and in which several do (V1m). For every behaviour the best checkpoint on the validation clips
+of one sound is scored on test clips of both kinds, with their sound, in silence, and in bfloat16. A behaviour that is
+in the output folder already is not trained again.
 
 Writes `report.json`, and for each behaviour `training_log.json`, `curves.svg`, `examples.jpg` (rows: frames, truth,
 prediction, prediction in silence) and the model.
@@ -23,6 +24,7 @@ from demo import silencer, values
 from report import line_chart
 from synthetic_avs import SCORES, Clips, predict, score, train, write_clips
 from tiny_models import fresh_model, save_host, stereo_vggish
+from warm_start_audio import warm_start_audio
 
 from lavseg.data import ClipCollator, row_masks
 from lavseg.inference.evaluate import evaluate
@@ -54,11 +56,15 @@ def draw_examples(model: AuralSam2Model, collator: ClipCollator, clips: Clips, p
     contact_sheet(images, columns=len(frames)).save(path, quality=90)
 
 
-def draw_curves(history: list[dict], path: Path) -> None:
-    """The training loss and J on validation clips of one sound, one chart above the other, as SVG."""
+def draw_curves(log: dict[str, list[dict]], path: Path) -> None:
+    """The losses on single frames and on clips, and J on validation clips of one sound, one chart above the other."""
     charts = [
-        line_chart([(entry["step"], entry[name]) for entry in history if name in entry], title)
-        for name, title in (("loss", "Training loss"), ("eval_single_jaccard", "J on validation clips, one sound"))
+        line_chart([(entry["step"], entry[name]) for entry in log[part] if name in entry], title)
+        for part, name, title in (
+            ("frames", "loss", "Training loss, single frames"),
+            ("clips", "loss", "Training loss, clips"),
+            ("clips", "eval_single_jaccard", "J on validation clips, one sound"),
+        )
     ]
     style = (
         "<style>text{font:12px sans-serif}line{stroke:#ddd}polyline{fill:none;stroke:#0072b2;stroke-width:2}</style>"
@@ -81,15 +87,17 @@ def run(arguments: argparse.Namespace) -> dict:
         if not (folder / "scores.json").is_file():
             model, processor = fresh_model("aural-sam2", host, ear, seed, behavior=behavior)
             collator, began = ClipCollator(processor), time.monotonic()
-            history = train(model, collator, rows, watched, folder, arguments.steps, seed)
+            log = {"frames": warm_start_audio(model, processor, seed, arguments.frame_steps, 2 * arguments.clips)}
+            log["clips"] = train(model, collator, rows, watched, folder, arguments.steps, seed)
             minutes = round((time.monotonic() - began) / 60, 1)
             model.save_pretrained(folder / "model")
             processor.save_pretrained(folder / "model")
-            (folder / "training_log.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
-            draw_curves(history, folder / "curves.svg")
+            (folder / "training_log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+            draw_curves(log, folder / "curves.svg")
             draw_examples(model, collator, clips, folder / "examples.jpg")
             scores = {**score(model, collator, clips), **score_bf16(model, collator, clips)}
-            scores = {"steps": arguments.steps, "minutes": minutes, **scores}
+            steps = {"frame_steps": arguments.frame_steps, "steps": arguments.steps}
+            scores = {**steps, "minutes": minutes, **scores}
             (folder / "scores.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
         report[behavior] = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
         print(behavior, json.dumps(report[behavior]), flush=True)
@@ -104,8 +112,9 @@ def main(argv: list[str] | None = None) -> None:
         "--checkpoint", type=Path, default=HERE / "sam2-love-tiny", help="SAM2-LOVE, for its SAM2 and VGGish"
     )
     parser.add_argument("--behaviors", nargs="+", default=BEHAVIORS, choices=BEHAVIORS)
-    parser.add_argument("--steps", type=int, default=800, help="of each behaviour, 16 clips each")
-    parser.add_argument("--clips", type=int, default=1600, help="training clips of each subset")
+    parser.add_argument("--frame_steps", type=int, default=1500, help="of each behaviour, 48 single frames each")
+    parser.add_argument("--steps", type=int, default=200, help="of each behaviour, 16 clips each")
+    parser.add_argument("--clips", type=int, default=800, help="training clips of each subset")
     parser.add_argument("--seed", type=int, default=0)
     run(parser.parse_args(argv))
 

@@ -64,6 +64,7 @@ def encoder_stage(folder: Path, host: Path, seed: int) -> None:
     tokenizer = build_tokenizer()
     torch.manual_seed(seed)
     sam2 = Sam2VideoModel.from_pretrained(host, dtype=torch.float32)
+    sam2.config._name_or_path = ""  # else the checkpoint would name a folder of this machine
     config = Sam2LoveConfig.tiny(len(tokenizer), sam2_config=sam2.config, **METHOD)
     model, processor = Sam2LoveModel(config), Sam2LoveProcessor.from_config(config, tokenizer)
     model.load_backbones({**model.backbones(), "sam2": sam2})

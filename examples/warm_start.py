@@ -151,7 +151,7 @@ def warm_start(
     """
     rng, log = np.random.default_rng([seed, 2]), []
     for module in model.prompter.modules():
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear) and module is not model.prompter.presence:
             module.reset_parameters()
     encoded = encode_clips(model, processor, clips, rng)
     unseen, seen = encoded[: max(1, clips // 25)], encoded[max(1, clips // 25) :]

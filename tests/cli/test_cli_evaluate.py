@@ -1,13 +1,16 @@
 import json
+import logging
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from lavseg.cli import app
-from lavseg.data import write_avsbench, write_ref_avs
-from lavseg.inference.evaluate import _SETTINGS
+from lavseg.data import CLASSES, ClipCollator, load_avsbench, write_avsbench, write_ref_avs
+from lavseg.inference.evaluate import _SETTINGS, AVSS
+from lavseg.inference.evaluate_semantic import evaluate_semantic
 from lavseg.metrics.protocols import PROTOCOLS
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 
 
@@ -16,7 +19,7 @@ def folder(tmp_path_factory):
     """A method without text and a data set of either layout."""
     folder = tmp_path_factory.mktemp("evaluate")
     write_ref_avs(folder / "ref_avs", {"train": 1, "test_s": 1, "test_n": 1}, 3, (32, 40))
-    write_avsbench(folder / "avsbench", {"s4": {"test": 1}, "ms3": {"test": 2}}, (32, 40))
+    write_avsbench(folder / "avsbench", {"s4": {"test": 1}, "ms3": {"test": 2}, "v1m": {"test": 2}}, (32, 40))
     config = SamaAvsConfig.tiny()
     torch.manual_seed(0)
     SamaAvsModel(config).save_pretrained(folder / "model")
@@ -30,7 +33,7 @@ def evaluate(folder, data, *arguments):
 
 
 def test_every_protocol_has_its_settings():
-    assert _SETTINGS.keys() == PROTOCOLS.keys()
+    assert _SETTINGS.keys() == PROTOCOLS.keys() | {AVSS}
 
 
 def test_splits_of_ref_avs(folder, tmp_path):
@@ -44,7 +47,9 @@ def test_splits_of_ref_avs(folder, tmp_path):
     assert 0 <= report["splits"]["test_s"]["jaccard"] <= 1 and report["splits"]["test_n"]["rows"] > 0
 
 
-def test_joined_subsets_of_avsbench_under_their_own_protocol(folder):
+@pytest.mark.parametrize("level", [logging.WARNING, logging.ERROR])
+def test_joined_subsets_of_avsbench_under_their_own_protocol(folder, monkeypatch, level):
+    monkeypatch.setattr(logging.getLogger("transformers"), "level", level)
     chosen = ["--dataset", "avsbench", "--subset", "s4", "--subset", "ms3", "--json"]
     result = evaluate(folder, "avsbench", *chosen)
     assert result.exit_code == 0, result.output
@@ -53,10 +58,27 @@ def test_joined_subsets_of_avsbench_under_their_own_protocol(folder):
     assert list(report["splits"]) == ["test"] and report["splits"]["test"]["rows"] == 3
 
 
+def test_classes_are_scored_as_avsbench_semantic_does(folder, tmp_path):
+    torch.manual_seed(0)
+    model = AuralSam2Model(AuralSam2Config.tiny(use_text=False, num_classes=len(CLASSES) - 1)).eval()
+    processor = AuralSam2Processor.from_config(model.config)
+    for part in (model, processor):
+        part.save_pretrained(tmp_path / "classes")
+    chosen = ["--dataset", "avsbench", "--subset", "v1m", "--protocol", AVSS, "--model", tmp_path / "classes"]
+    result = evaluate(folder, "avsbench", *chosen, "--json")
+    assert result.exit_code == 0, result.output
+    collator = ClipCollator(processor, (224, 224))
+    expected = evaluate_semantic(model, collator, load_avsbench(folder / "avsbench", "v1m", "test")).compute()
+    found = json.loads(result.stdout)["splits"]["test"]
+    assert found == {**{name: pytest.approx(value, abs=1e-6) for name, value in expected.items()}, "rows": 2}
+    assert "miou" in evaluate(folder, "avsbench", *chosen).stdout
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [
         (["--protocol", "davis"], ["protocol", "'davis'", "ref_avs"]),
+        (["--protocol", AVSS], ["SamaAvsModel", "class head"]),
         (["--split", "tset"], ["split", "'tset'"]),
         (["--dataset", "coco"], ["dataset", "'coco'"]),
         (["--subset", "s4"], ["subset", "Ref-AVS has none"]),

@@ -34,7 +34,7 @@ def made_up(method, jaccard, silent):
 
 
 def test_methods_are_compared_and_not_trained_twice(script, tmp_path, monkeypatch):
-    arguments = [f"--output={tmp_path}", "--methods", "gavs", "--steps=1", "--clips=2"]
+    arguments = [f"--output={tmp_path}", "--methods", "gavs", "--frame_steps=1", "--steps=1", "--clips=2"]
     script.main(arguments)
     found = json.loads((tmp_path / "comparison.json").read_text())
     (scores,) = found
@@ -42,7 +42,7 @@ def test_methods_are_compared_and_not_trained_twice(script, tmp_path, monkeypatc
     assert scores["seconds_a_clip"] > 0 and scores["peak_memory_mb"] > 100
     assert all(0 <= scores[part]["jaccard"] <= 1 for part in ("single", "multi", "single_silent", "multi_silent"))
     log = json.loads((tmp_path / "gavs" / "training_log.json").read_text())
-    assert any("eval_single_jaccard" in entry for entry in log)
+    assert log["frames"][-1]["step"] == 1 and any("eval_single_jaccard" in entry for entry in log["clips"])
     first = (tmp_path / "comparison.md").read_text()
 
     monkeypatch.setattr(script, "ProcessPoolExecutor", lambda *args, **kwargs: pytest.fail("trained twice"))
@@ -51,7 +51,7 @@ def test_methods_are_compared_and_not_trained_twice(script, tmp_path, monkeypatc
 
 
 def test_the_table_says_what_was_measured(script, tmp_path):
-    script.write_comparison(tmp_path, [made_up("gavs", 0.5, 0.1), made_up("st-bava", 0.25, 0.05)], 7)
+    script.write_comparison(tmp_path, [made_up("gavs", 0.5, 0.1), made_up("st-bava", 0.25, 0.05)], 9, 7)
     text = (tmp_path / "comparison.md").read_text()
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     assert {len(row) for row in table} == {len(script.COLUMNS)} and tuple(table[0]) == script.COLUMNS
@@ -68,7 +68,7 @@ def test_the_table_says_what_was_measured(script, tmp_path):
         "1,500",
         "12.2",
     ]
-    assert "for 7 steps" in text and "](comparison.svg)" in text
+    assert "9 steps of 48 single frames and 7 of 16 clips" in text and "](comparison.svg)" in text
 
     page, plot = (tmp_path / "comparison.html").read_text(), (tmp_path / "comparison.svg").read_text()
     assert plot.strip() in page and "st-bava" in page and "1,234,567" in page and "$" not in page

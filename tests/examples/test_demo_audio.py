@@ -49,7 +49,7 @@ def test_the_whole_demo_of_every_method(demo, tmp_path, capsys, method, model):
 
     page = (output / "report.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 4 and page.count("data:video/mp4;base64,") == 1
-    assert page.count("<polyline") == 2 and "$" not in page and model in page
+    assert page.count("<polyline") == 3 and "$" not in page and model in page
     assert "http://" not in page and "https://" not in page
     assert "SAM2-LOVE" not in page
 

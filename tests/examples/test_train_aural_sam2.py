@@ -32,7 +32,7 @@ def script(monkeypatch):
 
 def test_it_trains_scores_and_draws_every_behavior_and_does_not_repeat_itself(script, encoders, tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    arguments = ["--output", str(tmp_path), "--steps", "2", "--clips", "2"]
+    arguments = ["--output", str(tmp_path), "--frame_steps", "1", "--steps", "2", "--clips", "2"]
     arguments += ["--checkpoint", str(encoders / "model")]
     script.main(arguments)
     report = json.loads((tmp_path / "report.json").read_text())
@@ -43,9 +43,10 @@ def test_it_trains_scores_and_draws_every_behavior_and_does_not_repeat_itself(sc
             assert all(0 <= scores[name][score] <= 1 for score in ("jaccard", "f_score", "j_and_f")), name
         folder = tmp_path / behavior
         log = json.loads((folder / "training_log.json").read_text())
-        assert any("loss_contrastive" in entry for entry in log)
-        assert any("eval_single_jaccard" in entry for entry in log) and any("eval_multi_jaccard" in e for e in log)
-        assert (folder / "curves.svg").read_text().count("<polyline") == 2
+        assert [entry["step"] for entry in log["frames"]] == [1] and log["frames"][0]["contrastive"] > 0
+        for name in ("loss_contrastive", "eval_single_jaccard", "eval_multi_jaccard"):
+            assert any(name in entry for entry in log["clips"])
+        assert (folder / "curves.svg").read_text().count("<svg") == 4
         assert Image.open(folder / "examples.jpg").width > 5 * 112
         model = AutoModel.from_pretrained(folder / "model")
         assert model.config.behavior == behavior and not model.config.use_text

@@ -44,7 +44,7 @@ def test_only_labelled_frames_count(model, collator, rows):
 
 def test_what_cannot_be_scored_is_refused(collator, rows):
     masks_alone = AuralSam2Model(AuralSam2Config.tiny(use_text=False))
-    with pytest.raises(ValueError, match="model: has no class head"):
+    with pytest.raises(ValueError, match="model: this AuralSam2Model has no class head"):
         evaluate_semantic(masks_alone, collator, rows["test"])
     with pytest.raises(ValueError, match="dataset: has no rows"):
         evaluate_semantic(masks_alone, collator, rows["test"].select([]))

@@ -62,11 +62,21 @@ def test_two_processes_learn_as_one_does(tmp_path, arguments):
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("deepspeed") is None, reason="deepspeed is not installed (pip install '.[deepspeed]')")
 def test_zero2_learns_as_one_process_does(tmp_path, arguments):
-    one = curve([], arguments, tmp_path / "one", 4)
-    launch = ["-m", "torch.distributed.run", "--nproc_per_node=2"]
+    plain = curve([], arguments, tmp_path / "plain", 4)
     zero = [*arguments, f"--deepspeed={RECIPES / 'deepspeed_zero2.json'}"]
-    two = curve(launch, zero, tmp_path / "two", 2, DS_ACCELERATOR="cpu")
-    assert [step[0] for step in two] == pytest.approx([step[0] for step in one], rel=1e-3)
+    one, two = (
+        curve(
+            ["-m", "torch.distributed.run", f"--nproc_per_node={processes}"],
+            zero,
+            tmp_path / str(processes),
+            4 // processes,
+            DS_ACCELERATOR="cpu",
+        )
+        for processes in (1, 2)
+    )
+    assert two == [pytest.approx(step, rel=1e-3) for step in one]
+    # DeepSpeed's schedule lags behind the Trainer's by a step, so the curves part once weights have changed.
+    assert two[0][:4] == pytest.approx(plain[0][:4], rel=1e-3)
 
 
 @pytest.fixture

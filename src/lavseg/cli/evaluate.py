@@ -24,7 +24,8 @@ def evaluate(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="Whose definition of the scores: avsbench, ref_avs, gavs, sama_avs, aural_sam2 or frame.",
+            help="Whose definition of the scores: avsbench, ref_avs, gavs, sama_avs, aural_sam2 or frame; of "
+            "classes: avss.",
             show_default="the data set's own",
         ),
     ] = None,
@@ -33,7 +34,8 @@ def evaluate(
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
-    """Score a checkpoint on splits of a data set: J, F, their mean and S under one publication's protocol."""
+    """Score a checkpoint on splits of a data set: J, F, their mean and S under one publication's protocol, or scores
+    of classes under that of AVSBench-semantic."""
     with one_line_errors("lavseg evaluate"):
         from transformers.utils import logging
 

@@ -10,15 +10,19 @@ from accelerate import PartialState
 from datasets import Dataset
 from rich.table import Table
 from torch.utils.data import DataLoader
-from transformers import BatchFeature
+from transformers import BatchFeature, PrinterCallback
 
 from ..data.collator import ClipCollator
 from ..data.trees import known_layout, load_rows
 from ..metrics.clips import labeled_frames
-from ..metrics.protocols import PROTOCOLS, AvsMetric
+from ..metrics.protocols import AvsMetric
 from ..models.base import AudioVisualPreTrainedModel
 from ..training import LavsegTrainer, LavsegTrainingArguments
 from .checkpoint import load_checkpoint
+from .evaluate_semantic import evaluate_semantic
+
+# The protocol of classes instead of masks, see `SemanticMetric`.
+AVSS = "avss"
 
 # Clips a batch, size and resizing of the true masks with which the publications evaluate.
 _SETTINGS = {
@@ -28,6 +32,7 @@ _SETTINGS = {
     "sama_avs": (1, (1024, 1024), "nearest"),
     "aural_sam2": (4, (1024, 1024), "nearest"),
     "frame": (1, None, "nearest"),
+    AVSS: (4, (224, 224), "nearest"),
 }
 _TEST_SPLITS = {"ref_avs": ("test_s", "test_u", "test_n"), "avsbench": ("test",)}
 _COLUMNS = ("jaccard", "f_score", "j_and_f", "s", "loss")
@@ -61,26 +66,44 @@ def evaluate_checkpoint(
         model: folder or Hub id of a checkpoint.
         data_root, dataset, subsets: see [`load_rows`].
         splits: to score; None takes all test splits.
-        protocol: a key of `lavseg.metrics.protocols.PROTOCOLS`, which also rules the clips a batch and the size of the
-            true masks; None takes the data set's own.
+        protocol: a key of `lavseg.metrics.protocols.PROTOCOLS`, or "avss" for the classes that a model with a class
+            head names; it also rules the clips a batch and the size of the true masks. None takes the data set's own.
         workers: processes that read the data.
         bf16: compute in bfloat16, by autocast.
 
     Returns:
-        What was given, and `splits`: for each `jaccard`, `f_score`, their mean `j_and_f`, `s`, `loss`, and how many
-        `rows` it has. None on all processes but the first.
+        What was given, and `splits`: for each `jaccard`, `f_score`, their mean `j_and_f`, `s`, `loss`, or under "avss"
+        the values of [`SemanticMetric`], and how many `rows` it has. None on all processes but the first.
 
     Raises:
         ValueError: (of which `CheckpointError` is one) when something given cannot be used.
     """
     layout = known_layout(dataset)
     protocol = protocol or layout
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol: got {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
+    if protocol not in _SETTINGS:
+        raise ValueError(f"protocol: got {protocol!r}, expected one of {', '.join(_SETTINGS)}")
     rows = {split: load_rows(data_root, split, layout, subsets) for split in splits or _TEST_SPLITS[layout]}
     batch_size, label_size, mask_resize = protocol_settings(protocol, layout)
     network, processor = load_checkpoint(model)
-    collator = ClipCollator(processor, label_size, mask_resize)
+    given = (network, ClipCollator(processor, label_size, mask_resize), rows, batch_size, workers, bf16)
+    scores = _score_classes(*given) if protocol == AVSS else _score_masks(*given, protocol)
+    if not PartialState().is_main_process:
+        return None
+    counted = {split: values | {"rows": len(rows[split])} for split, values in scores.items()}
+    asked = {"model": str(model), "data_root": str(data_root), "dataset": layout, "subsets": list(subsets)}
+    return {**asked, "protocol": protocol, "splits": counted}
+
+
+def _score_masks(
+    network: AudioVisualPreTrainedModel,
+    collator: ClipCollator,
+    rows: dict[str, Dataset],
+    batch_size: int,
+    workers: int,
+    bf16: bool,
+    protocol: str,
+) -> dict[str, dict[str, float]]:
+    """Scores of the masks by split, computed by all processes."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = LavsegTrainingArguments(
             output_dir=folder,
@@ -91,14 +114,30 @@ def evaluate_checkpoint(
             use_cpu=not torch.accelerator.is_available(),
         )
         trainer = LavsegTrainer(network, arguments, collator)
-        scores = {}
-        for split, part in rows.items():
-            found = trainer.evaluate(part)
-            scores[split] = {name: found[f"eval_{name}"] for name in _COLUMNS} | {"rows": len(part)}
-    if not PartialState().is_main_process:
-        return None
-    given = {"model": str(model), "data_root": str(data_root), "dataset": layout, "subsets": list(subsets)}
-    return {**given, "protocol": protocol, "splits": scores}
+        # Where Transformers is told to be quiet it prints scores instead of showing a bar.
+        trainer.remove_callback(PrinterCallback)
+        found = {split: trainer.evaluate(part) for split, part in rows.items()}
+    return {split: {name: values[f"eval_{name}"] for name in _COLUMNS} for split, values in found.items()}
+
+
+def _score_classes(
+    network: AudioVisualPreTrainedModel,
+    collator: ClipCollator,
+    rows: dict[str, Dataset],
+    batch_size: int,
+    workers: int,
+    bf16: bool,
+) -> dict[str, dict[str, float]]:
+    """Scores of the classes by split, computed by one process."""
+    state = PartialState()
+    if state.num_processes > 1:
+        raise ValueError(f"protocol: avss is computed by one process, {state.num_processes} were launched")
+    network.to(state.device)
+    with torch.autocast(state.device.type, torch.bfloat16, enabled=bf16):
+        return {
+            split: evaluate_semantic(network, collator, part, batch_size, workers=workers).compute()
+            for split, part in rows.items()
+        }
 
 
 def write_scores(report: dict, path: str | Path) -> None:
@@ -110,9 +149,10 @@ def write_scores(report: dict, path: str | Path) -> None:
 
 def scores_table(report: dict) -> Table:
     """What `evaluate_checkpoint` returned as a table for a terminal."""
-    table = Table("split", "rows", *_COLUMNS, title=f"{report['model']}, protocol {report['protocol']}")
+    columns = [name for name in next(iter(report["splits"].values())) if name != "rows"]
+    table = Table("split", "rows", *columns, title=f"{report['model']}, protocol {report['protocol']}")
     for split, values in report["splits"].items():
-        table.add_row(split, str(values["rows"]), *(f"{values[name]:.4f}" for name in _COLUMNS))
+        table.add_row(split, str(values["rows"]), *(f"{values[name]:.4f}" for name in columns))
     return table
 
 

@@ -9,16 +9,17 @@ from torch.utils.data import DataLoader
 
 from ..data.collator import ClipCollator
 from ..metrics.semantic import SemanticMetric
-from ..models.aural_sam2 import AuralSam2Model
+from ..models.base import AudioVisualPreTrainedModel
 
 
 @torch.inference_mode()
 def evaluate_semantic(
-    model: AuralSam2Model,
+    model: AudioVisualPreTrainedModel,
     collator: ClipCollator,
     dataset: Dataset,
     batch_size: int = 8,
     progress: Callable[[Iterable], Iterable] | None = None,
+    workers: int = 0,
 ) -> SemanticMetric:
     """Run a model over all rows of a data set, in evaluation mode, and score the classes of their labelled frames.
 
@@ -30,6 +31,7 @@ def evaluate_semantic(
         dataset: rows of v1s, v1m or v2 from `load_avsbench`.
         batch_size: clips a batch; the scores do not depend on it.
         progress: wraps the batches, e.g. `tqdm` or `rich.progress.track`.
+        workers: processes that read the data.
 
     Returns:
         The metric; `.compute()` gives its values.
@@ -39,10 +41,10 @@ def evaluate_semantic(
     """
     if not len(dataset):
         raise ValueError("dataset: has no rows, there is nothing to evaluate")
-    if not model.config.num_classes:
-        raise ValueError("model: has no class head, it was made with num_classes=0")
+    if not getattr(model.config, "num_classes", 0):
+        raise ValueError(f"model: this {type(model).__name__} has no class head, see AuralSAM2's num_classes")
     metric = SemanticMetric(model.config.num_classes + 1)
-    batches = DataLoader(dataset, batch_size, collate_fn=replace(collator, class_labels=True))
+    batches = DataLoader(dataset, batch_size, num_workers=workers, collate_fn=replace(collator, class_labels=True))
     was_training = model.training
     model.eval()
     for inputs in progress(batches) if progress else batches:

@@ -62,11 +62,13 @@ def track_clip(
         features_of: features of a frame, one row an object; asked for each frame once.
         prompt_of: prompt tokens of a frame, see `FrameTracker.segment`.
     """
-    memory = Memory()
+    memory, done = Memory(), None
     for frame in (first, *(other for other in range(tracker.num_frames) if other != first)):
+        if done is not None:  # nothing reads a memory of the last frame
+            memory = tracker.remember(memory, *done)
         features = features_of(frame)
         prediction = tracker.segment(features, memory, frame, prompt_of(frame))
-        memory = tracker.remember(memory, frame, features, prediction, prompted=frame == first)
+        done = (frame, features, prediction, frame == first)
         yield frame, prediction
 
 

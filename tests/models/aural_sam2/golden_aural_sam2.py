@@ -79,6 +79,7 @@ def golden_model(variant, size, image_size):
         sam2_config=hiera_sam2_config({"t": "tiny", "b+": "base_plus"}[size], image_size),
         text_config={"model_type": "roberta", "num_hidden_layers": 1, "vocab_size": 10},
         use_text=variant == "ref",
+        behavior="release",
         contrastive_loss="audiocon_release",
         contrastive_samples=192 if variant == "ref" else 384,
     )

@@ -378,9 +378,9 @@ def test_a_whole_model_takes_no_second_host(tmp_path, tiny_host):
         read_release(save(whole, tmp_path / "whole.pth"), tiny_host)
 
 
-def test_the_default_configuration_is_the_released_network():
+def test_a_configuration_as_released_is_the_released_network():
     with torch.device("meta"):
-        expected = AuralSam2Model(AuralSam2Config(use_text=False)).state_dict()
+        expected = AuralSam2Model(AuralSam2Config(use_text=False, behavior="release")).state_dict()
     state = fuser_state_from_release(numbered(released_fuser(use_text=False)))
     ours = {name: value.shape for name, value in expected.items() if not name.startswith("sam2.")}
     assert {name: value.shape for name, value in state.items()} == ours

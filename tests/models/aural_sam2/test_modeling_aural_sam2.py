@@ -51,7 +51,7 @@ def clip_of(inputs, index):
 @pytest.mark.parametrize("use_text, expected", [(True, 59_329_280), (False, 58_279_424)])
 def test_the_released_network_trains_what_the_released_code_trains(use_text, expected):
     with torch.device("meta"):
-        model = AuralSam2Model(AuralSam2Config(use_text=use_text))
+        model = AuralSam2Model(AuralSam2Config(use_text=use_text, behavior="release"))
     trainable = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
     # The released fuser counts 9,733,632 parameters that no forward pass reads; they are not built here.
     assert sum(trainable.values()) == expected - 9_733_632
@@ -158,7 +158,7 @@ def test_cross_fusion_equals_the_formula_with_maps_of_positions_by_tokens(behavi
 def test_cross_fusion_keeps_its_precision_for_ten_frames_at_1024():
     """Sums over all 40,960 positions, with weights that keep the variance, against the maps in float64."""
     torch.manual_seed(0)
-    fusion = AuralSam2CrossFusion(AuralSam2Config()).eval()
+    fusion = AuralSam2CrossFusion(AuralSam2Config(behavior="release")).eval()
     for parameter in fusion.parameters():
         if parameter.dim() == 2:
             torch.nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
@@ -170,9 +170,10 @@ def test_cross_fusion_keeps_its_precision_for_ten_frames_at_1024():
         torch.testing.assert_close(ours[0].double(), exact, atol=2e-6, rtol=1e-4)
 
 
+@pytest.mark.parametrize("behavior", BEHAVIORS)
 @torch.no_grad()
-def test_fresh_weights_are_those_of_the_released_code():
-    model = AuralSam2Model(AuralSam2Config.tiny()).eval()
+def test_fresh_weights_are_those_of_the_released_code(behavior):
+    model = AuralSam2Model(AuralSam2Config.tiny(behavior=behavior)).eval()
     for level in model.fuser.levels:
         level_output = level.fusion(torch.randn(1, 2, 16, 128), torch.randn(1, 4, 128), None)
         assert level_output.frame_attention.abs().max() == 0
@@ -465,7 +466,8 @@ def test_configurations_that_make_no_model_are_refused(fields, message):
 
 
 def test_behavior_sets_depths_heads_and_training_of_the_ear():
-    release, paper = AuralSam2Config(), AuralSam2Config(behavior="paper")
+    release, paper = AuralSam2Config(behavior="release"), AuralSam2Config()
+    assert paper.behavior == "paper"
     assert (release.visual_depths, release.token_depths) == ((3, 6, 12), (3, 3, 3))
     assert (paper.visual_depths, paper.token_depths) == ((3, 3, 3), (1, 1, 1))
     assert (release.projection_size, paper.projection_size) == (128, 64)

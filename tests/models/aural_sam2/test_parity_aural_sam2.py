@@ -45,7 +45,7 @@ def sub_grid(maps, step):
 def test_fuser(file):
     variant, seed = re.fullmatch(r"fuser_only_(avs|ref)_seed(\d+)", file.stem).groups()
     seed = int(seed)
-    fuser = load_fuser(AuralSam2Fuser(AuralSam2Config(use_text=variant == "ref")), variant)
+    fuser = load_fuser(AuralSam2Fuser(AuralSam2Config(use_text=variant == "ref", behavior="release")), variant)
     vggish = VggishModel(VggishConfig()).eval()
     state = det_state(f"keys_aural_fuser_{variant}.json", "aural_fuser.", "vgg.")
     vggish.load_state_dict({key.removeprefix("vgg."): value for key, value in state.items()})

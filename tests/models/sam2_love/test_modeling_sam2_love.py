@@ -304,6 +304,13 @@ def test_every_switch_trains_and_segments(overrides):
 
 
 @torch.no_grad()
+def test_a_fresh_presence_head_says_yes():
+    torch.manual_seed(0)
+    model = Sam2LoveModel(Sam2LoveConfig.tiny(presence_head=True)).eval()
+    assert (model(**make_inputs()).presence_logits > 0).all()
+
+
+@torch.no_grad()
 def test_a_presence_head_that_says_no_empties_the_clip():
     model = make_model(presence_head=True)
     model.prompter.presence.weight.zero_()

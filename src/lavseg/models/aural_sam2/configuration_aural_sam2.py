@@ -88,7 +88,7 @@ class AuralSam2Config(PreTrainedConfig):
     text_config: dict | PreTrainedConfig | None = None
     audio_config: dict | PreTrainedConfig | None = None
     use_text: bool = True
-    behavior: str = "release"
+    behavior: str = "paper"
     visual_depths: list[int] | tuple[int, ...] | None = None
     token_depths: list[int] | tuple[int, ...] | None = None
     num_attention_heads: int = 4

@@ -121,9 +121,11 @@ def segment_clip(
         user_prompts: the conditioning frames, and what a user says about each of them, if anything.
         prompts_are_positions: see [`AuralSam2TwoWayTransformer`].
     """
-    memory = Memory()
+    memory, done = Memory(), None
     others = (frame for frame in range(tracker.num_frames) if frame not in user_prompts)
     for frame in (*sorted(user_prompts), *others):
+        if done is not None:  # nothing reads a memory of the last frame
+            memory = tracker.remember(memory, *done)
         features = features_of(frame)
         conditions = frame in user_prompts
         if conditions:
@@ -140,5 +142,5 @@ def segment_clip(
             stage_prompts=stages_of(frame),
             prompts_are_positions=prompts_are_positions,
         )
-        memory = tracker.remember(memory, frame, features, prediction, prompted=conditions)
+        done = (frame, features, prediction, conditions)
         yield frame, prediction

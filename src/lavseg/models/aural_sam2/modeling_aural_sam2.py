@@ -284,9 +284,10 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         """Embeddings of left and right at each frame, `[B, T, C]`."""
         if not self.config.use_audio:
             return input_features.new_zeros(len(input_features), num_frames, self.config.hidden_size)
+        heard = input_features[:, :num_frames]
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_audio_encoder):
-            audio = self.audio_encoder(input_features).embeddings.flatten(2)
-        last = audio_mask.sum(1, keepdim=True) - 1
+            audio = self.audio_encoder(heard).embeddings.flatten(2)
+        last = audio_mask[:, :num_frames].sum(1, keepdim=True) - 1
         patches = torch.arange(num_frames, device=audio.device).minimum(last)
         return audio.gather(1, patches[..., None].expand(-1, -1, audio.shape[-1]))
 

@@ -232,6 +232,8 @@ class Sam2LovePreTrainedModel(AudioVisualPreTrainedModel):
             init.copy_(module.modality_tokens, torch.stack([torch.zeros_like(ones), ones]))
             if module.time_embedding is not None:
                 init.zeros_(module.time_embedding.weight)
+            if module.presence is not None:  # present until it has learnt what absent objects look like
+                init.constant_(module.presence.bias, 2.0)
         elif isinstance(module, Sam2LoveModel):
             share_position_code(module.sam2)
             if module.prompt_decoder is not None:

@@ -1,0 +1,105 @@
+"""Teach a method that only hears and sees which object sounds, in single frames with their second of sound.
+
+A frame costs a fifth of a clip of five. Whole clips, in which objects have to be followed too, come afterwards.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import chain, islice, repeat
+
+import numpy as np
+import torch
+from rich.progress import Progress
+from tiny_training import OneCycle
+from torch.utils.data import DataLoader
+
+from lavseg.data import SEEN, SyntheticClip, draw_objects, render_clip
+from lavseg.data.synthetic_scene import SAMPLING_RATE
+from lavseg.models.base import AudioVisualPreTrainedModel
+from lavseg.processing import AudioVisualProcessor
+
+BATCH = 48
+PEAK_RATE = 1e-3
+LOGGED_STEPS = 25
+FRAMES_A_CLIP = 5
+
+
+def draw_clip(rng: np.random.Generator, several: bool) -> SyntheticClip:
+    """A clip as in V1s, in which one object sounds all the time, or as in V1m, in which several do for some seconds."""
+    if not several:
+        objects = draw_objects(rng, FRAMES_A_CLIP, SEEN, "sound")
+        objects = [replace(item, seconds=np.full(FRAMES_A_CLIP, item.sounds)) for item in objects]
+        return render_clip(rng, FRAMES_A_CLIP, objects=objects)
+    objects = draw_objects(rng, FRAMES_A_CLIP, SEEN, "words")
+    while sum(item.sounds for item in objects) < 2:
+        objects = draw_objects(rng, FRAMES_A_CLIP, SEEN, "words")
+    return render_clip(rng, FRAMES_A_CLIP, objects=objects)
+
+
+def single_frames(processor: AudioVisualProcessor, clips: int, seed: int) -> list[dict[str, torch.Tensor]]:
+    """The frames of so many clips, of either kind in turn, each as a clip of its own; `labels` mark what sounds."""
+    rng, found = np.random.default_rng([seed, 5]), []
+    for number in range(clips):
+        clip = draw_clip(rng, several=number % 2 == 1)
+        inputs = processor(clip.frames, clip.waveform, sampling_rate=SAMPLING_RATE)
+        sounding = np.stack([item.seconds for item in clip.objects])[..., None, None]
+        labels = torch.from_numpy((clip.masks & sounding).any(0))
+        for frame in range(FRAMES_A_CLIP):
+            found.append(
+                {
+                    "pixel_values": inputs["pixel_values"][0, frame : frame + 1].half(),
+                    "input_features": inputs["input_features"][0, frame : frame + 1].half(),
+                    "labels": labels[frame : frame + 1],
+                }
+            )
+    return found
+
+
+def warm_start_audio(
+    model: AudioVisualPreTrainedModel,
+    processor: AudioVisualProcessor,
+    seed: int,
+    steps: int,
+    clips: int,
+    seconds: float = math.inf,
+    on_log: Callable[[dict], None] = lambda entry: None,
+) -> list[dict]:
+    """Train `model` in place, its VGGish as it is; returns a log of `{step, loss}` and the loss's terms.
+
+    Args:
+        clips: that the frames are taken from.
+        seconds: training ends after these even if steps remain.
+        on_log: called with each new entry of the log.
+    """
+    ear = {id(parameter) for parameter in model.backbones()["audio"].parameters()}
+    trained = [value for value in model.parameters() if value.requires_grad and id(value) not in ear]
+    training, log, entries = OneCycle(trained, PEAK_RATE, steps), [], []
+    order = torch.Generator().manual_seed(seed)
+    frames = single_frames(processor, clips, seed)
+    batches = DataLoader(frames, min(BATCH, len(frames)), shuffle=True, drop_last=True, generator=order)
+    model.train()
+    began = time.monotonic()
+    with Progress(*Progress.get_default_columns(), "{task.fields[status]}", transient=True) as progress:
+        bar = progress.add_task("single frames", total=steps, status="")
+        for step, batch in enumerate(islice(chain.from_iterable(repeat(batches)), steps), 1):
+            outputs = model(**{name: values.to(model.device).float() for name, values in batch.items()})
+            training.step(outputs.loss)
+            entries.append({"loss": outputs.loss.detach(), **outputs.losses})
+            ends = step == steps or time.monotonic() - began > seconds
+            if step % LOGGED_STEPS == 0 or ends:
+                log.append({"step": step, **_means(entries)})
+                progress.update(bar, status=f"loss {log[-1]['loss']}")
+                on_log(log[-1])
+                entries = []
+            if ends:
+                break
+            progress.advance(bar)
+    model.zero_grad()
+    model.eval()
+    return log
+
+
+def _means(entries: list[dict[str, torch.Tensor]]) -> dict[str, float]:
+    return {name: round(torch.stack([entry[name] for entry in entries]).mean().item(), 4) for name in entries[0]}
