@@ -34,7 +34,9 @@ METHODS = {
             "use_text": False,
             "dropout": 0.0,
             "contrastive_samples": 32,
+            # With SAM2's weights the candidates learn to be one object each, and nothing says which of them sounds.
             "focal_weight": 1.0,
+            "iou_weight": 4.0,
         },
     ),
     "sama-avs": (SamaAvsModel, SamaAvsProcessor, {"adapter_size": 64}),

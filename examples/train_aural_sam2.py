@@ -87,7 +87,8 @@ def run(arguments: argparse.Namespace) -> dict:
         if not (folder / "scores.json").is_file():
             model, processor = fresh_model("aural-sam2", host, ear, seed, behavior=behavior)
             collator, began = ClipCollator(processor), time.monotonic()
-            log = {"frames": warm_start_audio(model, processor, seed, arguments.frame_steps, 2 * arguments.clips)}
+            drawn = 2 * arguments.clips
+            log = {"frames": warm_start_audio(model, processor, seed, arguments.frame_steps, drawn, on_log=print)}
             log["clips"] = train(model, collator, rows, watched, folder, arguments.steps, seed)
             minutes = round((time.monotonic() - began) / 60, 1)
             model.save_pretrained(folder / "model")
@@ -112,8 +113,8 @@ def main(argv: list[str] | None = None) -> None:
         "--checkpoint", type=Path, default=HERE / "sam2-love-tiny", help="SAM2-LOVE, for its SAM2 and VGGish"
     )
     parser.add_argument("--behaviors", nargs="+", default=BEHAVIORS, choices=BEHAVIORS)
-    parser.add_argument("--frame_steps", type=int, default=1500, help="of each behaviour, 48 single frames each")
-    parser.add_argument("--steps", type=int, default=200, help="of each behaviour, 16 clips each")
+    parser.add_argument("--frame_steps", type=int, default=1300, help="of each behaviour, 48 single frames each")
+    parser.add_argument("--steps", type=int, default=100, help="of each behaviour, 16 clips each")
     parser.add_argument("--clips", type=int, default=800, help="training clips of each subset")
     parser.add_argument("--seed", type=int, default=0)
     run(parser.parse_args(argv))
