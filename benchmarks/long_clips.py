@@ -6,13 +6,16 @@ import multiprocessing
 import resource
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lavseg.data import render_clip
 from lavseg.media import write_video
 
+CONTEXT = multiprocessing.get_context("spawn")
 SECONDS_A_SCENE = 10
 RATE = 16000
 
@@ -40,6 +43,16 @@ def measure(clip: Path, model: str, out: Path, frames_per_second: float | None, 
     results.put({"frames": frames, "peak_mib": round(peak), "seconds": round(time.perf_counter() - begin, 1)})
 
 
+def in_own_process(target: Callable, *arguments: Any) -> None:
+    """Run a function. The peak of a process never goes down, and a process begins with the size of its parent as its
+    peak: so this one stays small."""
+    process = CONTEXT.Process(target=target, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(process.exitcode)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="examples/sam2-love-tiny", help="folder or Hub id of a checkpoint")
@@ -49,19 +62,13 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=240)
     parser.add_argument("--width", type=int, default=320)
     arguments = parser.parse_args()
-    # A fresh process for each clip: the peak of a process never goes down.
-    context = multiprocessing.get_context("spawn")
     for minutes in arguments.minutes:
         with tempfile.TemporaryDirectory() as folder:
-            clip = Path(folder) / "clip.mp4"
-            write_clip(clip, round(60 * minutes), arguments.clip_fps, (arguments.height, arguments.width))
-            results = context.Queue()
-            options = (clip, arguments.model, Path(folder) / "out", arguments.fps, results)
-            process = context.Process(target=measure, args=options)
-            process.start()
-            process.join()
-            if process.exitcode:
-                raise SystemExit(process.exitcode)
+            clip, results = Path(folder) / "clip.mp4", CONTEXT.Queue()
+            in_own_process(
+                write_clip, clip, round(60 * minutes), arguments.clip_fps, (arguments.height, arguments.width)
+            )
+            in_own_process(measure, clip, arguments.model, Path(folder) / "out", arguments.fps, results)
             print(json.dumps({"minutes": minutes, **results.get()}), flush=True)
 
 

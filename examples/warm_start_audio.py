@@ -21,7 +21,7 @@ from lavseg.models.base import AudioVisualPreTrainedModel
 from lavseg.processing import AudioVisualProcessor
 
 BATCH = 48
-PEAK_RATE = 1e-3
+PEAK_RATE = 6e-4
 LOGGED_STEPS = 25
 FRAMES_A_CLIP = 5
 
