@@ -66,7 +66,7 @@ def fresh_model(
 
 
 def save_host(checkpoint: Path, folder: Path) -> Path:
-    """Save the SAM2 under a tiny SAM2-LOVE, as it was before, in `folder`, which is returned."""
+    """Save the SAM2 under a tiny SAM2-LOVE, with `handoff="mask"` as it was before, in `folder`, which is returned."""
     load_checkpoint(checkpoint)[0].sam2.save_pretrained(folder)
     return folder
 

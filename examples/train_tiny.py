@@ -77,7 +77,8 @@ def pointing_stage(folder: Path, encoders: Path, seed: int) -> None:
 
 
 def method_stage(folder: Path, pointing: Path, data: Path, seed: int, steps: int) -> None:
-    if not data.exists():
+    if not (data / "kinds.csv").is_file():  # the last file that is written
+        shutil.rmtree(data, ignore_errors=True)
         write_ref_avs(data, CLIPS, seed=seed)
     model, processor = AutoModel.from_pretrained(pointing), AutoProcessor.from_pretrained(pointing)
     trainer = LavsegTrainer(

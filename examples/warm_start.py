@@ -46,16 +46,16 @@ def encode_clips(
 ) -> list[EncodedClip]:
     """Render `count` clips and run the encoders once."""
     encoded = []
-    with Progress() as progress:
+    with Progress(transient=True) as progress:
         for _ in progress.track(range(count), description="clips for pointing"):
             clip = render_clip(rng, FRAMES)
             images = list(torch.from_numpy(clip.frames).permute(0, 3, 1, 2))
             pixels = processor.vit_image_processor(images, return_tensors="pt")["pixel_values"]
             patches = processor.feature_extractor(clip.waveform, sampling_rate=16000, return_tensors="pt")
             owners = (clip.masks * np.arange(1, len(clip.masks) + 1, dtype=np.uint8)[:, None, None, None]).max(0)
-            frames = model.vision_encoder(pixel_values=pixels).last_hidden_state
-            audio = model.audio_encoder(patches["input_features"]).embeddings.squeeze(1)
-            encoded.append(EncodedClip(frames.half(), audio, torch.from_numpy(owners), clip.objects))
+            frames = model.vision_encoder(pixel_values=pixels.to(model.device)).last_hidden_state
+            audio = model.audio_encoder(patches["input_features"].to(model.device)).embeddings.squeeze(1)
+            encoded.append(EncodedClip(frames.half().cpu(), audio.cpu(), torch.from_numpy(owners), clip.objects))
     return encoded
 
 
@@ -66,9 +66,9 @@ class Pointing:
         self.model, self.processor, self.rng = model, processor, rng
         size = model.config.sam2_config.image_size
         steps = torch.arange(4, size, 8) / size
-        self.grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1).view(-1, 2)
+        self.grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1).view(-1, 2).to(model.device)
         with torch.no_grad():
-            labels = torch.ones(len(self.grid), 1, 1, dtype=torch.int32)
+            labels = torch.ones(len(self.grid), 1, 1, dtype=torch.int32, device=model.device)
             prompts = model.sam2.prompt_encoder((self.grid * size)[:, None, None], labels, None, None)[0]
         self.clicks = prompts[:, 0, 0]
 
@@ -85,20 +85,20 @@ class Pointing:
                 audio.append(clip.audio)
                 texts += [expression.text.strip() for expression in drawn]
                 targets += [clip.owners[shown[0]] == expression.target + 1 for expression in drawn]
-        tokens = self.processor.tokenizer(texts, padding=True, return_tensors="pt")
+        tokens = self.processor.tokenizer(texts, padding=True, return_tensors="pt").to(model.device)
         ids, mask = (tokens[name].unflatten(0, (batch, expressions)) for name in ("input_ids", "attention_mask"))
         audio_mask = nn.utils.rnn.pad_sequence([torch.ones(len(a), dtype=torch.bool) for a in audio], batch_first=True)
         with torch.no_grad():
             text = model.text_encoder(ids.flatten(0, 1), mask.flatten(0, 1)).last_hidden_state
         prompts, _ = model.prompter(
-            nn.utils.rnn.pad_sequence(audio, batch_first=True),
+            nn.utils.rnn.pad_sequence(audio, batch_first=True).to(model.device),
             text.unflatten(0, (batch, expressions)),
-            torch.stack(frames),
-            audio_mask,
+            torch.stack(frames).to(model.device),
+            audio_mask.to(model.device),
             mask.bool(),
-            torch.ones(batch, num_frames, dtype=torch.bool),
+            torch.ones(batch, num_frames, dtype=torch.bool, device=model.device),
         )
-        return self._distance(prompts, torch.stack(targets))
+        return self._distance(prompts, torch.stack(targets).to(model.device))
 
     def _frames(self, count: int) -> list[int]:
         """Some frames of a clip in order, or backwards."""
@@ -125,12 +125,12 @@ class Pointing:
         height, width = masks.shape[-2:]
         rows, columns = (self.grid[:, 1] * height).long(), (self.grid[:, 0] * width).long()
         inside = masks[:, rows, columns]
-        inside[~inside.any(1)] = True  # an object between the grid's points teaches nothing
+        inside[~inside.any(1)] = True  # an object between the grid's points: anywhere is right
         squared = torch.cdist(prompts, self.clicks) ** 2
         scores = (-squared / 8).log_softmax(1)
         entropy = -(scores * inside).sum(1) / inside.sum(1)
         nearest = (squared / prompts.shape[-1]).masked_fill(~inside, torch.inf).min(1).values
-        hits = inside[torch.arange(len(inside)), squared.argmin(1)]
+        hits = inside.gather(1, squared.argmin(1, keepdim=True))
         return (entropy + nearest).mean(), hits.float().mean().item()
 
 
@@ -176,7 +176,7 @@ def _train(
 ) -> Iterator[dict]:
     training = OneCycle(task.model.prompter.parameters(), peak_rate, steps, betas=(0.9, 0.95))
     losses, began = [], time.monotonic()
-    with Progress(*Progress.get_default_columns(), "{task.fields[status]}") as progress:
+    with Progress(*Progress.get_default_columns(), "{task.fields[status]}", transient=True) as progress:
         bar = progress.add_task(f"pointing, {num_frames} frame(s)", total=steps, status="")
         for step in range(1, steps + 1):
             loss, _ = task.loss(seen, num_frames, clips, expressions)

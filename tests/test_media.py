@@ -537,3 +537,11 @@ def test_a_video_closed_after_any_frame_is_whole(tmp_path):
         assert len(seen.frames) == count and seen.waveform.shape == (1, round(count * 0.2 * RATE))
     with pytest.raises(ValueError, match="frames is empty"), VideoWriter(path, 5):
         pass
+
+
+@pytest.mark.parametrize(("first", "second", "words"), [(None, 0.2, "given at frame 1"), (0.2, None, "missing")])
+def test_all_frames_come_with_sound_or_none(tmp_path, first, second, words):
+    with VideoWriter(tmp_path / "out.mp4", np.float32(5), RATE) as writer:
+        writer.write(grey(0), first and tone(first))
+        with pytest.raises(ValueError, match=words):
+            writer.write(grey(1), second and tone(second))

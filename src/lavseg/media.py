@@ -214,7 +214,7 @@ class VideoWriter:
 
     def __init__(self, path: str | Path, frames_per_second: float, sampling_rate: int | None = None):
         _require_rate(frames_per_second)
-        self.rate = Fraction(frames_per_second).limit_denominator(100_000)
+        self.rate = Fraction(float(frames_per_second)).limit_denominator(100_000)
         self.sampling_rate = sampling_rate
         self.container = av.open(str(path), "w", options={"movflags": "+faststart"})
         self.video: av.VideoStream | None = None
@@ -234,6 +234,11 @@ class VideoWriter:
         sound = None if waveform is None else _checked_sound(waveform, self.sampling_rate)
         if self.video is None:
             self._begin(frame, sound)
+        elif (sound is None) != (self.audio is None):
+            raise ValueError(
+                f"waveform is {'missing' if sound is None else 'given'} at frame {self.num_frames}, unlike before; "
+                "give all frames sound or none"
+            )
         image = av.VideoFrame.from_ndarray(
             np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge"), format="rgb24"
         )

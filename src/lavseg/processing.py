@@ -10,9 +10,12 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from transformers import BatchFeature, ProcessorMixin
+from transformers.utils import logging
 
 from .hub.remote_code import AUTO_MAP
 from .media import iter_frames, read_audio, read_video
+
+logger = logging.get_logger(__name__)
 
 # Frames that are resized at a time on the way back, so that memory does not grow with the clip.
 _CHUNK = 16
@@ -136,12 +139,15 @@ class AudioVisualProcessor(ProcessorMixin):
         if len({len(expressions) for expressions in texts}) > 1:
             counts = [len(expressions) for expressions in texts]
             raise ValueError(f"text: every clip of a batch takes the same number of expressions, got {counts}")
+        sentences = [expression.strip() for expressions in texts for expression in expressions]
+        for sentence, tokens in zip(sentences, self.tokenizer(sentences, verbose=False)["input_ids"], strict=True):
+            if len(tokens) > self.max_text_length:
+                logger.warning_once(
+                    f"text: {sentence!r} has {len(tokens)} tokens, {type(self).__name__} reads the first "
+                    f"{self.max_text_length}; a shorter sentence would be read whole"
+                )
         tokens = self.tokenizer(
-            [expression.strip() for expressions in texts for expression in expressions],
-            padding="max_length",
-            max_length=self.max_text_length,
-            truncation=True,
-            return_tensors="pt",
+            sentences, padding="max_length", max_length=self.max_text_length, truncation=True, return_tensors="pt"
         )
         shape = (len(texts), len(texts[0]), self.max_text_length)
         return {name: tokens[name].view(shape) for name in ("input_ids", "attention_mask")}

@@ -124,6 +124,25 @@ def test_other_folders_are_never_overwritten(checkpoint, clips, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_the_current_folder_is_not_replaced(checkpoint, clips, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = segment(clips / "clip.mp4", *options(TEXTS, checkpoint, "."))
+    assert result.exit_code == 2 and "folder of this command" in result.stderr and not any(tmp_path.iterdir())
+
+
+def test_a_link_to_a_folder_stays_a_link(checkpoint, clips, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+    assert segment(clips / "clip.mp4", *options(TEXTS, checkpoint, tmp_path / "out")).exit_code == 0
+    assert (tmp_path / "out").is_symlink() and (tmp_path / "disk" / "result.json").is_file()
+
+
+def test_a_sentence_that_is_cut_is_told(checkpoint, clips, tmp_path, caplog):
+    text = "the red circle " * 20
+    assert segment(clips / "clip.mp4", *options([text], checkpoint, tmp_path / "out")).exit_code == 0
+    assert any("reads the first 25" in message for message in caplog.messages)
+
+
 def refused(result, out, *words):
     """The command said in one line what is wrong and wrote nothing."""
     assert result.exit_code == 2, result.output

@@ -72,6 +72,7 @@ def segment_file(
         KeyboardInterrupt: by Ctrl-C before the first frame was done.
     """
     out = Path(out)
+    out = out.resolve() if out.is_symlink() else out
     _check_out(out, overwrite)
     if mask_format not in MASK_FILES:
         raise ValueError(f"format: {mask_format!r} was given, accepted are {', '.join(MASK_FILES)}")
@@ -188,6 +189,8 @@ def _check_out(out: Path, overwrite: bool) -> None:
     ancestor = next(parent for parent in out.absolute().parents if parent.exists())
     if not ancestor.is_dir() or not os.access(ancestor, os.W_OK):
         raise ValueError(f"{out}: cannot be made, {ancestor} is not a folder one may write into")
+    if out.resolve() == Path.cwd():
+        raise ValueError(f"{out}: is the folder of this command; give a folder in it, or elsewhere")
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: is a file; give a folder for the results")
     if not out.exists() or not any(out.iterdir()):

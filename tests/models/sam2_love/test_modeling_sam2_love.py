@@ -311,6 +311,18 @@ def test_a_fresh_presence_head_says_yes():
 
 
 @torch.no_grad()
+def test_presence_is_learnt_from_labelled_frames():
+    model = make_model(presence_head=True).train()
+    inputs, labels = make_inputs(clips=2), make_labels(clips=2)
+    labels[1] = 0
+    mask = torch.ones(2, 4, dtype=torch.bool)
+    mask[1] = False
+    logits = model(**inputs).presence_logits[0]
+    expected = torch.nn.functional.softplus(-logits).mean()
+    assert model(**inputs, labels=labels, label_mask=mask).losses["presence"].item() == pytest.approx(expected.item())
+
+
+@torch.no_grad()
 def test_a_presence_head_that_says_no_empties_the_clip():
     model = make_model(presence_head=True)
     model.prompter.presence.weight.zero_()

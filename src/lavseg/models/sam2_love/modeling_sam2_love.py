@@ -375,6 +375,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             "frame_mask": (frame_mask, (num_clips, num_frames)),
             "audio_mask": (audio_mask, tuple(input_features.shape[:2])),
             "labels": (labels, (num_clips, input_ids.shape[1], num_frames, "height", "width")),
+            "label_mask": (label_mask, (num_clips, num_frames)),
         }
         check_shapes(num_clips, num_frames, shapes)
 
@@ -415,8 +416,12 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             targets = labels.flatten(0, 1)[rows, key_frames].to(prompts.dtype)
             prediction, losses = self._mask_losses(prediction, targets, labeled[clips, key_frames])
             if presence is not None:
-                held = (labels.flatten(2) > 0).any(-1).flatten().to(presence.dtype)
-                losses["presence"] = F.binary_cross_entropy_with_logits(presence, held)
+                shown = (labels.flatten(3) > 0).any(-1) & labeled[:, None]
+                costs = F.binary_cross_entropy_with_logits(
+                    presence, shown.any(-1).flatten().to(presence.dtype), reduction="none"
+                )
+                # What a clip without labels holds is not known.
+                losses["presence"] = weighted_mean(costs, labeled.any(-1)[clips].to(costs.dtype))
         if learns:
             masks, ious = prediction.masks[:, None], prediction.iou_scores[:, None]
             scores = prediction.object_score_logits[:, None]
