@@ -25,12 +25,11 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from datasets import Dataset, concatenate_datasets
+from datasets import Dataset
 from report import SCORES_NOTE, section, write_page
 from synthetic_avs import Clips, score, train, write_clips
 from tiny_models import METHODS, ON_SAM, fresh_model, save_host, stereo_vggish
 from train_sam import train_sam
-from warm_start_audio import warm_start_audio
 
 from lavseg import ClipCollator
 from lavseg.models.base import AudioVisualPreTrainedModel
@@ -88,25 +87,17 @@ def run_method(method: str, arguments: argparse.Namespace) -> dict:
     folder, clips = arguments.output / method, load_clips(arguments)
     host = arguments.output / "sam" if method in ON_SAM else save_host(arguments.checkpoint, folder / "sam2")
     model, processor = fresh_model(method, host, stereo_vggish(arguments.checkpoint), arguments.seed)
-    collator = ClipCollator(processor)
-    rows = concatenate_datasets([splits["train"] for splits in clips.values()])
-    watched, began = {name: splits["val"] for name, splits in clips.items()}, time.monotonic()
-    log = {"frames": warm_start_audio(model, processor, arguments.seed, arguments.frame_steps, 2 * arguments.clips)}
-    log["clips"] = train(model, collator, rows, watched, folder, arguments.steps, arguments.seed)
-    minutes = (time.monotonic() - began) / 60
-    model.save_pretrained(folder / "model")
-    processor.save_pretrained(folder / "model")
-    (folder / "training_log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+    collator, steps = ClipCollator(processor), {"frame_steps": arguments.frame_steps, "steps": arguments.steps}
+    _, minutes = train(model, processor, clips, folder, **steps, seed=arguments.seed)
     return {
         "method": method,
         "host": "SAM" if method in ON_SAM else "SAM2",
         **score(model, collator, clips),
-        "parameters_trained": sum(value.numel() for value in model.parameters() if value.requires_grad),
+        "parameters_trained": model.num_parameters(only_trainable=True),
         "seconds_a_clip": round(seconds_a_clip(model, collator, clips["single"]["test"]), 4),
         "peak_memory_mb": round(peak_memory()),
-        "training_minutes": round(minutes, 1),
-        "frame_steps": arguments.frame_steps,
-        "steps": arguments.steps,
+        "training_minutes": minutes,
+        **steps,
     }
 
 

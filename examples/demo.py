@@ -131,7 +131,7 @@ def run(arguments: argparse.Namespace) -> dict:
     model, processor = load_checkpoint(arguments.checkpoint)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     collator = ClipCollator(processor)
-    stages.say(f"{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.1f} M parameters")
+    stages.say(f"{model.num_parameters() / 1e6:.1f} M parameters")
 
     stages.begin("Score it on seen, unseen and null clips")
     seen_kinds = rows_by_kind(root, splits["test_s"])

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> dict:
     model, processor = fresh_model(arguments.method, host, stereo_vggish(arguments.checkpoint), SEED)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     collator = ClipCollator(processor)
-    trained, every = (count_parameters(model, only) for only in (True, False))
+    trained, every = (model.num_parameters(only_trainable=only) for only in (True, False))
     stages.say(f"{type(model).__name__}: {every / 1e6:.2f} M parameters, {trained / 1e6:.2f} M of them to be trained")
     results = {"method": arguments.method, "parameters": every, "parameters_trained": trained}
 
@@ -100,11 +100,6 @@ def teach_sam(folder: Path, steps: int, stages: Stages) -> Path:
     sam, _ = train_sam(SEED, SAM_SECONDS, steps, on_log=say)
     sam.save_pretrained(folder)
     return folder
-
-
-def count_parameters(model: AudioVisualPreTrainedModel, only_trained: bool) -> int:
-    """Parameters of a model, all or those that train."""
-    return sum(value.numel() for value in model.parameters() if value.requires_grad or not only_trained)
 
 
 def say_scores(scores: dict[str, dict], stages: Stages) -> None:

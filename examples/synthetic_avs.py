@@ -1,18 +1,22 @@
 """Training and scoring on synthetic clips of AVSBench, in which one object sounds (v1s) or several do (v1m)."""
 
+import json
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from demo import silencer, values
 from transformers import BatchFeature
+from warm_start_audio import warm_start_audio
 
 from lavseg.data import ClipCollator, load_avsbench, write_avsbench
 from lavseg.inference.evaluate import evaluate
 from lavseg.models.base import AudioVisualPreTrainedModel
+from lavseg.processing import AudioVisualProcessor
 from lavseg.training import LavsegTrainer, LavsegTrainingArguments
 
 SUBSETS = {"single": "v1s", "multi": "v1m"}
@@ -53,14 +57,37 @@ def training_arguments(folder: Path, seed: int, **more: Any) -> LavsegTrainingAr
 
 def train(
     model: AudioVisualPreTrainedModel,
-    collator: ClipCollator,
-    train_dataset: Dataset,
-    eval_datasets: dict[str, Dataset],
+    processor: AudioVisualProcessor,
+    clips: Clips,
     folder: Path,
+    frame_steps: int,
     steps: int,
     seed: int,
+    on_log: Callable[[dict], None] = lambda entry: None,
+) -> tuple[dict[str, list[dict]], float]:
+    """Train in single frames for `frame_steps`, then on clips for `steps`, and save model, processor and log.
+
+    Args:
+        folder: gets `model/` and `training_log.json`.
+        on_log: called with each entry of the log of single frames.
+
+    Returns:
+        The logs, `frames` and `clips`, and the minutes it took.
+    """
+    began, drawn = time.monotonic(), sum(len(splits["train"]) for splits in clips.values())
+    log = {"frames": warm_start_audio(model, processor, seed, frame_steps, drawn, on_log=on_log)}
+    log["clips"] = _train_on_clips(model, ClipCollator(processor), clips, folder, steps, seed)
+    minutes = round((time.monotonic() - began) / 60, 1)
+    for part in (model, processor):
+        part.save_pretrained(folder / "model")
+    (folder / "training_log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+    return log, minutes
+
+
+def _train_on_clips(
+    model: AudioVisualPreTrainedModel, collator: ClipCollator, clips: Clips, folder: Path, steps: int, seed: int
 ) -> list[dict]:
-    """Train on clips for so many steps and keep the weights that are best on the validation clips of one sound.
+    """Train for so many steps and keep the weights that are best on the validation clips of one sound.
 
     Returns:
         The Trainer's log, with `eval_single_jaccard` and `eval_multi_jaccard`.
@@ -83,7 +110,9 @@ def train(
         metric_for_best_model="single_jaccard",
         greater_is_better=True,
     )
-    trainer = LavsegTrainer(model, arguments, collator, train_dataset=train_dataset, eval_dataset=eval_datasets)
+    rows = concatenate_datasets([splits["train"] for splits in clips.values()])
+    watched = {name: splits["val"] for name, splits in clips.items()}
+    trainer = LavsegTrainer(model, arguments, collator, train_dataset=rows, eval_dataset=watched)
     trainer.train()
     return trainer.state.log_history
 

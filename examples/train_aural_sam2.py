@@ -14,17 +14,14 @@ prediction, prediction in silence) and the model.
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from datasets import concatenate_datasets
 from demo import silencer, values
 from report import line_chart
 from synthetic_avs import SCORES, Clips, predict, score, train, write_clips
 from tiny_models import fresh_model, save_host, stereo_vggish
-from warm_start_audio import warm_start_audio
 
 from lavseg.data import ClipCollator, row_masks
 from lavseg.inference.evaluate import evaluate
@@ -79,25 +76,16 @@ def run(arguments: argparse.Namespace) -> dict:
     output, seed, report = arguments.output, arguments.seed, {}
     counts = {"train": arguments.clips, "val": max(2, arguments.clips // 40), "test": max(2, arguments.clips // 12)}
     clips = write_clips(output / "data", counts, seed)
-    rows = concatenate_datasets([splits["train"] for splits in clips.values()])
-    watched = {name: splits["val"] for name, splits in clips.items()}
     ear, host = stereo_vggish(arguments.checkpoint), save_host(arguments.checkpoint, output / "sam2")
     for behavior in arguments.behaviors:
         folder = output / behavior
         if not (folder / "scores.json").is_file():
             model, processor = fresh_model("aural-sam2", host, ear, seed, behavior=behavior)
-            collator, began = ClipCollator(processor), time.monotonic()
-            drawn = 2 * arguments.clips
-            log = {"frames": warm_start_audio(model, processor, seed, arguments.frame_steps, drawn, on_log=print)}
-            log["clips"] = train(model, collator, rows, watched, folder, arguments.steps, seed)
-            minutes = round((time.monotonic() - began) / 60, 1)
-            model.save_pretrained(folder / "model")
-            processor.save_pretrained(folder / "model")
-            (folder / "training_log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+            collator, steps = ClipCollator(processor), {"frame_steps": arguments.frame_steps, "steps": arguments.steps}
+            log, minutes = train(model, processor, clips, folder, **steps, seed=seed, on_log=print)
             draw_curves(log, folder / "curves.svg")
             draw_examples(model, collator, clips, folder / "examples.jpg")
             scores = {**score(model, collator, clips), **score_bf16(model, collator, clips)}
-            steps = {"frame_steps": arguments.frame_steps, "steps": arguments.steps}
             scores = {**steps, "minutes": minutes, **scores}
             (folder / "scores.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
         report[behavior] = json.loads((folder / "scores.json").read_text(encoding="utf-8"))

@@ -6,7 +6,6 @@ A frame costs a fifth of a clip of five. Whole clips, in which objects have to b
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import chain, islice, repeat
 
 import numpy as np
@@ -15,7 +14,8 @@ from rich.progress import Progress
 from tiny_training import OneCycle
 from torch.utils.data import DataLoader
 
-from lavseg.data import SEEN, SyntheticClip, draw_objects, render_clip
+from lavseg.data import render_clip
+from lavseg.data.synthetic_avsbench import draw_sounding_objects
 from lavseg.data.synthetic_scene import SAMPLING_RATE
 from lavseg.models.base import AudioVisualPreTrainedModel
 from lavseg.processing import AudioVisualProcessor
@@ -26,25 +26,14 @@ LOGGED_STEPS = 25
 FRAMES_A_CLIP = 5
 
 
-def draw_clip(rng: np.random.Generator, several: bool) -> SyntheticClip:
-    """A clip as in V1s, in which one object sounds all the time, or as in V1m, in which several do for some seconds."""
-    if not several:
-        objects = draw_objects(rng, FRAMES_A_CLIP, SEEN, "sound")
-        objects = [replace(item, seconds=np.full(FRAMES_A_CLIP, item.sounds)) for item in objects]
-        return render_clip(rng, FRAMES_A_CLIP, objects=objects)
-    objects = draw_objects(rng, FRAMES_A_CLIP, SEEN, "words")
-    while sum(item.sounds for item in objects) < 2:
-        objects = draw_objects(rng, FRAMES_A_CLIP, SEEN, "words")
-    return render_clip(rng, FRAMES_A_CLIP, objects=objects)
-
-
 def single_frames(processor: AudioVisualProcessor, clips: int, seed: int) -> list[dict[str, torch.Tensor]]:
     """The frames of so many clips, of either kind in turn, each as a clip of its own; `labels` mark what sounds."""
     rng, found = np.random.default_rng([seed, 5]), []
     for number in range(clips):
-        clip = draw_clip(rng, several=number % 2 == 1)
+        objects = draw_sounding_objects(rng, FRAMES_A_CLIP, several=number % 2 == 1)
+        clip = render_clip(rng, FRAMES_A_CLIP, objects=objects)
         inputs = processor(clip.frames, clip.waveform, sampling_rate=SAMPLING_RATE)
-        sounding = np.stack([item.seconds for item in clip.objects])[..., None, None]
+        sounding = np.stack([item.seconds for item in objects])[..., None, None]
         labels = torch.from_numpy((clip.masks & sounding).any(0))
         for frame in range(FRAMES_A_CLIP):
             found.append(

@@ -140,17 +140,21 @@ class AudioVisualProcessor(ProcessorMixin):
             counts = [len(expressions) for expressions in texts]
             raise ValueError(f"text: every clip of a batch takes the same number of expressions, got {counts}")
         sentences = [expression.strip() for expressions in texts for expression in expressions]
-        for sentence, tokens in zip(sentences, self.tokenizer(sentences, verbose=False)["input_ids"], strict=True):
-            if len(tokens) > self.max_text_length:
-                logger.warning_once(
-                    f"text: {sentence!r} has {len(tokens)} tokens, {type(self).__name__} reads the first "
-                    f"{self.max_text_length}; a shorter sentence would be read whole"
-                )
         tokens = self.tokenizer(
             sentences, padding="max_length", max_length=self.max_text_length, truncation=True, return_tensors="pt"
         )
+        for row in tokens["attention_mask"].all(1).nonzero()[:, 0].tolist():
+            self._warn_if_cut(sentences[row])
         shape = (len(texts), len(texts[0]), self.max_text_length)
         return {name: tokens[name].view(shape) for name in ("input_ids", "attention_mask")}
+
+    def _warn_if_cut(self, sentence: str) -> None:
+        count = len(self.tokenizer(sentence, verbose=False)["input_ids"])
+        if count > self.max_text_length:
+            logger.warning_once(
+                f"text: {sentence!r} has {count} tokens, {type(self).__name__} reads the first "
+                f"{self.max_text_length}; a shorter sentence would be read whole"
+            )
 
     def post_process_masks(
         self,

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from .errors import one_line_errors
+from .quiet import silence_libraries
 
 # The demo's model, in a clone of the repository.
 SHIPPED_MODEL = Path(__file__).parents[3] / "examples" / "sam2-love-tiny"
@@ -42,10 +43,7 @@ def _run(model: str, host: str, port: int | None) -> None:
     with TemporaryDirectory(prefix="lavseg-app-") as folder:
         # Read when Gradio and matplotlib are imported; without the last one matplotlib writes into the user's home.
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "MPLCONFIGDIR": folder}
-        from transformers.utils import logging
-
         from ..app import launch
 
-        logging.disable_progress_bar()
-        logging.set_verbosity(logging.CRITICAL)
+        silence_libraries()
         launch(model, folder, host, port, lambda address: typer.echo(f"lavseg app: {address} (Ctrl-C ends it)"))

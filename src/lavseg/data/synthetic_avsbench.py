@@ -113,14 +113,25 @@ def _plan(clips: dict[str, dict[str, int]], seed: int) -> list[_Scene]:
     return scenes
 
 
+def draw_sounding_objects(rng: np.random.Generator, num_frames: int, several: bool) -> list[SceneObject]:
+    """Objects of which one sounds all the time, as in s4 and v1s, or several for some seconds, as in ms3 and v1m."""
+    if not several:
+        objects = draw_objects(rng, num_frames, SEEN, "sound")
+        return [replace(item, seconds=np.full(num_frames, item.sounds)) for item in objects]
+    objects = draw_objects(rng, num_frames, SEEN, "words")
+    while sum(item.sounds for item in objects) < 2:
+        objects = draw_objects(rng, num_frames, SEEN, "words")
+    return objects
+
+
 def _draw_scene(rng: np.random.Generator, scene: _Scene) -> list[SceneObject]:
     """Objects with the seconds in which they sound."""
-    plan = {"single": "sound", "multi": "words", "v2": "silent" if scene.index == 1 else None}[scene.sources]
-    objects = draw_objects(rng, scene.num_frames, SEEN, plan)
-    while scene.sources == "multi" and sum(item.sounds for item in objects) < 2:
-        objects = draw_objects(rng, scene.num_frames, SEEN, plan)
     if scene.sources == "single":
-        return [replace(item, seconds=np.full(scene.num_frames, item.sounds)) for item in objects]
+        return draw_sounding_objects(rng, scene.num_frames, several=False)
+    if scene.sources == "multi":
+        objects = draw_sounding_objects(rng, scene.num_frames, several=True)
+    else:
+        objects = draw_objects(rng, scene.num_frames, SEEN, "silent" if scene.index == 1 else None)
     if scene.index == 0:
         last = np.arange(scene.num_frames) == scene.num_frames - 1
         return [replace(item, seconds=item.seconds & ~last) for item in objects]
