@@ -151,9 +151,9 @@ def run_arm(arm, host, size, frames, dtype, repeats):
         with torch.no_grad():
             as_released(model)
         in_tracking = (lambda: sdpa_kernel(SDPBackend.MATH)) if DEVICE == "cpu" else nullcontext
-    track = modeling_aural_sam2.segment_clip
-    modeling_aural_sam2.segment_clip = lambda *args, **kwargs: list(track(*args, **kwargs))
-    clock.watch(modeling_aural_sam2, "segment_clip", "tracking", in_tracking)
+    track = modeling_aural_sam2.track_clip
+    modeling_aural_sam2.track_clip = lambda *args, **kwargs: list(track(*args, **kwargs))
+    clock.watch(modeling_aural_sam2, "track_clip", "tracking", in_tracking)
     clock.watch(model, "_encode_frames", "encoder")
     clock.watch(model, "_encode_audio", "fuser")
     clock.watch(model.fuser, "forward", "fuser")

@@ -187,7 +187,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--checkpoint", type=Path, default=HERE / "sam2-love-tiny", help="SAM2-LOVE, for its SAM2 and VGGish"
     )
-    parser.add_argument("--frame_steps", type=int, default=400, help="of each method, 48 single frames each")
+    parser.add_argument("--frame_steps", type=int, default=600, help="of each method, 48 single frames each")
     parser.add_argument("--steps", type=int, default=100, help="of each method, 16 clips each")
     parser.add_argument("--sam_steps", type=int, default=600, help="of the SAM that ST-BAVA builds on")
     parser.add_argument("--clips", type=int, default=800, help="training clips of each subset")

@@ -34,9 +34,7 @@ METHODS = {
             "use_text": False,
             "dropout": 0.0,
             "contrastive_samples": 32,
-            # With SAM2's weights the candidates learn to be one object each, and nothing says which of them sounds.
             "focal_weight": 1.0,
-            "iou_weight": 4.0,
         },
     ),
     "sama-avs": (SamaAvsModel, SamaAvsProcessor, {"adapter_size": 64}),
@@ -66,8 +64,14 @@ def fresh_model(
 
 
 def save_host(checkpoint: Path, folder: Path) -> Path:
-    """Save the SAM2 under a tiny SAM2-LOVE, with `handoff="mask"` as it was before, in `folder`, which is returned."""
-    load_checkpoint(checkpoint)[0].sam2.save_pretrained(folder)
+    """Save the SAM2 under a tiny SAM2-LOVE, with `handoff="mask"` as it was before, in `folder`, which is returned.
+
+    It predicts one mask. Of three each would soon learn to be one object, and nothing would say which of them sounds.
+    """
+    sam2 = load_checkpoint(checkpoint)[0].sam2
+    sam2.config.multimask_output_in_sam = False
+    sam2.config.mask_decoder_config.dynamic_multimask_via_stability = False
+    sam2.save_pretrained(folder)
     return folder
 
 

@@ -101,8 +101,8 @@ def main(argv: list[str] | None = None) -> None:
         "--checkpoint", type=Path, default=HERE / "sam2-love-tiny", help="SAM2-LOVE, for its SAM2 and VGGish"
     )
     parser.add_argument("--behaviors", nargs="+", default=BEHAVIORS, choices=BEHAVIORS)
-    parser.add_argument("--frame_steps", type=int, default=1500, help="of each behaviour, 48 single frames each")
-    parser.add_argument("--steps", type=int, default=100, help="of each behaviour, 16 clips each")
+    parser.add_argument("--frame_steps", type=int, default=1200, help="of each behaviour, 48 single frames each")
+    parser.add_argument("--steps", type=int, default=200, help="of each behaviour, 16 clips each")
     parser.add_argument("--clips", type=int, default=800, help="training clips of each subset")
     parser.add_argument("--seed", type=int, default=0)
     run(parser.parse_args(argv))

@@ -21,7 +21,7 @@ from lavseg.models.base import AudioVisualPreTrainedModel
 from lavseg.processing import AudioVisualProcessor
 
 BATCH = 48
-PEAK_RATE = 6e-4
+PEAK_RATE, BETAS = 3e-3, (0.9, 0.95)
 LOGGED_STEPS = 25
 FRAMES_A_CLIP = 5
 
@@ -64,7 +64,7 @@ def warm_start_audio(
     """
     ear = {id(parameter) for parameter in model.backbones()["audio"].parameters()}
     trained = [value for value in model.parameters() if value.requires_grad and id(value) not in ear]
-    training, log, entries = OneCycle(trained, PEAK_RATE, steps), [], []
+    training, log, entries = OneCycle(trained, PEAK_RATE, steps, BETAS), [], []
     order = torch.Generator().manual_seed(seed)
     frames = single_frames(processor, clips, seed)
     batches = DataLoader(frames, min(BATCH, len(frames)), shuffle=True, drop_last=True, generator=order)

@@ -19,7 +19,8 @@ for folder in sys.argv[1:]:
         assert torch.equal(state[name], value), name
     assert {n for n, p in model.named_parameters() if p.requires_grad} == saved["trainable"]
     with torch.no_grad():
-        assert torch.equal(model(**saved["inputs"]).pred_masks, saved["pred_masks"])
+        # Weights in other places of the memory may round otherwise.
+        torch.testing.assert_close(model(**saved["inputs"]).pred_masks, saved["pred_masks"], atol=1e-6, rtol=1e-5)
 """
 
 

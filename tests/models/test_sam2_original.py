@@ -106,17 +106,18 @@ def test_every_size_takes_the_original_weights(version, size):
 
 
 CASES = [
-    *[(version, 128, 9) for version in VERSIONS],
-    *[pytest.param((version, 1024, 3), marks=pytest.mark.slow) for version in VERSIONS],
+    *[(version, "tiny", 128, 9) for version in VERSIONS],
+    *[pytest.param((version, "tiny", 1024, 3), marks=pytest.mark.slow) for version in VERSIONS],
+    pytest.param(("2.0", "base_plus", 1024, 3), marks=pytest.mark.slow),
 ]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{case[1]}")
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(map(str, case[:3])))
 def case(request):
     """Both hosts with the same random weights, a clip and two clicks on objects that come and go."""
-    version, image_size, num_frames = request.param
+    version, size, image_size, num_frames = request.param
     torch.manual_seed(2)
-    original, ours = original_host(version, "tiny", image_size), our_host(version, "tiny", image_size)
+    original, ours = original_host(version, size, image_size), our_host(version, size, image_size)
     video = torch.randn(num_frames, 3, image_size, image_size)
     video[2::3] = 0.1 * video[2::3] + 3
     points = torch.tensor([[0.15, 0.25], [0.8, 0.6]]) * image_size

@@ -8,13 +8,12 @@ import transformers
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .. import __version__
-from ..metrics.protocols import PROTOCOLS
 from ..models.base import AudioVisualPreTrainedModel
 from ..processing import AudioVisualProcessor
 from . import TASK
-from .record import Record, hub_ids
+from .record import SOURCES, Record, hub_ids
 
-_SCORES = {"jaccard": "J", "f_score": "F", "j_and_f": "J&F", "s": "S"}
+_SCORES = {"miou": "mIoU", "jaccard": "J", "f_score": "F", "j_and_f": "J&F", "s": "S"}
 # Fields of every configuration that say nothing about the model.
 _HOUSEKEEPING = {"architectures", "auto_map", "dtype", "model_type", "transformers_version"}
 
@@ -137,7 +136,7 @@ def _results(record: Record) -> str:
         lines.append(f"| {result.dataset} | {result.split} | `{result.protocol}` | {' | '.join(values)} |")
     lines += ["", "Numbers of different protocols cannot be compared. Here:", ""]
     for protocol in dict.fromkeys(result.protocol for result in record.results):
-        lines.append(f"- `{protocol}`: {PROTOCOLS[protocol].source}.")
+        lines.append(f"- `{protocol}`: {SOURCES[protocol]}.")
     return "\n".join(lines)
 
 

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ..metrics.protocols import PROTOCOLS
+from ..metrics.semantic import AVSS, AVSS_SOURCE
 
 RECORD = "training_record.json"
 # The report that `lavseg evaluate --out` writes, where someone put it into the checkpoint.
 EVALUATION = "evaluation.json"
+# Where the definition of each protocol's scores comes from.
+SOURCES = {name: protocol.source for name, protocol in PROTOCOLS.items()} | {AVSS: AVSS_SOURCE}
 
 
 @dataclass
@@ -22,8 +25,8 @@ class Result:
     Args:
         dataset: name of the data set.
         split: of the data set; empty where the evaluation gave none.
-        protocol: a key of `PROTOCOLS`.
-        scores: as `AvsMetric.compute` names them.
+        protocol: a key of `SOURCES`.
+        scores: as `AvsMetric.compute` or `SemanticMetric.compute` names them.
 
     Raises:
         ValueError: for an unknown protocol, or scores that are no numbers.
@@ -35,8 +38,8 @@ class Result:
     scores: dict[str, float]
 
     def __post_init__(self):
-        if self.protocol not in PROTOCOLS:
-            raise ValueError(f"protocol: got {self.protocol!r}, accepted are {', '.join(PROTOCOLS)}")
+        if self.protocol not in SOURCES:
+            raise ValueError(f"protocol: got {self.protocol!r}, accepted are {', '.join(SOURCES)}")
         if not isinstance(self.scores, dict) or not all(isinstance(score, Real) for score in self.scores.values()):
             raise ValueError(f"scores: have to be numbers by name, got {self.scores!r}")
 
@@ -80,7 +83,7 @@ def read_record(folder: str | Path) -> Record:
             raise ValueError(f"{Path(folder) / RECORD}: is no training record ({error})") from error
     if report := _read(Path(folder) / EVALUATION):
         try:
-            dataset = " ".join([Path(report["data_root"]).name, *report.get("subsets", [])])
+            dataset = " ".join([Path(report["data_root"]).resolve().name, *report.get("subsets", [])])
             protocol = report["protocol"]
             record.results += [Result(dataset, split, protocol, scores) for split, scores in report["splits"].items()]
         except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -16,13 +16,11 @@ from ..data.collator import ClipCollator
 from ..data.trees import known_layout, load_rows
 from ..metrics.clips import labeled_frames
 from ..metrics.protocols import AvsMetric
+from ..metrics.semantic import AVSS
 from ..models.base import AudioVisualPreTrainedModel
 from ..training import LavsegTrainer, LavsegTrainingArguments
 from .checkpoint import load_checkpoint
 from .evaluate_semantic import evaluate_semantic
-
-# The protocol of classes instead of masks, see `SemanticMetric`.
-AVSS = "avss"
 
 # Clips a batch, size and resizing of the true masks with which the publications evaluate.
 _SETTINGS = {

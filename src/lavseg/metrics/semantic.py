@@ -6,6 +6,10 @@ from torch import Tensor
 from lavseg.metrics.functional import f_measure
 from lavseg.metrics.inputs import paired_frames
 
+# The protocol of classes, beside those of masks in `PROTOCOLS`, and what it follows.
+AVSS = "avss"
+AVSS_SOURCE = "AVSBench-semantic, 2023: classes of frames at 224 x 224"
+
 
 def class_statistics(predictions: Tensor, targets: Tensor, num_classes: int) -> Tensor:
     """IoU and F of each class summed over frames, and the number of frames each class appears in.

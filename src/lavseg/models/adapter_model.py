@@ -1,6 +1,5 @@
 """What the adapter baselines share: a host that is SAM or SAM2, and clips tracked by SAM2 with a prompt a frame."""
 
-from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -11,10 +10,11 @@ from transformers import AutoConfig, PreTrainedModel, Sam2VideoConfig, Sam2Video
 from ..losses import weighted_mean
 from .adapter_config import AdapterConfig
 from .backbones import build_encoder, encode_text, load_encoder, load_vggish
+from .frame_tracking import FrameTracker, track_clip
 from .outputs import AudioVisualSegmentationOutput
 from .sam2_encoder import encode_images, share_position_code, use_lean_attention
 from .sam2_losses import sam2_losses
-from .sam2_tracking import ImageFeatures, MaskPrediction, Memory, Sam2Tracker, project_features
+from .sam2_tracking import ImageFeatures, MaskPrediction, project_features
 from .sam_model import FramePrediction, SamClipModel
 from .vggish import VggishModel
 
@@ -33,43 +33,6 @@ def load_host(name_or_path: str) -> PreTrainedModel:
         if isinstance(config, kind):
             return model_class.from_pretrained(name_or_path)
     raise ValueError(f"sam: {name_or_path} is a {config.model_type!r}, a SAM or a SAM2 video checkpoint is needed")
-
-
-class FrameTracker(Sam2Tracker):
-    """Prompts every frame of its clips; all but the first one it segments also see the memory."""
-
-    def segment(
-        self, features: ImageFeatures, memory: Memory, frame: int, prompt: torch.Tensor | None
-    ) -> MaskPrediction:
-        """Segment `frame` by its prompt tokens `[N, n, C]`; None prompts with nothing, as stock SAM2 tracks."""
-        if memory.prompted:
-            embeddings = self.condition_on_memory(features.stride16, memory, frame)
-        else:
-            embeddings = features.stride16 + self.sam.no_memory_embedding.view(1, -1, 1, 1)
-        return self.decode(features, embeddings, self._empty_prompt[0] if prompt is None else prompt)
-
-
-def track_clip(
-    tracker: FrameTracker,
-    features_of: Callable[[int], ImageFeatures],
-    prompt_of: Callable[[int], torch.Tensor | None],
-    first: int,
-) -> Iterator[tuple[int, MaskPrediction]]:
-    """Segment the frame `first` without memory, then all others in ascending order with memory, as AuralSAM2 does.
-
-    Args:
-        tracker: for the clips at hand.
-        features_of: features of a frame, one row an object; asked for each frame once.
-        prompt_of: prompt tokens of a frame, see `FrameTracker.segment`.
-    """
-    memory, done = Memory(), None
-    for frame in (first, *(other for other in range(tracker.num_frames) if other != first)):
-        if done is not None:  # nothing reads a memory of the last frame
-            memory = tracker.remember(memory, *done)
-        features = features_of(frame)
-        prediction = tracker.segment(features, memory, frame, prompt_of(frame))
-        done = (frame, features, prediction, frame == first)
-        yield frame, prediction
 
 
 class AdapterClipModel(SamClipModel):
@@ -295,13 +258,18 @@ class AdapterClipModel(SamClipModel):
             maps = self._encode_maps(pixel_values[clips, frame], audio[clips, frame], text, text_mask)
             return project_features(self.sam, maps)
 
+        tracker = FrameTracker(self.sam, length)
+
+        def decode(frame: int, features: ImageFeatures, embeddings: torch.Tensor) -> MaskPrediction:
+            prompts = self._prompts(audio[clips, frame])
+            prompts = tracker.empty_prompt if prompts is None else prompts
+            return tracker.decode(
+                features, embeddings, prompts, multimask=self.config.sam_config.multimask_output_in_sam
+            )
+
         first = 0 if self.config.conditioning_frame == "first" and not self.training else length // 2
         with self._adapted_decoder(text, text_mask):
-            tracked = dict(
-                track_clip(
-                    FrameTracker(self.sam, length), features_of, lambda frame: self._prompts(audio[clips, frame]), first
-                )
-            )
+            tracked = dict(track_clip(tracker, features_of, decode, [first]))
         ordered = [tracked[frame] for frame in range(length)]
         names = ("masks", "iou_scores", "candidates", "candidate_scores", "object_score_logits")
         return FramePrediction(

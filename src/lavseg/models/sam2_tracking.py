@@ -133,12 +133,12 @@ class Sam2Tracker:
         return owner.position_encoding(shape, reference.device, reference.dtype).flatten(2).permute(2, 0, 1)
 
     @cached_property
-    def _empty_prompt(self) -> torch.Tensor:
-        """The two not-a-point tokens of a frame that nobody prompted, `[1, 1, 2, C]`."""
+    def empty_prompt(self) -> torch.Tensor:
+        """The two not-a-point tokens of a frame that nobody prompted, `[1, 2, C]`."""
         reference = self.sam.no_memory_embedding
         points = reference.new_zeros(1, 1, 1, 2)
         labels = -torch.ones(1, 1, 1, dtype=torch.int32, device=reference.device)
-        return self.sam.prompt_encoder(points, labels, None, None)[0]
+        return self.sam.prompt_encoder(points, labels, None, None)[0][0]
 
     def decode(
         self,
@@ -185,7 +185,7 @@ class Sam2Tracker:
     def track(self, features: ImageFeatures, memory: Memory, frame: int, reverse: bool = False) -> MaskPrediction:
         """Segment `frame` from `memory`; `reverse` when going back in time."""
         embeddings = self.condition_on_memory(features.stride16, memory, frame, reverse)
-        return self.decode(features, embeddings, self._empty_prompt[0], multimask=self._multimask_when_tracking)
+        return self.decode(features, embeddings, self.empty_prompt, multimask=self._multimask_when_tracking)
 
     @property
     def _multimask_when_tracking(self) -> bool:
@@ -288,7 +288,7 @@ class Sam2Tracker:
         size = self.sam.prompt_encoder.mask_input_size
         prompts = F.interpolate(prompts.float(), size, mode="bilinear", antialias=True).to(prompts.dtype)
         dense = self.sam.prompt_encoder.mask_embed(prompts)
-        return self.decode(features, features.stride16, self._empty_prompt[0], dense)
+        return self.decode(features, features.stride16, self.empty_prompt, dense)
 
     def encode_mask(self, features: ImageFeatures, masks: torch.Tensor) -> FrameMemory:
         """Turn masks that are given for a frame, bool `[N, S, S]`, into a memory; objects with none are absent."""

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import RobertaConfig, RobertaModel, Sam2VideoModel
 
@@ -11,6 +12,7 @@ from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, modeling_a
 from lavseg.models.aural_sam2.fuser_aural_sam2 import AuralSam2CrossFusion
 from lavseg.models.sam2_config import nano_sam2_config
 from lavseg.models.sam2_encoder import encode_images
+from lavseg.models.sam2_losses import dice_loss
 from lavseg.models.sam2_tracking import Sam2Tracker, project_features
 from lavseg.models.vggish import VggishConfig, VggishModel
 
@@ -202,12 +204,14 @@ def test_levels_reach_the_decoders_stages_deepest_first_as_released_and_in_order
         assert torch.isfinite(model(**make_inputs(text=False)).pred_masks).all()
 
 
+@pytest.mark.parametrize("multimask", [True, False])
 @torch.no_grad()
-def test_without_prompts_the_conditioning_frame_is_segmented_as_by_stock_sam2():
+def test_without_prompts_the_conditioning_frame_is_segmented_as_by_stock_sam2(multimask):
     model = make_model(sparse_prompts=False, dense_prompts=False, use_text=False)
+    model.sam2.config.multimask_output_in_sam = multimask
     inputs = make_inputs(text=False)
     features = project_features(model.sam2, encode_images(model.sam2, inputs["pixel_values"][:, 0]))
-    stock = Sam2Tracker(model.sam2, 1).prompt(features, torch.zeros(1, 0, 128))
+    stock = Sam2Tracker(model.sam2, 1).prompt(features, torch.zeros(1, 0, 128), multimask=multimask)
     torch.testing.assert_close(model(**inputs).pred_masks[:, 0, 0], stock.masks)
     for part in ("sparse_prompts", "dense_prompts"):
         setattr(model.config, part, True)
@@ -339,6 +343,17 @@ def test_half_precision_stays_close(behavior):
     with torch.no_grad():
         half = model.bfloat16()(**inputs).pred_masks
     assert half.dtype == torch.bfloat16 and torch.isfinite(half).all()
+
+
+def test_a_host_of_one_mask_trains_it_on_every_frame():
+    model, labels = make_model(use_text=False), make_labels()
+    model.sam2.config.multimask_output_in_sam = False
+    decoder = model.sam2.mask_decoder
+    decoder.dynamic_multimask_via_stability = False
+    outputs = model(**make_inputs(text=False), labels=labels)
+    outputs.loss.backward()
+    masks = F.interpolate(outputs.pred_masks[:, 0], labels.shape[-2:], mode="bilinear", align_corners=False)
+    assert outputs.losses["dice"] == sum(dice_loss(masks[:, frame], labels[:, 0, frame]) for frame in range(3))
 
 
 def test_only_labeled_frames_enter_the_loss():

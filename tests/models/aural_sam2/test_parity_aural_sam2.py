@@ -20,9 +20,10 @@ from transformers import RobertaConfig, RobertaModel, Sam2VideoModel
 from conftest import golden_files
 from lavseg.models.aural_sam2 import AuralSam2Config
 from lavseg.models.aural_sam2.convert_aural_sam2 import _UNREAD_TEXT, fuser_state_from_release
-from lavseg.models.aural_sam2.decoder_aural_sam2 import AuralSam2Tracker, AuralSam2TwoWayTransformer, StagePrompt
+from lavseg.models.aural_sam2.decoder_aural_sam2 import AuralSam2TwoWayTransformer, StagePrompt
 from lavseg.models.aural_sam2.fuser_aural_sam2 import AuralSam2BatchNorm, AuralSam2Fuser
 from lavseg.models.backbones import encode_text
+from lavseg.models.frame_tracking import FrameTracker
 from lavseg.models.sam2_config import hiera_sam2_config
 from lavseg.models.sam2_tracking import ImageFeatures
 from lavseg.models.vggish import VggishConfig, VggishModel
@@ -83,7 +84,7 @@ def test_decoder(file):
         StagePrompt(det_input(f"dec_rv{k}", seed, 256, 256)[None], det_input(f"dec_ra{k}", seed, 256)[None])
         for k in (3, 2, 1)
     ]
-    tracker, empty = AuralSam2Tracker(sam, 1), torch.zeros(1, 0, 256)
+    tracker, empty = FrameTracker(sam, 1), torch.zeros(1, 0, 256)
     prediction = tracker.decode(features, features.stride16, empty, stage_prompts=stages, prompts_are_positions=True)
     with np.load(file) as golden:
         close(prediction.candidates, golden["low_res_multimasks"])

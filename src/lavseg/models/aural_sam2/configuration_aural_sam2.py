@@ -27,7 +27,8 @@ class AuralSam2Config(PreTrainedConfig):
     """Configuration of [`AuralSam2Model`] (AuralSAM2, arXiv 2506.01015).
 
     Args:
-        sam2_config: the host, a `Sam2VideoConfig`. SAM 2.0 Hiera-L.
+        sam2_config: the host, a `Sam2VideoConfig`. SAM 2.0 Hiera-L. It predicts three masks to choose from, or one with
+            `multimask_output_in_sam=False`.
         text_config: text encoder, any with `last_hidden_state`. DistilRoBERTa.
         audio_config: VGGish with its final ReLU; twice its embedding size (left and right) is the host's width.
         use_text: read a sentence (Ref-AVS), or take sound alone (AVSBench), without a text encoder.

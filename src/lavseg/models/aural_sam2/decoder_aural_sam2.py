@@ -1,13 +1,13 @@
-"""SAM2's mask decoder and memory as AuralSAM2 drives them: prompts inside the decoder, hard masks in the memory."""
+"""SAM2's mask decoder as AuralSAM2 drives it, with prompts inside."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoTwoWayTransformer
 
-from ..sam2_tracking import FrameMemory, ImageFeatures, MaskPrediction, Memory, Sam2Tracker
+from ..frame_tracking import FrameTracker
+from ..sam2_tracking import ImageFeatures, MaskPrediction
 from .batch_aural_sam2 import ClipGroup
 
 
@@ -88,59 +88,35 @@ class AuralSam2TwoWayTransformer(Sam2VideoTwoWayTransformer):
         return queries, keys
 
 
-class AuralSam2Tracker(Sam2Tracker):
-    """Remembers hard masks of every frame, whatever their object score, in full precision."""
-
-    def encode_memory(self, stride16: torch.Tensor, prediction: MaskPrediction, prompted: bool) -> FrameMemory:
-        """Turn a frame's map `[N, C, h, w]` and prediction into a memory."""
-        config, visible = self.sam.config, (prediction.object_score_logits > 0).to(stride16.dtype)[:, None]
-        size = (self.sam.image_size, self.sam.image_size)
-        masks = F.interpolate(prediction.masks[:, None].float(), size=size, mode="bilinear", align_corners=False)
-        hard = (masks > 0).to(stride16.dtype) * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
-        spatial, _ = self.sam.memory_encoder(stride16, hard)
-        if self.sam.occlusion_spatial_embedding_parameter is not None:
-            occluded = self.sam.occlusion_spatial_embedding_parameter[..., None, None]
-            spatial = spatial + (1 - visible)[..., None, None] * occluded
-        pointer = visible * self.sam.object_pointer_proj(prediction.token) + (1 - visible) * self.sam.no_object_pointer
-        return FrameMemory(spatial.flatten(2).permute(2, 0, 1), pointer)
-
-
-def segment_clip(
-    tracker: AuralSam2Tracker,
-    features_of: Callable[[int], ImageFeatures],
+def frame_decoder(
+    tracker: FrameTracker,
     stages_of: Callable[[int], list[StagePrompt]],
     user_prompts: dict[int, UserPrompt | None],
     prompts_are_positions: bool,
-) -> Iterator[tuple[int, MaskPrediction]]:
-    """Segment the conditioning frames without memory, then all other frames in ascending order with memory.
+) -> Callable[[int, ImageFeatures, torch.Tensor], MaskPrediction]:
+    """What decodes the frames in `track_clip`.
+
+    The sound prompts every frame, so the host's `multimask_output_in_sam` says for all of them whether there are three
+    masks to choose from, or one.
 
     Args:
         tracker: for the clips at hand.
-        features_of: features of a frame, one row an object.
         stages_of: the fused prompts of a frame for each stage of the decoder.
-        user_prompts: the conditioning frames, and what a user says about each of them, if anything.
+        user_prompts: what a user says about a frame, if anything.
         prompts_are_positions: see [`AuralSam2TwoWayTransformer`].
     """
-    memory, done = Memory(), None
-    others = (frame for frame in range(tracker.num_frames) if frame not in user_prompts)
-    for frame in (*sorted(user_prompts), *others):
-        if done is not None:  # nothing reads a memory of the last frame
-            memory = tracker.remember(memory, *done)
-        features = features_of(frame)
-        conditions = frame in user_prompts
-        if conditions:
-            embeddings = features.stride16 + tracker.sam.no_memory_embedding.view(1, -1, 1, 1)
-        else:
-            embeddings = tracker.condition_on_memory(features.stride16, memory, frame)
+
+    def decode(frame: int, features: ImageFeatures, embeddings: torch.Tensor) -> MaskPrediction:
         nothing = UserPrompt(embeddings.new_zeros(len(embeddings), 0, embeddings.shape[1]), None)
         user = user_prompts.get(frame) or nothing
-        prediction = tracker.decode(
+        return tracker.decode(
             features,
             embeddings,
             user.sparse,
             user.dense,
+            tracker.sam.config.multimask_output_in_sam,
             stage_prompts=stages_of(frame),
             prompts_are_positions=prompts_are_positions,
         )
-        done = (frame, features, prediction, conditions)
-        yield frame, prediction
+
+    return decode

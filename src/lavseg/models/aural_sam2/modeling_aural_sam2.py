@@ -12,6 +12,7 @@ from transformers import initialization as init
 from ..backbones import build_encoder, encode_text, load_encoder, load_vggish
 from ..base import AudioVisualPreTrainedModel, init_attention, init_linear
 from ..checks import check_shapes
+from ..frame_tracking import FrameTracker, track_clip
 from ..outputs import AudioVisualSegmentationOutput
 from ..sam2_encoder import encode_images, share_position_code, use_lean_attention
 from ..sam2_losses import sam2_losses
@@ -19,7 +20,7 @@ from ..sam2_tracking import NO_OBJ_SCORE, ImageFeatures, project_features
 from ..vggish import VggishModel
 from .batch_aural_sam2 import ClipGroup, group_clips
 from .configuration_aural_sam2 import NUM_LEVELS, AuralSam2Config
-from .decoder_aural_sam2 import AuralSam2Tracker, AuralSam2TwoWayTransformer, StagePrompt, UserPrompt, segment_clip
+from .decoder_aural_sam2 import AuralSam2TwoWayTransformer, StagePrompt, UserPrompt, frame_decoder
 from .fuser_aural_sam2 import AuralSam2Block, AuralSam2CrossFusion, AuralSam2Fuser, FusedLevel
 from .loss_aural_sam2 import contrastive_loss
 from .semantic_aural_sam2 import AuralSam2ClassHead, class_losses
@@ -374,15 +375,14 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         features, patches = self._encode_frames(pixel_values)
         levels = self.fuser(patches, audio, text, text_mask)
         clips = torch.arange(num_clips, device=audio.device).repeat_interleave(len(levels[0].frames) // num_clips)
-        predictions = dict(
-            segment_clip(
-                AuralSam2Tracker(self.sam2, num_frames),
-                lambda frame: features[frame].select(clips),
-                lambda frame: self._stage_prompts(levels, frame),
-                user_prompts,
-                prompts_are_positions=self.config.behavior == "release",
-            )
+        tracker = FrameTracker(self.sam2, num_frames)
+        decode = frame_decoder(
+            tracker,
+            lambda frame: self._stage_prompts(levels, frame),
+            user_prompts,
+            prompts_are_positions=self.config.behavior == "release",
         )
+        predictions = dict(track_clip(tracker, lambda frame: features[frame].select(clips), decode, user_prompts))
         ordered = [predictions[frame] for frame in range(num_frames)]
         return _Segmented(
             torch.stack([prediction.candidates for prediction in ordered], dim=1),
