@@ -32,6 +32,7 @@ from tiny_models import METHODS, ON_SAM, fresh_model, save_host, stereo_vggish
 from train_sam import train_sam
 
 from lavseg import ClipCollator
+from lavseg.cli.errors import one_line_errors
 from lavseg.models.base import AudioVisualPreTrainedModel
 
 HERE = Path(__file__).parent
@@ -52,13 +53,17 @@ COLUMNS = (
 NOTE = (
     "S is the root of the share of pixels marked where the sound is replaced by silence, both kinds of clips together; "
     "0 is perfect. Seconds are those of the model alone for a clip of five frames of 128x128, the median of several. "
-    "Peak memory is that of the process that trains and scores."
+    "Peak memory is that of the process that trains and scores. The SAM that ST-BAVA builds on was taught from clicks "
+    "before, which does not count."
 )
+# What every method of a table has in common.
+SETTINGS = ("clips", "seed", "frame_steps", "steps", "sam_steps")
 
 
 def compare(arguments: argparse.Namespace) -> list[dict]:
     """Train and score every method; returns what is in `comparison.json`."""
     output = arguments.output
+    keep_settings(output / "settings.json", {name: getattr(arguments, name) for name in SETTINGS})
     load_clips(arguments)
     if any(method in ON_SAM for method in arguments.methods) and not (output / "sam" / "config.json").is_file():
         train_sam(arguments.seed, steps=arguments.sam_steps)[0].save_pretrained(output / "sam")
@@ -74,6 +79,14 @@ def compare(arguments: argparse.Namespace) -> list[dict]:
     (output / "comparison.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     write_comparison(output, found, arguments.frame_steps, arguments.steps)
     return found
+
+
+def keep_settings(path: Path, settings: dict[str, int]) -> None:
+    """Write down what is asked for, or refuse where the folder was begun with something else."""
+    if path.is_file() and (earlier := json.loads(path.read_text(encoding="utf-8"))) != settings:
+        raise ValueError(f"output: {path.parent} was begun with {earlier}, not {settings}; choose another folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
 
 def load_clips(arguments: argparse.Namespace) -> Clips:
@@ -192,7 +205,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--sam_steps", type=int, default=600, help="of the SAM that ST-BAVA builds on")
     parser.add_argument("--clips", type=int, default=800, help="training clips of each subset")
     parser.add_argument("--seed", type=int, default=0)
-    compare(parser.parse_args(argv))
+    arguments = parser.parse_args(argv)
+    with one_line_errors("compare.py"):
+        compare(arguments)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from lavseg.cli.errors import one_line_errors
-from lavseg.inference.evaluate import evaluate_checkpoint, scores_table, write_scores
-from lavseg.metrics.protocols import PROTOCOLS
+from lavseg.inference.evaluate import evaluate_checkpoint, scores_table
 
 
 def main(argv: list[str]) -> None:
@@ -23,8 +22,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--data_root", "--data", required=True, help="folder of the data set")
     parser.add_argument("--dataset", default="ref_avs", help="layout of the data set, ref_avs or avsbench")
     parser.add_argument("--subset", nargs="+", default=[], help="of AVSBench: one or more of s4, ms3, v1s, v1m, v2")
-    parser.add_argument("--splits", nargs="+", help="splits to score; all test splits by default")
-    parser.add_argument("--protocol", choices=PROTOCOLS, help="the data set's own by default")
+    parser.add_argument("--splits", "--split", nargs="+", help="splits to score; all test splits by default")
+    parser.add_argument("--protocol", help="the data set's own by default")
     parser.add_argument("--output", "--out", type=Path, default=Path("evaluation.json"), help="file for the scores")
     parser.add_argument("--workers", type=int, default=0, help="processes that read the data")
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16 (autocast)")
@@ -39,9 +38,9 @@ def main(argv: list[str]) -> None:
             given.subset,
             given.workers,
             given.bf16,
+            given.output,
         )
         if report is not None:
-            write_scores(report, given.output)
             Console().print(scores_table(report))
 
 

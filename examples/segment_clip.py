@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from transformers.utils import logging
 
+from lavseg.cli.errors import one_line_errors
 from lavseg.inference.checkpoint import load_checkpoint
 from lavseg.inference.windows import SegmentedFrame, segment_video
 from lavseg.media import VideoWriter
@@ -22,12 +23,15 @@ PICTURES, COLUMNS = 20, 5
 
 
 def segment(
-    checkpoint: str, clip: Path, texts: Sequence[str], frames_per_second: float | None
-) -> Iterator[SegmentedFrame]:
-    """Frames of the clip with their masks, each as soon as it is known, whatever the clip's length."""
+    checkpoint: str, clip: Path, texts: Sequence[str], frames_per_second: float
+) -> tuple[Iterator[SegmentedFrame], Sequence[str]]:
+    """Frames of the clip with their masks, each as soon as it is known, whatever the clip's length, and what the masks
+    show: the texts, or what sounds for a model that does not read."""
     model, processor = load_checkpoint(checkpoint)
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
-    return segment_video(model, processor, clip, texts if processor.needs_text else (), frames_per_second)
+    frames = segment_video(model, processor, clip, texts if processor.needs_text else (), frames_per_second)
+    # What cannot be used shows by the first frame, before anything is written.
+    return chain([next(frames)], frames), texts if processor.needs_text else ["sounding objects"]
 
 
 def write_contact_sheet(frames: Sequence[SegmentedFrame], path: Path) -> None:
@@ -60,31 +64,28 @@ def main() -> None:
     parser.add_argument("--text", action="append", default=[], help="which object is meant; again for further ones")
     parser.add_argument("--model", required=True, help="folder or Hub id of a checkpoint")
     parser.add_argument("--compare", help="another checkpoint, to see both side by side")
-    parser.add_argument("--fps", type=float, help="frames a second, up to the clip's own")
+    parser.add_argument("--fps", type=float, default=1.0, help="frames a second, up to the clip's own")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     arguments = parser.parse_args()
     logging.disable_progress_bar()
-    try:
+    with one_line_errors("segment_clip.py"):
         run(arguments)
-    except ValueError as error:
-        parser.error(" ".join(str(error).split()))
 
 
 def run(arguments: argparse.Namespace) -> None:
-    frames = segment(arguments.model, arguments.clip, arguments.text, arguments.fps)
-    # What cannot be used shows by the first frames, before anything is written.
+    names = [name for name in (arguments.model, arguments.compare) if name]
+    (frames, meant), *others = [segment(name, arguments.clip, arguments.text, arguments.fps) for name in names]
     shown = list(islice(frames, PICTURES))
     arguments.output.mkdir(parents=True, exist_ok=True)
     write_contact_sheet(shown, arguments.output / "contact_sheet.png")
     areas = np.stack([frame.masks.mean((1, 2)) for frame in shown], axis=1)
-    for text, area in zip(arguments.text or ["sounding objects"], areas, strict=False):
+    for text, area in zip(meant, areas, strict=True):
         print(f"{text}: in {(area > 0).sum()} of {len(shown)} frames, {100 * area.mean():.1f} % of the picture")
-    if arguments.compare:
-        others = segment(arguments.compare, arguments.clip, arguments.text, arguments.fps)
+    for other, _ in others:
         path = arguments.output / "comparison.mp4"
-        labels = [Path(name).name for name in (arguments.model, arguments.compare)]
-        pairs = zip(chain(shown, frames), others, strict=True)
-        agreement = write_comparison(pairs, labels, path, arguments.fps or 1.0, shown[0].part.sampling_rate)
+        labels = [Path(name).name for name in names]
+        pairs = zip(chain(shown, frames), other, strict=True)
+        agreement = write_comparison(pairs, labels, path, arguments.fps, shown[0].part.sampling_rate)
         print(f"{path}: the two models' masks overlap by {100 * agreement:.0f} %")
 
 

@@ -26,7 +26,7 @@ from tiny_models import fresh_model, save_host, stereo_vggish
 from lavseg.data import ClipCollator, row_masks
 from lavseg.inference.evaluate import evaluate
 from lavseg.models.aural_sam2 import AuralSam2Model
-from lavseg.visualization import contact_sheet, overlay
+from lavseg.visualization import contact_sheet
 
 HERE = Path(__file__).parent
 BEHAVIORS = ("release", "paper")
@@ -42,15 +42,16 @@ def score_bf16(model: AuralSam2Model, collator: ClipCollator, clips: Clips) -> d
 
 
 def draw_examples(model: AuralSam2Model, collator: ClipCollator, clips: Clips, path: Path) -> None:
-    """A sheet of some test clips: frames, truth, prediction, and prediction in silence, row by row."""
+    """A sheet of some test clips: frames, truth, prediction, and prediction in silence, row by row; what is outside a
+    mask is dark."""
     model.eval()
     silence, images = silencer(collator.processor), []
     for splits in clips.values():
         for row in splits["test"].select(range(min(SHOWN_CLIPS, len(splits["test"])))):
             frames = np.stack([np.asarray(frame.convert("RGB")) for frame in row["frames"]])
             masks = [row_masks(row).astype(bool), predict(model, collator, row), predict(model, collator, row, silence)]
-            images += [*frames, *(frame for mask in masks for frame in overlay(frames, mask, alpha=0.85))]
-    contact_sheet(images, columns=len(frames)).save(path, quality=90)
+            images += [*frames, *(frame for mask in masks for frame in np.where(mask[..., None], frames, frames // 4))]
+    contact_sheet(images, columns=len(frames)).save(path, quality=80)
 
 
 def draw_curves(log: dict[str, list[dict]], path: Path) -> None:

@@ -42,6 +42,7 @@ from lavseg.data import row_masks
 from lavseg.data.trees import load_rows
 from lavseg.inference.evaluate import protocol_settings
 from lavseg.metrics.protocols import PROTOCOLS, AvsMetric
+from lavseg.models.sam_config import with_original_norms
 
 # Kind and number of each row of the table.
 PROMPTS = {"1 point": ("points", 1), "3 points": ("points", 3), "1 box": ("boxes", 1), "3 boxes": ("boxes", 3)}
@@ -65,7 +66,8 @@ class ImageSegmenter:
         except (OSError, ValueError) as error:
             raise ValueError(f"model: {name} is no checkpoint, neither as a folder nor on the Hub") from error
         if isinstance(config, SamConfig):
-            self.model, self.keeps_aspect = SamModel.from_pretrained(name, dtype=torch.float32), True
+            config, self.keeps_aspect = with_original_norms(config), True
+            self.model = SamModel.from_pretrained(name, config=config, dtype=torch.float32)
         elif isinstance(config, Sam2Config | Sam2VideoConfig):
             self.model, self.keeps_aspect = Sam2Model.from_pretrained(name, dtype=torch.float32), False
         else:

@@ -180,6 +180,11 @@ def test_the_strip_spans_the_clip(seconds):
     assert strip.count("<rect") == seconds and f'viewBox="0 0 {seconds} 1"' in strip and "nan" not in strip
 
 
+def test_a_port_that_is_none_is_refused():
+    refused = CliRunner().invoke(cli, ["app", "--port", "99999"])
+    assert refused.exit_code == 2 and "--port" in refused.stderr
+
+
 def test_without_gradio_or_a_model_the_command_says_what_to_do(monkeypatch, tmp_path):
     from lavseg.cli import serve
 

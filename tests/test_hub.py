@@ -145,6 +145,13 @@ def test_the_card_tells_configuration_recipe_scores_and_data(model, tiny_process
     assert "data at home" in text and "licences of the encoders" not in text
 
 
+def test_scores_of_classes_have_columns_of_their_own(model, tiny_processor):
+    scores = {"miou": 0.25, "f_score": 0.5, "miou_no_background": 0.125}
+    text = model_card(model, tiny_processor, NAME, Record(results=[Result("AVS v2", "test", "avss", scores)])).text
+    assert "| data | split | protocol | mIoU | F |" in text and "| AVS v2 | test | `avss` | 0.2500 | 0.5000 |" in text
+    assert "- `avss`: AVSBench-semantic" in text
+
+
 def test_the_card_claims_nothing_that_is_not_known(model, tiny_processor):
     card = model_card(model, tiny_processor, NAME, Record())
     assert card.data.license == "other" and not card.data.eval_results

@@ -84,6 +84,7 @@ def test_classes_are_scored_as_avsbench_semantic_does(folder, tmp_path):
         (["--subset", "s4"], ["subset", "Ref-AVS has none"]),
         (["--model", "no-such-folder/model/here"], ["no-such-folder", "Hub"]),
         (["--data", "absent"], ["absent"]),
+        (["--out", "."], ["out", "is a folder"]),
     ],
 )
 def test_mistakes_are_one_line(folder, tmp_path, monkeypatch, arguments, words):

@@ -143,7 +143,7 @@ def test_code_in_a_file_is_not_run(released, tmp_path):
 
 def test_a_folder_with_content_is_left_alone(released, tmp_path):
     name, file, options = released
-    refused(convert(name, file, "--out", tmp_path, *options), name, "already has content")
+    refused(convert(name, file, "--out", tmp_path, *options), name, "give a new or an empty folder")
 
 
 def test_a_fuser_without_its_host_and_a_host_of_another_kind(aural_sam2, tmp_path):

@@ -4,6 +4,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.utils import httpx
 from typer.testing import CliRunner
 
 from lavseg.cli import app
@@ -79,7 +80,7 @@ def test_check_of_something_else(tmp_path, content):
 @pytest.mark.parametrize("layout", ["ref-avs", "avsbench"])
 def test_synthetic_trees_are_whole(tmp_path, layout):
     out = tmp_path / "tree"
-    result = data("synthetic", "--layout", layout, "--out", out, "--clips", 1, "--json")
+    result = data("synthetic", "--dataset", layout, "--out", out, "--clips", 1, "--json")
     assert result.exit_code == 0 and json.loads(result.stdout) == {"out": str(out)}
     found = json.loads(data("check", out, "--json").stdout)
     splits = {(report["subset"], report["split"]) for report in found}
@@ -88,11 +89,11 @@ def test_synthetic_trees_are_whole(tmp_path, layout):
     else:
         subsets = ("s4", "ms3", "v1s", "v1m", "v2")
         assert splits == {(subset, split) for subset in subsets for split in ("train", "val", "test")}
-    refused(data("synthetic", "--layout", layout, "--out", out), "synthetic", str(out))
+    refused(data("synthetic", "--dataset", layout, "--out", out), "synthetic", str(out))
 
 
 def test_synthetic_of_an_unknown_layout(tmp_path):
-    refused(data("synthetic", "--layout", "coco", "--out", tmp_path / "tree"), "synthetic", "'coco'")
+    refused(data("synthetic", "--dataset", "coco", "--out", tmp_path / "tree"), "synthetic", "'coco'")
 
 
 def batches_equal(found, expected):
@@ -139,6 +140,15 @@ def test_export_to_the_hub(avsbench, monkeypatch):
     assert result.exit_code == 0, result.output
     sound = datasets.Audio(decode=False)
     assert pushed == [("org/shapes", "v2", split, True, 1, sound) for split in ("train", "test")]
+
+
+def test_a_hub_that_cannot_be_reached_is_named(avsbench, monkeypatch):
+    def push(*args, **kwargs):
+        raise httpx.ConnectError("no route to host")
+
+    monkeypatch.setattr("datasets.Dataset.push_to_hub", push)
+    result = data("export", avsbench, "--repo", "org/shapes", "--subset", "v2")
+    refused(result, "export", "org/shapes: the Hub did not take it (no route to host)")
 
 
 @pytest.mark.parametrize(

@@ -117,11 +117,21 @@ def test_an_earlier_result_is_replaced_only_on_demand(checkpoint, clips, tmp_pat
     assert not (out / "1").exists() and [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_other_folders_are_never_overwritten(checkpoint, clips, tmp_path):
-    (tmp_path / "thesis.tex").touch()
+@pytest.mark.parametrize("beside", [[], ["result.json", "overlay.mp4", "0"]])
+def test_other_folders_are_never_overwritten(checkpoint, clips, tmp_path, beside):
+    for name in ("thesis.tex", *beside):
+        (tmp_path / name).touch()
     result = segment(clips / "clip.mp4", *options(TEXTS, checkpoint, tmp_path), "--overwrite")
     assert result.exit_code == 2 and "not overwritten" in result.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    assert {path.name for path in tmp_path.iterdir()} == {"thesis.tex", *beside}
+
+
+def test_a_result_is_not_replaced_by_one_of_its_own_video(checkpoint, clips, tmp_path):
+    out = tmp_path / "out"
+    assert segment(clips / "clip.mp4", *options(TEXTS, checkpoint, out)).exit_code == 0
+    result = segment(out / "overlay.mp4", *options(TEXTS, checkpoint, out), "--overwrite")
+    assert result.exit_code == 2 and "not overwritten" in result.stderr
+    check_results(out, clips / "clip.mp4", TEXTS)
 
 
 def test_the_current_folder_is_not_replaced(checkpoint, clips, tmp_path, monkeypatch):
@@ -235,7 +245,7 @@ def test_unusable_checkpoints(checkpoint, clips, tmp_path, spoil, words):
     refused(segment(clips / "clip.mp4", *options(TEXTS, model, out)), out, str(model), words)
 
 
-@pytest.mark.parametrize("device", ["toaster", "cuda:99"])
+@pytest.mark.parametrize("device", ["toaster", "cuda:99", "meta"])
 def test_an_unusable_device(checkpoint, clips, tmp_path, device):
     out = tmp_path / "new" / "out"
     refused(segment(clips / "clip.mp4", *options(TEXTS, checkpoint, out), "--device", device), out, device)

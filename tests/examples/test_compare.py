@@ -33,7 +33,7 @@ def made_up(method, jaccard, silent):
     }
 
 
-def test_methods_are_compared_and_not_trained_twice(script, tmp_path, monkeypatch):
+def test_methods_are_compared_and_not_trained_twice(script, tmp_path, monkeypatch, capsys):
     arguments = [f"--output={tmp_path}", "--methods", "gavs", "--frame_steps=1", "--steps=1", "--clips=2"]
     script.main(arguments)
     found = json.loads((tmp_path / "comparison.json").read_text())
@@ -47,6 +47,11 @@ def test_methods_are_compared_and_not_trained_twice(script, tmp_path, monkeypatc
 
     monkeypatch.setattr(script, "ProcessPoolExecutor", lambda *args, **kwargs: pytest.fail("trained twice"))
     script.main(arguments)
+    assert (tmp_path / "comparison.md").read_text() == first
+
+    with pytest.raises(SystemExit, match="2"):
+        script.main([*arguments, "--steps=2"])
+    assert "was begun with" in capsys.readouterr().err
     assert (tmp_path / "comparison.md").read_text() == first
 
 

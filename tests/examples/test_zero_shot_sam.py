@@ -91,6 +91,7 @@ def test_prompts_lie_on_and_around_regions(script):
 @pytest.mark.parametrize("size", [(48, 72), (90, 40)])
 def test_masks_are_those_of_the_stock_processor(script, hosts, host, size):
     segmenter = script.ImageSegmenter(str(hosts / host))
+    assert segmenter.model.mask_decoder.transformer.layers[0].layer_norm1.eps == 1e-5  # of the original SAM, too
     frame = Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8))
     if host == "sam":
         square = {"height": SIZE, "width": SIZE}

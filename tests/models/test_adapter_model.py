@@ -25,7 +25,7 @@ def make_model(method="sama", host="sam", seed=0, **overrides):
     config_class, model_class = METHODS[method]
     torch.manual_seed(seed)
     model = away_from_zero(model_class(config_class.tiny(**{**OVERRIDES[host], **overrides})))
-    if host != "sam":  # an object that is judged absent leaves nothing in the memory
+    if host != "sam":  # an object that is judged absent leaves no pointer in the memory
         with torch.no_grad():
             model.sam.mask_decoder.pred_obj_score_head.proj_out.bias.add_(20)
     return model

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lavseg.models.checks import check_choices, check_shapes
+from lavseg.models.checks import check_choices, check_shapes, real_lengths
 from lavseg.models.vggish import VggishConfig
 
 
@@ -26,3 +26,17 @@ def test_the_first_input_of_another_shape_is_named(shape):
     with pytest.raises(ValueError) as caught:
         check_shapes(2, 3, inputs)
     assert str(caught.value) == f"labels: has to be [2, 3, width] for 2 clips of 3 frames, got {list(shape)}"
+
+
+def test_masks_are_bool():
+    wanted = {"frame_mask": (torch.ones(2, 3), (2, 3))}
+    with pytest.raises(ValueError, match=r"frame_mask: has to be of dtype bool, got torch\.float32"):
+        check_shapes(2, 3, wanted)
+    check_shapes(2, 3, {"frame_mask": (torch.ones(2, 3, dtype=torch.bool), (2, 3))})
+
+
+def test_real_frames_are_counted_and_come_first():
+    assert real_lengths("frame_mask", [[True, True], [True, False]]) == [2, 1]
+    for row in ([False, True], [True, False, True], [False, False], []):
+        with pytest.raises(ValueError, match=r"audio_mask: every clip needs True .* 1 has \["):
+            real_lengths("audio_mask", [[True], row])

@@ -129,6 +129,8 @@ def test_the_command_line_wins_over_the_recipe():
         ("subset: [s4]", "subset: Ref-AVS has none"),
         ("dataset: avsbench", "subset: missing"),
         ("augment: 3", "augment: takes true"),
+        ("augment: '{a: ['", "augment: '{a: [' is not readable as YAML"),
+        ("augment: {degrees: big}", "holds a value of a wrong type"),
         ("augment: {flip_prob: 1}", "unknown key 'flip_prob'; did you mean 'flip_probability'?"),
     ],
 )
@@ -290,3 +292,10 @@ def test_a_folder_with_checkpoints_is_not_trained_over(tmp_path, data, checkpoin
     (tmp_path / "checkpoint-5" / "trainer_state.json").write_text(json.dumps({}))
     with pytest.raises(ValueError, match="--resume"):
         train([f"--model={checkpoint}", f"--data={data}", f"--out={tmp_path}", *FAST])
+
+
+def test_a_folder_with_a_model_is_not_trained_over(tmp_path, data, checkpoint):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="holds a model already"):
+        train([f"--model={checkpoint}", f"--data={data}", f"--out={tmp_path}", *FAST])
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]

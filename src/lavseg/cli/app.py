@@ -22,7 +22,9 @@ def serve(
         typer.Option(help="Folder or Hub id of a checkpoint.", show_default="the demo's, in a clone of the repository"),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(help="Port to listen at.", show_default="a free one from 7860 on")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen at.", show_default="a free one from 7860 on", min=0, max=65535)
+    ] = None,
 ) -> None:
     """Open a web page that segments clips: upload or record one, write sentences, see and download the masks.
 

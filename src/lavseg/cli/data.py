@@ -48,7 +48,9 @@ def check(root: _Root, dataset: _Dataset = None, as_json: _Json = False) -> None
 @data.command()
 def synthetic(
     out: Annotated[Path, typer.Option(help="Folder for the data set, new or empty.", show_default=False)],
-    layout: Annotated[str, typer.Option(help="ref-avs, or avsbench with all of its subsets.")] = "ref-avs",
+    dataset: Annotated[
+        str, typer.Option(help="Layout of the data set, ref_avs, or avsbench with all of its subsets.")
+    ] = "ref_avs",
     clips: Annotated[int, typer.Option(help="Training clips, of each subset; other splits get a quarter.", min=1)] = 40,
     seed: Annotated[int, typer.Option(help="Of all draws.", min=0)] = 0,
     as_json: _Json = False,
@@ -65,7 +67,7 @@ def synthetic(
             return track(entries, "Writing clips", console=Console(stderr=True))
 
         others = max(2, clips // 4)
-        if known_layout(layout) == "ref_avs":
+        if known_layout(dataset) == "ref_avs":
             splits = {"train": clips} | dict.fromkeys(("val", "test_s", "test_u", "test_n"), others)
             write_ref_avs(out, splits, seed=seed, progress=progress)
         else:

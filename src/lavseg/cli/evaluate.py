@@ -39,16 +39,14 @@ def evaluate(
     with one_line_errors("lavseg evaluate"):
         from transformers.utils import logging
 
-        from ..inference.evaluate import evaluate_checkpoint, scores_table, write_scores
+        from ..inference.evaluate import evaluate_checkpoint, scores_table
 
         logging.disable_progress_bar()
         report = evaluate_checkpoint(
-            model, data, split or None, protocol, dataset, subset or [], bf16=bf16, workers=workers
+            model, data, split or None, protocol, dataset, subset or [], bf16=bf16, workers=workers, out=out
         )
         if report is None:
             return
-        if out is not None:
-            write_scores(report, out)
     if as_json:
         typer.echo(json.dumps(report))
     else:

@@ -35,8 +35,7 @@ def train(
 
     Its keys are those of Transformers' TrainingArguments and this package's own: method (sam2-love, aural-sam2,
     st-bava, sama-avs, ...), dataset (ref_avs or avsbench), subset, the encoders sam2, sam, vision, text and audio, and
-    more. Each may be given here as well, and then wins. OUT may hold the checkpoints of an earlier run only with
-    --resume.
+    more. Each may be given here as well, and then wins. OUT may hold an earlier run only with --resume.
     """
     given = list(recipe or [])
     for name, values in (("data_root", [data]), ("output_dir", [out]), ("model", model or [])):

@@ -10,6 +10,7 @@ from pathlib import Path
 from datasets import Audio, Dataset, concatenate_datasets
 from datasets.table import embed_table_storage
 
+from ..hub.errors import HUB_ERRORS, refusal
 from ..models.checkpoint_files import check_output_dir, staged_folder
 from . import avsbench
 from .files import read_table
@@ -171,9 +172,16 @@ def with_audio_type(rows: Dataset) -> Dataset:
 
 
 def push_rows(splits: dict[str, Dataset], repo: str, subset: str | None = None, private: bool = False) -> None:
-    """As [`export_parquet`], to the data set `repo` on the Hub, under the name of its subset if it is one."""
-    for split, rows in splits.items():
-        with_audio_type(rows).push_to_hub(repo, config_name=subset or "default", split=split, private=private)
+    """As [`export_parquet`], to the data set `repo` on the Hub, under the name of its subset if it is one.
+
+    Raises:
+        ValueError: of `repo`, or the Hub's refusal; the message says which.
+    """
+    try:
+        for split, rows in splits.items():
+            with_audio_type(rows).push_to_hub(repo, config_name=subset or "default", split=split, private=private)
+    except HUB_ERRORS as error:
+        raise refusal(repo, error) from error
 
 
 def splits_of(

@@ -130,9 +130,11 @@ def _results(record: Record) -> str:
     lines = ["### Results", ""]
     if not record.results:
         return "\n".join([*lines, "None are recorded for these weights. Numbers further down are the papers'."])
-    lines += [f"| data | split | protocol | {' | '.join(_SCORES.values())} |", "|---" * (3 + len(_SCORES)) + "|"]
+    shown = [score for score in _SCORES if any(score in result.scores for result in record.results)]
+    names = " | ".join(_SCORES[score] for score in shown)
+    lines += [f"| data | split | protocol | {names} |", "|---" * (3 + len(shown)) + "|"]
     for result in record.results:
-        values = [f"{result.scores[score]:.4f}" if score in result.scores else "" for score in _SCORES]
+        values = [f"{result.scores[score]:.4f}" if score in result.scores else "" for score in shown]
         lines.append(f"| {result.dataset} | {result.split} | `{result.protocol}` | {' | '.join(values)} |")
     lines += ["", "Numbers of different protocols cannot be compared. Here:", ""]
     for protocol in dict.fromkeys(result.protocol for result in record.results):

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.utils import httpx, validate_repo_id
+from huggingface_hub.utils import validate_repo_id
 
 from .. import __version__
 from ..inference.checkpoint import FILES, CheckpointError, load_checkpoint
+from .errors import HUB_ERRORS, refusal
 from .model_card import model_card
 from .record import read_record
 from .remote_code import AUTO_MAP, STUB
@@ -60,11 +61,8 @@ def push_to_hub(
     on_stage("Uploading")
     try:
         return _commit(files, repo_id, private)
-    except (httpx.HTTPError, ConnectionError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(
-            f"{repo_id}: the Hub did not take it ({reason}); log in with `hf auth login` as someone who may write there"
-        ) from error
+    except HUB_ERRORS as error:
+        raise refusal(repo_id, error) from error
 
 
 def _check_repo_id(repo_id: str) -> None:

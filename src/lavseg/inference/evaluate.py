@@ -1,6 +1,7 @@
 """Scores of a model on a data set under a named protocol."""
 
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -57,6 +58,7 @@ def evaluate_checkpoint(
     subsets: Sequence[str] = (),
     workers: int = 0,
     bf16: bool = False,
+    out: str | Path | None = None,
 ) -> dict | None:
     """Score a checkpoint on splits of a data set as a publication does, on all processes that were launched.
 
@@ -68,6 +70,7 @@ def evaluate_checkpoint(
             head names; it also rules the clips a batch and the size of the true masks. None takes the data set's own.
         workers: processes that read the data.
         bf16: compute in bfloat16, by autocast.
+        out: file for what is returned, as JSON.
 
     Returns:
         What was given, and `splits`: for each `jaccard`, `f_score`, their mean `j_and_f`, `s`, `loss`, or under "avss"
@@ -76,6 +79,8 @@ def evaluate_checkpoint(
     Raises:
         ValueError: (of which `CheckpointError` is one) when something given cannot be used.
     """
+    if out is not None:
+        _check_file(Path(out))
     layout = known_layout(dataset)
     protocol = protocol or layout
     if protocol not in _SETTINGS:
@@ -89,7 +94,17 @@ def evaluate_checkpoint(
         return None
     counted = {split: values | {"rows": len(rows[split])} for split, values in scores.items()}
     asked = {"model": str(model), "data_root": str(data_root), "dataset": layout, "subsets": list(subsets)}
-    return {**asked, "protocol": protocol, "splits": counted}
+    report = {**asked, "protocol": protocol, "splits": counted}
+    if out is not None:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        Path(out).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return report
+
+
+def _check_file(path: Path) -> None:
+    ancestor = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir() or not ancestor.is_dir() or not os.access(ancestor, os.W_OK):
+        raise ValueError(f"out: {path} is a folder, or lies where one may not write; give a file for the scores")
 
 
 def _score_masks(
@@ -136,13 +151,6 @@ def _score_classes(
             split: evaluate_semantic(network, collator, part, batch_size, workers=workers).compute()
             for split, part in rows.items()
         }
-
-
-def write_scores(report: dict, path: str | Path) -> None:
-    """Write what `evaluate_checkpoint` returned as JSON."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def scores_table(report: dict) -> Table:

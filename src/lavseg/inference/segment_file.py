@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -21,6 +22,8 @@ from .mask_files import MASK_FILES
 from .windows import SegmentedFrame, segment_video
 
 RESULT = "result.json"
+# Of all that a result holds.
+_RESULT_NAMES = re.compile(r"result\.json|(overlay|attention)\.mp4|\d+(\.json|\.npz)?")
 
 
 def segment_file(
@@ -73,7 +76,7 @@ def segment_file(
     """
     out = Path(out)
     out = out.resolve() if out.is_symlink() else out
-    _check_out(out, overwrite)
+    _check_out(out, overwrite, Path(clip))
     if mask_format not in MASK_FILES:
         raise ValueError(f"format: {mask_format!r} was given, accepted are {', '.join(MASK_FILES)}")
     on_stage("Reading the clip")
@@ -185,7 +188,7 @@ def _uninterrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _check_out(out: Path, overwrite: bool) -> None:
+def _check_out(out: Path, overwrite: bool, clip: Path) -> None:
     ancestor = next(parent for parent in out.absolute().parents if parent.exists())
     if not ancestor.is_dir() or not os.access(ancestor, os.W_OK):
         raise ValueError(f"{out}: cannot be made, {ancestor} is not a folder one may write into")
@@ -197,14 +200,15 @@ def _check_out(out: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise ValueError(f"{out}: is not empty; choose another folder, or replace it with --overwrite")
-    if not (out / RESULT).is_file():
+    others = [path.name for path in out.iterdir() if not _RESULT_NAMES.fullmatch(path.name)]
+    if others or not (out / RESULT).is_file() or clip.resolve().parent == out.resolve():
         raise ValueError(f"{out}: holds other things than an earlier result and is not overwritten")
 
 
 def _device(name: str | None) -> torch.device:
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # "meta" computes nothing
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"device {name!r} cannot be used here; 'cpu' always can, and 'cuda' where there is a GPU"

@@ -221,7 +221,7 @@ class _Method:
             part,
             masks.reshape(-1, *size).cpu().numpy(),
             {name: values[:, 0].double().cpu().numpy() for name, values in answer.scores.items()},
-            {name: maps[0].cpu().numpy() for name, maps in answer.attentions.items()},
+            {name: maps[0].float().cpu().numpy() for name, maps in answer.attentions.items()},
         )
 
 

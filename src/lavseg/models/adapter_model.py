@@ -212,7 +212,9 @@ class AdapterClipModel(SamClipModel):
         expressions = 1 if input_ids is None else input_ids.shape[1]
         if labels is not None and labels.dim() == 4:
             labels = labels[:, None]
-        self._check_inputs(pixel_values, None, input_features, audio_embeddings, frame_mask, labels, input_ids)
+        self._check_inputs(
+            pixel_values, None, input_features, audio_embeddings, frame_mask, labels, label_mask, input_ids
+        )
         audio, frame_mask = self._encode_audio(input_features, audio_embeddings, frame_mask)
         text = text_mask = None
         if input_ids is not None:

@@ -69,7 +69,7 @@ def check_output_dir(output_dir: str | Path) -> Path:
     """
     output_dir = Path(output_dir)
     if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
-        raise ValueError(f"output_dir must be an empty or a new folder, {output_dir} already has content")
+        raise ValueError(f"{output_dir}: is a file or not empty; give a new or an empty folder for the output")
     return output_dir
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterator
 
 import torch
-import torch.nn.functional as F
 
 from .sam2_tracking import FrameMemory, ImageFeatures, MaskPrediction, Memory, Sam2Tracker
 

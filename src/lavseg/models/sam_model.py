@@ -9,7 +9,7 @@ from transformers import initialization as init
 
 from .backbones import load_vggish
 from .base import AudioVisualPreTrainedModel, init_attention, init_linear
-from .checks import check_shapes
+from .checks import check_shapes, real_lengths
 from .outputs import AudioVisualSegmentationOutput
 from .sam_adapters import SamAudioAdapters, encode_frames
 from .vggish import VggishModel
@@ -168,7 +168,9 @@ class SamClipModel(AudioVisualPreTrainedModel):
         """
         if labels is not None and labels.dim() == 4:
             labels = labels[:, None]
-        self._check_inputs(pixel_values, image_embeddings, input_features, audio_embeddings, frame_mask, labels)
+        self._check_inputs(
+            pixel_values, image_embeddings, input_features, audio_embeddings, frame_mask, labels, label_mask
+        )
         audio, frame_mask = self._encode_audio(input_features, audio_embeddings, frame_mask)
         if image_embeddings is None:
             images = self._encode_images(pixel_values[frame_mask], audio[frame_mask])
@@ -243,6 +245,7 @@ class SamClipModel(AudioVisualPreTrainedModel):
         audio_embeddings: torch.Tensor | None,
         frame_mask: torch.Tensor | None,
         labels: torch.Tensor | None,
+        label_mask: torch.Tensor | None,
         input_ids: torch.Tensor | None = None,
     ) -> None:
         if (pixel_values is None) == (image_embeddings is None):
@@ -259,11 +262,12 @@ class SamClipModel(AudioVisualPreTrainedModel):
             "audio_embeddings": (audio_embeddings, (clips, frames, self.config.audio_config.embedding_size)),
             "input_ids": (input_ids, (clips, "expressions", "tokens")),
             "frame_mask": (frame_mask, (clips, frames)),
+            "label_mask": (label_mask, (clips, frames)),
             "labels": (labels, (clips, expressions, frames, "height", "width")),
         }
         check_shapes(clips, frames, inputs)
-        if frame_mask is not None and not frame_mask.any(1).all():
-            raise ValueError("frame_mask: every clip needs at least one real frame")
+        if frame_mask is not None:
+            real_lengths("frame_mask", frame_mask.tolist())
 
 
 def to_clips(values: torch.Tensor, frame_mask: torch.Tensor, fill: float = 0.0) -> torch.Tensor:

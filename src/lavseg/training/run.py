@@ -186,7 +186,10 @@ def read_recipe(path: Path) -> tuple[list[str], dict]:
 
 
 def _augmentation(given: str | None) -> ClipAugmentation | None:
-    settings = yaml.safe_load(given) if given else None
+    try:
+        settings = yaml.safe_load(given) if given else None
+    except yaml.YAMLError as error:
+        raise ValueError(f"augment: {given!r} is not readable as YAML: {error}") from error
     if settings in (None, False):
         return None
     if settings is True:
@@ -194,7 +197,10 @@ def _augmentation(given: str | None) -> ClipAugmentation | None:
     if not isinstance(settings, dict):
         raise ValueError(f"augment: takes true, or fields of ClipAugmentation as a mapping, got {given!r}")
     _check_keys("augment", settings, {item.name for item in fields(ClipAugmentation)})
-    return ClipAugmentation(**settings)
+    try:
+        return ClipAugmentation(**settings)
+    except TypeError as error:
+        raise ValueError(f"augment: {given!r} holds a value of a wrong type: {error}") from error
 
 
 def _accepted_keys() -> set[str]:
@@ -215,9 +221,13 @@ def _resumed_from(run: RunArguments, args: LavsegTrainingArguments) -> str | Non
         raise ValueError(f"resume: {args.output_dir} holds no complete checkpoint; leave --resume out to start anew")
     if run.resume:
         return found
-    if found is not None and args.resume_from_checkpoint is None:
+    if args.resume_from_checkpoint is not None:
+        return args.resume_from_checkpoint
+    if found is not None:
         raise ValueError(f"output_dir: {found} is there already; pass --resume to go on, or choose another folder")
-    return args.resume_from_checkpoint
+    if (Path(args.output_dir) / "config.json").exists():
+        raise ValueError(f"output_dir: {args.output_dir} holds a model already, choose another folder")
+    return None
 
 
 def build_model(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:

@@ -362,7 +362,7 @@ def test_a_truncated_file_a_full_folder_and_a_missing_host_are_named(tmp_path, t
     path = save(numbered(released_fuser(use_text=False)), tmp_path / "avs.pth")
     with pytest.raises(ValueError, match=r"sam2: .* holds no host"):
         convert_aural_sam2_checkpoint(path, tmp_path / "out")
-    with pytest.raises(ValueError, match="already has content"):
+    with pytest.raises(ValueError, match="give a new or an empty folder"):
         convert_aural_sam2_checkpoint(path, tmp_path, tiny_host)
     with pytest.raises(ValueError, match="checkpoint_path: there is no file"):
         convert_aural_sam2_checkpoint(tmp_path / "none.pth", tmp_path / "out", tiny_host)

@@ -211,6 +211,6 @@ def test_absent_files_are_named(released, tmp_path, argument):
 
 def test_a_folder_with_content_is_left_alone(released, tmp_path):
     torch.save(released[0], tmp_path / "best.pth")
-    with pytest.raises(ValueError, match="output_dir must be an empty or a new folder"):
+    with pytest.raises(ValueError, match="give a new or an empty folder"):
         convert_st_bava_checkpoint(tmp_path / "best.pth", released[2], tmp_path, CONFIG)
     assert [path.name for path in tmp_path.iterdir()] == ["best.pth"]

@@ -454,6 +454,8 @@ def test_from_backbones_holds_the_published_weights(tmp_path):
         ({"labels": torch.zeros(1, 3, 8, 8)}, "labels: has to be"),
         ({"frame_mask": torch.ones(1, 3, dtype=torch.bool)}, "frame_mask: has to be"),
         ({"frame_mask": torch.zeros(1, 4, dtype=torch.bool)}, "frame_mask: every clip"),
+        ({"frame_mask": torch.tensor([[True, False, True, True]])}, "frame_mask: every clip"),
+        ({"label_mask": torch.ones(1, 3, dtype=torch.bool)}, "label_mask: has to be"),
         ({"pixel_values": None}, "pixel_values: pass"),
         ({"audio_embeddings": torch.zeros(1, 4, 32)}, "input_features: pass"),
     ],

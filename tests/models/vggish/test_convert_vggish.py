@@ -120,6 +120,6 @@ def test_absent_files_are_named(tmp_path, argument):
 
 def test_a_folder_with_content_is_left_alone(tmp_path):
     checkpoint = save(constant_state(), tmp_path / "vggish.pth")
-    with pytest.raises(ValueError, match="output_dir must be an empty or a new folder"):
+    with pytest.raises(ValueError, match="give a new or an empty folder"):
         convert_vggish_checkpoint(checkpoint, tmp_path)
     assert list(tmp_path.iterdir()) == [checkpoint]

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ..checks import real_lengths
+
 
 @dataclass(frozen=True)
 class ClipGroup:
@@ -41,13 +43,12 @@ def group_clips(
         frame_mask, labeled: bool `[B, T]`; audio_mask: bool `[B, A]`.
 
     Raises:
-        ValueError: when a clip has no real frame or no real patch of sound.
+        ValueError: when a clip has no real frame or patch of sound, or one that comes after padding.
     """
     num_frames = frame_mask.shape[1]
-    flags = torch.cat([frame_mask, labeled, audio_mask.any(1, keepdim=True)], dim=1).tolist()
-    lengths = [sum(row[:num_frames]) for row in flags]
-    if not all(lengths) or not all(row[-1] for row in flags):
-        raise ValueError("frame_mask and audio_mask: every clip needs a real frame and a real patch of sound")
+    flags = torch.cat([frame_mask, labeled, audio_mask], dim=1).tolist()
+    lengths = real_lengths("frame_mask", [row[:num_frames] for row in flags])
+    real_lengths("audio_mask", [row[2 * num_frames :] for row in flags])
     groups = []
     for length in sorted(set(lengths)):
         clips = [clip for clip in range(batch) if lengths[clip] == length]

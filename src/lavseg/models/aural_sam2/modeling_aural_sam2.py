@@ -220,6 +220,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             "input_features": (input_features, (batch, "patches", 2, 96, 64)),
             "input_ids": (input_ids, (batch, "expressions", "tokens")),
             "frame_mask": (frame_mask, (batch, num_frames)),
+            "label_mask": (label_mask, (batch, num_frames)),
             "audio_mask": (audio_mask, tuple(input_features.shape[:2])),
             "labels": (labels, (batch, expressions, num_frames, "height", "width")),
             "class_labels": (class_labels, (batch, num_frames, "height", "width")),

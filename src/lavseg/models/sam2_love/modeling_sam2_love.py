@@ -14,7 +14,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from ...losses import mask_bce, mask_dice, mask_iou, weighted_mean
 from ..backbones import build_encoder, encode_text, load_encoder, load_vggish
 from ..base import AudioVisualPreTrainedModel, init_linear
-from ..checks import check_shapes
+from ..checks import check_shapes, real_lengths
 from ..clip_segmenter import ClipSegmenter
 from ..outputs import AudioVisualSegmentationOutput
 from ..sam2_encoder import share_position_code, use_lean_attention
@@ -378,6 +378,8 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             "label_mask": (label_mask, (num_clips, num_frames)),
         }
         check_shapes(num_clips, num_frames, shapes)
+        for name, mask in (("frame_mask", frame_mask), ("audio_mask", audio_mask)):
+            real_lengths(name, mask.tolist())
 
         text, text_mask = encode_text(self.text_encoder, input_ids, attention_mask)
         prompts, presence = self.prompter(
