@@ -67,8 +67,11 @@ def draw_curves(log: dict[str, list[dict]], path: Path) -> None:
     style = (
         "<style>text{font:12px sans-serif}line{stroke:#ddd}polyline{fill:none;stroke:#0072b2;stroke-width:2}</style>"
     )
-    placed = "".join(f'<g transform="translate(0 {250 * index})">{chart}</g>' for index, chart in enumerate(charts))
-    size = f'width="460" height="{250 * len(charts)}"'
+    placed = "".join(
+        chart.replace("<svg", f'<svg y="{250 * index}" width="460" height="240" overflow="visible"')
+        for index, chart in enumerate(charts)
+    )
+    size = f'width="480" height="{250 * len(charts)}"'
     path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{style}{placed}</svg>\n', encoding="utf-8")
 
 

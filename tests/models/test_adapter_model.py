@@ -256,7 +256,7 @@ def test_another_host_is_refused(tmp_path):
     ViTModel(ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)).save_pretrained(
         tmp_path
     )
-    with pytest.raises(ValueError, match=r"sam: .* is a 'vit', a SAM or a SAM2 video checkpoint"):
+    with pytest.raises(ValueError, match=r"sam: .* is a 'vit' checkpoint, 'sam' or 'sam2_video' is needed"):
         GavsModel.from_backbones(str(tmp_path), VggishModel(VggishConfig.tiny()))
 
 
@@ -324,3 +324,13 @@ def test_a_tokenizer_belongs_to_a_model_that_reads(method, tokenizer):
         PROCESSORS[method].from_config(config_class.tiny(use_text=True))
     with pytest.raises(ValueError, match="tokenizer: a model with use_text=False"):
         PROCESSORS[method].from_config(config_class.tiny(), tokenizer)
+
+
+@pytest.mark.parametrize(("method", "host"), CASES)
+def test_the_loss_is_computed_in_single_precision(method, host):
+    model, inputs = make_model(method, host).bfloat16(), make_inputs(host)
+    halved = {
+        name: value.bfloat16() if name in ("pixel_values", "input_features") else value
+        for name, value in inputs.items()
+    }
+    assert model(**halved, labels=make_labels(inputs)).loss.dtype == torch.float32

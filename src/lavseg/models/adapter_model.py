@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoConfig, PreTrainedModel, Sam2VideoConfig, Sam2VideoModel, SamConfig, SamModel
+from transformers import PreTrainedModel, Sam2VideoModel, SamModel
 
 from ..losses import weighted_mean
 from .adapter_config import AdapterConfig
-from .backbones import build_encoder, encode_text, load_encoder, load_vggish
+from .backbones import build_encoder, encode_text, load_encoder, load_host, load_vggish
 from .frame_tracking import FrameTracker, track_clip
 from .outputs import AudioVisualSegmentationOutput
 from .sam2_encoder import encode_images, share_position_code, use_lean_attention
@@ -20,19 +20,6 @@ from .vggish import VggishModel
 
 # Of SAM2's focal loss, beside 1 for its other terms.
 FOCAL_WEIGHT = 20.0
-
-
-def load_host(name_or_path: str) -> PreTrainedModel:
-    """The SAM or SAM2 video model of a folder or Hub id.
-
-    Raises:
-        ValueError: when it is another model.
-    """
-    config = AutoConfig.from_pretrained(name_or_path)
-    for kind, model_class in ((SamConfig, SamModel), (Sam2VideoConfig, Sam2VideoModel)):
-        if isinstance(config, kind):
-            return model_class.from_pretrained(name_or_path)
-    raise ValueError(f"sam: {name_or_path} is a {config.model_type!r}, a SAM or a SAM2 video checkpoint is needed")
 
 
 class AdapterClipModel(SamClipModel):
@@ -75,7 +62,7 @@ class AdapterClipModel(SamClipModel):
         Raises:
             ValueError: when `audio` is missing, or `sam` is another model.
         """
-        parts = {"audio": load_vggish(audio), "sam": load_host(sam)}
+        parts = {"audio": load_vggish(audio), "sam": load_host(sam, SamModel, Sam2VideoModel)}
         if config_overrides.get("use_text"):
             parts["text"] = load_encoder(text, "text_config")
         return cls._compose(parts, **config_overrides)
@@ -123,9 +110,8 @@ class AdapterClipModel(SamClipModel):
         """The loss that `mask_loss` names; the mean over the frames that carry a label."""
         if self.config.mask_loss == "original":
             return self.original_losses(prediction, targets, weights)
-        candidates = F.interpolate(prediction.candidates.float(), targets.shape[-2:], mode="bilinear")
-        scores, objects = prediction.candidate_scores.float(), prediction.object_scores.float()
-        terms = sam2_losses(candidates, scores, objects, targets.float(), FOCAL_WEIGHT)
+        candidates = F.interpolate(prediction.candidates, targets.shape[-2:], mode="bilinear")
+        terms = sam2_losses(candidates, prediction.candidate_scores, prediction.object_scores, targets, FOCAL_WEIGHT)
         terms["focal"] = FOCAL_WEIGHT * terms["focal"]
         return {name: weighted_mean(value, weights) for name, value in terms.items()}
 

@@ -18,6 +18,20 @@ def load_encoder(name_or_path: str, part: str) -> PreTrainedModel:
     return AutoModel.from_pretrained(name_or_path, config=config, **_without_pooler(config))
 
 
+def load_host(name_or_path: str, *accepted: type[PreTrainedModel]) -> PreTrainedModel:
+    """The SAM or SAM2 video model of a folder or Hub id.
+
+    Raises:
+        ValueError: when it is none of the classes that are accepted.
+    """
+    config = AutoConfig.from_pretrained(name_or_path)
+    for model_class in accepted:
+        if isinstance(config, model_class.config_class):
+            return model_class.from_pretrained(name_or_path)
+    names = " or ".join(repr(model_class.config_class.model_type) for model_class in accepted)
+    raise ValueError(f"sam: {name_or_path} is a {config.model_type!r} checkpoint, {names} is needed")
+
+
 def load_vggish(audio: str | VggishModel | None) -> VggishModel:
     """A VGGish model as it is, or that of a folder or Hub id.
 

@@ -7,7 +7,7 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel, SamModel
 from transformers import initialization as init
 
-from .backbones import load_vggish
+from .backbones import load_host, load_vggish
 from .base import AudioVisualPreTrainedModel, init_attention, init_linear
 from .checks import check_shapes, real_lengths
 from .outputs import AudioVisualSegmentationOutput
@@ -74,9 +74,9 @@ class SamClipModel(AudioVisualPreTrainedModel):
             config_overrides: fields of the method's configuration.
 
         Raises:
-            ValueError: when `audio` is missing.
+            ValueError: when `audio` is missing, or `sam` is another model.
         """
-        parts = {"audio": load_vggish(audio), "sam": SamModel.from_pretrained(sam)}
+        parts = {"audio": load_vggish(audio), "sam": load_host(sam, SamModel)}
         return cls._compose(parts, **config_overrides)
 
     def backbones(self) -> dict[str, nn.Module]:
@@ -214,9 +214,10 @@ class SamClipModel(AudioVisualPreTrainedModel):
         """
         losses = {}
         if labels is not None:
-            targets = labels[shown].to(prediction.masks.dtype)
+            precise = torch.promote_types(prediction.masks.dtype, torch.float32)
+            values = FramePrediction(*(None if value is None else value.to(precise) for value in prediction))
             labeled = shown if label_mask is None else label_mask[:, None] & shown
-            losses = self.mask_losses(prediction, targets, labeled[shown].to(targets.dtype))
+            losses = self.mask_losses(values, labels[shown].to(precise), labeled[shown].to(precise))
         scores, objects = prediction.iou_scores, prediction.object_scores
         return self.output_class(
             loss=sum(losses.values()) if losses else None,

@@ -2,9 +2,10 @@ import pytest
 import torch
 import yaml
 from torch import nn
-from transformers import SamModel
+from transformers import Sam2VideoModel, SamModel
 
 from conftest import ROOT
+from lavseg.models.sam2_config import nano_sam2_config
 from lavseg.models.sam_config import nano_sam_config, vit_sam_config
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 from lavseg.models.st_bava import StBavaConfig, StBavaModel
@@ -476,3 +477,9 @@ def test_a_model_that_hears_nothing_is_refused():
         StBavaConfig.tiny(fusion="none", use_adapters=False)
     with pytest.raises(ValueError, match="num_attention_heads: 5"):
         StBavaConfig.tiny(num_attention_heads=5)
+
+
+def test_another_host_is_refused(tmp_path):
+    Sam2VideoModel(nano_sam2_config()).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"sam: .* is a 'sam2_video' checkpoint, 'sam' is needed"):
+        StBavaModel.from_backbones(str(tmp_path), VggishModel(VggishConfig.tiny()))

@@ -19,6 +19,9 @@ def cut_padding(
 ) -> torch.Tensor:
     """Stretch the part of mask logits that lies over the frame to the whole map.
 
+    The release brings the map to the input's size before it cuts; this differs from it by what one more bilinear
+    resampling does (0.02 % of the pixels of masks at most, none for square frames).
+
     Args:
         logits: `[N, K, h, w]`, over frames whose longer edge was brought to `image_size` and which were padded below or
             on the right to a square.
