@@ -99,7 +99,7 @@ def test_python_prints_what_it_says(name, tmp_path, monkeypatch):
 def test_paths_exist(name):
     mentioned = set(re.findall(rf"(?<![\w/.-]){FOLDERS}/[\w./-]*\w", TEXTS[name]))
     base = (ROOT / name).parent
-    links = {link for link in re.findall(r"\]\(([^)#]+)\)", TEXTS[name]) if "://" not in link}
+    links = {link for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", TEXTS[name]) if "://" not in link}
     missing = {path for path in mentioned if not (ROOT / path).exists()}
     assert not missing | {link for link in links if not (base / link).exists()}
 
