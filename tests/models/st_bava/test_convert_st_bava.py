@@ -214,3 +214,10 @@ def test_a_folder_with_content_is_left_alone(released, tmp_path):
     with pytest.raises(ValueError, match="give a new or an empty folder"):
         convert_st_bava_checkpoint(tmp_path / "best.pth", released[2], tmp_path, CONFIG)
     assert [path.name for path in tmp_path.iterdir()] == ["best.pth"]
+
+
+def test_a_file_that_is_no_vggish_is_named(released, tmp_path):
+    torch.save(released[0], tmp_path / "best.pth")
+    with pytest.raises(ValueError, match=r"vggish_path: .*best\.pth is no VGGish"):
+        convert_st_bava_checkpoint(tmp_path / "best.pth", tmp_path / "best.pth", tmp_path / "out", CONFIG)
+    assert not (tmp_path / "out").exists()

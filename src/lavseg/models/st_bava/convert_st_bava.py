@@ -59,6 +59,8 @@ def convert_st_bava_checkpoint(
     """
     state = read_checkpoint(checkpoint_path, "checkpoint_path")
     vggish = read_checkpoint(vggish_path, "vggish_path")
+    if "features.0.weight" not in vggish:
+        raise ValueError(f"vggish_path: {vggish_path} is no VGGish, it has no features.0.weight")
     if config is None:
         config = StBavaConfig(num_fusion_layers=max(1, _num_layers(state)))
     state |= {f"vggish.{key}": value for key, value in vggish.items()}
