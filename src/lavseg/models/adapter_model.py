@@ -62,7 +62,7 @@ class AdapterClipModel(SamClipModel):
         Raises:
             ValueError: when `audio` is missing, or `sam` is another model.
         """
-        parts = {"audio": load_vggish(audio), "sam": load_host(sam, SamModel, Sam2VideoModel)}
+        parts = {"audio": load_vggish(audio), "sam": load_host("sam", sam, SamModel, Sam2VideoModel)}
         if config_overrides.get("use_text"):
             parts["text"] = load_encoder(text, "text_config")
         return cls._compose(parts, **config_overrides)

@@ -1,5 +1,7 @@
 """The encoders that methods are composed of: untrained from a configuration or published ones, and how text is read."""
 
+from pathlib import Path
+
 import torch
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
@@ -18,18 +20,21 @@ def load_encoder(name_or_path: str, part: str) -> PreTrainedModel:
     return AutoModel.from_pretrained(name_or_path, config=config, **_without_pooler(config))
 
 
-def load_host(name_or_path: str, *accepted: type[PreTrainedModel]) -> PreTrainedModel:
-    """The SAM or SAM2 video model of a folder or Hub id.
+def load_host(argument: str, name_or_path: str | Path, *accepted: type[PreTrainedModel]) -> PreTrainedModel:
+    """The SAM or SAM2 video model of a folder or Hub id, given as `argument`.
 
     Raises:
-        ValueError: when it is none of the classes that are accepted.
+        ValueError: when it is none of the classes that are accepted, or not all of its weights are there.
     """
     config = AutoConfig.from_pretrained(name_or_path)
-    for model_class in accepted:
-        if isinstance(config, model_class.config_class):
-            return model_class.from_pretrained(name_or_path)
-    names = " or ".join(repr(model_class.config_class.model_type) for model_class in accepted)
-    raise ValueError(f"sam: {name_or_path} is a {config.model_type!r} checkpoint, {names} is needed")
+    model_class = next((kind for kind in accepted if isinstance(config, kind.config_class)), None)
+    if model_class is None:
+        names = " or ".join(repr(kind.config_class.model_type) for kind in accepted)
+        raise ValueError(f"{argument}: {name_or_path} is a {config.model_type!r} checkpoint, {names} is needed")
+    model, report = model_class.from_pretrained(name_or_path, output_loading_info=True)
+    if report["missing_keys"]:
+        raise ValueError(f"{argument}: {name_or_path} lacks weights: {', '.join(sorted(report['missing_keys']))}")
+    return model
 
 
 def load_vggish(audio: str | VggishModel | None) -> VggishModel:

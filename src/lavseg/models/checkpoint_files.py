@@ -1,6 +1,5 @@
 """Reads foreign PyTorch files without executing code, and writes converted folders all or nothing."""
 
-import pickle
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,13 +22,15 @@ def read_tensors(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
         raise ValueError(f"{argument}: there is no file {path}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # what torch raises for a damaged file is not bounded
         raise ValueError(
             f"{argument}: {path} is not a PyTorch file of plain tensors, or was cut short: {error}"
         ) from error
     if isinstance(content, dict) and isinstance(content.get("model"), dict):
         content = content["model"]
-    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in content.items()
+    ):
         raise ValueError(f"{argument}: {path} does not hold a state dict, a dict from names to tensors")
     return content
 

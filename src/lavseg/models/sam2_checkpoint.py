@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from transformers import Sam2VideoConfig, Sam2VideoModel
 
+from .backbones import load_host
 from .checkpoint_files import read_tensors
 from .sam2_config import hiera_sam2_config
 
@@ -76,10 +77,13 @@ def read_sam2(name_or_path: str | Path) -> dict[str, torch.Tensor]:
 
     Args:
         name_or_path: one of Meta's `.pt` files, or the folder or Hub id of a Transformers SAM2 video model.
+
+    Raises:
+        ValueError: when it is another model or lacks weights.
     """
     if Path(name_or_path).is_file():
         return sam2_state_from_original(read_tensors(name_or_path, "sam2"))
-    return Sam2VideoModel.from_pretrained(name_or_path).state_dict()
+    return load_host("sam2", name_or_path, Sam2VideoModel).state_dict()
 
 
 def sam2_config_of(state: dict[str, torch.Tensor], image_size: int = 1024) -> Sam2VideoConfig:

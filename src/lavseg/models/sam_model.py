@@ -76,7 +76,7 @@ class SamClipModel(AudioVisualPreTrainedModel):
         Raises:
             ValueError: when `audio` is missing, or `sam` is another model.
         """
-        parts = {"audio": load_vggish(audio), "sam": load_host(sam, SamModel)}
+        parts = {"audio": load_vggish(audio), "sam": load_host("sam", sam, SamModel)}
         return cls._compose(parts, **config_overrides)
 
     def backbones(self) -> dict[str, nn.Module]:

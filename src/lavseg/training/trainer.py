@@ -83,6 +83,12 @@ class LavsegTrainer(Trainer):
                 optimizer.add_param_group({**group, "params": chosen, "lr": factor * group["lr"]})
         return optimizer
 
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """As in Transformers, and without the weights of batch normalisation, which it decays."""
+        norms = (name for name, module in model.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
+        kept = {f"{name}.weight" for name in norms}
+        return [name for name in super().get_decay_parameter_names(model) if name not in kept]
+
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs) -> TrainOutput:
         """As in Transformers; True resumes from the newest complete checkpoint in `args.output_dir`."""
         if resume_from_checkpoint is True:

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import RobertaConfig, RobertaModel, Sam2VideoModel
+from transformers import RobertaConfig, RobertaModel, Sam2Config, Sam2Model, Sam2VideoModel
 
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, modeling_aural_sam2
 from lavseg.models.aural_sam2.fuser_aural_sam2 import AuralSam2CrossFusion
@@ -427,6 +427,9 @@ def test_from_backbones_takes_over_every_weight(tmp_path):
     assert AuralSam2Model.from_backbones(**folders, use_text=False, visual_depths=(1, 1, 1)).text_encoder is None
     with pytest.raises(ValueError, match="audio: a VGGish checkpoint is needed"):
         AuralSam2Model.from_backbones(folders["sam2"])
+    Sam2Model(Sam2Config(vision_config=parts["sam2"].config.vision_config)).save_pretrained(tmp_path / "image")
+    with pytest.raises(ValueError, match=r"sam2: .*image is a 'sam2' checkpoint, 'sam2_video' is needed"):
+        AuralSam2Model.from_backbones(**{**folders, "sam2": str(tmp_path / "image")})
 
 
 @pytest.mark.parametrize(
@@ -441,6 +444,11 @@ def test_from_backbones_takes_over_every_weight(tmp_path):
         ({"label_mask": torch.ones(1, 3)}, "label_mask: has to be of dtype bool"),
         ({"labels": torch.zeros(1, 1, 2, 8, 8)}, "labels: has to be"),
         ({"input_points": torch.zeros(1, 1, 1, 2)}, "input_points and input_labels"),
+        (
+            {"input_points": torch.zeros(1, 1, 2, 2), "input_labels": torch.ones(1, 1, 1).int()},
+            r"one label, got shapes \[1, 1, 2, 2\] and \[1, 1, 1\]",
+        ),
+        ({"input_boxes": torch.zeros(1, 1, 3)}, r"input_boxes: each box is \(x1, y1, x2, y2\)"),
         ({"input_boxes": torch.zeros(1, 2, 4)}, "input_boxes: begins with"),
         ({"input_boxes": torch.zeros(1, 1, 4), "prompt_frames": [3]}, "prompt_frames: .* has frames 0 to 2"),
         ({"input_boxes": torch.zeros(1, 1, 4), "prompt_frames": [0, 1]}, "prompt_frames: the prompts cover 1"),
@@ -476,6 +484,7 @@ def test_text_for_a_model_that_does_not_read_is_refused():
         ({"visual_depths": (1, 2)}, "visual_depths"),
         ({"audio_config": VggishConfig.tiny()}, "audio_config: embedding_size is 32"),
         ({"num_attention_heads": 3}, "num_attention_heads"),
+        ({"sam2_config": nano_sam2_config(32)}, "sam2_config: image_size is 32, it has to be at least 64"),
     ],
 )
 def test_configurations_that_make_no_model_are_refused(fields, message):

@@ -156,6 +156,11 @@ class AuralSam2Config(PreTrainedConfig):
                 f"audio_config: embedding_size is {self.audio_config.embedding_size}, left and right together have to "
                 f"be as wide as the host's decoder, {self.hidden_size}"
             )
+        if self.sam2_config.image_size < 16 * self.reduction_ratio:
+            raise ValueError(
+                f"sam2_config: image_size is {self.sam2_config.image_size}, it has to be at least "
+                f"{16 * self.reduction_ratio} for patches of {self.reduction_ratio} (reduction_ratio) at stride 16"
+            )
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"num_attention_heads: {self.num_attention_heads} was given, it has to divide the host's width, "

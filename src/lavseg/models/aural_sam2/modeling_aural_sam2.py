@@ -9,7 +9,7 @@ from torch import nn
 from transformers import Sam2VideoModel
 from transformers import initialization as init
 
-from ..backbones import build_encoder, encode_text, load_encoder, load_vggish
+from ..backbones import build_encoder, encode_text, load_encoder, load_host, load_vggish
 from ..base import AudioVisualPreTrainedModel, init_attention, init_linear
 from ..checks import check_shapes
 from ..frame_tracking import FrameTracker, track_clip
@@ -132,9 +132,9 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             config_overrides: fields of [`AuralSam2Config`].
 
         Raises:
-            ValueError: when `audio` is missing.
+            ValueError: when `audio` is missing, or `sam2` is another model.
         """
-        parts = {"audio": load_vggish(audio), "sam2": Sam2VideoModel.from_pretrained(sam2)}
+        parts = {"audio": load_vggish(audio), "sam2": load_host("sam2", sam2, Sam2VideoModel)}
         if config_overrides.get("use_text", True):
             parts["text"] = load_encoder(text, "text_config")
         return cls._compose(parts, **config_overrides)
@@ -304,6 +304,13 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         """What a user says about each prompted frame, one row an object; empty without such prompts."""
         if (points is None) != (labels is None):
             raise ValueError("input_points and input_labels: pass both or neither, each point takes a label 1 or 0")
+        if points is not None and (points.shape[-1] != 2 or points.shape[:-1] != labels.shape):
+            raise ValueError(
+                "input_points and input_labels: each point is (x, y) and takes one label, got shapes "
+                f"{list(points.shape)} and {list(labels.shape)}"
+            )
+        if boxes is not None and boxes.shape[-1] != 4:
+            raise ValueError(f"input_boxes: each box is (x1, y1, x2, y2), got shape {list(boxes.shape)}")
         given = {
             "input_points": (points, 5),
             "input_labels": (labels, 4),
@@ -330,13 +337,12 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
     def _encode_frame(self, prompts: dict[str, torch.Tensor]) -> UserPrompt:
         encoder, masks = self.sam2.prompt_encoder, prompts.get("input_masks")
         if masks is not None:
-            masks = F.interpolate(
-                masks[:, None].to(self.dtype), encoder.mask_input_size, mode="bilinear", antialias=True
-            )
+            masks = F.interpolate(masks[:, None].float(), encoder.mask_input_size, mode="bilinear", antialias=True)
+            masks = masks.to(self.dtype)
         points, labels, boxes = (prompts.get(f"input_{name}") for name in ("points", "labels", "boxes"))
         sparse, dense = encoder(
             None if points is None else points[:, None].to(self.dtype),
-            None if labels is None else labels[:, None],
+            None if labels is None else labels[:, None].int(),
             None if boxes is None else boxes[:, None].to(self.dtype),
             masks,
         )

@@ -72,7 +72,10 @@ class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
             factors = scales.repeat(1, last // 2).view(-1, *[1] * (value.dim() - 2), last)
             inputs[name] = value * factors
         if input_labels is not None:
-            inputs["input_labels"] = torch.as_tensor(input_labels, dtype=torch.int32)
+            labels = torch.as_tensor(input_labels)
+            if not torch.isin(labels, torch.tensor([-1, 0, 1])).all():
+                raise ValueError(f"input_labels: accepted are 1, 0 and -1, got {labels.unique().tolist()}")
+            inputs["input_labels"] = labels.int()
         return inputs
 
     def post_process_semantic(

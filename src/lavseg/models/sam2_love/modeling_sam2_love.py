@@ -12,7 +12,7 @@ from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...losses import mask_bce, mask_dice, mask_iou, weighted_mean
-from ..backbones import build_encoder, encode_text, load_encoder, load_vggish
+from ..backbones import build_encoder, encode_text, load_encoder, load_host, load_vggish
 from ..base import AudioVisualPreTrainedModel, init_linear
 from ..checks import check_shapes, real_lengths
 from ..clip_segmenter import ClipSegmenter
@@ -282,11 +282,11 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             config_overrides: fields of [`Sam2LoveConfig`].
 
         Raises:
-            ValueError: when `audio` is missing.
+            ValueError: when `audio` is missing, or `sam2` is another model.
         """
         parts = {
             "audio": load_vggish(audio),
-            "sam2": Sam2VideoModel.from_pretrained(sam2),
+            "sam2": load_host("sam2", sam2, Sam2VideoModel),
             "vision": load_encoder(vision, "vision_config"),
             "text": load_encoder(text, "text_config"),
         }
