@@ -6,6 +6,7 @@ from lavseg.models import clip_segmenter
 from lavseg.models.clip_segmenter import ClipSegmenter
 from lavseg.models.sam2_config import nano_sam2_config
 from lavseg.models.sam2_encoder import encode_images
+from tiny_clips import away_from_zero
 
 CLIPS = torch.tensor([0, 0, 1, 2])
 LENGTHS = torch.tensor([5, 3, 5])
@@ -14,10 +15,8 @@ LENGTHS = torch.tensor([5, 3, 5])
 @pytest.fixture(scope="module")
 def sam():
     torch.manual_seed(0)
-    sam = Sam2VideoModel(nano_sam2_config()).eval()
+    sam = away_from_zero(Sam2VideoModel(nano_sam2_config()))
     with torch.no_grad():
-        for parameter in sam.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
         sam.mask_decoder.pred_obj_score_head.proj_out.bias.add_(20)
     return sam
 

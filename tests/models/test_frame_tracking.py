@@ -8,16 +8,13 @@ from lavseg.models.frame_tracking import FrameTracker, track_clip
 from lavseg.models.sam2_config import nano_sam2_config
 from lavseg.models.sam2_encoder import encode_images
 from lavseg.models.sam2_tracking import project_features
+from tiny_clips import away_from_zero
 
 
 @pytest.fixture(scope="module")
 def sam():
     torch.manual_seed(0)
-    sam = Sam2VideoModel(nano_sam2_config()).eval()
-    with torch.no_grad():
-        for parameter in sam.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    return sam
+    return away_from_zero(Sam2VideoModel(nano_sam2_config()))
 
 
 @pytest.fixture(scope="module")

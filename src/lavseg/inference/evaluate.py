@@ -1,9 +1,9 @@
 """Scores of a model on a data set under a named protocol."""
 
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from ..metrics.semantic import AVSS
 from ..models.base import AudioVisualPreTrainedModel
 from ..training import LavsegTrainer, LavsegTrainingArguments
 from .checkpoint import load_checkpoint
+from .destination import check_can_be_made
 from .evaluate_semantic import evaluate_semantic
 
 # Clips a batch, size and resizing of the true masks with which the publications evaluate.
@@ -88,8 +89,9 @@ def evaluate_checkpoint(
     rows = {split: load_rows(data_root, split, layout, subsets) for split in splits or _TEST_SPLITS[layout]}
     batch_size, label_size, mask_resize = protocol_settings(protocol, layout)
     network, processor = load_checkpoint(model)
-    given = (network, ClipCollator(processor, label_size, mask_resize), rows, batch_size, workers, bf16)
-    scores = _score_classes(*given) if protocol == AVSS else _score_masks(*given, protocol)
+    collator = ClipCollator(processor, label_size, mask_resize)
+    scorer = _Scorer(network, collator, rows, batch_size, workers, bf16)
+    scores = scorer.classes() if protocol == AVSS else scorer.masks(protocol)
     if not PartialState().is_main_process:
         return None
     counted = {split: values | {"rows": len(rows[split])} for split, values in scores.items()}
@@ -102,55 +104,52 @@ def evaluate_checkpoint(
 
 
 def _check_file(path: Path) -> None:
-    ancestor = next(parent for parent in path.absolute().parents if parent.exists())
-    if path.is_dir() or not ancestor.is_dir() or not os.access(ancestor, os.W_OK):
-        raise ValueError(f"out: {path} is a folder, or lies where one may not write; give a file for the scores")
+    if path.is_dir():
+        raise ValueError(f"out: {path} is a folder; give a file for the scores")
+    check_can_be_made(path)
 
 
-def _score_masks(
-    network: AudioVisualPreTrainedModel,
-    collator: ClipCollator,
-    rows: dict[str, Dataset],
-    batch_size: int,
-    workers: int,
-    bf16: bool,
-    protocol: str,
-) -> dict[str, dict[str, float]]:
-    """Scores of the masks by split, computed by all processes."""
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = LavsegTrainingArguments(
-            output_dir=folder,
-            per_device_eval_batch_size=batch_size,
-            metric_protocols=[protocol],
-            dataloader_num_workers=workers,
-            bf16=bf16,
-            use_cpu=not torch.accelerator.is_available(),
-        )
-        trainer = LavsegTrainer(network, arguments, collator)
-        # Where Transformers is told to be quiet it prints scores instead of showing a bar.
-        trainer.remove_callback(PrinterCallback)
-        found = {split: trainer.evaluate(part) for split, part in rows.items()}
-    return {split: {name: values[f"eval_{name}"] for name in _COLUMNS} for split, values in found.items()}
+@dataclass(frozen=True)
+class _Scorer:
+    """A checkpoint on splits of a data set, to be scored in one of two ways."""
 
+    network: AudioVisualPreTrainedModel
+    collator: ClipCollator
+    rows: dict[str, Dataset]
+    batch_size: int
+    workers: int
+    bf16: bool
 
-def _score_classes(
-    network: AudioVisualPreTrainedModel,
-    collator: ClipCollator,
-    rows: dict[str, Dataset],
-    batch_size: int,
-    workers: int,
-    bf16: bool,
-) -> dict[str, dict[str, float]]:
-    """Scores of the classes by split, computed by one process."""
-    state = PartialState()
-    if state.num_processes > 1:
-        raise ValueError(f"protocol: avss is computed by one process, {state.num_processes} were launched")
-    network.to(state.device)
-    with torch.autocast(state.device.type, torch.bfloat16, enabled=bf16):
-        return {
-            split: evaluate_semantic(network, collator, part, batch_size, workers=workers).compute()
-            for split, part in rows.items()
-        }
+    def masks(self, protocol: str) -> dict[str, dict[str, float]]:
+        """Scores of the masks by split, computed by all processes."""
+        with tempfile.TemporaryDirectory() as folder:
+            arguments = LavsegTrainingArguments(
+                output_dir=folder,
+                per_device_eval_batch_size=self.batch_size,
+                metric_protocols=[protocol],
+                dataloader_num_workers=self.workers,
+                bf16=self.bf16,
+                use_cpu=not torch.accelerator.is_available(),
+            )
+            trainer = LavsegTrainer(self.network, arguments, self.collator)
+            # Where Transformers is told to be quiet it prints scores instead of showing a bar.
+            trainer.remove_callback(PrinterCallback)
+            found = {split: trainer.evaluate(part) for split, part in self.rows.items()}
+        return {split: {name: values[f"eval_{name}"] for name in _COLUMNS} for split, values in found.items()}
+
+    def classes(self) -> dict[str, dict[str, float]]:
+        """Scores of the classes by split, computed by one process."""
+        state = PartialState()
+        if state.num_processes > 1:
+            raise ValueError(f"protocol: avss is computed by one process, {state.num_processes} were launched")
+        self.network.to(state.device)
+        with torch.autocast(state.device.type, torch.bfloat16, enabled=self.bf16):
+            return {
+                split: evaluate_semantic(
+                    self.network, self.collator, part, self.batch_size, workers=self.workers
+                ).compute()
+                for split, part in self.rows.items()
+            }
 
 
 def scores_table(report: dict) -> Table:

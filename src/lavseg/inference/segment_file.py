@@ -18,6 +18,7 @@ import torch
 from ..media import VideoWriter, inspect_video
 from ..visualization import attention_sheet, overlay, palette
 from .checkpoint import load_checkpoint
+from .destination import check_can_be_made
 from .mask_files import MASK_FILES
 from .windows import SegmentedFrame, segment_video
 
@@ -189,9 +190,7 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def _check_out(out: Path, overwrite: bool, clip: Path) -> None:
-    ancestor = next(parent for parent in out.absolute().parents if parent.exists())
-    if not ancestor.is_dir() or not os.access(ancestor, os.W_OK):
-        raise ValueError(f"{out}: cannot be made, {ancestor} is not a folder one may write into")
+    check_can_be_made(out)
     if out.resolve() == Path.cwd():
         raise ValueError(f"{out}: is the folder of this command; give a folder in it, or elsewhere")
     if out.exists() and not out.is_dir():

@@ -251,9 +251,7 @@ class AdapterClipModel(SamClipModel):
         def decode(frame: int, features: ImageFeatures, embeddings: torch.Tensor) -> MaskPrediction:
             prompts = self._prompts(audio[clips, frame])
             prompts = tracker.empty_prompt if prompts is None else prompts
-            return tracker.decode(
-                features, embeddings, prompts, multimask=self.config.sam_config.multimask_output_in_sam
-            )
+            return tracker.decode(features, embeddings, prompts, multimask=tracker.multimask)
 
         first = 0 if self.config.conditioning_frame == "first" and not self.training else length // 2
         with self._adapted_decoder(text, text_mask):

@@ -10,6 +10,11 @@ from .sam2_tracking import FrameMemory, ImageFeatures, MaskPrediction, Memory, S
 class FrameTracker(Sam2Tracker):
     """Remembers hard masks of every frame, whatever their object score, in full precision."""
 
+    @property
+    def multimask(self) -> bool:
+        """Whether there are three masks to choose from, or one; as every frame is prompted, on all of them."""
+        return self.sam.config.multimask_output_in_sam
+
     def encode_memory(self, stride16: torch.Tensor, prediction: MaskPrediction, prompted: bool) -> FrameMemory:
         """Turn a frame's map `[N, C, h, w]` and prediction into a memory."""
         config, visible = self.sam.config, (prediction.object_score_logits > 0).to(stride16.dtype)[:, None]

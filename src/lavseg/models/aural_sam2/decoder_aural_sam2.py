@@ -96,9 +96,6 @@ def frame_decoder(
 ) -> Callable[[int, ImageFeatures, torch.Tensor], MaskPrediction]:
     """What decodes the frames in `track_clip`.
 
-    The sound prompts every frame, so the host's `multimask_output_in_sam` says for all of them whether there are three
-    masks to choose from, or one.
-
     Args:
         tracker: for the clips at hand.
         stages_of: the fused prompts of a frame for each stage of the decoder.
@@ -114,7 +111,7 @@ def frame_decoder(
             embeddings,
             user.sparse,
             user.dense,
-            tracker.sam.config.multimask_output_in_sam,
+            tracker.multimask,
             stage_prompts=stages_of(frame),
             prompts_are_positions=prompts_are_positions,
         )
