@@ -7,14 +7,14 @@ Prints one JSON line for every host, clip length and precision. Weights and inpu
 behaviour is the released one. Each arm runs in a process of its own, after a warm-up with a clip of two frames:
 
 - `forward`: a clip without gradient; `encoder`, `fuser` (VGGish included) and `tracking` are its parts.
-- `released`: the same computation as the released code orders it, which is not installed here: fusion by maps of
-  positions by tokens, explicit attention maps in the fuser, and on CPUs no fused attention in decoder and memory.
+- `released`: the same network as the released code computes it, over the original `sam2` package, which has to be
+  installed: see `released_aural_sam2.py`.
 - `sam2`: the host alone tracks a click through the same clip.
 - `step`: forward, backward and one update of the fuser, labels at the input's size, the image encoder without gradient.
 
 `over_sam2` is `forward` over `sam2`, `of_released` is `forward` over `released`. Peak memory is the process's largest
-resident set, weights included, and on a GPU what was allocated at most. The fuser's outputs are compared first: the
-benchmark fails where `forward` and `released` differ.
+resident set, weights included, and on a GPU what was allocated at most. That `forward` and `released` compute the same
+is tested in `tests/benchmarks`.
 """
 
 import argparse
@@ -26,56 +26,13 @@ from contextlib import contextmanager, nullcontext
 from multiprocessing import get_context
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, modeling_aural_sam2
-from lavseg.models.aural_sam2.fuser_aural_sam2 import AuralSam2Attention, AuralSam2BatchNorm, AuralSam2CrossFusion
 from lavseg.models.clip_segmenter import ClipSegmenter
 from lavseg.models.sam2_config import hiera_sam2_config
 
 ARMS = ("forward", "released", "sam2", "step")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-
-
-class MappedCrossFusion(AuralSam2CrossFusion):
-    """Forms the maps of all positions by all tokens, as the released code does."""
-
-    def _without_softmax(self, frames, tokens, mask):
-        num_frames, positions = frames.shape[1:3]
-        total = num_frames * positions
-        query, key, value = (
-            layer(frames).transpose(2, 3).reshape(len(frames), total, -1)
-            for layer in (self.frame_query, self.frame_key, self.frame_value)
-        )
-        of_frames = (query @ self.token_key(tokens).transpose(1, 2) / total) @ self.token_value(tokens)
-        of_frames = of_frames.transpose(1, 2).reshape(len(frames), num_frames, -1, positions).transpose(2, 3)
-        of_tokens = (self.token_query(tokens) @ key.transpose(1, 2) / total) @ value
-        return of_frames, of_tokens.transpose(1, 2).reshape(of_tokens.shape)
-
-
-class MappedAttention(AuralSam2Attention):
-    """Forms the attention map, as the released code does."""
-
-    def forward(self, hidden_states, grid=None, mask=None):
-        with sdpa_kernel(SDPBackend.MATH):
-            return super().forward(hidden_states, grid, mask)
-
-
-def as_released(model):
-    """Give the fuser the released code's operations; fails if they do not compute the same."""
-    width = model.config.hidden_size
-    tokens, patches = torch.randn(1, 5, width, device=DEVICE), list(torch.randn(3, 1, 5, 64, width, device=DEVICE))
-    for module in model.fuser.modules():  # fresh weights would hide the fusion behind zeros
-        if isinstance(module, AuralSam2BatchNorm):
-            torch.nn.init.ones_(module.weight)
-    expected = model.fuser(patches, tokens)
-    for module in model.fuser.modules():
-        if isinstance(module, AuralSam2CrossFusion):
-            module.__class__ = MappedCrossFusion
-        elif isinstance(module, AuralSam2Attention):
-            module.__class__ = MappedAttention
-    for ours, theirs in zip(expected, model.fuser(patches, tokens), strict=True):
-        torch.testing.assert_close(ours.frames, theirs.frames, atol=1e-4, rtol=1e-4)
 
 
 class Clock:
@@ -92,12 +49,12 @@ class Clock:
         synchronize()
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
-    def watch(self, owner, method, name, context=nullcontext):
-        """Count the time that a method, or a generator of a module, takes."""
+    def watch(self, owner, method, name):
+        """Count the time that a function of `owner` takes."""
         function = getattr(owner, method)
 
         def measured(*args, **kwargs):
-            with self.measure(name), context():
+            with self.measure(name):
                 return function(*args, **kwargs)
 
         setattr(owner, method, measured)
@@ -141,24 +98,43 @@ def make_step(model):
     return step
 
 
-def run_arm(arm, host, size, frames, dtype, repeats):
-    """Best of `repeats` runs of one arm, in seconds a frame, and the peak memory of this process in MB."""
-    torch.manual_seed(0)
-    config = AuralSam2Config(sam2_config=hiera_sam2_config(host, size), use_text=False, behavior="release")
-    model, clock = AuralSam2Model(config).eval().to(DEVICE), Clock()
-    in_tracking = nullcontext
-    if arm == "released":
-        with torch.no_grad():
-            as_released(model)
-        in_tracking = (lambda: sdpa_kernel(SDPBackend.MATH)) if DEVICE == "cpu" else nullcontext
+def ours(model, clock):
+    """Our forward pass; the clock tells its parts."""
     track = modeling_aural_sam2.track_clip
     modeling_aural_sam2.track_clip = lambda *args, **kwargs: list(track(*args, **kwargs))
-    clock.watch(modeling_aural_sam2, "track_clip", "tracking", in_tracking)
+    clock.watch(modeling_aural_sam2, "track_clip", "tracking")
     clock.watch(model, "_encode_frames", "encoder")
     clock.watch(model, "_encode_audio", "fuser")
     clock.watch(model.fuser, "forward", "fuser")
-    runs = {"sam2": lambda clip: track_alone(model, clip), "step": make_step(model) if arm == "step" else None}
-    run = runs.get(arm) or (lambda clip: model(**clip))
+    return lambda clip: model(**clip)
+
+
+def released(host, size, clock):
+    """The released code's forward pass; the clock tells its parts."""
+    from released_aural_sam2 import ReleasedAuralSam2
+
+    network = ReleasedAuralSam2(host, size).to(DEVICE)
+    for part, name in (("encode", "encoder"), ("fuse", "fuser"), ("track", "tracking")):
+        clock.watch(network, part, name)
+    return lambda clip: network(clip["pixel_values"][0], clip["input_features"][0])
+
+
+def make_run(arm, host, size, clock):
+    """What an arm does with a clip."""
+    if arm == "released":
+        return released(host, size, clock)
+    config = AuralSam2Config(sam2_config=hiera_sam2_config(host, size), use_text=False, behavior="release")
+    model = AuralSam2Model(config).eval().to(DEVICE)
+    if arm == "forward":
+        return ours(model, clock)
+    return make_step(model) if arm == "step" else lambda clip: track_alone(model, clip)
+
+
+def run_arm(arm, host, size, frames, dtype, repeats):
+    """Best of `repeats` runs of one arm, in seconds a frame, and the peak memory of this process in MB."""
+    torch.manual_seed(0)
+    clock = Clock()
+    run = make_run(arm, host, size, clock)
     gradient = nullcontext() if arm == "step" else torch.no_grad()
     best = None
     with gradient, torch.autocast(DEVICE, torch.bfloat16, enabled=dtype == "bfloat16"):

@@ -22,7 +22,8 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from lavseg.data import render_clip
 from lavseg.losses import mask_dice, mask_iou, weighted_mean
 from lavseg.models.sam2_config import nano_sam2_config
-from lavseg.models.sam2_encoder import encode_images, use_lean_attention
+from lavseg.models.sam2_encoder import encode_images
+from lavseg.models.sam2_lean import use_lean_blocks
 from lavseg.models.sam2_tracking import (
     ImageFeatures,
     MaskPrediction,
@@ -59,7 +60,7 @@ def build_host(seed: int) -> Sam2VideoModel:
         nn.init.normal_(parameter, std=0.02)
     code = sam.shared_image_embedding.positional_embedding
     sam.prompt_encoder.shared_embedding.positional_embedding.copy_(code)
-    use_lean_attention(sam)
+    use_lean_blocks(sam)
     return sam
 
 

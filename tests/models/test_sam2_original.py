@@ -8,7 +8,8 @@ from accelerate import init_empty_weights
 from transformers import Sam2VideoModel
 
 from lavseg.models.sam2_config import hiera_sam2_config
-from lavseg.models.sam2_encoder import encode_images, use_lean_attention
+from lavseg.models.sam2_encoder import encode_images
+from lavseg.models.sam2_lean import use_lean_blocks
 from lavseg.models.sam2_tracking import Sam2Tracker, project_features, propagate
 
 predictor = pytest.importorskip("sam2.sam2_video_predictor", reason="the original sam2 package is not installed")
@@ -129,7 +130,7 @@ def case(request):
         bias = head.bias.clone()
         head.bias.add_(100)
         ours.load_state_dict(converted(original), strict=True)
-        use_lean_attention(ours)
+        use_lean_blocks(ours)
         # What it says while the gate is open is centred between the two kinds of tracked frames, clicks above.
         scores = track(ours, video, points, 0)[1] - 100
         middle = (scores[:, 1:].min() + scores[:, 1:].max()) / 2

@@ -12,7 +12,8 @@ from .adapter_config import AdapterConfig
 from .backbones import build_encoder, encode_text, load_encoder, load_host, load_vggish
 from .frame_tracking import FrameTracker, track_clip
 from .outputs import AudioVisualSegmentationOutput
-from .sam2_encoder import encode_images, share_position_code, use_lean_attention
+from .sam2_encoder import encode_images, share_position_code
+from .sam2_lean import use_lean_blocks
 from .sam2_losses import sam2_losses
 from .sam2_tracking import ImageFeatures, MaskPrediction, project_features
 from .sam_model import FramePrediction, SamClipModel
@@ -40,7 +41,7 @@ class AdapterClipModel(SamClipModel):
         if not self.config.on_sam2:
             return super()._build_host()
         sam = Sam2VideoModel(self.config.sam_config)
-        use_lean_attention(sam)
+        use_lean_blocks(sam)
         return sam
 
     @classmethod

@@ -1,46 +1,9 @@
-"""SAM2's image encoder without the work its outputs here never use.
-
-The stock neck builds sine position codes of all levels at full batch size, and the stock Hiera attention computes a
-softmax that it throws away. Outputs are equal to the stock encoder's.
-"""
+"""SAM2's image encoder without the position codes of all levels, which nothing here reads."""
 
 import torch
 import torch.nn.functional as F
 from transformers import Sam2VideoModel
 from transformers import initialization as init
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from transformers.models.sam2.modeling_sam2 import Sam2MultiScaleAttention, do_pool, eager_attention_forward
-
-
-class LeanMultiScaleAttention(Sam2MultiScaleAttention):
-    """`Sam2MultiScaleAttention` without its discarded softmax; same parameters, same output."""
-
-    def forward(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
-        batch_size, height, width, _ = hidden_states.shape
-        qkv = self.qkv(hidden_states).reshape(batch_size, height * width, 3, self.num_attention_heads, -1)
-        query, key, value = qkv.unbind(2)
-        if self.query_stride:
-            query = do_pool(query.reshape(batch_size, height, width, -1), self.query_stride)
-            height, width = query.shape[1:3]
-            query = query.reshape(batch_size, height * width, self.num_attention_heads, -1)
-        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
-        output, _ = attend(
-            self,
-            query.transpose(1, 2),
-            key.transpose(1, 2),
-            value.transpose(1, 2),
-            attention_mask=None,
-            is_causal=False,
-            scaling=self.scale,
-            **kwargs,
-        )
-        return self.proj(output.reshape(batch_size, height, width, -1))
-
-
-def use_lean_attention(sam: Sam2VideoModel) -> None:
-    """Give every Hiera block of `sam` the attention above."""
-    for block in sam.vision_encoder.backbone.blocks:
-        block.attn.__class__ = LeanMultiScaleAttention
 
 
 def share_position_code(sam: Sam2VideoModel) -> None:

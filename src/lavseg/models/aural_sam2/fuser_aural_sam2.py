@@ -77,7 +77,7 @@ class AuralSam2Block(GradientCheckpointingLayer):
         hidden_states = hidden_states + self.dropout(attended)
         inner = self.linear1(self.norm2(hidden_states))
         if grid is not None:
-            inner = self.depthwise(inner.transpose(1, 2).unflatten(2, grid)).flatten(2).transpose(1, 2)
+            inner = self.depthwise(inner.unflatten(1, grid).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(1, 2)
         return hidden_states + self.dropout(self.linear2(self.dropout(F.gelu(inner))))
 
 
@@ -161,6 +161,16 @@ class AuralSam2FusionLevel(nn.Module):
         self.token_blocks = nn.ModuleList(AuralSam2Block(config, False) for _ in range(config.token_depths[level - 1]))
         self.fusion = AuralSam2CrossFusion(config)
 
+    def attend_within_frames(self, frames: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+        """Update `[N, T, P, C]`; on a CPU frame by frame, so that what is computed of a frame stays in the cache."""
+        flat = frames.flatten(0, 1)
+        done = []
+        for piece in flat.split(1) if flat.device.type == "cpu" else [flat]:
+            for block in self.frame_blocks:
+                piece = block(piece, grid)
+            done.append(piece)
+        return torch.cat(done).view_as(frames)
+
 
 def _head(config: AuralSam2Config) -> nn.Sequential:
     """Projects fused features `[..., C]` for the contrastive loss."""
@@ -239,12 +249,9 @@ class AuralSam2Fuser(nn.Module):
                 frames = level.smooth(frames.repeat_interleave(expressions, dim=0) + fused[-1].frames)
                 tokens = fused[-1].tokens if self.config.behavior == "release" else start
             frames, tokens = frames + frame_code, tokens + token_code
-            flat = frames.flatten(0, 1)
-            for block in level.frame_blocks:
-                flat = block(flat, grid=(edge, edge))
             for block in level.token_blocks:
                 tokens = block(tokens, mask=mask)
-            frames = flat.view_as(frames) + frame_code
+            frames = level.attend_within_frames(frames, grid=(edge, edge)) + frame_code
             if not fused:
                 frames = frames.repeat_interleave(expressions, dim=0)
             fused.append(level.fusion(frames, tokens + token_code, mask))

@@ -14,7 +14,8 @@ from ..base import AudioVisualPreTrainedModel, init_attention, init_linear
 from ..checks import check_shapes
 from ..frame_tracking import FrameTracker, track_clip
 from ..outputs import AudioVisualSegmentationOutput
-from ..sam2_encoder import encode_images, share_position_code, use_lean_attention
+from ..sam2_encoder import encode_images, share_position_code
+from ..sam2_lean import use_lean_blocks
 from ..sam2_losses import sam2_losses
 from ..sam2_tracking import NO_OBJ_SCORE, ImageFeatures, project_features
 from ..vggish import VggishModel
@@ -106,7 +107,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
     def __init__(self, config: AuralSam2Config):
         super().__init__(config)
         self.sam2 = Sam2VideoModel(config.sam2_config)
-        use_lean_attention(self.sam2)
+        use_lean_blocks(self.sam2)
         self.sam2.mask_decoder.transformer.__class__ = AuralSam2TwoWayTransformer
         self.audio_encoder = VggishModel(config.audio_config)
         self.text_encoder = build_encoder(config.text_config) if config.use_text else None

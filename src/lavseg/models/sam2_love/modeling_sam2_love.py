@@ -17,7 +17,8 @@ from ..base import AudioVisualPreTrainedModel, init_linear
 from ..checks import check_shapes, real_lengths
 from ..clip_segmenter import ClipSegmenter
 from ..outputs import AudioVisualSegmentationOutput
-from ..sam2_encoder import share_position_code, use_lean_attention
+from ..sam2_encoder import share_position_code
+from ..sam2_lean import use_lean_blocks
 from ..sam2_tracking import NO_OBJ_SCORE, MaskPrediction
 from ..vggish import VggishModel
 from .configuration_sam2_love import Sam2LoveConfig
@@ -256,7 +257,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
     def __init__(self, config: Sam2LoveConfig):
         super().__init__(config)
         self.sam2 = Sam2VideoModel(config.sam2_config)
-        use_lean_attention(self.sam2)
+        use_lean_blocks(self.sam2)
         self.vision_encoder = build_encoder(config.vision_config)
         self.text_encoder = build_encoder(config.text_config)
         self.audio_encoder = VggishModel(config.audio_config)

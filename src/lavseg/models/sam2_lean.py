@@ -1,0 +1,142 @@
+"""SAM2's blocks without work that changes nothing; parameters and outputs are those of the stock blocks."""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import nn
+from transformers import Sam2VideoModel
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.sam2.modeling_sam2 import (
+    Sam2MultiScaleAttention,
+    Sam2MultiScaleBlock,
+    do_pool,
+    eager_attention_forward,
+)
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoRoPEAttention, rotate_pairwise
+
+# Sizes whose intermediate results fit the caches of current CPUs.
+BAND_SIZE = 2**19
+QUERY_BLOCK, KEY_BLOCK = 2048, 512
+
+
+class LeanMultiScaleAttention(Sam2MultiScaleAttention):
+    """Hiera's attention without a softmax that the stock module discards."""
+
+    def forward(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
+        batch_size, height, width, _ = hidden_states.shape
+        qkv = self.qkv(hidden_states).reshape(batch_size, height * width, 3, self.num_attention_heads, -1)
+        query, key, value = qkv.unbind(2)
+        if self.query_stride:
+            query = do_pool(query.reshape(batch_size, height, width, -1), self.query_stride)
+            height, width = query.shape[1:3]
+            query = query.reshape(batch_size, height * width, self.num_attention_heads, -1)
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
+        output, _ = attend(
+            self,
+            query.transpose(1, 2),
+            key.transpose(1, 2),
+            value.transpose(1, 2),
+            attention_mask=None,
+            is_causal=False,
+            scaling=self.scale,
+            **kwargs,
+        )
+        return self.proj(output.reshape(batch_size, height, width, -1))
+
+
+class LeanMultiScaleBlock(Sam2MultiScaleBlock):
+    """Hiera's block; on a CPU bands of the image follow each other where they are independent.
+
+    Windows do not see each other, and of blocks without windows the MLP does not see other tokens.
+    """
+
+    def forward(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
+        height, unit = hidden_states.shape[1], max(self.window_size, 1)
+        rows = max(BAND_SIZE // (hidden_states[:, :1].numel() * unit), 1) * unit
+        changes_shape = self.query_stride is not None or self.dim != self.dim_out
+        if hidden_states.device.type != "cpu" or rows >= height or (self.window_size == 0 and changes_shape):
+            return super().forward(hidden_states, **kwargs)
+        if self.window_size > 0:
+            bands = [super(LeanMultiScaleBlock, self).forward(band, **kwargs) for band in hidden_states.split(rows, 1)]
+        else:
+            attended = hidden_states + self.attn(self.layer_norm1(hidden_states), **kwargs)
+            bands = [band + self.mlp(self.layer_norm2(band)) for band in attended.split(rows, 1)]
+        return torch.cat(bands, dim=1)
+
+
+class LeanMemoryAttention(Sam2VideoRoPEAttention):
+    """Attention to the memory; on a CPU without gradient and in single precision it is computed piece by piece.
+
+    Weights are then applied to the memory itself, a quarter as wide as the projected values: they sum to one, so the
+    projection may come after. Keys are projected and rotated as they are needed.
+    """
+
+    def forward(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor],
+        num_k_exclude_rope: int = 0,
+        **kwargs,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if not self._in_pieces(query):
+            return super().forward(query, key, value, position_embeddings, num_k_exclude_rope, **kwargs)
+        rotation = [code.flatten(0, -2) for code in position_embeddings]
+        pieces = self._pieces(key.flatten(0, 1), value.flatten(0, 1), rotation, num_k_exclude_rope)
+        asked = rotate(self.q_proj(query.flatten(0, 1)), *rotation) * self.scaling
+        remembered = streamed_attention(asked, pieces)
+        return self.o_proj(self.v_proj(remembered)).unflatten(0, query.shape[:2]), None
+
+    def _in_pieces(self, query: torch.Tensor) -> bool:
+        plain = not (self.training or torch.is_grad_enabled() or torch.is_autocast_enabled(query.device.type))
+        stock = self.config._attn_implementation != "sdpa" or self.num_attention_heads > 1
+        return plain and not stock and query.device.type == "cpu" and query.dtype == torch.float32
+
+    def _pieces(
+        self, keys: torch.Tensor, values: torch.Tensor, rotation: list[torch.Tensor], num_pointers: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Projected keys of remembered maps, rotated, then those of object pointers, as they are; with their values."""
+        num_maps = (keys.shape[1] - num_pointers) // len(rotation[0])
+        codes = list(zip(*(code.split(KEY_BLOCK) for code in rotation), strict=True)) * num_maps
+        sizes = [len(cos) for cos, _ in codes] + [num_pointers] * (num_pointers > 0)
+        pieces = zip(keys.split(sizes, dim=1), values.split(sizes, dim=1), strict=True)
+        for index, (key, value) in enumerate(pieces):
+            key = self.k_proj(key)
+            yield (rotate(key, *codes[index]) if index < len(codes) else key), value
+
+
+def rotate(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotary position code of `states [..., L, C]` by `cos` and `sin` `[L, C]`."""
+    return states * cos + rotate_pairwise(states) * sin
+
+
+def streamed_attention(query: torch.Tensor, pieces: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    """`softmax(query keys^T) values` without a map of all queries by all keys (online softmax).
+
+    Args:
+        query: `[N, Q, C]`, scaled.
+        pieces: keys `[N, K, C]` and values `[N, K, D]`, of `K` that may vary, each read once.
+
+    Returns:
+        `[N, Q, D]`.
+    """
+    blocks = query.split(QUERY_BLOCK, dim=1)
+    states = [(block.new_full((*block.shape[:2], 1), -torch.inf), 0.0, 0.0) for block in blocks]
+    for keys, values in pieces:
+        for index, (block, (highest, norm, total)) in enumerate(zip(blocks, states, strict=True)):
+            scores = block @ keys.mT
+            higher = torch.maximum(highest, scores.amax(-1, keepdim=True))
+            weights, faded = scores.sub_(higher).exp_(), (highest - higher).exp()
+            states[index] = (higher, norm * faded + weights.sum(-1, keepdim=True), total * faded + weights @ values)
+    return torch.cat([total / norm for _, norm, total in states], dim=1)
+
+
+def use_lean_blocks(sam: Sam2VideoModel) -> None:
+    """Make the blocks of `sam` lean ones."""
+    for block in sam.vision_encoder.backbone.blocks:
+        block.__class__, block.attn.__class__ = LeanMultiScaleBlock, LeanMultiScaleAttention
+    for layer in sam.memory_attention.layers:
+        layer.cross_attn_image.__class__ = LeanMemoryAttention
+        if isinstance(layer.activation, nn.ReLU):
+            layer.activation.inplace = True

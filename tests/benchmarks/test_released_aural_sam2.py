@@ -1,0 +1,44 @@
+"""Agreement of AuralSAM2 with the released code's order of operations over the original `sam2` package."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model
+from lavseg.models.sam2_config import hiera_sam2_config
+
+pytest.importorskip("sam2", reason="the original sam2 package is not installed")
+
+CASES = [
+    *[("tiny", 256, 9, seed) for seed in (0, 1)],
+    pytest.param("base_plus", 1024, 3, 2, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("host", "image_size", "num_frames", "seed"), CASES)
+def test_masks_are_the_released_ones(monkeypatch, host, image_size, num_frames, seed):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    from released_aural_sam2 import ReleasedAuralSam2
+
+    torch.manual_seed(seed)
+    released = ReleasedAuralSam2(host, image_size)
+    with torch.no_grad():
+        for parameter in released.host.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+        for module in released.fuser.modules():  # fresh weights would hide the fusion behind zeros
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm3d):
+                nn.init.normal_(module.weight)
+    config = AuralSam2Config(sam2_config=hiera_sam2_config(host, image_size), use_text=False, behavior="release")
+    ours = AuralSam2Model(config).eval()
+    ours.load_state_dict(released.state_of_ours())
+    frames, sounds = torch.randn(num_frames, 3, image_size, image_size), torch.randn(num_frames, 2, 96, 64)
+    with torch.no_grad():
+        masks, ious, scores = released(frames, sounds)
+        output = ours(pixel_values=frames[None], input_features=sounds[None])
+    best = ious.argmax(-1)
+    torch.testing.assert_close(output.pred_masks[0, 0], masks[torch.arange(num_frames), best], atol=2e-4, rtol=1e-4)
+    torch.testing.assert_close(output.iou_scores[0, 0], ious.amax(-1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(output.object_score_logits[0, 0], scores, atol=1e-4, rtol=1e-4)
+    assert masks.std() > 0.1
