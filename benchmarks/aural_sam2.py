@@ -23,6 +23,7 @@ import resource
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 from multiprocessing import get_context
 
 import torch
@@ -168,6 +169,8 @@ def main():
     parser.add_argument("--arms", nargs="+", default=ARMS, choices=ARMS)
     parser.add_argument("--repeats", type=int, default=1, help="runs of each arm, of which the fastest counts")
     given = parser.parse_args()
+    if "released" in given.arms and find_spec("sam2") is None:
+        parser.error("--arms: released runs on the original sam2 package; install it: pip install -e '.[sam2]'")
     for host in given.hosts:
         for frames in given.frames:
             for dtype in given.dtypes:

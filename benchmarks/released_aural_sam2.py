@@ -98,8 +98,9 @@ class Fusion(nn.Module):
         )
         of_frames = (q_frame @ k_audio.mT / q_frame.shape[1]) @ v_audio
         of_tokens = (q_audio @ k_frame.mT / k_frame.shape[1]) @ v_frame
-        of_frames = self.W_z(of_frames.transpose(1, 2).contiguous().view(len(x), -1, 1, *grid)) + frames
-        of_tokens = self.W_z2(of_tokens.transpose(1, 2).contiguous().view(len(tokens), -1, 1)) + tokens
+        # As released: axes are mixed on the way in (channels for positions) and out (channels for frames).
+        of_frames = self.W_z(of_frames.transpose(1, 2).reshape(len(x), -1, 1, *grid)) + frames
+        of_tokens = self.W_z2(of_tokens.transpose(1, 2).reshape(len(tokens), -1, 1)) + tokens
         return self.norm_layer(of_frames.flatten(2).transpose(1, 2)), self.norm_layer2(of_tokens[..., 0])
 
 

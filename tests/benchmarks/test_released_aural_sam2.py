@@ -30,10 +30,13 @@ def test_masks_are_the_released_ones(monkeypatch, host, image_size, num_frames, 
         for module in released.fuser.modules():  # fresh weights would hide the fusion behind zeros
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm3d):
                 nn.init.normal_(module.weight)
+    frames, sounds = torch.randn(num_frames, 3, image_size, image_size), torch.randn(num_frames, 2, 96, 64)
+    with torch.no_grad():  # object scores of both signs
+        head = released.host.sam_mask_decoder.pred_obj_score_head.layers[-1]
+        head.bias.sub_(released(frames, sounds)[2].median())
     config = AuralSam2Config(sam2_config=hiera_sam2_config(host, image_size), use_text=False, behavior="release")
     ours = AuralSam2Model(config).eval()
     ours.load_state_dict(released.state_of_ours())
-    frames, sounds = torch.randn(num_frames, 3, image_size, image_size), torch.randn(num_frames, 2, 96, 64)
     with torch.no_grad():
         masks, ious, scores = released(frames, sounds)
         output = ours(pixel_values=frames[None], input_features=sounds[None])
@@ -41,4 +44,5 @@ def test_masks_are_the_released_ones(monkeypatch, host, image_size, num_frames, 
     torch.testing.assert_close(output.pred_masks[0, 0], masks[torch.arange(num_frames), best], atol=2e-4, rtol=1e-4)
     torch.testing.assert_close(output.iou_scores[0, 0], ious.amax(-1), atol=1e-4, rtol=0)
     torch.testing.assert_close(output.object_score_logits[0, 0], scores, atol=1e-4, rtol=1e-4)
-    assert masks.std() > 0.1
+    assert masks.std() > 0.1 and len(best.unique()) > 1
+    assert scores.min() < 0 < scores.max()

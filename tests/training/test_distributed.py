@@ -15,6 +15,7 @@ from accelerate.utils.launch import prepare_multi_gpu_env
 
 from conftest import ROOT
 from lavseg.data import write_ref_avs
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 
@@ -95,10 +96,18 @@ def test_the_fsdp2_recipe_is_understood(fsdp):
     assert str(fsdp.state_dict_type).endswith("FULL_STATE_DICT")
 
 
-@pytest.mark.parametrize("model_class, config_class", [(Sam2LoveModel, Sam2LoveConfig), (SamaAvsModel, SamaAvsConfig)])
-def test_fsdp2_wraps_the_hosts_blocks(fsdp, model_class, config_class):
+@pytest.mark.parametrize(
+    ("model_class", "config"),
+    [
+        (Sam2LoveModel, Sam2LoveConfig.tiny()),
+        (AuralSam2Model, AuralSam2Config.tiny()),
+        (SamaAvsModel, SamaAvsConfig.tiny()),
+        (SamaAvsModel, SamaAvsConfig.tiny(use_text=True)),
+    ],
+)
+def test_fsdp2_wraps_the_hosts_blocks(fsdp, model_class, config):
     with torch.device("meta"):
-        model = model_class(config_class.tiny())
+        model = model_class(config)
     fsdp.set_auto_wrap_policy(model)
     [names] = [{kind.__name__ for kind in fsdp.auto_wrap_policy.keywords["transformer_layer_cls"]}]
     assert names == set(model._no_split_modules)

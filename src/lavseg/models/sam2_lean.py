@@ -1,4 +1,4 @@
-"""SAM2's blocks without work that changes nothing; parameters and outputs are those of the stock blocks."""
+"""SAM2's blocks with less work and less memory traffic: stock parameters, and the stock outputs up to rounding."""
 
 from collections.abc import Iterable, Iterator
 
@@ -14,7 +14,7 @@ from transformers.models.sam2.modeling_sam2 import (
 )
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoRoPEAttention, rotate_pairwise
 
-# Sizes whose intermediate results fit the caches of current CPUs.
+# What fits the caches of current CPUs: elements of a block's input, and queries (of all objects) and keys at a time.
 BAND_SIZE = 2**19
 QUERY_BLOCK, KEY_BLOCK = 2048, 512
 
@@ -67,7 +67,7 @@ class LeanMultiScaleBlock(Sam2MultiScaleBlock):
 class LeanMemoryAttention(Sam2VideoRoPEAttention):
     """Attention to the memory; on a CPU without gradient and in single precision it is computed piece by piece.
 
-    Weights are then applied to the memory itself, a quarter as wide as the projected values: they sum to one, so the
+    Weights are then applied to the memory itself, which is narrower than the projected values: they sum to one, so the
     projection may come after. Keys are projected and rotated as they are needed.
     """
 
@@ -89,9 +89,9 @@ class LeanMemoryAttention(Sam2VideoRoPEAttention):
         return self.o_proj(self.v_proj(remembered)).unflatten(0, query.shape[:2]), None
 
     def _in_pieces(self, query: torch.Tensor) -> bool:
-        plain = not (self.training or torch.is_grad_enabled() or torch.is_autocast_enabled(query.device.type))
-        stock = self.config._attn_implementation != "sdpa" or self.num_attention_heads > 1
-        return plain and not stock and query.device.type == "cpu" and query.dtype == torch.float32
+        inference = not (self.training or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
+        on_cpu = query.device.type == "cpu" and query.dtype == torch.float32
+        return inference and on_cpu and self.config._attn_implementation == "sdpa" and self.num_attention_heads == 1
 
     def _pieces(
         self, keys: torch.Tensor, values: torch.Tensor, rotation: list[torch.Tensor], num_pointers: int
@@ -121,7 +121,7 @@ def streamed_attention(query: torch.Tensor, pieces: Iterable[tuple[torch.Tensor,
     Returns:
         `[N, Q, D]`.
     """
-    blocks = query.split(QUERY_BLOCK, dim=1)
+    blocks = query.split(max(QUERY_BLOCK // len(query), 1), dim=1)
     states = [(block.new_full((*block.shape[:2], 1), -torch.inf), 0.0, 0.0) for block in blocks]
     for keys, values in pieces:
         for index, (block, (highest, norm, total)) in enumerate(zip(blocks, states, strict=True)):
@@ -133,7 +133,7 @@ def streamed_attention(query: torch.Tensor, pieces: Iterable[tuple[torch.Tensor,
 
 
 def use_lean_blocks(sam: Sam2VideoModel) -> None:
-    """Make the blocks of `sam` lean ones."""
+    """Make Hiera's blocks and the attention to the memory lean, and the memory's feed-forward layers work in place."""
     for block in sam.vision_encoder.backbone.blocks:
         block.__class__, block.attn.__class__ = LeanMultiScaleBlock, LeanMultiScaleAttention
     for layer in sam.memory_attention.layers:

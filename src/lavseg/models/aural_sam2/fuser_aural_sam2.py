@@ -24,6 +24,15 @@ class FusedLevel:
     frame_attention: torch.Tensor
 
 
+def _convolve(convolution: nn.Conv2d, tokens: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """Convolve tokens `[N, P, C]` laid out on a grid.
+
+    `permute` makes a map whose channels come last whatever `N`; `transpose` does not for `N = 1`, and the convolution
+    then takes ten times as long on a CPU.
+    """
+    return convolution(tokens.unflatten(1, grid).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(1, 2)
+
+
 class AuralSam2Attention(nn.Module):
     """Self-attention; on frames, keys and values are read from patches of `reduction_ratio` (PVT v2)."""
 
@@ -44,8 +53,7 @@ class AuralSam2Attention(nn.Module):
     ) -> torch.Tensor:
         source = hidden_states
         if grid is not None:
-            maps = hidden_states.transpose(1, 2).unflatten(2, grid)
-            source = self.reduction_norm(self.reduction(maps).flatten(2).transpose(1, 2))
+            source = self.reduction_norm(_convolve(self.reduction, hidden_states, grid))
         query = self.query(hidden_states).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         key, value = self.key_value(source).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         dropout = self.dropout if self.training else 0.0
@@ -77,7 +85,7 @@ class AuralSam2Block(GradientCheckpointingLayer):
         hidden_states = hidden_states + self.dropout(attended)
         inner = self.linear1(self.norm2(hidden_states))
         if grid is not None:
-            inner = self.depthwise(inner.unflatten(1, grid).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(1, 2)
+            inner = _convolve(self.depthwise, inner, grid)
         return hidden_states + self.dropout(self.linear2(self.dropout(F.gelu(inner))))
 
 
