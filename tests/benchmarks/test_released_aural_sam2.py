@@ -44,5 +44,5 @@ def test_masks_are_the_released_ones(monkeypatch, host, image_size, num_frames, 
     torch.testing.assert_close(output.pred_masks[0, 0], masks[torch.arange(num_frames), best], atol=2e-4, rtol=1e-4)
     torch.testing.assert_close(output.iou_scores[0, 0], ious.amax(-1), atol=1e-4, rtol=0)
     torch.testing.assert_close(output.object_score_logits[0, 0], scores, atol=1e-4, rtol=1e-4)
-    assert masks.std() > 0.1 and len(best.unique()) > 1
+    assert masks.std() > 0.1
     assert scores.min() < 0 < scores.max()
