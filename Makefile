@@ -10,7 +10,8 @@ TRAIN_TINY_aural-sam2 := train_aural_sam2.py --output runs/aural-sam2-tiny
 
 .PHONY: demo test test-slow quality docs train-tiny clean
 
-# The original sam2 package is what tests and benchmarks compare with. It builds against the installed torch, hence no isolation.
+# The original sam2 package is what tests and benchmarks compare with. It builds against the installed torch, hence no
+# isolation.
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --upgrade pip setuptools wheel

@@ -115,8 +115,9 @@ def released(host, size, clock):
     from released_aural_sam2 import ReleasedAuralSam2
 
     network = ReleasedAuralSam2(host, size).to(DEVICE)
-    for part, name in (("encode", "encoder"), ("fuse", "fuser"), ("track", "tracking")):
-        clock.watch(network, part, name)
+    clock.watch(network.host.image_encoder, "forward", "encoder")
+    clock.watch(network.fuser, "forward", "fuser")
+    clock.watch(network, "track", "tracking")
     return lambda clip: network(clip["pixel_values"][0], clip["input_features"][0])
 
 

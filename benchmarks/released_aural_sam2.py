@@ -182,12 +182,6 @@ class ReleasedAuralSam2(nn.Module):
         host = sam2_state_from_original(self.host.state_dict())
         return {f"sam2.{key}": value for key, value in host.items()} | fuser_state_from_release(self.fuser.state_dict())
 
-    def encode(self, pixel_values: torch.Tensor) -> dict:
-        return self.host.image_encoder(pixel_values)
-
-    def fuse(self, encoded: dict, input_features: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        return self.fuser(encoded["backbone_fpn"], input_features)
-
     def track(self, encoded: dict, frames: list[torch.Tensor], sounds: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Logits `[T, 3, S/4, S/4]` of the candidate masks, their predicted IoU `[T, 3]` and object scores `[T]`."""
         host, decoder = self.host, self.host.sam_mask_decoder
@@ -229,7 +223,7 @@ class ReleasedAuralSam2(nn.Module):
 
     def forward(self, pixel_values: torch.Tensor, input_features: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """As `track`, of frames `[T, 3, S, S]` with sounds `[T, 2, 96, 64]`."""
-        encoded = self.encode(pixel_values)
-        frames, sounds = self.fuse(encoded, input_features)
+        encoded = self.host.image_encoder(pixel_values)
+        frames, sounds = self.fuser(encoded["backbone_fpn"], input_features)
         with sdpa_kernel(SDPBackend.MATH) if pixel_values.device.type == "cpu" else nullcontext():
             return self.track(encoded, frames, sounds)

@@ -10,7 +10,6 @@ from transformers import PreTrainedModel, Sam2VideoModel, SamModel
 from ..losses import weighted_mean
 from .adapter_config import AdapterConfig
 from .backbones import build_encoder, encode_text, load_encoder, load_host, load_vggish
-from .base import AudioVisualPreTrainedModel
 from .frame_tracking import FrameTracker, track_clip
 from .outputs import AudioVisualSegmentationOutput
 from .sam2_encoder import encode_images, share_position_code
@@ -43,7 +42,6 @@ class AdapterClipModel(SamClipModel):
             return super()._build_host()
         sam = Sam2VideoModel(self.config.sam_config)
         use_lean_blocks(sam)
-        self._no_split_modules = AudioVisualPreTrainedModel._no_split_modules
         return sam
 
     @classmethod

@@ -21,7 +21,6 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True
-    _no_split_modules = ["LeanMultiScaleBlock"]
     # The loss is a mean over the batch: the Trainer has to divide it by its accumulation steps.
     accepts_loss_kwargs = False
 

@@ -140,3 +140,5 @@ def use_lean_blocks(sam: Sam2VideoModel) -> None:
         layer.cross_attn_image.__class__ = LeanMemoryAttention
         if isinstance(layer.activation, nn.ReLU):
             layer.activation.inplace = True
+    # Models around `sam` take over, in their `post_init`, which of its blocks FSDP and device maps keep whole.
+    sam._no_split_modules = {LeanMultiScaleBlock.__name__}

@@ -37,7 +37,6 @@ class SamClipModel(AudioVisualPreTrainedModel):
     input_modalities = ("video", "audio")
     _supports_flash_attn = False
     _supports_attention_backend = False
-    _no_split_modules = ["SamVisionLayer"]
     output_class = AudioVisualSegmentationOutput
 
     def __init__(self, config: PreTrainedConfig):
