@@ -1,0 +1,165 @@
+"""Every method and backbone is still what it was before the package was rebuilt: names, files and numbers.
+
+`tests/fixtures/before` holds, for each variant at tiny size, its configuration and processor files of then, names and
+shapes of its state dict, and a few numbers of what it gave for deterministic weights and inputs, in double precision.
+"""
+
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoConfig, AutoModel, AutoProcessor
+
+import lavseg  # noqa: F401
+
+FIXTURES = sorted((Path(__file__).parents[1] / "fixtures" / "before").glob("*.json"))
+NUM_FRAMES = 4
+FRAME_SIZE = (90, 120)
+SENTENCES = ["the red circle", "what sounds"]
+# Numbers kept of a tensor: its sum, and that many of its entries, evenly spread.
+ENTRIES = 16
+
+
+def det_array(key, shape):
+    """Value of the parameter or buffer `key`, from its name and shape alone."""
+    rng = np.random.default_rng(zlib.crc32(key.encode()))
+    if key.endswith("num_batches_tracked"):
+        return np.zeros(shape, np.int64)
+    noise = rng.standard_normal(shape)
+    if key.endswith("running_mean"):
+        return 0.1 * noise
+    if key.endswith("running_var"):
+        return 0.5 + rng.random(shape)
+    if key.endswith("presence.bias"):
+        return np.ones(shape)  # or all masks would be empty
+    if len(shape) <= 1:
+        return 1 + 0.02 * noise if key.endswith(".weight") else 0.02 * noise
+    return noise / np.sqrt(np.prod(shape[1:]))
+
+
+def fill(model):
+    """`model` in double precision and evaluation mode, with deterministic weights and buffers."""
+    model = model.double().eval()
+    state = {
+        key: torch.from_numpy(np.asarray(det_array(key, value.shape))) for key, value in model.state_dict().items()
+    }
+    # Position ids and the like are what they are.
+    integers = {key for key, value in model.state_dict().items() if not value.is_floating_point()}
+    model.load_state_dict({key: value for key, value in state.items() if key not in integers}, strict=False)
+    return model
+
+
+def det_input(name, shape):
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    return torch.from_numpy(rng.standard_normal(shape))
+
+
+def det_clip():
+    """Frames uint8 `[T, H, W, 3]`, stereo sound and its rate."""
+    rng = np.random.default_rng(7)
+    coarse = rng.integers(0, 256, (NUM_FRAMES, 9, 12, 3), dtype=np.uint8)
+    frames = coarse.repeat(FRAME_SIZE[0] // 9, axis=1).repeat(FRAME_SIZE[1] // 12, axis=2)
+    time = np.arange(NUM_FRAMES * 16000) / 16000
+    sound = 0.3 * np.stack([np.sin(2 * np.pi * (300 + 80 * time) * time), np.sin(2 * np.pi * 700 * time)])
+    return frames, sound.astype(np.float32), 16000
+
+
+def model_inputs(prepared, lengths):
+    """Inputs for two clips of `lengths` frames and two sentences, of the names and shapes that a processor gave one."""
+    frames = torch.arange(NUM_FRAMES) < torch.tensor(lengths)[:, None]
+    inputs = {}
+    for name, value in prepared.items():
+        if name in ("frame_mask", "audio_mask"):
+            inputs[name] = torch.nn.functional.pad(frames, (0, value.shape[1] - NUM_FRAMES), value=False)
+        elif name == "input_ids" or name == "attention_mask":
+            inputs[name] = value.repeat(2, 1, 1)
+        elif name == "original_sizes":
+            inputs[name] = [FRAME_SIZE, FRAME_SIZE]
+        else:
+            inputs[name] = det_input(name, (2, *value.shape[1:]))
+    return inputs
+
+
+def digest(value):
+    """A tensor as its shape, its sum and some of its entries."""
+    value = value.detach().double()
+    flat = value.flatten()
+    places = torch.linspace(0, len(flat) - 1, min(ENTRIES, len(flat))).long()
+    return {"shape": list(value.shape), "sum": float(flat.sum()), "entries": flat[places].tolist()}
+
+
+def tree(state):
+    """Shapes by name, as a tree: names share long beginnings."""
+    root = {}
+    for name, value in state.items():
+        *path, leaf = name.split(".")
+        node = root
+        for part in path:
+            node = node.setdefault(part, {})
+        node[leaf] = list(value.shape)
+    return root
+
+
+def assert_same(value, kept, what):
+    found = digest(value)
+    assert found["shape"] == kept["shape"], what
+    np.testing.assert_allclose(found["entries"], kept["entries"], rtol=1e-6, atol=1e-6, err_msg=what)
+    np.testing.assert_allclose(found["sum"], kept["sum"], rtol=1e-6, atol=1e-3, err_msg=what)
+
+
+def written(thing, folder, name):
+    thing.save_pretrained(folder)
+    return json.loads((folder / name).read_text(encoding="utf-8"))
+
+
+def write_json(path, content):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
+def test_as_before(path, tmp_path, tokenizer):
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    old, new = tmp_path / "old", tmp_path / "new"
+    write_json(old / "config.json", kept["config"])
+    config = AutoConfig.from_pretrained(old)
+    assert written(config, new, "config.json") == kept["config"]
+    model = fill(AutoModel.from_config(config))
+    assert type(model).__name__ == kept["model"]
+    assert tree(model.state_dict()) == kept["state"]
+    if "processor" not in kept:
+        features = det_input("input_features", (2, 3, 1, 96, 64))
+        with torch.no_grad():
+            assert_same(model(features).embeddings, kept["outputs"]["embeddings"], "embeddings")
+        return
+
+    write_json(old / "processor_config.json", kept["processor_config"])
+    if kept["reads"]:
+        tokenizer.save_pretrained(old)
+    processor = AutoProcessor.from_pretrained(old)
+    assert type(processor).__name__ == kept["processor"]
+    assert written(processor, new, "processor_config.json") == kept["processor_config"]
+    frames, sound, rate = det_clip()
+    prepared = processor(frames, sound, *([SENTENCES] if kept["reads"] else []), sampling_rate=rate)
+    assert prepared.keys() == kept["prepared"].keys()
+    for name, value in prepared.items():
+        assert_same(torch.as_tensor(value), kept["prepared"][name], name)
+
+    inputs = model_inputs(prepared, kept["lengths"])
+    labels = (det_input("labels", (2, len(SENTENCES) if kept["reads"] else 1, NUM_FRAMES, 45, 60)) > 0.5).byte()
+    if "class_logits" in kept["outputs"]:
+        inputs["class_labels"] = labels[:, 0].long()
+    with torch.no_grad():
+        outputs = model(**inputs, labels=labels)
+    for name, value in kept["outputs"].items():
+        if name == "losses":
+            found = {term: float(loss) for term, loss in outputs.losses.items()}
+            assert found == pytest.approx(value, rel=1e-6, abs=1e-6)
+        else:
+            assert_same(outputs[name], value, name)
+    masks = processor.post_process_masks(outputs.pred_masks, inputs["original_sizes"], inputs["frame_mask"])
+    areas = [mask.reshape(-1, *mask.shape[-2:]).sum((-2, -1)).tolist() for mask in masks]
+    assert areas == kept["areas"]
