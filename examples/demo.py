@@ -71,10 +71,11 @@ class Stages:
     def begin(self, title: str) -> None:
         self.number += 1
         minutes, seconds = divmod(int(self.seconds), 60)
-        self.console.print(f"[dim]{minutes}:{seconds:02d}[/dim] [bold]{self.number}/{self.count} {title}[/bold]")
+        title = f"[bold]{self.number}/{self.count} {title}[/bold]"
+        self.console.print(f"[dim]{minutes}:{seconds:02d}[/dim] {title}", soft_wrap=True)
 
     def say(self, text: str) -> None:
-        self.console.print(f"     {text}", highlight=False)
+        self.console.print(f"     {text}", markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def bar(self, title: str) -> Callable[[Iterable], Iterable]:
         shown = self.console.is_terminal

@@ -10,10 +10,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from lavseg.cli.errors import one_line_errors
-from lavseg.inference.evaluate import evaluate_checkpoint, scores_table
+from lavseg.cli.evaluate import print_scores
+from lavseg.inference.evaluate import evaluate_checkpoint
 
 
 def main(argv: list[str]) -> None:
@@ -41,7 +40,7 @@ def main(argv: list[str]) -> None:
             given.output,
         )
         if report is not None:
-            Console().print(scores_table(report))
+            print_scores(report)
 
 
 if __name__ == "__main__":

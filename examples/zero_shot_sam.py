@@ -23,9 +23,7 @@ import torch
 import torch.nn.functional as F
 from datasets import Dataset
 from PIL import Image
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from transformers import (
     AutoConfig,
     Sam2Config,
@@ -38,6 +36,7 @@ from transformers import (
 )
 
 from lavseg.cli.errors import one_line_errors
+from lavseg.cli.tables import print_table
 from lavseg.data import row_masks
 from lavseg.data.trees import load_rows
 from lavseg.inference.evaluate import protocol_settings
@@ -192,10 +191,11 @@ def main(argv: list[str]) -> None:
         }
         given.output.parent.mkdir(parents=True, exist_ok=True)
         given.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    table = Table("prompt", *SCORES, title=f"{given.model}, {given.split}, protocol {given.protocol}")
-    for name, found in scores.items():
-        table.add_row(name, *(f"{found[score]:.4f}" for score in SCORES))
-    Console().print(table)
+    print(f"{given.model}, {given.split}, protocol {given.protocol}")
+    print_table(
+        ("prompt", *SCORES),
+        [(name, *(f"{found[score]:.4f}" for score in SCORES)) for name, found in scores.items()],
+    )
 
 
 if __name__ == "__main__":

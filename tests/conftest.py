@@ -7,6 +7,10 @@ ROOT = Path(__file__).parents[1]
 GOLDEN = Path(os.environ.get("LAVSEG_GOLDEN", ROOT.parent / "shared" / "golden"))
 MEDIA = ROOT.parent / "shared" / "media"
 
+# What tests look for in printed text is not to be cut into coloured pieces, as some CI systems ask for.
+for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
+    os.environ.pop(name, None)
+
 
 def golden_files(pattern: str) -> list:
     """Parameters for every file under the golden folder that matches, or one skip that says why there is none."""

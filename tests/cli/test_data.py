@@ -45,12 +45,14 @@ def test_check_counts_ref_avs(ref_avs):
 
 
 def test_check_counts_avsbench(avsbench):
-    result = data("check", avsbench)
+    result = data("check", avsbench, "--json")
     assert result.exit_code == 0, result.output
-    rows = [line.split() for line in result.stdout.replace("│", " ").splitlines()]
-    for subset in ("s4", "v2"):
-        for split in ("train", "test"):
-            assert [subset, split, "1", "1", "1", "0"] in rows
+    found = json.loads(result.stdout)
+    assert [(report["subset"], report["split"]) for report in found] == [
+        (subset, split) for subset in ("s4", "v2") for split in ("train", "test")
+    ]
+    for report in found:
+        assert (report["rows"], report["readable"], report["clips"], report["nulls"]) == (1, 1, 1, 0)
 
 
 def test_check_names_faults(ref_avs):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from lavseg.data import ClipCollator, build_tokenizer, load_ref_avs, write_ref_avs
 from lavseg.inference.checkpoint import load_checkpoint
@@ -36,6 +37,17 @@ def command(checkpoints, output):
     options = {"checkpoint": checkpoints / "model", "minutes": 0, "clips": 4}
     named = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     return [sys.executable, str(EXAMPLES / "demo.py"), "--output", str(output), *named]
+
+
+def test_lines_stay_whole_in_a_narrow_terminal(demo, monkeypatch, capsys):
+    monkeypatch.setattr(demo, "get_console", lambda: Console(width=20))
+    stages = demo.Stages(8)
+    stages.begin("Write the report")
+    stages.say("a folder [of mine] with a long name/report.html after 3 s")
+    assert capsys.readouterr().out.splitlines() == [
+        "0:00 1/8 Write the report",
+        "     a folder [of mine] with a long name/report.html after 3 s",
+    ]
 
 
 def test_the_whole_demo(checkpoints, tmp_path):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -30,14 +31,13 @@ def check(root: _Root, dataset: _Dataset = None, as_json: _Json = False) -> None
     if as_json:
         typer.echo(json.dumps([asdict(report) for report in reports]))
     else:
-        from rich.console import Console
-        from rich.table import Table
+        from .tables import print_table
 
-        table = Table("subset", "split", "rows", "readable", "clips", "nulls")
-        for report in reports:
-            counts = (report.rows, report.readable, report.clips, report.nulls)
-            table.add_row(report.subset or "", report.split, *map(str, counts))
-        Console().print(table)
+        counts = ("rows", "readable", "clips", "nulls")
+        print_table(
+            ("subset", "split", *counts),
+            [(report.subset or "", report.split, *attrgetter(*counts)(report)) for report in reports],
+        )
         for report in reports:
             if report.fault:
                 typer.echo(report.fault)
@@ -64,7 +64,8 @@ def synthetic(
         from ..data.trees import known_layout
 
         def progress(entries: list) -> Iterable:
-            return track(entries, "Writing clips", console=Console(stderr=True))
+            console = Console(stderr=True)
+            return track(entries, "Writing clips", console=console, disable=not console.is_terminal)
 
         others = max(2, clips // 4)
         if known_layout(dataset) == "ref_avs":

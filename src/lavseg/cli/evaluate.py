@@ -39,7 +39,7 @@ def evaluate(
     with one_line_errors("lavseg evaluate"):
         from transformers.utils import logging
 
-        from ..inference.evaluate import evaluate_checkpoint, scores_table
+        from ..inference.evaluate import evaluate_checkpoint
 
         logging.disable_progress_bar()
         report = evaluate_checkpoint(
@@ -50,6 +50,19 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(report))
     else:
-        from rich.console import Console
+        print_scores(report)
 
-        Console().print(scores_table(report))
+
+def print_scores(report: dict) -> None:
+    """Print what `evaluate_checkpoint` returned for people."""
+    from .tables import print_table
+
+    scores = [name for name in next(iter(report["splits"].values())) if name != "rows"]
+    typer.echo(f"{report['model']}, protocol {report['protocol']}")
+    print_table(
+        ["split", "rows", *scores],
+        [
+            [split, values["rows"], *(f"{values[name]:.4f}" for name in scores)]
+            for split, values in report["splits"].items()
+        ],
+    )

@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 from datasets import Dataset
-from rich.table import Table
 from torch.utils.data import DataLoader
 from transformers import BatchFeature, PrinterCallback
 
@@ -150,15 +149,6 @@ class _Scorer:
                 ).compute()
                 for split, part in self.rows.items()
             }
-
-
-def scores_table(report: dict) -> Table:
-    """What `evaluate_checkpoint` returned as a table for a terminal."""
-    columns = [name for name in next(iter(report["splits"].values())) if name != "rows"]
-    table = Table("split", "rows", *columns, title=f"{report['model']}, protocol {report['protocol']}")
-    for split, values in report["splits"].items():
-        table.add_row(split, str(values["rows"]), *(f"{values[name]:.4f}" for name in columns))
-    return table
 
 
 def evaluate(

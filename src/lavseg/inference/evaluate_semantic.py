@@ -8,6 +8,7 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 
 from ..data.collator import ClipCollator
+from ..data.workers import shorten_worker_sockets
 from ..metrics.semantic import SemanticMetric
 from ..models.base import AudioVisualPreTrainedModel
 
@@ -44,6 +45,7 @@ def evaluate_semantic(
     if not getattr(model.config, "num_classes", 0):
         raise ValueError(f"model: this {type(model).__name__} has no class head, see AuralSAM2's num_classes")
     metric = SemanticMetric(model.config.num_classes + 1)
+    shorten_worker_sockets()
     batches = DataLoader(dataset, batch_size, num_workers=workers, collate_fn=replace(collator, class_labels=True))
     was_training = model.training
     model.eval()

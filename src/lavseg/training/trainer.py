@@ -13,6 +13,7 @@ from transformers.modeling_outputs import ModelOutput
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from ..data.collator import ClipCollator
+from ..data.workers import shorten_worker_sockets
 from ..hub.model_card import model_card
 from ..hub.record import Record
 from .arguments import LavsegTrainingArguments
@@ -55,6 +56,7 @@ class LavsegTrainer(Trainer):
         self._training_collator = replace(data_collator, null_probability=args.synthetic_null_probability)
         data_collator = replace(data_collator, augment=None)
         _check_best_metric(args, kwargs.get("eval_dataset"))
+        shorten_worker_sockets()
         super().__init__(model, args, data_collator, **kwargs)
         self._terms = _Means()
         if self.pop_callback(ProgressCallback) is not None:

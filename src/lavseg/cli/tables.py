@@ -1,0 +1,21 @@
+"""Tables that commands print."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+# Wider than any table.
+_WIDTH = 100_000
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print `rows` under the names of their columns.
+
+    However narrow the terminal is, a row is one line and its words are whole, so that scripts find them. What is said
+    about a table, such as its title, is printed as a line of its own before or after it.
+    """
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*map(str, row))
+    Console(width=_WIDTH, markup=False, emoji=False).print(table)
