@@ -6,6 +6,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(os.environ.get("LAVSEG_GOLDEN", ROOT.parent / "shared" / "golden"))
 MEDIA = ROOT.parent / "shared" / "media"
+CASES = ROOT.parent / "shared" / "cases"
 
 
 def golden_files(pattern: str) -> list:
@@ -22,6 +23,13 @@ def media() -> Path:
     if not MEDIA.is_dir():
         pytest.skip(f"no real clips: {MEDIA} is absent")
     return MEDIA
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    if not CASES.is_dir():
+        pytest.skip(f"no inputs that went wrong before: {CASES} is absent")
+    return CASES
 
 
 @pytest.fixture(scope="session")

@@ -342,6 +342,8 @@ def _opened(source: str | Path | bytes) -> Iterator[av.container.InputContainer]
         _require_whole_riff(name, file, size)
         with _open_container(name, file) as container:
             yield container
+    except av.ExitError as error:
+        raise MediaError(f"{name}: cannot be read on within {PATIENCE} seconds") from error
     except (av.FFmpegError, PermissionError) as error:
         raise MediaError(f"{name}: damaged or not a media file (FFmpeg: {error.strerror})") from error
 
@@ -357,10 +359,10 @@ def _open_container(name: str, file: str | io.BytesIO) -> av.container.InputCont
     }
     try:
         return av.open(file, container_options=options, metadata_errors="replace", timeout=PATIENCE)
-    except av.ArgumentError as error:
+    except (av.ArgumentError, av.InvalidDataError) as error:
         raise MediaError(
-            f"{name}: not a media file of a kind that is taken (mp4, mov, mkv, webm, avi, wav, mp3 and the like); "
-            "playlists and other lists of files are refused"
+            f"{name}: damaged or not a media file of a kind that is taken (mp4, mov, mkv, webm, avi, wav, mp3 and the "
+            "like); playlists and other lists of files are refused"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Reads clips in child processes, for files of strangers: where one crashes or hangs the decoder, only the child ends."""
+"""Reads clips in child processes, for files of strangers: where one ends or hangs its decoder, only the child ends."""
 
 import json
 import os
@@ -81,13 +81,14 @@ class IsolatedReader:
                 env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
             )
             timer = Timer(max(self.deadline - time.monotonic(), 0), child.kill)
+            timer.daemon = True
             timer.start()
             sender.close()
             try:
                 while (message := receiver.recv_bytes())[:1] == ANSWER:
                     with np.load(BytesIO(message[1:]), allow_pickle=False) as answer:
                         yield {name: answer[name] for name in answer.files}
-            except EOFError:
+            except (EOFError, OSError):
                 raise MediaError(f"{path}: {self._reason(child.wait())}") from None
             finally:
                 timer.cancel()
