@@ -37,7 +37,7 @@ MAX_SIDES = (4096, 2304)
 MAX_SENTENCES = 8
 # Everybody waits for one request: seconds that looking at a clip and segmenting it may take. Large models need minutes
 # for a clip on a CPU.
-LOOK_SECONDS, JOB_SECONDS = 60, 1800
+LOOK_SECONDS, JOB_SECONDS = 60, 900
 # How long uploads and results stay on the server.
 KEPT_SECONDS = 3600
 # Values of the drawn sound for each frame.

@@ -22,7 +22,7 @@ from .media import ClipPart, MediaError, VideoInfo
 
 # Limits of a child: bytes of memory, and seconds of all its threads together.
 MEMORY = 4 * 2**30
-CPU_SECONDS = 900
+CPU_SECONDS = 300
 # With the paths of the parent the child finds the same packages. `multiprocessing` would run the caller's program anew.
 PROGRAM = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__name__} import main; main(*sys.argv[2:])"
 # What a message begins with.
