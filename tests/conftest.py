@@ -6,6 +6,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(os.environ.get("LAVSEG_GOLDEN", ROOT.parent / "shared" / "golden"))
 MEDIA = ROOT.parent / "shared" / "media"
+CASES = ROOT.parent / "shared" / "cases"
 
 # What tests look for in printed text is not to be cut into coloured pieces, as some CI systems ask for.
 for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
@@ -26,6 +27,13 @@ def media() -> Path:
     if not MEDIA.is_dir():
         pytest.skip(f"no real clips: {MEDIA} is absent")
     return MEDIA
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    if not CASES.is_dir():
+        pytest.skip(f"no inputs that went wrong before: {CASES} is absent")
+    return CASES
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,12 +21,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from conftest import ROOT
+from lavseg import media_child
 from lavseg.cli import app as cli
 from lavseg.data import draw_objects, render_clip
 from lavseg.inference.windows import segment_video
 from lavseg.media import read_video, write_video
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
+from strange_files import movie
 
 gr = pytest.importorskip("gradio", reason="Gradio is not installed (extra app)")
 
@@ -117,7 +120,72 @@ def test_long_clips_are_refused_when_they_are_chosen(web_app, clips, monkeypatch
         web_app.look_at_clip(str(clips / "clip.mp4"))
 
 
-def test_large_uploads_are_refused(love, tiny_processor, tmp_path, monkeypatch):
+def test_large_pictures_are_refused_when_they_are_chosen(web_app, clips, monkeypatch):
+    monkeypatch.setattr(app, "MAX_SIDES", (82, 59))
+    with pytest.raises(gr.Error, match=r"clip.mp4: its pictures are 82x60; up to 82x59"):
+        web_app.look_at_clip(str(clips / "clip.mp4"))
+
+
+@pytest.mark.parametrize("end", ["", "#EXT-X-ENDLIST\n"])
+@pytest.mark.parametrize("suffix", ["m3u8", "mp4"])
+def test_a_playlist_shows_nobody_elses_file(web_app, aural, clips, tmp_path, suffix, end):
+    secret = movie(tmp_path / "secret.ts", 200)
+    path = tmp_path / f"upload.{suffix}"
+    path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{secret}\n{end}")
+    asked = app.WebApp(*aural, tmp_path)
+    for ask in (
+        asked.look_at_clip,
+        lambda clip: asked.look_at_frame(clip, 0),
+        lambda clip: asked.segment(clip, "it", 0, []),
+    ):
+        with pytest.raises(gr.Error, match=rf"upload\.{suffix}: .* playlists and other lists of files are refused"):
+            ask(str(path))
+
+
+@pytest.mark.parametrize(
+    ("code", "seconds", "message"),
+    [
+        ("import os; os.abort()", 60, "clip.mp4: the decoder crashed on this file"),
+        ("import time; time.sleep(60)", 0.5, "clip.mp4: not done within 0.5 seconds"),
+    ],
+)
+def test_a_file_that_ends_or_hangs_the_decoder_leaves_the_app_working(
+    web_app, aural, clips, tmp_path, monkeypatch, code, seconds, message
+):
+    clip, asked = str(clips / "clip.mp4"), app.WebApp(*aural, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(media_child, "PROGRAM", code)
+        patch.setattr(app, "LOOK_SECONDS", seconds)
+        patch.setattr(app, "JOB_SECONDS", seconds)
+        for ask in (
+            asked.look_at_clip,
+            lambda clip: asked.look_at_frame(clip, 0),
+            lambda clip: asked.segment(clip, "it", 0, []),
+        ):
+            with pytest.raises(gr.Error, match=message):
+                ask(clip)
+    assert not list(tmp_path.iterdir())
+    assert web_app.segment(clip, TEXTS[0], 0, [])[2].interactive
+
+
+def test_a_job_that_takes_too_long_ends(web_app, tmp_path, monkeypatch):
+    """The model is slow, not the file: the next window finds the time over."""
+    clip = render_clip(np.random.default_rng(0), 20, (60, 82))
+    write_video(tmp_path / "long.mp4", clip.frames, 1, clip.waveform, 16000)
+    forward = type(web_app.model).forward
+
+    def slow(model, *given, **named):
+        time.sleep(4)
+        return forward(model, *given, **named)
+
+    monkeypatch.setattr(type(web_app.model), "forward", slow)
+    monkeypatch.setattr(app, "JOB_SECONDS", 3)
+    with pytest.raises(gr.Error, match=r"long.mp4: not done within 3 seconds; give a shorter"):
+        web_app.segment(str(tmp_path / "long.mp4"), TEXTS[0], 0, [])
+    assert [path.name for path in tmp_path.iterdir()] == ["long.mp4"]
+
+
+def test_large_uploads_are_refused_and_recordings_not_edited(love, tiny_processor, tmp_path, monkeypatch):
     class Answered(Exception):
         pass
 
@@ -125,6 +193,8 @@ def test_large_uploads_are_refused(love, tiny_processor, tmp_path, monkeypatch):
         for size in (1000, 2**20 + 1000):
             files = {"files": ("clip.mp4", bytes(size))}
             statuses.append(httpx.post(f"{address}gradio_api/upload", files=files).status_code)
+        recording = {"video": ("clip.mp4", bytes(1000))}
+        statuses.append(httpx.post(f"{address}gradio_api/process_recording", files=recording).status_code)
         raise Answered
 
     statuses = []
@@ -134,7 +204,7 @@ def test_large_uploads_are_refused(love, tiny_processor, tmp_path, monkeypatch):
     with pytest.raises(Answered):
         app.launch("tiny", tmp_path, on_ready=upload)
     gr.close_all()
-    assert statuses == [200, 413]
+    assert statuses == [200, 413, 404]
 
 
 def test_points_reach_the_model_at_their_frame(aural, clips, tmp_path):
@@ -183,6 +253,23 @@ def test_the_strip_spans_the_clip(seconds):
 def test_a_port_that_is_none_is_refused():
     refused = CliRunner().invoke(cli, ["app", "--port", "99999"])
     assert refused.exit_code == 2 and "--port" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [("--host", "192.0.2.7"), ("--host", "no.such.host.invalid"), ("--host", "a..b"), ("--host", "::1::")]
+)
+def test_a_host_that_is_not_here_is_refused_at_once(options):
+    began = time.monotonic()
+    refused = CliRunner().invoke(cli, ["app", *options])
+    assert refused.exit_code == 2 and refused.stderr.count("\n") == 1
+    assert refused.stderr.startswith(f"lavseg app: --host, --port: cannot listen at {options[1]} (")
+    assert time.monotonic() - began < 10
+
+
+def test_a_port_that_is_taken_is_refused_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        refused = CliRunner().invoke(cli, ["app", "--port", str(taken.getsockname()[1])])
+    assert refused.exit_code == 2 and "cannot listen at 127.0.0.1 port" in refused.stderr
 
 
 def test_without_gradio_or_a_model_the_command_says_what_to_do(monkeypatch, tmp_path):

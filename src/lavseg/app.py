@@ -15,20 +15,29 @@ import gradio as gr
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from .data.synthetic_scene import SAMPLING_RATE, draw_objects, render_clip
 from .data.synthetic_sentences import draw_expressions
 from .inference.checkpoint import load_checkpoint
 from .inference.mask_files import PngMasks
 from .inference.windows import SegmentedFrame, segment_video
-from .media import VideoInfo, VideoWriter, inspect_video, iter_clip, iter_frames, write_video
+from .media import VideoInfo, VideoWriter, write_video
+from .media_child import IsolatedReader
 from .models.base import AudioVisualPreTrainedModel
 from .processing import AudioVisualProcessor
 from .visualization import overlay, palette
 
 MAX_MEGABYTES = 200
 MAX_SECONDS = 60
+# The longer and the shorter side of a picture: frames of a window are held in memory, and one mask for each sentence.
+MAX_SIDES = (4096, 2304)
 MAX_SENTENCES = 8
+# Everybody waits for one request: seconds that looking at a clip and segmenting it may take. Large models need minutes
+# for a clip on a CPU.
+LOOK_SECONDS, JOB_SECONDS = 60, 900
 # How long uploads and results stay on the server.
 KEPT_SECONDS = 3600
 # Values of the drawn sound for each frame.
@@ -141,7 +150,8 @@ class WebApp:
         if clip is None:
             return gr.skip(), None, []
         with shown_errors(clip):
-            last = max(int(check_clip(clip).seconds * self.processor.frames_per_second) - 1, 1)
+            video = check_clip(clip, IsolatedReader(LOOK_SECONDS))
+            last = max(int(video.seconds * self.processor.frames_per_second) - 1, 1)
             return gr.Slider(0, last, value=0), *self.look_at_frame(clip, 0)
 
     def look_at_frame(self, clip: str | None, frame: int) -> tuple[np.ndarray | None, list]:
@@ -149,8 +159,8 @@ class WebApp:
         if clip is None or not self.takes_points:
             return None, []
         with shown_errors(clip):
-            up_to_it = islice(iter_frames(clip, self.processor.frames_per_second), frame + 1)
-            ((_, image),) = deque(up_to_it, maxlen=1)
+            with closing(IsolatedReader(LOOK_SECONDS).iter_frames(clip, self.processor.frames_per_second)) as frames:
+                ((_, image),) = deque(islice(frames, frame + 1), maxlen=1)
             return image, []
 
     def segment(
@@ -170,14 +180,15 @@ class WebApp:
             if clip is None:
                 raise ValueError("Choose or record a clip first.")
             texts = split_sentences(sentences) if self.processor.needs_text else []
-            total = int(check_clip(clip).seconds * self.processor.frames_per_second)
+            reader = IsolatedReader(JOB_SECONDS)
+            total = int(check_clip(clip, reader).seconds * self.processor.frames_per_second)
             progress(0, "Reading the clip")
             folder = Path(tempfile.mkdtemp(dir=self.folder))
             undo.callback(shutil.rmtree, folder)
             if points:
-                frames = self._segment_pointed(clip, texts, frame, points)
+                frames = self._segment_pointed(reader, clip, texts, frame, points)
             else:
-                frames = segment_video(self.model, self.processor, clip, texts)
+                frames = segment_video(self.model, self.processor, clip, texts, reader=reader)
             answer = write_answer(
                 frames,
                 texts or ["sounding objects"],
@@ -190,12 +201,12 @@ class WebApp:
 
     @torch.inference_mode()
     def _segment_pointed(
-        self, clip: str, texts: list[str], frame: int, points: list[list[int]]
+        self, reader: IsolatedReader, clip: str, texts: list[str], frame: int, points: list[list[int]]
     ) -> Iterator[SegmentedFrame]:
         """The clip in one piece: from the frame with the points the object is tracked to both ends."""
         if len(texts) > 1:
             raise ValueError("Points show one object: give one sentence with them, or remove the points.")
-        parts = list(iter_clip(clip, self.processor.frames_per_second))
+        parts = list(reader.iter_clip(clip, self.processor.frames_per_second))
         inputs = self.processor(
             np.stack([part.frame for part in parts]),
             np.concatenate([part.waveform for part in parts], axis=1),
@@ -263,9 +274,15 @@ def launch(
         theme=theme,
         css=CSS,
         head=HEAD,
+        app_kwargs={"routes": [Route("/gradio_api/process_recording", not_served, methods=["POST"])]},
     )
     on_ready(address)
     page.block_thread()
+
+
+async def not_served(request: Request) -> Response:
+    """In place of Gradio's editing of screen recordings, which would run FFmpeg on what is sent to it."""
+    return Response(status_code=404)
 
 
 @contextmanager
@@ -285,21 +302,26 @@ def no_download() -> gr.DownloadButton:
     return gr.DownloadButton(value=None, interactive=False)
 
 
-def check_clip(clip: str) -> VideoInfo:
+def check_clip(clip: str, reader: IsolatedReader) -> VideoInfo:
     """Length and rate of a clip.
 
     Raises:
-        ValueError: (of which `MediaError` is one) it is damaged, too long, or carries no sound.
+        ValueError: (of which `MediaError` is one) it is damaged, too long or too large, or carries no sound.
     """
-    video = inspect_video(clip)
+    video = reader.inspect_video(clip)
     if video.seconds > MAX_SECONDS:
         raise ValueError(
             f"{clip}: lasts {video.seconds:.0f} seconds; clips of up to {MAX_SECONDS} are taken here, longer ones by "
             "the command lavseg segment"
         )
-    with closing(iter_clip(clip)) as parts:
-        if next(parts).waveform is None:
-            raise ValueError(f"{clip}: carries no sound, which the model needs")
+    with closing(reader.iter_clip(clip)) as parts:
+        first = next(parts)
+    height, width, _ = first.frame.shape
+    if max(height, width) > MAX_SIDES[0] or min(height, width) > MAX_SIDES[1]:
+        most = "x".join(map(str, MAX_SIDES))
+        raise ValueError(f"{clip}: its pictures are {width}x{height}; up to {most} are taken here")
+    if first.waveform is None:
+        raise ValueError(f"{clip}: carries no sound, which the model needs")
     return video
 
 

@@ -1,5 +1,6 @@
 """Clips from and to files: frames at a steady rate, the sound under them, and mp4 files with both."""
 
+import ctypes
 import io
 import itertools
 import os
@@ -24,6 +25,22 @@ SOUND_GAP = 0.05
 SLACK = 0.25
 # FFmpeg's names of formats whose header states the length; for the others it guesses from the bit rate.
 STATING_LENGTH = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "ogg", "flac", "asf"}
+# FFmpeg's names of the formats that are opened: each keeps everything in one file. Playlists, image sequences, session
+# descriptions and devices are not among them; those name other files, and whoever wrote them chooses which are read.
+CONTAINERS = (
+    *("mov", "matroska", "avi", "flv", "mpegts", "mpeg", "asf", "ogg", "mxf", "nut", "rm", "dv", "gif", "ivf"),
+    *("h264", "hevc", "m4v", "mpegvideo", "mjpeg", "obu", "yuv4mpegpipe"),
+    *("wav", "w64", "flac", "mp3", "aac", "ac3", "eac3", "aiff", "au", "caf", "amr", "wv", "tta"),
+)
+# Seconds that FFmpeg may take to open a file, and to read on in it.
+PATIENCE = 60
+# As many as `write_video` takes.
+MAX_CHANNELS = 32
+# The speakers of a WAV file's channel mask in their order, which is also FFmpeg's.
+SPEAKERS = (
+    *("FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR"),
+    *("TC", "TFL", "TFC", "TFR", "TBL", "TBC", "TBR"),
+)
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 
 
@@ -323,10 +340,30 @@ def _opened(source: str | Path | bytes) -> Iterator[av.container.InputContainer]
         raise MediaError(f"{name}: the file is empty")
     try:
         _require_whole_riff(name, file, size)
-        with av.open(file, metadata_errors="replace") as container:
+        with _open_container(name, file) as container:
             yield container
+    except av.ExitError as error:
+        raise MediaError(f"{name}: cannot be read on within {PATIENCE} seconds") from error
     except (av.FFmpegError, PermissionError) as error:
         raise MediaError(f"{name}: damaged or not a media file (FFmpeg: {error.strerror})") from error
+
+
+def _open_container(name: str, file: str | io.BytesIO) -> av.container.InputContainer:
+    """Open one file of a known format, and nothing that it may refer to."""
+    options = {
+        "format_whitelist": ",".join(CONTAINERS),
+        "protocol_whitelist": "file" if isinstance(file, str) else "none",
+        # QuickTime's references to media in other files.
+        "enable_drefs": "0",
+        "use_absolute_path": "0",
+    }
+    try:
+        return av.open(file, container_options=options, metadata_errors="replace", timeout=PATIENCE)
+    except (av.ArgumentError, av.InvalidDataError) as error:
+        raise MediaError(
+            f"{name}: damaged or not a media file of a kind that is taken (mp4, mov, mkv, webm, avi, wav, mp3 and the "
+            "like); playlists and other lists of files are refused"
+        ) from error
 
 
 def _require_whole_riff(name: str, file: str | io.BytesIO, size: int) -> None:
@@ -364,8 +401,7 @@ def _require_whole(name: str, present: float, stated: float, unit: str) -> None:
 def _video_stream(container: av.container.InputContainer, name: str) -> av.VideoStream:
     best = container.streams.best("video")
     pictures = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
-    # FFmpeg's text-file reader renders any .txt file as a video of its letters.
-    if not pictures or container.format.name == "tty":
+    if not pictures:
         raise MediaError(f"{name}: holds no video" + (", only sound" if container.streams.audio else ""))
     return best if best in pictures else pictures[0]
 
@@ -457,7 +493,9 @@ class _Sound(NamedTuple):
 
 def _iter_sound(container: av.container.InputContainer, stream: av.AudioStream, name: str) -> Iterator[_Sound]:
     """The stream piece by piece, with zeros where packets were lost."""
-    resampler = av.AudioResampler(format="fltp")
+    _require_usual_channels(stream, name)
+    # Packed samples: of planar ones PyAV looks for channels past the eighth where there are none.
+    resampler = av.AudioResampler(format="flt")
     filled, begin, rate, layout = 0, 0.0, 0, ""
     for packet in _packets(container, name):
         if packet.stream.index != stream.index:
@@ -476,7 +514,24 @@ def _iter_sound(container: av.container.InputContainer, stream: av.AudioStream, 
                 filled += lost
             filled += frame.samples
             for part in resampler.resample(frame):
-                yield _Sound(part.to_ndarray(), begin, rate)
+                samples = part.to_ndarray().reshape(part.samples, -1)
+                yield _Sound(np.ascontiguousarray(samples.T), begin, rate)
+
+
+def _require_usual_channels(stream: av.AudioStream, name: str) -> None:
+    """Refuse channel maps of a file's own, whose memory PyAV frees twice, before a frame is decoded."""
+    layout = stream.layout
+    described, _, speakers = layout.name.partition(" channels (")
+    places = [SPEAKERS.index(speaker) if speaker in SPEAKERS else -1 for speaker in speakers.rstrip(")").split("+")]
+    if speakers and places != sorted({*places} - {-1}):
+        # The first of these frees is this object's own, so it has to stay.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(layout))
+        raise MediaError(
+            f"{name}: its {described} channels of sound have no usual layout; "
+            "give sound in mono, stereo, 5.1, 7.1 or the like"
+        )
+    if layout.nb_channels > MAX_CHANNELS:
+        raise MediaError(f"{name}: has {layout.nb_channels} channels of sound; up to {MAX_CHANNELS} are taken")
 
 
 def _iter_sound_under_video(

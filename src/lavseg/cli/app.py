@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,7 +36,25 @@ def serve(
             raise ImportError("Gradio is not installed; install it with: pip install 'lavseg[app]'")
         if model is None and not SHIPPED_MODEL.is_dir():
             raise ValueError("--model: is missing; give the folder or Hub id of a checkpoint")
+        _check_address(host, port)
         _run(model or str(SHIPPED_MODEL), host, port)
+
+
+def _check_address(host: str, port: int | None) -> None:
+    """Find out before anything is loaded whether the server could listen there."""
+    try:
+        (family, kind, _, _, address), *_ = socket.getaddrinfo(
+            host.strip("[]") or None, port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        with socket.socket(family, kind) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+    except (OSError, UnicodeError) as error:
+        raise ValueError(
+            f"--host, --port: cannot listen at {host}{'' if port is None else f' port {port}'} "
+            f"({error.strerror if isinstance(error, OSError) else error}); "
+            "give an address of this machine, such as 127.0.0.1, and a free port"
+        ) from error
 
 
 def _run(model: str, host: str, port: int | None) -> None:

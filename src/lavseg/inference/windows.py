@@ -5,13 +5,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from transformers import PreTrainedConfig
 
-from ..media import SAME_INSTANT, ClipPart, VideoInfo, inspect_video, iter_clip
+from .. import media
+from ..media import SAME_INSTANT, ClipPart, VideoInfo
 from ..models.base import AudioVisualPreTrainedModel
 from ..models.outputs import AudioVisualSegmentationOutput
 from ..models.sam2_tracking import NO_OBJ_SCORE, FrameMemory, MaskPrediction
@@ -50,6 +51,14 @@ class _Piece(NamedTuple):
     heard: np.ndarray
 
 
+class ClipReader(Protocol):
+    """What reads a clip: the module `lavseg.media`, or a `lavseg.media_child.IsolatedReader`."""
+
+    def inspect_video(self, path: str | Path) -> VideoInfo: ...
+
+    def iter_clip(self, path: str | Path, frames_per_second: float = 1.0) -> Iterator[ClipPart]: ...
+
+
 def window_length(config: PreTrainedConfig) -> int:
     """Frames that a method takes at a time: as many as it was trained on, where it depends on them."""
     if getattr(config, "fusion", None) == "jca":
@@ -64,6 +73,7 @@ def segment_video(
     texts: Sequence[str] = (),
     frames_per_second: float | None = None,
     output_attentions: bool = False,
+    reader: ClipReader = media,
 ) -> Iterator[SegmentedFrame]:
     """Segment a video file of any length; frames come as they are done, a window behind the decoder.
 
@@ -88,11 +98,12 @@ def segment_video(
         texts: the expressions, all about this clip; empty for a model that takes none.
         frames_per_second: from the processor's own rate, the default, to the clip's.
         output_attentions: give attention maps, where the method has them.
+        reader: a `lavseg.media_child.IsolatedReader` for files of strangers, whose decoding may end a process.
 
     Raises:
         ValueError: (of which `MediaError` is one) something given cannot be used.
     """
-    video = inspect_video(clip)
+    video = reader.inspect_video(clip)
     own_rate = processor.frames_per_second
     rate = own_rate if frames_per_second is None else frames_per_second
     _check_rate(rate, own_rate, video, clip)
@@ -100,19 +111,19 @@ def segment_video(
         raise ValueError(f"attention: {type(model).__name__} has no attention maps to draw; ST-BAVA has")
     method = _Method(model, processor, list(texts), output_attentions)
     if rate == own_rate:
-        return _finished(method, _segment_windows(method, _iter_heard(clip, rate), method.answer))
+        return _finished(method, _segment_windows(method, _iter_heard(reader, clip, rate), method.answer))
     if method.memory is not None:
         if output_attentions:
             raise ValueError("attention: there are maps for the frames the method sees; leave frames_per_second out")
-        keyed = _segment_windows(method, _iter_heard(clip, own_rate), method.answer)
-        return _finished(method, _track_between(method, keyed, iter_clip(clip, rate), rate))
-    pieces = _with_last_second(_iter_heard(clip, rate))
+        keyed = _segment_windows(method, _iter_heard(reader, clip, own_rate), method.answer)
+        return _finished(method, _track_between(method, keyed, reader.iter_clip(clip, rate), rate))
+    pieces = _with_last_second(_iter_heard(reader, clip, rate))
     return _finished(method, _segment_windows(method, pieces, method.answer_frames))
 
 
-def _iter_heard(clip: str | Path, rate: float) -> Iterator[_Piece]:
+def _iter_heard(reader: ClipReader, clip: str | Path, rate: float) -> Iterator[_Piece]:
     """Each part with the sound under it."""
-    for part in iter_clip(clip, rate):
+    for part in reader.iter_clip(clip, rate):
         if part.waveform is None:
             raise ValueError(f"{clip}: carries no sound, which the model needs")
         yield _Piece(part, part.waveform)
