@@ -191,7 +191,7 @@ def main(argv: list[str]) -> None:
             "prompts": scores,
         }
         given.output.parent.mkdir(parents=True, exist_ok=True)
-        given.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        given.output.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     table = Table("prompt", *SCORES, title=f"{given.model}, {given.split}, protocol {given.protocol}")
     for name, found in scores.items():
         table.add_row(name, *(f"{found[score]:.4f}" for score in SCORES))
