@@ -155,10 +155,10 @@ class AudioVisualSegmentationPipeline(Pipeline):
             found.append({"labels": sentences, "masks": masks, "size": clip["original_sizes"][0], "scores": scores})
         return {"clips": found}
 
-    def _stack(self, clips: list[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+    def _stack(self, clips: list[Mapping[str, Any]]) -> dict[str, Any]:
         """Inputs of single clips as those of one batch; shorter clips end in zeros, which the masks hide."""
-        batch = {}
-        for name in clips[0].keys() - {"original_sizes"}:
+        batch = {"original_sizes": [clip["original_sizes"][0] for clip in clips]}
+        for name in clips[0].keys() - batch.keys():
             values = pad_sequence([clip[name][0] for clip in clips], batch_first=True)
             batch[name] = values.to(self.model.dtype) if values.is_floating_point() else values
         return batch
