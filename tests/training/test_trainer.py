@@ -269,12 +269,15 @@ def poison_after(trainer, step):
     return trainer
 
 
-def test_a_loss_that_is_not_finite_ends_training_at_the_next_log_and_keeps_what_was_saved(build, tmp_path):
+def test_weights_that_are_not_finite_are_not_saved_and_earlier_checkpoints_stay(build, tmp_path):
     trainer = poison_after(build(max_steps=6, save_strategy="steps", save_steps=1, logging_steps=5), 2)
     with pytest.raises(TrainingDivergedError, match=r"prompter.seg_tokens holds NaN .* after step 2, .* learning_rate"):
         trainer.train()
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoint-1"]
-    trainer = poison_after(build(max_steps=6, logging_steps=5, folder="late"), 2)
+
+
+def test_a_loss_that_is_not_finite_ends_training_at_the_next_log(build):
+    trainer = poison_after(build(max_steps=6, logging_steps=5), 2)
     with pytest.raises(TrainingDivergedError, match=r"the loss is NaN or infinite at step 3, nothing was saved"):
         trainer.train()
     assert trainer.state.global_step == 5 and not any("loss" in entry for entry in trainer.state.log_history)
