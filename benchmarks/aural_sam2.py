@@ -182,7 +182,7 @@ def main():
                 for name, other in (("over_sam2", "sam2"), ("of_released", "released")):
                     if "forward" in report and other in report:
                         report[name] = round(report["forward"]["total"] / report[other]["total"], 3)
-                print(json.dumps(report), flush=True)
+                print(json.dumps(report, allow_nan=False), flush=True)
 
 
 if __name__ == "__main__":

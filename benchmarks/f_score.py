@@ -46,7 +46,7 @@ def main():
         "loop_s": round(loop, 3),
         "ratio": round(loop / histogram, 1),
     }
-    print(json.dumps(report))
+    print(json.dumps(report, allow_nan=False))
 
 
 if __name__ == "__main__":

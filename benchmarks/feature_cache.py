@@ -68,7 +68,7 @@ def main():
         "cached_s": round(cached, 3),
         "ratio": round(encoded / cached, 1),
     }
-    print(json.dumps(report))
+    print(json.dumps(report, allow_nan=False))
 
 
 if __name__ == "__main__":

@@ -73,10 +73,10 @@ def compare(arguments: argparse.Namespace) -> list[dict]:
         if not path.is_file():
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
                 scores = process.submit(run_method, method, arguments).result()
-            path.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+            path.write_text(json.dumps(scores, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         found.append(json.loads(path.read_text(encoding="utf-8")))
-        print(json.dumps(found[-1]), flush=True)
-    (output / "comparison.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        print(json.dumps(found[-1], allow_nan=False), flush=True)
+    (output / "comparison.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     write_comparison(output, found, arguments.frame_steps, arguments.steps)
     return found
 

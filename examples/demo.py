@@ -164,7 +164,7 @@ def run(arguments: argparse.Namespace) -> dict:
     examples = [make_example(model, processor, kind, row) for kind, row in pick_rows(parts)]
     results["seconds"] = round(stages.seconds, 1)
     write_report(output / "report.html", results, history, examples, video)
-    (output / "report.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    (output / "report.json").write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     stages.say(f"{output / 'report.html'} after {results['seconds']:.0f} s")
     return results
 

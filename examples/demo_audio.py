@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> dict:
     ]
     results["seconds"] = round(stages.seconds, 1)
     write_audio_report(output / "report.html", type(model).__name__, results, history, examples, video)
-    (output / "report.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    (output / "report.json").write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     stages.say(f"{output / 'report.html'} after {results['seconds']:.0f} s")
     return results
 

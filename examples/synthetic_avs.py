@@ -80,7 +80,7 @@ def train(
     minutes = round((time.monotonic() - began) / 60, 1)
     for part in (model, processor):
         part.save_pretrained(folder / "model")
-    (folder / "training_log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+    (folder / "training_log.json").write_text(json.dumps(log, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return log, minutes
 
 

@@ -91,10 +91,10 @@ def run(arguments: argparse.Namespace) -> dict:
             draw_examples(model, collator, clips, folder / "examples.jpg")
             scores = {**score(model, collator, clips), **score_bf16(model, collator, clips)}
             scores = {**steps, "minutes": minutes, **scores}
-            (folder / "scores.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+            (folder / "scores.json").write_text(json.dumps(scores, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         report[behavior] = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
-        print(behavior, json.dumps(report[behavior]), flush=True)
-    (output / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        print(behavior, json.dumps(report[behavior], allow_nan=False), flush=True)
+    (output / "report.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return report
 
 

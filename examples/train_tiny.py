@@ -28,6 +28,7 @@ from lavseg import (
     Sam2LoveProcessor,
 )
 from lavseg.data import build_tokenizer, load_ref_avs, write_ref_avs
+from lavseg.models.checks import first_non_finite
 
 LOG = "training_log.json"
 CLIPS = {"train": 2000, "val": 60}
@@ -49,10 +50,12 @@ def save(
 ) -> None:
     """Save in half precision, which float32 models load from; the log goes beside."""
     state = {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
+    if name := first_non_finite(state):
+        raise ValueError(f"{name} holds NaN or infinite values, nothing is saved")
     model.save_pretrained(folder, state_dict=state)
     if processor is not None:
         processor.save_pretrained(folder)
-    (folder / LOG).write_text(json.dumps(log, indent=1) + "\n")
+    (folder / LOG).write_text(json.dumps(log, indent=1, allow_nan=False) + "\n")
 
 
 def host_stage(folder: Path, seed: int) -> None:

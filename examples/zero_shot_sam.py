@@ -190,7 +190,7 @@ def main(argv: list[str]) -> None:
             "prompts": scores,
         }
         given.output.parent.mkdir(parents=True, exist_ok=True)
-        given.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        given.output.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     print(f"{given.model}, {given.split}, protocol {given.protocol}")
     print_table(
         ("prompt", *SCORES),

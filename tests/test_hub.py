@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from lavseg.training import LavsegTrainer, LavsegTrainingArguments
 from lavseg.training.record import record_of
+from tiny_methods import damage_weights
 
 NAME = "org/a-model"
 SCORES = {"jaccard": 0.61234567, "f_score": 0.7, "j_and_f": 0.65, "s": 0.1, "s_ratio": 0.01, "loss": 1.0}
@@ -170,6 +172,14 @@ def test_the_snippet_of_the_card_is_python(model, tiny_processor, record):
     compile(block, "card", "exec")
 
 
+def test_a_record_with_a_score_that_is_no_number_is_not_made(tmp_path):
+    with pytest.raises(ValueError, match="scores: have to be finite numbers"):
+        Result("data", "test", "frame", {"jaccard": math.nan})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        Record(recipe={"learning_rate": math.inf}).save(tmp_path)
+    assert not (tmp_path / RECORD).exists()
+
+
 def test_a_record_is_read_as_it_was_written(record, tmp_path):
     record.save(tmp_path)
     assert read_record(tmp_path) == record
@@ -298,6 +308,12 @@ def drop_tensor(folder):
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
 
 
+def evaluated(score):
+    """Puts a report with this score beside a checkpoint."""
+    report = '{"data_root": "data", "protocol": "frame", "splits": {"test_n": {"jaccard": %s}}}'
+    return lambda folder: (folder / EVALUATION).write_text(report % score)
+
+
 BROKEN = {
     "no folder": (lambda folder: shutil.rmtree(folder), "no such folder"),
     "no config": (lambda folder: (folder / "config.json").unlink(), "config.json"),
@@ -306,6 +322,24 @@ BROKEN = {
     "a tensor missing": (drop_tensor, "prompter.seg_tokens"),
     "no processor": (lambda folder: (folder / "processor_config.json").unlink(), "processor"),
     "broken record": (lambda folder: (folder / RECORD).write_text("{"), RECORD),
+    "weights that are NaN": (lambda folder: damage_weights(folder, math.nan), "holds NaN or infinite values"),
+    "weights that are infinite": (lambda folder: damage_weights(folder, math.inf), "holds NaN or infinite values"),
+    "recipe that is NaN": (
+        lambda folder: (folder / RECORD).write_text('{"recipe": {"seed": NaN}}'),
+        f"{RECORD}.*it holds NaN",
+    ),
+    "scores that are infinite": (evaluated("-Infinity"), f"{EVALUATION}.*it holds -Infinity"),
+    "scores that are NaN under a card": (
+        lambda folder: (evaluated("NaN")(folder), (folder / "README.md").write_text("# Mine")),
+        f"{EVALUATION}.*it holds NaN",
+    ),
+    "scores that are too large": (evaluated("1e999"), f"{EVALUATION}.* have to be finite numbers"),
+    "configuration that is NaN": (
+        lambda folder: (folder / "config.json").write_text(
+            (folder / "config.json").read_text().replace("{", '{"own": NaN,', 1)
+        ),
+        r"config.json.*it holds NaN",
+    ),
 }
 
 

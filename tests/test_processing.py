@@ -399,6 +399,9 @@ def test_a_long_clip_is_scaled_in_parts(tiny_processor, monkeypatch):
         ({"original_sizes": [(4, 4), (0, 4)]}, r"^original_sizes: .*\(0, 4\)"),
         ({"frame_mask": torch.ones(2, 4, dtype=torch.bool)}, r"^frame_mask: has to be bool \[2, 3\].*got .*\[2, 4\]"),
         ({"frame_mask": torch.ones(2, 3, dtype=torch.long)}, r"^frame_mask: has to be bool \[2, 3\].*got torch.int64"),
+        ({"threshold": float("nan")}, r"^threshold: has to be a number, got nan"),
+        ({"pred_masks": logits() + float("nan")}, r"^pred_masks: the model gives NaN"),
+        ({"pred_masks": logits() / 0}, r"^pred_masks: the model gives NaN or infinite values"),
     ],
 )
 def test_masks_that_do_not_fit_are_named(tiny_processor, change, message):

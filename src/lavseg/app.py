@@ -27,6 +27,7 @@ from .inference.windows import SegmentedFrame, segment_video
 from .media import VideoInfo, VideoWriter, write_video
 from .media_child import IsolatedReader
 from .models.base import AudioVisualPreTrainedModel
+from .models.checks import check_outputs
 from .processing import AudioVisualProcessor
 from .visualization import overlay, palette
 
@@ -216,6 +217,7 @@ class WebApp:
             input_labels=[[[label for _, _, label in points]]],
         )
         outputs = self.model(**inputs.to(self.model.device), prompt_frames=[min(frame, len(parts) - 1)])
+        check_outputs(outputs)
         masks = self.processor.post_process_masks(outputs.pred_masks, inputs["original_sizes"])[0].cpu().numpy()
         logits = outputs.object_score_logits[0, 0].double().cpu().numpy()
         for part, mask, logit in zip(parts, masks, logits, strict=True):

@@ -1,5 +1,6 @@
 """The processor base that all methods share: clip in, model inputs out, masks back."""
 
+import math
 from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
@@ -14,6 +15,7 @@ from transformers.utils import logging
 
 from .hub.remote_code import AUTO_MAP
 from .media import iter_frames, read_audio, read_video
+from .models.checks import check_constants, check_outputs
 
 logger = logging.get_logger(__name__)
 
@@ -31,11 +33,23 @@ class AudioVisualProcessor(ProcessorMixin):
         frames_per_second: rate at which video files are read.
         max_text_length: tokens an expression is padded and cut to.
         needs_text: whether the method reads; one that does not refuses `text`.
+
+    Raises:
+        ValueError: when made with a rate that is not above 0, or with a number of a sub-processor (mean, standard
+            deviation, scale, ...) that is not finite, or zero where it cannot be.
     """
 
-    frames_per_second: float = 1.0
     max_text_length: int = 25
     needs_text: bool = True
+
+    def __init__(self, *sub_processors: Any, frames_per_second: float = 1.0):
+        if not isinstance(frames_per_second, Real) or not 0 < frames_per_second < math.inf:
+            raise ValueError(f"frames_per_second: has to be a number above 0, got {frames_per_second!r}")
+        for part in sub_processors:
+            if hasattr(part, "to_dict"):
+                check_constants(type(part).__name__, part.to_dict())
+        super().__init__(*sub_processors)
+        self.frames_per_second = frames_per_second
 
     def to_dict(self) -> dict[str, Any]:
         """As in Transformers, with what `trust_remote_code=True` needs to find this package."""
@@ -175,8 +189,11 @@ class AudioVisualProcessor(ProcessorMixin):
             For each clip bool `[E, T, H, W]`, or `[T, H, W]` where it has one expression.
 
         Raises:
-            ValueError: when the shapes do not fit together, or `frame_mask` is not bool.
+            ValueError: when the shapes do not fit together, `frame_mask` is not bool, `threshold` is NaN, or a logit is
+                not finite.
         """
+        if math.isnan(threshold):
+            raise ValueError("threshold: has to be a number, got nan")
         if pred_masks.dim() != 5 or len(pred_masks) != len(original_sizes):
             raise ValueError(
                 f"pred_masks: has to be [B, E, T, h, w] with one entry of original_sizes a clip, got "
@@ -198,6 +215,8 @@ class AudioVisualProcessor(ProcessorMixin):
             flat = logits.flatten(0, 1)[:, None].float()
             scaled = [F.interpolate(part, size, mode="bilinear") > threshold for part in flat.split(_CHUNK)]
             masks.append(torch.cat(scaled)[:, 0].unflatten(0, logits.shape[:2]).squeeze(0))
+        # Last, as it waits for the device.
+        check_outputs({"pred_masks": pred_masks}, frame_mask)
         return masks
 
 

@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 import torch
@@ -157,3 +158,14 @@ def test_the_host_comes_from_the_named_folder(aural_sam2, tmp_path):
     found = AutoModel.from_pretrained(tmp_path / "out").sam2
     assert isinstance(found, Sam2VideoModel)
     assert all(torch.equal(value, host[key]) for key, value in found.state_dict().items())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_finite_leave_nothing_behind(released, tmp_path, value):
+    name, file, options = released
+    content = torch.load(file)
+    state = content.get("model", content)
+    next(tensor for tensor in state.values() if tensor.is_floating_point() and tensor.numel()).view(-1)[0] = value
+    torch.save(content, file)
+    refused(convert(name, file, "--out", tmp_path / "out", *options), name, "holds NaN or infinite values")
+    assert not (tmp_path / "out").exists()

@@ -66,3 +66,17 @@ def test_mistakes_are_one_line(tmp_path, given, wrong, words):
     assert result.stderr.startswith("lavseg train: ") and len(result.stderr.splitlines()) == 1
     assert all(word in result.stderr for word in words), result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_training_that_diverges_ends_with_one_line_and_keeps_earlier_checkpoints(tmp_path, given):
+    out = tmp_path / "run"
+    fast = [option for option in FAST if option not in ("--max_steps", "1")]
+    rates = ["--learning_rate", "1e38", "--max_steps", "4", "--logging_steps", "1", "--report_to", "none"]
+    options = ["--warmup_steps", "2", "--save_strategy", "steps", "--save_steps", "1"]
+    result = train(*given, "--out", out, *fast, *rates, *options)
+    assert result.exit_code == 2, result.output
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("lavseg train: training stopped: ") and " step 3," in last and "learning_rate" in last
+    assert {path.name for path in out.iterdir()} == {"checkpoint-1", "checkpoint-2"}
+    for path in out.iterdir():
+        AutoModel.from_pretrained(path)  # which refuses weights that are not finite

@@ -88,3 +88,10 @@ def test_f_measure_weighs_precision():
     assert precise == pytest.approx(1.3 * 0.5 / (0.3 + 0.5))
     assert complete == pytest.approx(1.3 * 0.5 / (0.15 + 1))
     assert precise > complete
+
+
+def test_scores_that_are_nan_have_no_curve():
+    scores, targets = torch.rand(2, 3, 4), torch.ones(2, 3, 4, dtype=torch.bool)
+    scores[1, 2, 3] = float("nan")
+    with pytest.raises(ValueError, match="scores holds NaN"):
+        curve_counts(scores, targets)

@@ -1,7 +1,17 @@
+import math
+
+import numpy as np
 import pytest
 import torch
 
-from lavseg.models.checks import check_choices, check_shapes, real_lengths
+from lavseg.models.checks import (
+    check_choices,
+    check_constants,
+    check_outputs,
+    check_shapes,
+    first_non_finite,
+    real_lengths,
+)
 from lavseg.models.vggish import VggishConfig
 
 
@@ -40,3 +50,36 @@ def test_real_frames_are_counted_and_come_first():
     for row in ([False, True], [True, False, True], [False, False], []):
         with pytest.raises(ValueError, match=r"audio_mask: every clip needs True .* 1 has \["):
             real_lengths("audio_mask", [[True], row])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_the_first_tensor_that_is_not_finite_is_found(dtype, value):
+    tensors = {name: torch.full((3, 4), torch.finfo(dtype).max, dtype=dtype) for name in "abc"}
+    tensors |= {"whole": torch.ones(2, dtype=torch.long), "empty": torch.ones(0), "meta": torch.ones(2, device="meta")}
+    assert first_non_finite(tensors) is None
+    tensors["b"][1, 2] = tensors["c"][0, 0] = value
+    assert first_non_finite(tensors) == "b"
+    tensors["b"] = torch.tensor([math.inf, -math.inf])
+    assert first_non_finite(tensors) == "b"
+
+
+def test_outputs_on_padding_frames_do_not_count():
+    outputs = {"pred_masks": torch.zeros(2, 1, 3, 4, 4), "iou_scores": torch.zeros(2, 1, 3), "presence_logits": None}
+    frame_mask = torch.tensor([[True, True, True], [True, True, False]])
+    outputs["pred_masks"][1, 0, 2, 0, 0] = outputs["iou_scores"][1, 0, 2] = math.nan
+    check_outputs(outputs, frame_mask)
+    with pytest.raises(ValueError, match=r"^pred_masks: the model gives NaN"):
+        check_outputs(outputs)
+    outputs["iou_scores"][1, 0, 1] = math.inf
+    with pytest.raises(ValueError, match=r"^iou_scores: the model gives NaN"):
+        check_outputs(outputs, frame_mask)
+
+
+@pytest.mark.parametrize(
+    "value", [np.array([1.0, math.nan]), torch.tensor([math.inf]), (0.5, math.nan), {"a": math.inf}]
+)
+def test_constants_are_found_in_whatever_holds_them(value):
+    check_constants("It", {"image_std": [0.5, 1], "name": "nan", "flag": True, "none": None, "image_mean": [0, 0]})
+    with pytest.raises(ValueError, match="It: other has to be finite, got "):
+        check_constants("It", {"image_mean": [0.5], "other": value})

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import Sam2ImageProcessor
 
 from lavseg.models.gavs import GavsConfig, GavsModel, GavsProcessor
 from lavseg.models.sam2_config import nano_sam2_config
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
+from lavseg.processing import as_frames
 from lavseg.training.feature_cache import FeatureCache
 
 RATE = 16000
@@ -156,3 +158,22 @@ def test_the_settings_say_what_was_cached(cache):
 def test_what_depends_on_more_than_the_frames_is_refused(model_class, processor_class, config, tmp_path):
     with pytest.raises(ValueError, match="model: only image embeddings of SAM without adapters"):
         FeatureCache(tmp_path, model_class(config), processor_class.from_config(config))
+
+
+def test_embeddings_that_are_not_finite_are_neither_kept_nor_served(model, processor, cache):
+    clip, before = make_clips(1, seed=5)[0], set(cache.folder.iterdir())
+    weight = next(model.sam.vision_encoder.parameters())
+    kept = weight.detach().clone()
+    torch.nn.init.constant_(weight, float("nan"))
+    with pytest.raises(ValueError, match="the encoder gives NaN or infinite values"):
+        cache.fill(model, processor, [clip])
+    assert set(cache.folder.iterdir()) == before
+    with torch.no_grad():
+        weight.copy_(kept)
+    cache.fill(model, processor, [clip])
+    [path] = set(cache.folder.iterdir()) - before
+    embeddings = load_file(path)
+    embeddings["image_embeddings"][0, 0, 0, 0] = float("inf")
+    save_file(embeddings, path)
+    with pytest.raises(ValueError, match=f"{path.name} holds NaN or infinite values; delete it"):
+        cache.serve(processor).image_inputs(list(as_frames(clip, "clip")))

@@ -1,4 +1,5 @@
 import copy
+import math
 import weakref
 from types import SimpleNamespace
 
@@ -10,12 +11,13 @@ from datasets import concatenate_datasets
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import BatchSampler, SequentialSampler
-from transformers import get_linear_schedule_with_warmup
+from transformers import TrainerCallback, get_linear_schedule_with_warmup
 
 from lavseg.data import ClipCollator, load_ref_avs, write_ref_avs
 from lavseg.metrics.protocols import AvsMetric
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
-from lavseg.training import LavsegTrainer, LavsegTrainingArguments
+from lavseg.training import LavsegTrainer, LavsegTrainingArguments, TrainingDivergedError
+from lavseg.training.divergence import DivergenceWatch
 from lavseg.training.progress import LossProgressCallback
 from lavseg.training.trainer import unrepeated
 
@@ -253,3 +255,66 @@ def test_the_progress_bar_shows_losses(build):
     callback.on_log(trainer.args, trainer.state, trainer.control, logs=logs)
     callback.on_log(trainer.args, trainer.state, trainer.control, logs={"eval_loss": 0.5})
     assert shown == [{"loss": 1.5, "loss_bce": 1.0, "lr": 0.1}, "{'eval_loss': '0.5'}"]
+
+
+def poison_after(trainer, step):
+    """Weights are NaN once `step` is done, as after a step with gradients that are NaN."""
+
+    class Poison(TrainerCallback):
+        def on_step_end(self, args, state, control, model=None, **kwargs):
+            if state.global_step == step:
+                torch.nn.init.constant_(model.prompter.seg_tokens, math.nan)
+
+    trainer.add_callback(Poison())
+    return trainer
+
+
+def test_weights_that_are_not_finite_are_not_saved_and_earlier_checkpoints_stay(build, tmp_path):
+    trainer = poison_after(build(max_steps=6, save_strategy="steps", save_steps=1, logging_steps=5), 2)
+    with pytest.raises(TrainingDivergedError, match=r"prompter.seg_tokens holds NaN .* after step 2, .* learning_rate"):
+        trainer.train()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoint-1"]
+
+
+def test_a_loss_that_is_not_finite_ends_training_at_the_next_log(build):
+    trainer = poison_after(build(max_steps=6, logging_steps=5), 2)
+    with pytest.raises(TrainingDivergedError, match=r"the loss is NaN or infinite at step 3, nothing was saved"):
+        trainer.train()
+    assert trainer.state.global_step == 5 and not any("loss" in entry for entry in trainer.state.log_history)
+
+
+@pytest.mark.parametrize(("step", "words"), [(1, "the loss is NaN or infinite at step 2"), (2, "seg_tokens holds NaN")])
+def test_a_training_without_logs_is_looked_at_in_the_end(build, step, words):
+    trainer = poison_after(build(max_steps=2, logging_strategy="no"), step)
+    with pytest.raises(TrainingDivergedError, match=words):
+        trainer.train()
+
+
+def test_a_loss_is_looked_at_without_waiting_for_its_device():
+    watch = DivergenceWatch()
+    for step in (1, 2):
+        watch.add(torch.zeros((), device="meta"), step)  # reading a value of it is an error
+
+
+def test_logs_do_not_hide_losses(build):
+    assert build().args.logging_nan_inf_filter is False
+
+
+@pytest.mark.parametrize("what", ["loss", "weights"])
+def test_evaluation_refuses_what_is_not_finite(build, short, what, monkeypatch):
+    trainer = build(eval_dataset=short["test_n"])
+    trainer.evaluate()
+    if what == "weights":
+        torch.nn.init.constant_(trainer.model.prompter.seg_tokens, math.nan)
+        with pytest.raises(ValueError, match="the model gives NaN or infinite values"):
+            trainer.evaluate()
+        return
+    loss = LavsegTrainer.compute_loss
+
+    def infinite(self, *args, **kwargs):
+        value, outputs = loss(self, *args, **kwargs)
+        return value / 0, outputs
+
+    monkeypatch.setattr(LavsegTrainer, "compute_loss", infinite)
+    with pytest.raises(ValueError, match="evaluation: eval_loss is inf"):
+        trainer.evaluate()

@@ -48,7 +48,7 @@ def evaluate(
         if report is None:
             return
     if as_json:
-        typer.echo(json.dumps(report))
+        typer.echo(json.dumps(report, allow_nan=False))
     else:
         print_scores(report)
 

@@ -67,7 +67,7 @@ def segment(
             typer.echo("lavseg segment: stopped before the first frame was done, nothing was written", err=True)
             raise typer.Exit(INTERRUPTED) from interrupt
     if as_json:
-        typer.echo(json.dumps(summary, ensure_ascii=False))
+        typer.echo(json.dumps(summary, ensure_ascii=False, allow_nan=False))
     else:
         for expression in summary["expressions"]:
             seen = sum(fraction > 0 for fraction in expression["area_fractions"])

@@ -49,6 +49,6 @@ def train(
         with redirect_stdout(sys.stderr if as_json else sys.stdout):
             result = run(given)
     if as_json:
-        typer.echo(json.dumps(result))
+        typer.echo(json.dumps(result, allow_nan=False))
     else:
         typer.echo(f"{result['output_dir']}: {result['steps']} steps, mean loss {result['train_loss']:.4f}")

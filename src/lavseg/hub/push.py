@@ -11,7 +11,7 @@ from .. import __version__
 from ..inference.checkpoint import FILES, CheckpointError, load_checkpoint
 from .errors import HUB_ERRORS, refusal
 from .model_card import model_card
-from .record import read_record
+from .record import read_object, read_record
 from .remote_code import AUTO_MAP, STUB
 
 CARD = "README.md"
@@ -41,8 +41,10 @@ def push_to_hub(
         The address of the model's page.
 
     Raises:
-        CheckpointError: the folder does not exist or does not hold a whole model with its processor.
-        ValueError: of `repo_id`, a file beside the model, or the Hub's refusal; the message says which.
+        CheckpointError: the folder does not exist or does not hold a whole model with its processor, or a weight is NaN
+            or infinite.
+        ValueError: of `repo_id`, a file beside the model (one that holds NaN, for example), or the Hub's refusal; the
+            message says which.
     """
     folder = Path(folder)
     _check_repo_id(repo_id)
@@ -53,11 +55,11 @@ def push_to_hub(
     files = {path.name: path for pattern in FILES for path in sorted(folder.glob(pattern))}
     files |= {name: _with_auto_map(folder / name) for name in ("config.json", "processor_config.json")}
     files[STUB.name] = STUB
-    card = folder / CARD
+    record, card = read_record(folder), folder / CARD
     if card.is_file():
         files[CARD] = card
     else:
-        files[CARD] = str(model_card(model, processor, repo_id, read_record(folder))).encode()
+        files[CARD] = str(model_card(model, processor, repo_id, record)).encode()
     on_stage("Uploading")
     try:
         return _commit(files, repo_id, private)
@@ -72,7 +74,7 @@ def _check_repo_id(repo_id: str) -> None:
 
 
 def _with_auto_map(path: Path) -> bytes:
-    content = json.loads(path.read_text(encoding="utf-8")) | {"auto_map": AUTO_MAP}
+    content = read_object(path) | {"auto_map": AUTO_MAP}
     return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 

@@ -1,6 +1,7 @@
 """What is known about how a checkpoint came about: kept beside it, and told by its card."""
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -29,7 +30,7 @@ class Result:
         scores: as `AvsMetric.compute` or `SemanticMetric.compute` names them.
 
     Raises:
-        ValueError: for an unknown protocol, or scores that are no numbers.
+        ValueError: for an unknown protocol, or scores that are no finite numbers.
     """
 
     dataset: str
@@ -40,8 +41,10 @@ class Result:
     def __post_init__(self):
         if self.protocol not in SOURCES:
             raise ValueError(f"protocol: got {self.protocol!r}, accepted are {', '.join(SOURCES)}")
-        if not isinstance(self.scores, dict) or not all(isinstance(score, Real) for score in self.scores.values()):
-            raise ValueError(f"scores: have to be numbers by name, got {self.scores!r}")
+        if not isinstance(self.scores, dict) or not all(
+            isinstance(score, Real) and math.isfinite(score) for score in self.scores.values()
+        ):
+            raise ValueError(f"scores: have to be finite numbers by name, got {self.scores!r}")
 
 
 @dataclass
@@ -64,7 +67,7 @@ class Record:
 
     def save(self, folder: str | Path) -> None:
         """Write the record beside a checkpoint."""
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         (Path(folder) / RECORD).write_text(text, encoding="utf-8")
 
 
@@ -75,13 +78,13 @@ def read_record(folder: str | Path) -> Record:
         ValueError: when one of the files is there but is not what it should be.
     """
     record = Record()
-    if stored := _read(Path(folder) / RECORD):
+    if stored := read_object(Path(folder) / RECORD):
         try:
             record = Record(**stored)
             record.results = [Result(**result) for result in record.results]
         except (TypeError, ValueError) as error:
             raise ValueError(f"{Path(folder) / RECORD}: is no training record ({error})") from error
-    if report := _read(Path(folder) / EVALUATION):
+    if report := read_object(Path(folder) / EVALUATION):
         try:
             dataset = " ".join([Path(report["data_root"]).resolve().name, *report.get("subsets", [])])
             protocol = report["protocol"]
@@ -99,13 +102,22 @@ def hub_ids(names: Sequence[str]) -> list[str]:
     return [name for name in dict.fromkeys(ids) if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not Path(name).exists()]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, empty where there is no such file.
+
+    Raises:
+        ValueError: when it is not JSON, holds something else, or holds NaN or Infinity, which JSON does not know.
+    """
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except ValueError as error:
         raise ValueError(f"{path}: is not readable as JSON ({error})") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: has to hold an object, got {type(content).__name__}")
     return content
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"it holds {constant}, which is no number")

@@ -24,8 +24,8 @@ def load_checkpoint(name: str | Path) -> tuple[AudioVisualPreTrainedModel, Audio
         name: a folder, or a Hub id such as `org/model`.
 
     Raises:
-        CheckpointError: the folder or Hub id does not exist or cannot be reached, is of another architecture, or lacks
-            weights or a processor.
+        CheckpointError: the folder or Hub id does not exist or cannot be reached, is of another architecture, lacks
+            weights or a processor, or holds numbers that are not finite.
     """
     folder = _fetch(name, ["config.json"])
     if not (folder / "config.json").is_file():
@@ -71,6 +71,8 @@ def _load_processor(folder: Path, name: str | Path) -> AudioVisualProcessor:
     try:
         processor = AutoProcessor.from_pretrained(folder)
     except (OSError, ValueError) as error:
+        if (folder / "processor_config.json").is_file():
+            raise CheckpointError(f"{name}: its processor cannot be used ({_first_sentence(error)})") from error
         raise CheckpointError(f"{name}: holds no processor; save it beside the model") from error
     if not isinstance(processor, AudioVisualProcessor):
         raise CheckpointError(f"{name}: holds no processor; save it beside the model")

@@ -18,6 +18,7 @@ from ..metrics.clips import labeled_frames
 from ..metrics.protocols import AvsMetric
 from ..metrics.semantic import AVSS
 from ..models.base import AudioVisualPreTrainedModel
+from ..models.checks import check_outputs
 from ..training import LavsegTrainer, LavsegTrainingArguments
 from .checkpoint import load_checkpoint
 from .destination import check_can_be_made
@@ -77,7 +78,8 @@ def evaluate_checkpoint(
         the values of [`SemanticMetric`], and how many `rows` it has. None on all processes but the first.
 
     Raises:
-        ValueError: (of which `CheckpointError` is one) when something given cannot be used.
+        ValueError: (of which `CheckpointError` is one) when something given cannot be used, or the model gives NaN or
+            infinite values.
     """
     if out is not None:
         _check_file(Path(out))
@@ -98,7 +100,7 @@ def evaluate_checkpoint(
     report = {**asked, "protocol": protocol, "splits": counted}
     if out is not None:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
-        Path(out).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        Path(out).write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return report
 
 
@@ -179,7 +181,7 @@ def evaluate(
         The metric; `.compute()` gives its values, `.merge(other)` joins those of several parts.
 
     Raises:
-        ValueError: `dataset` is empty or `protocol` is unknown.
+        ValueError: `dataset` is empty, `protocol` is unknown, or the model gives NaN or infinite values.
     """
     if not len(dataset):
         raise ValueError("dataset: has no rows, there is nothing to evaluate")
@@ -198,4 +200,6 @@ def evaluate(
 @torch.inference_mode()
 def _logits(model: AudioVisualPreTrainedModel, inputs: BatchFeature) -> torch.Tensor:
     """Mask logits `[B, E, T, h, w]`, in main memory."""
-    return model(**inputs.to(model.device)).pred_masks.cpu()
+    outputs = model(**inputs.to(model.device))
+    check_outputs(outputs, inputs["frame_mask"])
+    return outputs.pred_masks.cpu()

@@ -11,6 +11,7 @@ from ..data.collator import ClipCollator
 from ..data.workers import shorten_worker_sockets
 from ..metrics.semantic import SemanticMetric
 from ..models.base import AudioVisualPreTrainedModel
+from ..models.checks import check_outputs
 
 
 @torch.inference_mode()
@@ -38,7 +39,8 @@ def evaluate_semantic(
         The metric; `.compute()` gives its values.
 
     Raises:
-        ValueError: `dataset` is empty, its masks do not say the class, or the model has no class head.
+        ValueError: `dataset` is empty, its masks do not say the class, the model has no class head, or it gives NaN or
+            infinite values.
     """
     if not len(dataset):
         raise ValueError("dataset: has no rows, there is nothing to evaluate")
@@ -53,6 +55,7 @@ def evaluate_semantic(
         truth, counted = inputs.pop("class_labels"), inputs.pop("label_mask")
         del inputs["labels"]
         outputs = model(**inputs.to(model.device))
+        check_outputs(outputs, inputs["frame_mask"])
         sizes = [truth.shape[-2:]] * len(truth)
         found = collator.processor.post_process_semantic(outputs.pred_masks, outputs.class_logits, sizes)
         metric.update(torch.stack(found).cpu()[counted], truth[counted])

@@ -17,6 +17,7 @@ from transformers.pipelines import PIPELINE_REGISTRY, Pipeline
 
 from ..hub import TASK
 from ..models.base import AudioVisualPreTrainedModel
+from ..models.checks import check_outputs
 from ..processing import AudioVisualProcessor
 
 _CLIP_KEYS = ("video", "audio", "text", "sampling_rate")
@@ -93,7 +94,8 @@ class AudioVisualSegmentationPipeline(Pipeline):
             generator or data set they come one by one.
 
         Raises:
-            ValueError: when a clip, its sound or its text is missing, cannot be read or is not of these kinds.
+            ValueError: when a clip, its sound or its text is missing, cannot be read or is not of these kinds, or the
+                model gives NaN or infinite values.
         """
         if _is_frames(inputs):
             inputs = {"video": inputs}
@@ -153,10 +155,10 @@ class AudioVisualSegmentationPipeline(Pipeline):
             found.append({"labels": sentences, "masks": masks, "size": clip["original_sizes"][0], "scores": scores})
         return {"clips": found}
 
-    def _stack(self, clips: list[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+    def _stack(self, clips: list[Mapping[str, Any]]) -> dict[str, Any]:
         """Inputs of single clips as those of one batch; shorter clips end in zeros, which the masks hide."""
-        batch = {}
-        for name in clips[0].keys() - {"original_sizes"}:
+        batch = {"original_sizes": [clip["original_sizes"][0] for clip in clips]}
+        for name in clips[0].keys() - batch.keys():
             values = pad_sequence([clip[name][0] for clip in clips], batch_first=True)
             batch[name] = values.to(self.model.dtype) if values.is_floating_point() else values
         return batch
@@ -166,6 +168,7 @@ class AudioVisualSegmentationPipeline(Pipeline):
         clip = model_outputs["clips"]
         clip = clip[0] if isinstance(clip, list) else clip
         logits = clip["masks"]
+        check_outputs(clip["scores"])
         masks = self.processor.post_process_masks(logits[None], [clip["size"]])[0]
         masks = masks.view(*logits.shape[:2], *clip["size"]).numpy()
         return [

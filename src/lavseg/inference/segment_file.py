@@ -103,7 +103,8 @@ def segment_file(
             results.close()
             given = {"clip": str(clip), "model": str(model), "complete": complete}
             summary = given | results.summary()
-            (out / RESULT).write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+            (out / RESULT).write_text(text, encoding="utf-8")
     return summary
 
 

@@ -14,6 +14,7 @@ from transformers import PreTrainedConfig
 from .. import media
 from ..media import SAME_INSTANT, ClipPart, VideoInfo
 from ..models.base import AudioVisualPreTrainedModel
+from ..models.checks import check_outputs
 from ..models.outputs import AudioVisualSegmentationOutput
 from ..models.sam2_tracking import NO_OBJ_SCORE, FrameMemory, MaskPrediction
 from ..processing import AudioVisualProcessor
@@ -101,7 +102,8 @@ def segment_video(
         reader: a `lavseg.media_child.IsolatedReader` for files of strangers, whose decoding may end a process.
 
     Raises:
-        ValueError: (of which `MediaError` is one) something given cannot be used.
+        ValueError: (of which `MediaError` is one) something given cannot be used, or the model gives NaN or infinite
+            values.
     """
     video = reader.inspect_video(clip)
     own_rate = processor.frames_per_second
@@ -217,6 +219,8 @@ class _Method:
     @torch.inference_mode()
     def _ask(self, inputs: dict) -> _Answer:
         outputs = self.model(**inputs.to(self.model.device), **self.options)
+        # Here, as a window that another one's masks replace would hide it.
+        check_outputs(outputs)
         logits = outputs.pred_masks[0]
         given = {"object_score_logits": outputs.object_score_logits, "iou_scores": outputs.iou_scores}
         scores = {name: values[0] for name, values in given.items() if values is not None}
@@ -227,11 +231,13 @@ class _Method:
     def finish(self, part: ClipPart, answer: _Answer) -> SegmentedFrame:
         """The answer about one frame, at the clip's size and in main memory."""
         size = part.frame.shape[:2]
-        masks = self.processor.post_process_masks(answer.logits[None], [size])[0]
+        masks = self.processor.post_process_masks(answer.logits[None], [size])[0].reshape(-1, *size).cpu().numpy()
+        scores = {name: values[:, 0].double().cpu() for name, values in answer.scores.items()}
+        check_outputs(scores)
         return SegmentedFrame(
             part,
-            masks.reshape(-1, *size).cpu().numpy(),
-            {name: values[:, 0].double().cpu().numpy() for name, values in answer.scores.items()},
+            masks,
+            {name: values.numpy() for name, values in scores.items()},
             {name: maps[0].float().cpu().numpy() for name, maps in answer.attentions.items()},
         )
 

@@ -56,9 +56,14 @@ def curve_counts(scores: Tensor, targets: Tensor) -> CurveCounts:
     """Count `scores >= threshold` at all 255 thresholds in one histogram pass; exact, ties included.
 
     Args:
-        scores: float32 `[N, H, W]` without NaN; values outside 0..1 are legal.
+        scores: float32 `[N, H, W]`; values outside 0..1 are legal.
         targets: bool `[N, H, W]`.
+
+    Raises:
+        ValueError: if `scores` holds NaN.
     """
+    if scores.isnan().any():
+        raise ValueError("scores holds NaN; finite and infinite values are accepted.")
     thresholds = curve_thresholds(scores.device)
     # Frame by frame: the intermediates of one frame stay in the cache, which is five times faster than the whole batch.
     histograms = torch.stack([_joint_histogram(*frame, thresholds) for frame in zip(scores, targets, strict=True)])

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from ..hub.remote_code import AUTO_MAP, write_stub
+from .checks import check_weights
 
 
 class AudioVisualPreTrainedModel(PreTrainedModel):
@@ -41,8 +42,13 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         return model
 
     def load_backbones(self, parts: dict[str, nn.Module]) -> None:
-        """Take over the weights of `parts`, named as in `backbones`."""
+        """Take over the weights of `parts`, named as in `backbones`.
+
+        Raises:
+            ValueError: when one of them holds NaN or infinite values.
+        """
         for name, module in self.backbones().items():
+            check_weights(parts[name])
             module.load_state_dict(parts[name].state_dict())
 
     def frozen_modules(self) -> list[nn.Module]:
@@ -56,9 +62,15 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, *args, **kwargs) -> "AudioVisualPreTrainedModel":
-        """As in Transformers, which makes every parameter trainable that it loads; what does not train is frozen."""
+        """As in Transformers, which makes every parameter trainable that it loads; what does not train is frozen.
+
+        Raises:
+            ValueError: when a weight is NaN or infinite.
+        """
         loaded = super().from_pretrained(*args, **kwargs)
-        (loaded[0] if isinstance(loaded, tuple) else loaded).freeze()
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        check_weights(model)
+        model.freeze()
         return loaded
 
     def train(self, mode: bool = True) -> "AudioVisualPreTrainedModel":

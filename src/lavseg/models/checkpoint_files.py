@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from .checks import first_non_finite
+
 
 def read_tensors(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
     """The state dict that a PyTorch file holds, on its own or as its "model" entry.
@@ -35,17 +37,18 @@ def read_tensors(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
     return content
 
 
-def check_keys_and_shapes(
+def check_state(
     state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], what: str, unknown: Iterable[str] = ()
 ) -> None:
-    """Compare a converted state dict with the model's own.
+    """Compare a converted state dict with the model's own, and look at its numbers.
 
     Args:
         what: the state should be.
         unknown: keys of the file that no rule converts.
 
     Raises:
-        ValueError: that names every key which is missing, unexpected or of another shape.
+        ValueError: that names every key which is missing, unexpected or of another shape, or else the first tensor with
+            NaN or infinite values.
     """
     misshaped = [
         f"{key} is {list(state[key].shape)} instead of {list(expected[key].shape)}"
@@ -60,6 +63,8 @@ def check_keys_and_shapes(
     found = [f"{problem}: {', '.join(items)}" for problem, items in problems.items() if items]
     if found:
         raise ValueError(f"this is not {what}; {'; '.join(found)}")
+    if name := first_non_finite(state):
+        raise ValueError(f"{name} holds NaN or infinite values; fetch the file again, or take another one")
 
 
 def check_output_dir(output_dir: str | Path) -> Path:

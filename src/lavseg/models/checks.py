@@ -1,11 +1,19 @@
 """What configurations and forward passes of all methods refuse, in the same words."""
 
+import math
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from numbers import Real
+from typing import Any
 
 import torch
+from torch import nn
 from transformers import PreTrainedConfig
 
 _MASKS = ("frame_mask", "audio_mask", "label_mask")
+_OUTPUTS = ("pred_masks", "iou_scores", "object_score_logits", "presence_logits", "class_logits")
+# Numbers of processors that are divided by, or would make all frames alike.
+_NOT_ZERO = ("image_std", "rescale_factor")
 
 
 def check_choices(config: PreTrainedConfig, choices: dict[str, tuple[str, ...]]) -> None:
@@ -51,6 +59,82 @@ def real_lengths(name: str, rows: list[list[bool]]) -> list[int]:
         if not row or not row[0] or any(later and not earlier for earlier, later in pairwise(row)):
             raise ValueError(f"{name}: every clip needs True for what is real, first, and then False; {clip} has {row}")
     return [sum(row) for row in rows]
+
+
+def first_non_finite(tensors: Mapping[str, torch.Tensor]) -> str | None:
+    """The name of the first tensor that holds NaN or infinite values, if any; every device is waited for once."""
+    devices: dict[torch.device, list[str]] = {}
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.is_meta:
+            devices.setdefault(tensor.device, []).append(name)
+    suspects = set()
+    for names in devices.values():
+        # A sum is one pass without a copy, and finite only where all its terms are.
+        sums = torch.stack([tensors[name].detach().sum(dtype=torch.float32) for name in names])
+        suspects |= {name for name, finite in zip(names, sums.isfinite().tolist(), strict=True) if not finite}
+    return next((name for name in tensors if name in suspects and not tensors[name].isfinite().all()), None)
+
+
+def check_weights(model: nn.Module) -> None:
+    """Look at every parameter and stored buffer of a model.
+
+    Raises:
+        ValueError: that names the first tensor with NaN or infinite values.
+    """
+    if name := first_non_finite(model.state_dict()):
+        raise ValueError(
+            f"{name} of {type(model).__name__} holds NaN or infinite values; the weights are damaged, or from a "
+            "training that diverged"
+        )
+
+
+def check_outputs(outputs: Mapping[str, torch.Tensor | None], frame_mask: torch.Tensor | None = None) -> None:
+    """Look at the masks, scores and classes that a model gives; waits for its device.
+
+    Args:
+        outputs: of a model, or some of them by the same names.
+        frame_mask: bool `[B, T]`; what is said about padding frames is passed over where given.
+
+    Raises:
+        ValueError: that names the first output with NaN or infinite values.
+    """
+    given = {name: outputs[name] for name in _OUTPUTS if outputs.get(name) is not None}
+    if frame_mask is not None:
+        for name, values in given.items():
+            if values.dim() > 2:
+                padding = ~frame_mask.to(values.device)[:, None]
+                given[name] = values.masked_fill(padding.reshape(*padding.shape, *[1] * (values.dim() - 3)), 0)
+    if name := first_non_finite(given):
+        raise ValueError(
+            f"{name}: the model gives NaN or infinite values; its weights or inputs are damaged, or float16 is too "
+            "narrow for it and float32 or bfloat16 would do"
+        )
+
+
+def check_constants(owner: str, values: Mapping[str, Any]) -> None:
+    """Look at the numbers, also those in lists and dictionaries, that a processor works with.
+
+    Raises:
+        ValueError: that names the first which is not finite, and a standard deviation or scale of zero.
+    """
+    for name, value in values.items():
+        numbers = list(_numbers(value))
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError(f"{owner}: {name} has to be finite, got {value}")
+        if name in _NOT_ZERO and 0 in numbers:
+            raise ValueError(f"{owner}: {name} has to be other than 0, got {value}")
+
+
+def _numbers(value: Any) -> Iterator[Real]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _numbers(item)
+    elif isinstance(value, Real):
+        yield value
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | str, ...]) -> bool:

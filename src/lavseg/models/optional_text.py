@@ -27,8 +27,7 @@ class OptionalTextMixin:
         frames_per_second: float = 1.0,
         max_text_length: int = 25,
     ):
-        super().__init__(image_processor, feature_extractor)
-        self.frames_per_second = frames_per_second
+        super().__init__(image_processor, feature_extractor, frames_per_second=frames_per_second)
         self.max_text_length = max_text_length
         self.needs_text = tokenizer is not None
         self._tokenizer = tokenizer

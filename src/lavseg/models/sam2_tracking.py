@@ -76,7 +76,7 @@ class MaskPrediction:
     @property
     def gated_masks(self) -> torch.Tensor:
         """`masks`, but -1024 everywhere for objects judged absent from the frame."""
-        return self.masks.where((self.object_score_logits > 0)[:, None, None], NO_OBJ_SCORE)
+        return self.masks.masked_fill((self.object_score_logits <= 0)[:, None, None], NO_OBJ_SCORE)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from .checkpoint_files import check_keys_and_shapes, check_output_dir, read_tensors, staged_folder
+from .checkpoint_files import check_output_dir, check_state, read_tensors, staged_folder
 from .sam_model import SamClipModel
 from .sam_processing import SamClipProcessor
 
@@ -112,7 +112,7 @@ def convert_checkpoint(
         found["sam.prompt_encoder.shared_embedding.positional_embedding"] = found[code]
     found |= {key: torch.zeros(value.shape) for key, value in expected.items() if key not in found and blank(key)}
     unknown = [key for key, name in names.items() if name not in expected]
-    check_keys_and_shapes(found, expected, f"a checkpoint for this {type(model).__name__}", unknown)
+    check_state(found, expected, f"a checkpoint for this {type(model).__name__}", unknown)
     model.load_state_dict(found, assign=True)
     model.tie_weights()
 

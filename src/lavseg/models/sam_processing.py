@@ -31,8 +31,7 @@ class SamClipProcessor(AudioVisualProcessor):
         feature_extractor: VggishFeatureExtractor,
         frames_per_second: float = 1.0,
     ):
-        self.frames_per_second = frames_per_second
-        super().__init__(image_processor, feature_extractor)
+        super().__init__(image_processor, feature_extractor, frames_per_second=frames_per_second)
 
     @classmethod
     def from_config(cls, config: PreTrainedConfig) -> "SamClipProcessor":

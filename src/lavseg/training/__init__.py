@@ -2,7 +2,8 @@
 
 from .arguments import LavsegTrainingArguments
 from .checkpoints import last_checkpoint
+from .divergence import TrainingDivergedError
 from .evaluation import ClipScores
 from .trainer import LavsegTrainer
 
-__all__ = ["ClipScores", "LavsegTrainer", "LavsegTrainingArguments", "last_checkpoint"]
+__all__ = ["ClipScores", "LavsegTrainer", "LavsegTrainingArguments", "TrainingDivergedError", "last_checkpoint"]

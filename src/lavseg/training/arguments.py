@@ -19,6 +19,7 @@ class LavsegTrainingArguments(TrainingArguments):
         audio_learning_rate_factor: learning rate of the model's `audio_encoder`, where it trains, in units of
             `learning_rate`. AuralSAM2's code has 0.1.
         remove_unused_columns: stays False, the collator reads columns that the models do not take.
+        logging_nan_inf_filter: off, so that logs never show an earlier loss in place of NaN.
         ddp_find_unused_parameters: on, because not all trainable parts get a gradient in every step.
 
     Raises:
@@ -41,6 +42,9 @@ class LavsegTrainingArguments(TrainingArguments):
     )
     ddp_find_unused_parameters: bool | None = field(
         default=True, metadata={"help": "Allow trainable parts without a gradient in distributed training."}
+    )
+    logging_nan_inf_filter: bool = field(
+        default=False, metadata={"help": "Show an earlier loss in logs where it is NaN or infinite."}
     )
     logging_steps: float = field(default=10, metadata={"help": "Steps, or share of all steps, between two logs."})
 

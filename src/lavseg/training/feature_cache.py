@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import SamModel
 
+from ..models.checks import first_non_finite
 from ..models.sam_adapters import encode_frames
 from ..models.sam_model import SamClipModel
 from ..models.sam_processing import SamClipProcessor
@@ -81,6 +82,9 @@ class FeatureCache:
 
         Returns:
             How many clips were encoded.
+
+        Raises:
+            ValueError: when an embedding is not finite.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / _SETTINGS).write_text(json.dumps(self.settings, indent=2), encoding="utf-8")
@@ -93,6 +97,8 @@ class FeatureCache:
             pixel_values = processor.image_inputs(list(frames))["pixel_values"].to(model.device)
             with torch.no_grad():
                 embeddings = encode_frames(model.sam.vision_encoder, pixel_values).cpu().contiguous()
+            if first_non_finite({_NAME: embeddings}):
+                raise ValueError(f"{_NAME}: the encoder gives NaN or infinite values, nothing of this clip is kept")
             partial = path.with_suffix(".partial")
             save_file({_NAME: embeddings}, partial)
             partial.replace(path)
@@ -109,7 +115,7 @@ class FeatureCache:
         """The kept embeddings `[T, C, e, e]` of a clip's frames, each uint8 `[3, H, W]`.
 
         Raises:
-            ValueError: when these very frames were never encoded.
+            ValueError: when these very frames were never encoded, or what was kept of them is not finite.
         """
         path = self._path(torch.stack(frames))
         if not path.is_file():
@@ -117,7 +123,10 @@ class FeatureCache:
                 f"frames: a clip of {len(frames)} frames is not in {self.folder}: the data differ from those it was "
                 "filled with, or frames are augmented; fill it with these clips, or train without it"
             )
-        return load_file(path)
+        kept = load_file(path)
+        if first_non_finite(kept):
+            raise ValueError(f"{_NAME}: {path} holds NaN or infinite values; delete it, so that it is made again")
+        return kept
 
     def _path(self, frames: torch.Tensor) -> Path:
         digest = hashlib.sha256(str(tuple(frames.shape)).encode())

@@ -92,6 +92,7 @@ def train(argv: list[str]) -> dict[str, float | int | str]:
 
     Raises:
         ValueError, OSError: when something given cannot be used; nothing has been written then.
+        TrainingDivergedError: (a ValueError) when the loss or a weight is no longer finite; earlier checkpoints stay.
     """
     trainer, checkpoint = prepare(argv)
     result = trainer.train(resume_from_checkpoint=checkpoint)

@@ -1,5 +1,6 @@
 """Transformers' Trainer for audio-visual segmentation."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,10 @@ from ..data.collator import ClipCollator
 from ..data.workers import shorten_worker_sockets
 from ..hub.model_card import model_card
 from ..hub.record import Record
+from ..models.checks import check_outputs
 from .arguments import LavsegTrainingArguments
 from .checkpoints import last_checkpoint
+from .divergence import DivergenceWatch
 from .evaluation import ClipScores
 from .progress import LossProgressCallback
 from .record import record_of
@@ -28,7 +31,8 @@ class LavsegTrainer(Trainer):
 
     Beside what Transformers' Trainer does: `evaluate` scores whole clips under `args.metric_protocols` and keeps sums
     only, never masks; every log of a loss also holds its terms as `loss_<term>`; `train(resume_from_checkpoint=True)`
-    passes over checkpoints that were cut off while they were written.
+    passes over checkpoints that were cut off while they were written; training stops with a [`TrainingDivergedError`]
+    at the first log, evaluation or checkpoint after a loss or a weight went to NaN or infinity, before it is made.
 
     Scores are named `eval_jaccard`, or `eval_<split>_jaccard` where `eval_dataset` is a dictionary of splits, with the
     protocol's name before the score where there are several. One batch of the evaluation is one batch of the protocol.
@@ -58,7 +62,7 @@ class LavsegTrainer(Trainer):
         _check_best_metric(args, kwargs.get("eval_dataset"))
         shorten_worker_sockets()
         super().__init__(model, args, data_collator, **kwargs)
-        self._terms = _Means()
+        self._terms, self._divergence = _Means(), DivergenceWatch()
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(LossProgressCallback)
         self.add_callback(_EpochOfCollator(self._training_collator))
@@ -92,12 +96,17 @@ class LavsegTrainer(Trainer):
         return [name for name in super().get_decay_parameter_names(model) if name not in kept]
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs) -> TrainOutput:
-        """As in Transformers; True resumes from the newest complete checkpoint in `args.output_dir`."""
+        """As in Transformers; True resumes from the newest complete checkpoint in `args.output_dir`.
+
+        Raises:
+            ValueError: (of which [`TrainingDivergedError`] is one) when there is no such checkpoint, or the loss or a
+                weight is no longer finite; what was saved before stays.
+        """
         if resume_from_checkpoint is True:
             resume_from_checkpoint = last_checkpoint(self.args.output_dir)
             if resume_from_checkpoint is None:
                 raise ValueError(f"resume_from_checkpoint: {self.args.output_dir} holds no complete checkpoint")
-        self._terms = _Means()
+        self._terms, self._divergence = _Means(), DivergenceWatch()
         # Transformers would align the special tokens of a tokenizer, which not all of our processors have.
         self._processor, self.processing_class = self.processing_class, None
         try:
@@ -108,6 +117,25 @@ class LavsegTrainer(Trainer):
     def _inner_training_loop(self, *args, **kwargs) -> TrainOutput:
         self.processing_class = self._processor
         return super()._inner_training_loop(*args, **kwargs)
+
+    def training_step(self, *args, **kwargs) -> torch.Tensor:
+        loss = super().training_step(*args, **kwargs)
+        self._divergence.add(loss, self.state.global_step + 1)
+        return loss
+
+    def _maybe_log_save_evaluate(self, *args, **kwargs) -> None:
+        keeps = self.control.should_evaluate or self.control.should_save
+        if keeps or self.control.should_log:
+            self._check_divergence(weights=keeps)
+        super()._maybe_log_save_evaluate(*args, **kwargs)
+
+    def _finalize_training(self, *args, **kwargs) -> TrainOutput:
+        self._check_divergence(weights=True)
+        return super()._finalize_training(*args, **kwargs)
+
+    def _check_divergence(self, weights: bool) -> None:
+        model = self.model if weights else None
+        self._divergence.check(self.state.global_step, model, self._gather_from_processes)
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **kwargs
@@ -202,6 +230,9 @@ class LavsegTrainer(Trainer):
         terms = self._eval_terms.compute("loss_", self._sum_over_processes)
         scores = self._scores.compute(self._sum_over_processes)
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in (terms | scores).items()})
+        for name, value in output.metrics.items():
+            if not math.isfinite(value):
+                raise ValueError(f"evaluation: {name} is {value}; the weights or the data are damaged")
         return output
 
     def prediction_step(
@@ -219,10 +250,14 @@ class LavsegTrainer(Trainer):
         inputs = self._prepare_inputs({name: value[: max(clips, 1)] for name, value in inputs.items()})
         with torch.no_grad(), self.compute_loss_context_manager():
             loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
+        check_outputs(outputs, inputs["frame_mask"])
         counted = inputs["label_mask"] & inputs["frame_mask"]
         self._scores.update(outputs.pred_masks[:clips], inputs["labels"][:clips], counted[:clips])
         self._eval_terms.add(outputs.losses, clips)
         return loss.detach(), None, None
+
+    def _gather_from_processes(self, values: torch.Tensor) -> torch.Tensor:
+        return self.accelerator.gather(values.to(self.args.device))
 
     def _sum_over_processes(self, values: torch.Tensor) -> torch.Tensor:
         return self.accelerator.reduce(values.to(self.args.device), "sum")

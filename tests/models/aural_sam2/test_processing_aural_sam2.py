@@ -59,6 +59,11 @@ def test_points_and_boxes_are_scaled_to_the_models_pixels(processor):
     assert inputs["input_labels"].tolist() == [[[1, 0]]]
     with pytest.raises(ValueError, match="input_points: has to have 4 axes"):
         processor(**clip(), **text, input_points=[[40, 30]])
+    for name in ("input_points", "input_boxes"):
+        damaged = torch.tensor(prompts[name], dtype=torch.float32)
+        damaged[..., -1] = float("nan")
+        with pytest.raises(ValueError, match=f"{name}: holds NaN or infinite values"):
+            processor(**clip(), **text, **{name: damaged})
 
 
 def test_tokenizer_and_configuration_have_to_agree(tokenizer):

@@ -210,6 +210,7 @@ def test_return_tensors(return_tensors, kind):
         ([np.zeros(100), []], r"waveform\[1\] is empty"),
         (np.array([0.0, np.nan]), "waveform has NaN"),
         ([np.zeros(9), torch.tensor([np.inf])], r"waveform\[1\] has NaN or inf"),
+        (np.full(16000, 1e307), "waveform is too loud"),
         (np.zeros((1, 2, 300)), r"waveform must be \[samples\]"),
         (np.float64(1.0), "waveform must be"),
         (np.zeros((300, 2)), "transpose"),
@@ -240,7 +241,15 @@ def test_more_than_two_channels_cannot_be_kept_apart():
 
 
 @pytest.mark.parametrize(
-    "options", [{"num_channels": 3}, {"num_channels": 0}, {"min_patches": -1}, {"num_patches": 0}, {"num_patches": 1.5}]
+    "options",
+    [
+        {"num_channels": 3},
+        {"num_channels": 0},
+        {"min_patches": -1},
+        {"num_patches": 0},
+        {"num_patches": 1.5},
+        {"sampling_rate": float("nan")},
+    ],
 )
 def test_bad_options_are_named(options):
     with pytest.raises(ValueError, match=next(iter(options))):

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from ..checkpoint_files import check_keys_and_shapes, check_output_dir, read_tensors, staged_folder
+from ..checkpoint_files import check_output_dir, check_state, read_tensors, staged_folder
 from ..sam2_checkpoint import read_sam2, sam2_config_of, sam2_state_from_original
 from .configuration_aural_sam2 import AuralSam2Config
 from .modeling_aural_sam2 import AuralSam2Model
@@ -170,7 +170,7 @@ def read_release(
     unused += [f"t_model.{key}" for key in parts.get("text", {}) if not use_text or _UNREAD_TEXT.search(key)]
     with torch.device("meta"):
         expected = AuralSam2Model(config).state_dict()
-    check_keys_and_shapes(state, expected, "a released AuralSAM2 checkpoint with its host")
+    check_state(state, expected, "a released AuralSAM2 checkpoint with its host")
     return config, state, unused
 
 

@@ -10,6 +10,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 from transformers.image_utils import PILImageResampling
 
 from ...processing import AudioVisualProcessor
+from ..checks import check_outputs
 from ..optional_text import OptionalTextMixin
 from ..square_frames import square_image_processor
 from ..vggish import VggishFeatureExtractor
@@ -64,6 +65,8 @@ class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
             if value is None:
                 continue
             value = torch.as_tensor(value, dtype=torch.float32)
+            if not value.isfinite().all():
+                raise ValueError(f"{name}: holds NaN or infinite values")
             if value.dim() not in axes or value.shape[-1] != last or len(value) != len(scales):
                 raise ValueError(
                     f"{name}: has to have {axes[0]} axes, or {axes[1]} with frames, the first of {len(scales)} clips "
@@ -95,7 +98,7 @@ class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
             For each clip uint8 `[T, H, W]`, 0 for background.
 
         Raises:
-            ValueError: when the shapes do not fit together.
+            ValueError: when the shapes do not fit together, or a logit is not finite.
         """
         wanted = (len(pred_masks), pred_masks.shape[2])
         if class_logits.dim() != 5 or (len(class_logits), class_logits.shape[2]) != wanted:
@@ -114,4 +117,5 @@ class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
                 F.interpolate(frame[None].float(), inside.shape[-2:], mode="bilinear").argmax(1) for frame in frames
             ]
             found.append((torch.cat(classes) * inside).to(torch.uint8))
+        check_outputs({"class_logits": class_logits}, frame_mask)
         return found

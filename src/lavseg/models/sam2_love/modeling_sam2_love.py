@@ -411,7 +411,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             key_frames = torch.zeros_like(clips) if first else segmenter.best_key_frames()
             masks, ious, scores, prediction = segmenter.segment(key_frames)
             if presence is not None:
-                masks = masks.where((presence > 0)[:, None, None, None], NO_OBJ_SCORE)
+                masks = masks.masked_fill((presence <= 0)[:, None, None, None], NO_OBJ_SCORE)
 
         losses = {}
         if labels is not None:

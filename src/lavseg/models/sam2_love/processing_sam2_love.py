@@ -41,9 +41,10 @@ class Sam2LoveProcessor(AudioVisualProcessor):
         frames_per_second: float = 1.0,
         max_text_length: int = 25,
     ):
-        self.frames_per_second = frames_per_second
         self.max_text_length = max_text_length
-        super().__init__(image_processor, vit_image_processor, feature_extractor, tokenizer)
+        super().__init__(
+            image_processor, vit_image_processor, feature_extractor, tokenizer, frames_per_second=frames_per_second
+        )
 
     @classmethod
     def from_config(cls, config: Sam2LoveConfig, tokenizer: PreTrainedTokenizerBase) -> "Sam2LoveProcessor":

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..checkpoint_files import check_keys_and_shapes, check_output_dir, staged_folder
+from ..checkpoint_files import check_output_dir, check_state, staged_folder
 from .configuration_vggish import VggishConfig
 from .feature_extraction_vggish import VggishFeatureExtractor
 from .modeling_vggish import VggishModel
@@ -52,7 +52,7 @@ def convert_vggish_checkpoint(
         state.update({PCA_PREFIX + key: value for key, value in pca.items()})
 
     model = VggishModel(VggishConfig(postprocess=pca_path is not None)).eval()
-    check_keys_and_shapes(state, model.state_dict(), "the public VGGish checkpoint")
+    check_state(state, model.state_dict(), "the public VGGish checkpoint")
     model.load_state_dict(state)
     with staged_folder(output_dir) as staged:
         model.save_pretrained(staged)

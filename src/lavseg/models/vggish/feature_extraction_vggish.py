@@ -11,6 +11,8 @@ import torchaudio
 from transformers import BatchFeature, FeatureExtractionMixin
 from transformers.audio_utils import mel_filter_bank
 
+from ..checks import check_constants
+
 SAMPLING_RATE = 16000
 FRAME_LENGTH, HOP_LENGTH, FFT_LENGTH = 400, 160, 512
 FRAMES_PER_PATCH, NUM_MEL_BANDS = 96, 64
@@ -190,6 +192,7 @@ class VggishFeatureExtractor(FeatureExtractionMixin):
         _check_count(min_patches, "min_patches", minimum=0)
         if num_patches is not None:
             _check_count(num_patches, "num_patches", minimum=1)
+        check_constants(type(self).__name__, kwargs)
         super().__init__(**kwargs)
         self.num_channels = num_channels
         self.min_patches = min_patches
@@ -257,4 +260,6 @@ class VggishFeatureExtractor(FeatureExtractionMixin):
         patches = log_mel_patches(waveform).expand(-1, self.num_channels, -1, -1)
         if len(patches) < minimum:
             patches = torch.cat([patches, patches[-1:].expand(minimum - len(patches), -1, -1, -1)])
+        if not patches.isfinite().all():
+            raise ValueError(f"{name} is too loud to be analysed: floats are samples in [-1, 1]")
         return patches[:num_patches].contiguous()

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput, can_return_tuple
 
+from ..checks import check_weights
 from .configuration_vggish import VggishConfig
 
 PATCH_SHAPE = (96, 64)
@@ -41,6 +42,17 @@ class VggishPreTrainedModel(PreTrainedModel):
     base_model_prefix = "vggish"
     main_input_name = "input_features"
     input_modalities = ("audio",)
+
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs) -> "VggishPreTrainedModel":
+        """As in Transformers.
+
+        Raises:
+            ValueError: when a weight is NaN or infinite.
+        """
+        loaded = super().from_pretrained(*args, **kwargs)
+        check_weights(loaded[0] if isinstance(loaded, tuple) else loaded)
+        return loaded
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
