@@ -28,9 +28,9 @@ from multiprocessing import get_context
 
 import torch
 
+from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
+from lavseg.backbones.sam2.key_frame_tracking import ClipSegmenter
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, modeling_aural_sam2
-from lavseg.models.clip_segmenter import ClipSegmenter
-from lavseg.models.sam2_config import hiera_sam2_config
 
 ARMS = ("forward", "released", "sam2", "step")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import torch
 
-from lavseg.models.sam_config import nano_sam_config
+from lavseg.backbones.sam.configuration_sam import nano_sam_config
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
 from lavseg.training.feature_cache import FeatureCache
 

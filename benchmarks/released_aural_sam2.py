@@ -14,10 +14,10 @@ from sam2.build_sam import build_sam2
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from lavseg.backbones.sam2.convert_sam2 import sam2_state_from_original
+from lavseg.backbones.vggish import VggishModel
 from lavseg.models.aural_sam2 import AuralSam2Config
 from lavseg.models.aural_sam2.convert_aural_sam2 import fuser_state_from_release
-from lavseg.models.sam2_checkpoint import sam2_state_from_original
-from lavseg.models.vggish import VggishModel
 
 DEPTHS, TOKEN_DEPTH, WIDTH, HEADS, REDUCTION = (3, 6, 12), 3, 256, 4, 4
 SIZES = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}

@@ -14,9 +14,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from transformers.utils import logging
 
+from lavseg.checkpoint import load_checkpoint
 from lavseg.data import SyntheticClip, draw_expressions, draw_objects, render_clip
-from lavseg.data.synthetic_scene import SAMPLING_RATE
-from lavseg.inference.checkpoint import load_checkpoint
+from lavseg.data.synthetic.scene import SAMPLING_RATE
 from lavseg.visualization import overlay, palette
 
 ROOT = Path(__file__).parents[1]

@@ -32,8 +32,8 @@ from tiny_models import METHODS, ON_SAM, fresh_model, save_host, stereo_vggish
 from train_sam import train_sam
 
 from lavseg import ClipCollator
-from lavseg.cli.errors import one_line_errors
-from lavseg.models.base import AudioVisualPreTrainedModel
+from lavseg.cli.one_line_errors import one_line_errors
+from lavseg.modeling.base import AudioVisualPreTrainedModel
 
 HERE = Path(__file__).parent
 TIMED_CLIPS = 8

@@ -33,13 +33,13 @@ from transformers.utils import logging
 from warm_start import warm_start
 
 from lavseg import ClipCollator, Sam2LoveModel, Sam2LoveProcessor
+from lavseg.checkpoint import load_checkpoint
 from lavseg.data import draw_expressions, draw_objects, load_ref_avs, render_clip, row_kinds, row_masks, write_ref_avs
-from lavseg.inference.checkpoint import load_checkpoint
-from lavseg.inference.evaluate import evaluate
+from lavseg.evaluation.evaluate_checkpoint import evaluate
 from lavseg.inference.segment_file import segment_file
 from lavseg.media import read_audio, write_video
 from lavseg.metrics.protocols import AvsMetric
-from lavseg.models.base import AudioVisualPreTrainedModel
+from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.training import LavsegTrainer, LavsegTrainingArguments
 
 HERE = Path(__file__).parent

@@ -31,7 +31,7 @@ from lavseg import ClipCollator
 from lavseg.data import draw_objects, render_clip, row_masks
 from lavseg.inference.segment_file import segment_file
 from lavseg.media import read_audio, write_video
-from lavseg.models.base import AudioVisualPreTrainedModel
+from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.training import LavsegTrainer
 
 HERE = Path(__file__).parent

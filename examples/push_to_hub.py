@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
+from lavseg.checkpoint import load_checkpoint
 from lavseg.data import ClipCollator, load_ref_avs
-from lavseg.inference.checkpoint import load_checkpoint
 from lavseg.training import LavsegTrainer, LavsegTrainingArguments
 
 

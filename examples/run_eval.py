@@ -10,9 +10,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from lavseg.cli.errors import one_line_errors
 from lavseg.cli.evaluate import print_scores
-from lavseg.inference.evaluate import evaluate_checkpoint
+from lavseg.cli.one_line_errors import one_line_errors
+from lavseg.evaluation.evaluate_checkpoint import evaluate_checkpoint
 
 
 def main(argv: list[str]) -> None:

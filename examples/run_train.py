@@ -13,7 +13,7 @@ After an interruption, the same command with `--resume`.
 
 import sys
 
-from lavseg.cli.errors import one_line_errors
+from lavseg.cli.one_line_errors import one_line_errors
 from lavseg.training.run import train
 
 

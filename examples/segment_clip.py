@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from transformers.utils import logging
 
-from lavseg.cli.errors import one_line_errors
-from lavseg.inference.checkpoint import load_checkpoint
+from lavseg.checkpoint import load_checkpoint
+from lavseg.cli.one_line_errors import one_line_errors
 from lavseg.inference.windows import SegmentedFrame, segment_video
 from lavseg.media import VideoWriter
 from lavseg.visualization import contact_sheet, overlay, side_by_side

@@ -14,9 +14,9 @@ from transformers import BatchFeature
 from warm_start_audio import warm_start_audio
 
 from lavseg.data import ClipCollator, load_avsbench, write_avsbench
-from lavseg.inference.evaluate import evaluate
-from lavseg.models.base import AudioVisualPreTrainedModel
-from lavseg.processing import AudioVisualProcessor
+from lavseg.evaluation.evaluate_checkpoint import evaluate
+from lavseg.modeling.base import AudioVisualPreTrainedModel
+from lavseg.modeling.processing import AudioVisualProcessor
 from lavseg.training import LavsegTrainer, LavsegTrainingArguments
 
 SUBSETS = {"single": "v1s", "multi": "v1m"}

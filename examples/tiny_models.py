@@ -18,9 +18,9 @@ from lavseg import (
     VggishConfig,
     VggishModel,
 )
-from lavseg.inference.checkpoint import load_checkpoint
-from lavseg.models.base import AudioVisualPreTrainedModel
-from lavseg.processing import AudioVisualProcessor
+from lavseg.checkpoint import load_checkpoint
+from lavseg.modeling.base import AudioVisualPreTrainedModel
+from lavseg.modeling.processing import AudioVisualProcessor
 
 _AURAL_SAM2_SIZES = ("visual_depths", "token_depths", "mlp_ratio", "fusion_size", "projection_size")
 

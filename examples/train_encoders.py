@@ -14,9 +14,9 @@ from rich.progress import Progress
 from tiny_training import OneCycle
 from torch import nn
 
+from lavseg.backbones.vggish import VggishModel
 from lavseg.data import COLORS, SEEN, UNSEEN, draw_expressions, draw_objects, render_clip
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
-from lavseg.models.vggish import VggishModel
 
 CATEGORIES = SEEN + UNSEEN
 COLOR_NAMES = tuple(COLORS)

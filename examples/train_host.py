@@ -19,12 +19,10 @@ from torch import nn
 from transformers import Sam2VideoModel
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
-from lavseg.data import render_clip
-from lavseg.losses import mask_dice, mask_iou, weighted_mean
-from lavseg.models.sam2_config import nano_sam2_config
-from lavseg.models.sam2_encoder import encode_images
-from lavseg.models.sam2_lean import use_lean_blocks
-from lavseg.models.sam2_tracking import (
+from lavseg.backbones.sam2.attention_sam2 import use_lean_blocks
+from lavseg.backbones.sam2.configuration_sam2 import nano_sam2_config
+from lavseg.backbones.sam2.encoder_sam2 import encode_images
+from lavseg.backbones.sam2.tracking_sam2 import (
     ImageFeatures,
     MaskPrediction,
     Memory,
@@ -32,6 +30,8 @@ from lavseg.models.sam2_tracking import (
     project_features,
     propagate,
 )
+from lavseg.data import render_clip
+from lavseg.losses import mask_dice, mask_iou, weighted_mean
 
 IMAGE_SIZE = 128
 

@@ -16,9 +16,9 @@ from torch import nn
 from train_host import IMAGE_SIZE, ClipPool
 from transformers import SamConfig, SamModel
 
+from lavseg.backbones.sam.configuration_sam import with_original_norms
+from lavseg.backbones.sam2.losses_sam2 import sam2_losses
 from lavseg.losses import mask_iou
-from lavseg.models.sam2_losses import sam2_losses
-from lavseg.models.sam_config import with_original_norms
 
 BATCH, PEAK_RATE = 16, 1e-3
 

@@ -28,7 +28,7 @@ from lavseg import (
     Sam2LoveProcessor,
 )
 from lavseg.data import build_tokenizer, load_ref_avs, write_ref_avs
-from lavseg.models.checks import first_non_finite
+from lavseg.modeling.inputs import first_non_finite
 
 LOG = "training_log.json"
 CLIPS = {"train": 2000, "val": 60}

@@ -15,10 +15,10 @@ from tiny_training import OneCycle
 from torch.utils.data import DataLoader
 
 from lavseg.data import render_clip
-from lavseg.data.synthetic_avsbench import draw_sounding_objects
-from lavseg.data.synthetic_scene import SAMPLING_RATE
-from lavseg.models.base import AudioVisualPreTrainedModel
-from lavseg.processing import AudioVisualProcessor
+from lavseg.data.synthetic.scene import SAMPLING_RATE
+from lavseg.data.synthetic.synthetic_avsbench import draw_sounding_objects
+from lavseg.modeling.base import AudioVisualPreTrainedModel
+from lavseg.modeling.processing import AudioVisualProcessor
 
 BATCH = 48
 PEAK_RATE, BETAS = 3e-3, (0.9, 0.95)

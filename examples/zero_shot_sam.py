@@ -35,13 +35,13 @@ from transformers import (
     SamModel,
 )
 
-from lavseg.cli.errors import one_line_errors
-from lavseg.cli.tables import print_table
+from lavseg.backbones.sam.configuration_sam import with_original_norms
+from lavseg.cli.one_line_errors import one_line_errors
+from lavseg.cli.printing import print_table
 from lavseg.data import row_masks
-from lavseg.data.trees import load_rows
-from lavseg.inference.evaluate import protocol_settings
+from lavseg.data.layouts import load_rows
+from lavseg.evaluation.evaluate_checkpoint import protocol_settings
 from lavseg.metrics.protocols import PROTOCOLS, AvsMetric
-from lavseg.models.sam_config import with_original_norms
 
 # Kind and number of each row of the table.
 PROMPTS = {"1 point": ("points", 1), "3 points": ("points", 3), "1 box": ("boxes", 1), "3 boxes": ("boxes", 3)}

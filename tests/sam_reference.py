@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from conftest import GOLDEN
-from lavseg.models.sam_checkpoint import rename_keys
+from lavseg.backbones.sam.convert_sam import rename_keys
 
 TINY = {
     "vision_config": {

@@ -2,12 +2,12 @@
 
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoProcessor
 
+from .backbones.vggish import VggishConfig, VggishFeatureExtractor, VggishModel
 from .models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 from .models.gavs import GavsConfig, GavsModel, GavsProcessor
 from .models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 from .models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from .models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
-from .models.vggish import VggishConfig, VggishFeatureExtractor, VggishModel
 
 METHODS = [
     (AuralSam2Config, AuralSam2Model, AuralSam2Processor),

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model
-from lavseg.models.sam2_config import hiera_sam2_config
 
 pytest.importorskip("sam2", reason="the original sam2 package is not installed")
 

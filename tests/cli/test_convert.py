@@ -6,12 +6,12 @@ import torch
 from transformers import AutoModel, AutoProcessor, Sam2VideoModel
 from typer.testing import CliRunner
 
+from lavseg.backbones.sam2.convert_sam2 import read_sam2
+from lavseg.backbones.vggish import VggishConfig, VggishModel, convert_vggish
 from lavseg.cli import app
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, convert_aural_sam2
-from lavseg.models.sam2_checkpoint import read_sam2
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, convert_sama_avs
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, convert_st_bava
-from lavseg.models.vggish import VggishConfig, VggishModel, convert_vggish
 from sam_reference import both, released_checkpoint, released_sam_keys
 
 ST_BAVA_BLOCK = [

@@ -123,7 +123,7 @@ def test_an_exported_tree_needs_no_other_files(ref_avs, tmp_path):
 
 
 def test_a_subset_of_avsbench_is_exported_in_files_of_a_few_rows(avsbench, tmp_path, monkeypatch):
-    monkeypatch.setattr("lavseg.data.trees._ROWS_A_FILE", 1)
+    monkeypatch.setattr("lavseg.data.layouts._ROWS_A_FILE", 1)
     result = data("export", avsbench, "--out", tmp_path / "parquet", "--subset", "s4", "--json")
     assert result.exit_code == 0 and json.loads(result.stdout)["rows"] == {"train": 1, "test": 1}
     found = datasets.load_dataset(str(tmp_path / "parquet"), cache_dir=str(tmp_path / "cache"), split="test")

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lavseg.data.augmentation import FILL, ClipAugmentation
-from lavseg.data.semantic import PALETTE, class_masks
+from lavseg.data.classes import PALETTE, class_masks
 
 PAPER = {"degrees": 0, "shear": 0, "grayscale_probability": 0.1, "color_jitter": True}
 

@@ -12,16 +12,16 @@ from datasets import concatenate_datasets
 from PIL import Image
 
 from conftest import golden_files
+from lavseg.backbones.vggish import VggishFeatureExtractor
 from lavseg.data.avsbench import SPLITS, SUBSETS, load_avsbench
+from lavseg.data.classes import row_classes
 from lavseg.data.collator import ClipCollator
-from lavseg.data.files import DataError
 from lavseg.data.masks import row_masks
-from lavseg.data.semantic import row_classes
-from lavseg.data.synthetic_avsbench import write_avsbench
-from lavseg.inference.evaluate import evaluate
+from lavseg.data.synthetic.synthetic_avsbench import write_avsbench
+from lavseg.data.tables import DataError
+from lavseg.evaluation.evaluate_checkpoint import evaluate
 from lavseg.media import read_audio
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
-from lavseg.models.vggish import VggishFeatureExtractor
 
 SIZE = (28, 36)
 TABLES = {"s4": "Single-source/s4_meta_data.csv", "ms3": "Multi-sources/ms3_meta_data.csv"}

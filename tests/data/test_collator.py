@@ -5,12 +5,12 @@ from transformers import BatchFeature
 
 from lavseg.data.augmentation import ClipAugmentation
 from lavseg.data.avsbench import load_avsbench
+from lavseg.data.classes import row_classes
 from lavseg.data.collator import ClipCollator
 from lavseg.data.masks import row_masks
 from lavseg.data.ref_avs import load_ref_avs
-from lavseg.data.semantic import row_classes
 from lavseg.data.synthetic import write_ref_avs
-from lavseg.data.synthetic_avsbench import write_avsbench
+from lavseg.data.synthetic.synthetic_avsbench import write_avsbench
 
 
 class RecordingProcessor:

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from conftest import golden_files
-from lavseg.data.files import DataError
 from lavseg.data.masks import row_masks
 from lavseg.data.ref_avs import load_ref_avs
 from lavseg.data.synthetic import write_ref_avs
+from lavseg.data.tables import DataError
 
 SIZE = (28, 36)
 COLUMNS = ("vid", "uid", "split", "fid", "exp")

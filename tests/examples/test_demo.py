@@ -8,8 +8,8 @@ import pytest
 import torch
 from rich.console import Console
 
+from lavseg.checkpoint import load_checkpoint
 from lavseg.data import ClipCollator, build_tokenizer, load_ref_avs, write_ref_avs
-from lavseg.inference.checkpoint import load_checkpoint
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lavseg.inference.checkpoint import load_checkpoint
+from lavseg.checkpoint import load_checkpoint
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PARTS = {"single", "single_silent", "multi", "multi_silent"}

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel
 
-from lavseg.inference.checkpoint import load_checkpoint
+from lavseg.checkpoint import load_checkpoint
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 STAGES = ("host", "encoders", "pointing", "model")

@@ -10,9 +10,9 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from transformers import Sam2ImageProcessor, Sam2Processor, Sam2VideoModel, SamImageProcessor, SamModel, SamProcessor
 
+from lavseg.backbones.sam.configuration_sam import nano_sam_config
+from lavseg.backbones.sam2.configuration_sam2 import nano_sam2_config
 from lavseg.data import load_avsbench, row_masks, write_avsbench
-from lavseg.models.sam2_config import nano_sam2_config
-from lavseg.models.sam_config import nano_sam_config
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KINDS = ("sam", "sam2")

@@ -8,13 +8,13 @@ from typer.testing import CliRunner
 
 from lavseg.cli import app
 from lavseg.data import ClipCollator, load_ref_avs, render_clip, write_ref_avs
+from lavseg.evaluation.evaluate_checkpoint import evaluate
+from lavseg.evaluation.semantic_scores import evaluate_semantic
 from lavseg.hub import TASK
-from lavseg.inference.evaluate import evaluate
-from lavseg.inference.evaluate_semantic import evaluate_semantic
 from lavseg.inference.windows import segment_video
 from lavseg.media import write_video
+from lavseg.modeling.outputs import AudioVisualSegmentationOutput
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
-from lavseg.models.outputs import AudioVisualSegmentationOutput
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
 from tiny_methods import EVERY_METHOD, poison, texts_for, tiny_method
 

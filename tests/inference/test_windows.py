@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import ROOT
+from lavseg.checkpoint import load_checkpoint
 from lavseg.data import render_clip
-from lavseg.inference.checkpoint import load_checkpoint
 from lavseg.inference.windows import OVERLAP, _windows, segment_video, window_length
 from lavseg.media import iter_clip, read_video, write_video
+from lavseg.modeling.outputs import AudioVisualSegmentationOutput
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
-from lavseg.models.outputs import AudioVisualSegmentationOutput
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
 
 RATE = 16000

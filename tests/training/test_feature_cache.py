@@ -7,11 +7,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import Sam2ImageProcessor
 
+from lavseg.backbones.sam2.configuration_sam2 import nano_sam2_config
+from lavseg.modeling.processing import as_frames
 from lavseg.models.gavs import GavsConfig, GavsModel, GavsProcessor
-from lavseg.models.sam2_config import nano_sam2_config
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
-from lavseg.processing import as_frames
 from lavseg.training.feature_cache import FeatureCache
 
 RATE = 16000

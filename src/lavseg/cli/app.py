@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from .errors import one_line_errors
+from .one_line_errors import one_line_errors
 from .quiet import silence_libraries
 
 # The demo's model, in a clone of the repository.

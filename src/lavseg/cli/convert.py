@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import one_line_errors
+from .one_line_errors import one_line_errors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -94,7 +94,7 @@ def _vggish(
     """The public VGGish, vggish-10086976.pth, which the other methods' training takes as --audio."""
 
     def run() -> "tuple[PreTrainedModel, list[str]]":
-        from ..models.vggish.convert_vggish import convert_vggish_checkpoint
+        from ..backbones.vggish.convert_vggish import convert_vggish_checkpoint
 
         return convert_vggish_checkpoint(checkpoint, out, pca), []
 

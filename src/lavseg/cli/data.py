@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from .errors import one_line_errors
+from .one_line_errors import one_line_errors
 
 data = typer.Typer(help="Check, synthesise and export data sets.", no_args_is_help=True)
 
@@ -25,13 +25,13 @@ _Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")
 def check(root: _Root, dataset: _Dataset = None, as_json: _Json = False) -> None:
     """Count what ROOT holds and look at every file for faults. Exit status 1 where there are any."""
     with one_line_errors("lavseg data check"):
-        from ..data.trees import check_tree
+        from ..data.layouts import check_tree
 
         reports = list(check_tree(root, dataset))
     if as_json:
         typer.echo(json.dumps([asdict(report) for report in reports]))
     else:
-        from .tables import print_table
+        from .printing import print_table
 
         counts = ("rows", "readable", "clips", "nulls")
         print_table(
@@ -61,7 +61,7 @@ def synthetic(
         from rich.progress import track
 
         from ..data import write_avsbench, write_ref_avs
-        from ..data.trees import known_layout
+        from ..data.layouts import known_layout
 
         def progress(entries: list) -> Iterable:
             console = Console(stderr=True)
@@ -101,7 +101,7 @@ def export(
     Mind the licence of the data before making them public.
     """
     with one_line_errors("lavseg data export"):
-        from ..data.trees import export_parquet, load_rows, push_rows, splits_of
+        from ..data.layouts import export_parquet, load_rows, push_rows, splits_of
 
         if (out is None) == (repo is None):
             raise ValueError("--out, --repo: give one of them, a folder or a name on the Hub")

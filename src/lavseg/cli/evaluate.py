@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .errors import one_line_errors
+from .one_line_errors import one_line_errors
 
 
 def evaluate(
@@ -39,7 +39,7 @@ def evaluate(
     with one_line_errors("lavseg evaluate"):
         from transformers.utils import logging
 
-        from ..inference.evaluate import evaluate_checkpoint
+        from ..evaluation.evaluate_checkpoint import evaluate_checkpoint
 
         logging.disable_progress_bar()
         report = evaluate_checkpoint(
@@ -55,7 +55,7 @@ def evaluate(
 
 def print_scores(report: dict) -> None:
     """Print what `evaluate_checkpoint` returned for people."""
-    from .tables import print_table
+    from .printing import print_table
 
     scores = [name for name in next(iter(report["splits"].values())) if name != "rows"]
     typer.echo(f"{report['model']}, protocol {report['protocol']}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .errors import one_line_errors
+from .one_line_errors import one_line_errors
 from .quiet import silence_libraries
 
 
@@ -31,7 +31,7 @@ def _run(folder: Path, name: str, private: bool) -> str:
     from rich.console import Console
 
     with Console(stderr=True).status("Starting") as status:
-        from ..hub.push import push_to_hub
+        from ..hub.upload import push_to_hub
 
         silence_libraries()
         return push_to_hub(folder, name, private, status.update)

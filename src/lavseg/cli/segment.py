@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .errors import one_line_errors
+from .one_line_errors import one_line_errors
 from .quiet import silence_libraries
 
 # Exit status of programs that Ctrl-C ended.

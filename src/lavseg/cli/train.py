@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .errors import one_line_errors
+from .one_line_errors import one_line_errors
 
 
 def train(

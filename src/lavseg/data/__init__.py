@@ -2,15 +2,14 @@
 
 from .augmentation import ClipAugmentation
 from .avsbench import load_avsbench
+from .classes import CLASSES, PALETTE, class_masks, row_classes
 from .collator import ClipCollator
-from .files import DataError
 from .masks import binary_masks, row_masks
 from .ref_avs import load_ref_avs
-from .semantic import CLASSES, PALETTE, class_masks, row_classes
-from .synthetic import row_kinds, write_ref_avs
-from .synthetic_avsbench import write_avsbench
-from .synthetic_scene import COLORS, SEEN, UNSEEN, SceneObject, SyntheticClip, draw_objects, render_clip
-from .synthetic_sentences import Expression, build_tokenizer, draw_expressions
+from .synthetic import row_kinds, write_avsbench, write_ref_avs
+from .synthetic.scene import COLORS, SEEN, UNSEEN, SceneObject, SyntheticClip, draw_objects, render_clip
+from .synthetic.sentences import Expression, build_tokenizer, draw_expressions
+from .tables import DataError
 
 __all__ = [
     "CLASSES",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from datasets import Dataset, Features, Value
 
-from .files import ROW_FEATURES, DataError, build_dataset, checked_wav, numbered_images, read_table
+from .tables import ROW_FEATURES, DataError, build_dataset, checked_wav, numbered_images, read_table
 
 SUBSETS = ("s4", "ms3", "v1s", "v1m", "v2")
 SPLITS = ("train", "val", "test")

@@ -8,9 +8,9 @@ import torch
 from transformers import BatchFeature
 
 from ..media import read_audio
-from ..processing import AudioVisualProcessor
+from ..modeling.processing import AudioVisualProcessor
+from .classes import row_classes
 from .masks import row_masks
-from .semantic import row_classes
 
 
 @dataclass

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from datasets import Dataset, Features, Value
 
-from .files import ROW_FEATURES, DataError, build_dataset, checked_wav, numbered_images, read_table
+from .tables import ROW_FEATURES, DataError, build_dataset, checked_wav, numbered_images, read_table
 
 SPLITS = ("train", "val", "test_s", "test_u", "test_n", "TODO")
 _COLUMNS = ("vid", "uid", "split", "fid", "exp")

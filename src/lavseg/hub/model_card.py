@@ -8,8 +8,8 @@ import transformers
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .. import __version__
-from ..models.base import AudioVisualPreTrainedModel
-from ..processing import AudioVisualProcessor
+from ..modeling.base import AudioVisualPreTrainedModel
+from ..modeling.processing import AudioVisualProcessor
 from . import TASK
 from .record import SOURCES, Record, hub_ids
 

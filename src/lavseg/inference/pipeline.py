@@ -16,9 +16,9 @@ from transformers import AutoModel
 from transformers.pipelines import PIPELINE_REGISTRY, Pipeline
 
 from ..hub import TASK
-from ..models.base import AudioVisualPreTrainedModel
-from ..models.checks import check_outputs
-from ..processing import AudioVisualProcessor
+from ..modeling.base import AudioVisualPreTrainedModel
+from ..modeling.inputs import check_outputs
+from ..modeling.processing import AudioVisualProcessor
 
 _CLIP_KEYS = ("video", "audio", "text", "sampling_rate")
 _SCORES = ("iou_scores", "object_score_logits", "presence_logits")

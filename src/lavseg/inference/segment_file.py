@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..checkpoint import load_checkpoint
 from ..media import VideoWriter, inspect_video
+from ..output_folders import check_can_be_made
 from ..visualization import attention_sheet, overlay, palette
-from .checkpoint import load_checkpoint
-from .destination import check_can_be_made
 from .mask_files import MASK_FILES
 from .windows import SegmentedFrame, segment_video
 

@@ -12,13 +12,13 @@ import torch
 from transformers import PreTrainedConfig
 
 from .. import media
+from ..backbones.sam2.mask_tracking import MaskMemory, frame_pixels, tracking_host
+from ..backbones.sam2.tracking_sam2 import NO_OBJ_SCORE, FrameMemory, MaskPrediction
 from ..media import SAME_INSTANT, ClipPart, VideoInfo
-from ..models.base import AudioVisualPreTrainedModel
-from ..models.checks import check_outputs
-from ..models.outputs import AudioVisualSegmentationOutput
-from ..models.sam2_tracking import NO_OBJ_SCORE, FrameMemory, MaskPrediction
-from ..processing import AudioVisualProcessor
-from .mask_memory import MaskMemory, frame_pixels, tracking_host
+from ..modeling.base import AudioVisualPreTrainedModel
+from ..modeling.inputs import check_outputs
+from ..modeling.outputs import AudioVisualSegmentationOutput
+from ..modeling.processing import AudioVisualProcessor
 
 # Clips of Ref-AVS, on which the methods that read are trained, have ten frames.
 WINDOW = 10
@@ -53,7 +53,7 @@ class _Piece(NamedTuple):
 
 
 class ClipReader(Protocol):
-    """What reads a clip: the module `lavseg.media`, or a `lavseg.media_child.IsolatedReader`."""
+    """What reads a clip: the module `lavseg.media`, or a `lavseg.media.isolated_reading.IsolatedReader`."""
 
     def inspect_video(self, path: str | Path) -> VideoInfo: ...
 
@@ -99,7 +99,7 @@ def segment_video(
         texts: the expressions, all about this clip; empty for a model that takes none.
         frames_per_second: from the processor's own rate, the default, to the clip's.
         output_attentions: give attention maps, where the method has them.
-        reader: a `lavseg.media_child.IsolatedReader` for files of strangers, whose decoding may end a process.
+        reader: an `IsolatedReader` for files of strangers, whose decoding may end a process.
 
     Raises:
         ValueError: (of which `MediaError` is one) something given cannot be used, or the model gives NaN or infinite

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lavseg.metrics import functional
-from lavseg.metrics.inputs import paired_frames
+from lavseg.metrics.frame_pairs import paired_frames
 
 
 @dataclass(frozen=True)

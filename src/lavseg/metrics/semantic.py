@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from lavseg.metrics.frame_pairs import paired_frames
 from lavseg.metrics.functional import f_measure
-from lavseg.metrics.inputs import paired_frames
 
 # The protocol of classes, beside those of masks in `PROTOCOLS`, and what it follows.
 AVSS = "avss"

@@ -5,7 +5,7 @@ from typing import Any
 
 import evaluate
 
-from lavseg.metrics.inputs import as_tensor
+from lavseg.metrics.frame_pairs import as_tensor
 from lavseg.metrics.protocols import AvsMetric
 from lavseg.metrics.semantic import SemanticMetric
 

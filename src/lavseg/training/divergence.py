@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from ..models.checks import first_non_finite
+from ..modeling.inputs import first_non_finite
 
 _REMEDIES = "try a lower learning_rate, a longer warm-up, a lower max_grad_norm, or bf16 in place of fp16"
 

@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import SamModel
 
-from ..models.checks import first_non_finite
-from ..models.sam_adapters import encode_frames
-from ..models.sam_model import SamClipModel
-from ..models.sam_processing import SamClipProcessor
-from ..processing import as_frames
+from ..backbones.sam.adapters_sam import encode_frames
+from ..backbones.sam.modeling_sam import SamClipModel
+from ..backbones.sam.processing_sam import SamClipProcessor
+from ..modeling.inputs import first_non_finite
+from ..modeling.processing import as_frames
 
 _SETTINGS, _NAME = "settings.json", "image_embeddings"
 

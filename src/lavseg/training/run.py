@@ -15,11 +15,11 @@ from transformers import AutoTokenizer, HfArgumentParser, PreTrainedConfig, set_
 from transformers.utils import logging
 
 from .. import auto
+from ..checkpoint import load_checkpoint
 from ..data import ClipAugmentation, ClipCollator
-from ..data.trees import load_rows
-from ..inference.checkpoint import load_checkpoint
-from ..models.base import AudioVisualPreTrainedModel
-from ..processing import AudioVisualProcessor
+from ..data.layouts import load_rows
+from ..modeling.base import AudioVisualPreTrainedModel
+from ..modeling.processing import AudioVisualProcessor
 from .arguments import LavsegTrainingArguments
 from .checkpoints import last_checkpoint
 from .feature_cache import FeatureCache

@@ -15,15 +15,15 @@ from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from ..data.collator import ClipCollator
 from ..data.workers import shorten_worker_sockets
+from ..evaluation.clip_scores import ClipScores
 from ..hub.model_card import model_card
 from ..hub.record import Record
-from ..models.checks import check_outputs
+from ..modeling.inputs import check_outputs
 from .arguments import LavsegTrainingArguments
 from .checkpoints import last_checkpoint
 from .divergence import DivergenceWatch
-from .evaluation import ClipScores
 from .progress import LossProgressCallback
-from .record import record_of
+from .run_record import record_of
 
 
 class LavsegTrainer(Trainer):

@@ -11,10 +11,10 @@ from transformers import Sam2VideoModel
 from transformers.modeling_outputs import BaseModelOutput
 
 from conftest import GOLDEN
+from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
+from lavseg.backbones.sam2.convert_sam2 import sam2_state_from_original
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model
 from lavseg.models.aural_sam2.convert_aural_sam2 import fuser_state_from_release
-from lavseg.models.sam2_checkpoint import sam2_state_from_original
-from lavseg.models.sam2_config import hiera_sam2_config
 
 FOLDER = GOLDEN / "auralsam2"
 

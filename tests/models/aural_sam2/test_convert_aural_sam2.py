@@ -6,6 +6,8 @@ import torch
 from transformers import AutoModel, AutoProcessor, RobertaConfig, RobertaModel, Sam2VideoModel
 
 from conftest import golden_files
+from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
+from lavseg.backbones.sam2.convert_sam2 import sam2_config_of, sam2_state_from_original
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model
 from lavseg.models.aural_sam2.convert_aural_sam2 import (
     convert_aural_sam2_checkpoint,
@@ -13,8 +15,6 @@ from lavseg.models.aural_sam2.convert_aural_sam2 import (
     fuser_state_from_release,
     read_release,
 )
-from lavseg.models.sam2_checkpoint import sam2_config_of, sam2_state_from_original
-from lavseg.models.sam2_config import hiera_sam2_config
 
 # A released name of every kind of module, and ours.
 FUSER_NAMES = {

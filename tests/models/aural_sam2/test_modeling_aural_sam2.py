@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import RobertaConfig, RobertaModel, Sam2Config, Sam2Model, Sam2VideoModel
 
+from lavseg.backbones.sam2.configuration_sam2 import nano_sam2_config
+from lavseg.backbones.sam2.encoder_sam2 import encode_images
+from lavseg.backbones.sam2.losses_sam2 import dice_loss
+from lavseg.backbones.sam2.tracking_sam2 import Sam2Tracker, project_features
+from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, modeling_aural_sam2
 from lavseg.models.aural_sam2.fuser_aural_sam2 import AuralSam2CrossFusion
-from lavseg.models.sam2_config import nano_sam2_config
-from lavseg.models.sam2_encoder import encode_images
-from lavseg.models.sam2_losses import dice_loss
-from lavseg.models.sam2_tracking import Sam2Tracker, project_features
-from lavseg.models.vggish import VggishConfig, VggishModel
 
 BEHAVIORS = ["release", "paper"]
 

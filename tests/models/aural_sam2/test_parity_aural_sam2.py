@@ -18,15 +18,15 @@ from golden_aural_sam2 import (
 from transformers import RobertaConfig, RobertaModel, Sam2VideoModel
 
 from conftest import golden_files
+from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
+from lavseg.backbones.sam2.every_frame_tracking import FrameTracker
+from lavseg.backbones.sam2.tracking_sam2 import ImageFeatures
+from lavseg.backbones.vggish import VggishConfig, VggishModel
+from lavseg.modeling.encoders import encode_text
 from lavseg.models.aural_sam2 import AuralSam2Config
 from lavseg.models.aural_sam2.convert_aural_sam2 import _UNREAD_TEXT, fuser_state_from_release
 from lavseg.models.aural_sam2.decoder_aural_sam2 import AuralSam2TwoWayTransformer, StagePrompt
 from lavseg.models.aural_sam2.fuser_aural_sam2 import AuralSam2BatchNorm, AuralSam2Fuser
-from lavseg.models.backbones import encode_text
-from lavseg.models.frame_tracking import FrameTracker
-from lavseg.models.sam2_config import hiera_sam2_config
-from lavseg.models.sam2_tracking import ImageFeatures
-from lavseg.models.vggish import VggishConfig, VggishModel
 
 pytestmark = pytest.mark.parity
 

@@ -4,9 +4,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import tiny_clips
+from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config, nano_sam2_config
 from lavseg.models.gavs import GavsConfig, GavsModel
 from lavseg.models.gavs.adapters_gavs import GavsAdapter
-from lavseg.models.sam2_config import hiera_sam2_config, nano_sam2_config
 from tiny_clips import away_from_zero
 
 SIZE = (36, 64)

@@ -13,9 +13,9 @@ from transformers import (
     ViTModel,
 )
 
-from lavseg.models.sam2_config import nano_sam2_config
+from lavseg.backbones.sam2.configuration_sam2 import nano_sam2_config
+from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
-from lavseg.models.vggish import VggishConfig, VggishModel
 
 
 def make_model(seed=0, **overrides):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from conftest import golden_files
-from lavseg.models.sam_checkpoint import rename_keys
+from lavseg.backbones.sam.convert_sam import rename_keys
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from lavseg.models.sama_avs.convert_sama_avs import SAMA_AVS_KEYS, convert_sama_avs_checkpoint
 from sam_reference import released_checkpoint, released_sam_keys

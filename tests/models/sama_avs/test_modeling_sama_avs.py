@@ -4,11 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoProcessor, SamModel
 
-from lavseg.models.sam_adapters import encode_frames
-from lavseg.models.sam_config import nano_sam_config
+from lavseg.backbones.sam.adapters_sam import encode_frames
+from lavseg.backbones.sam.configuration_sam import nano_sam_config
+from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from lavseg.models.sama_avs.modeling_sama_avs import mask_soft_iou
-from lavseg.models.vggish import VggishConfig, VggishModel
 from tiny_clips import away_from_zero, make_inputs, make_labels
 
 

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from conftest import GOLDEN, golden_files
+from lavseg.backbones.sam.adapters_sam import SamAudioAdapters, encode_frames
+from lavseg.backbones.vggish import VggishConfig
 from lavseg.losses import mask_bce
-from lavseg.models.sam_adapters import SamAudioAdapters, encode_frames
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 from lavseg.models.sama_avs.convert_sama_avs import SAMA_AVS_KEYS
 from lavseg.models.sama_avs.modeling_sama_avs import mask_soft_iou
-from lavseg.models.vggish import VggishConfig
 from sam_reference import (
     assert_near,
     audio_input,

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from conftest import golden_files
-from lavseg.models.sam_checkpoint import rename_keys
+from lavseg.backbones.sam.convert_sam import rename_keys
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
 from lavseg.models.st_bava.convert_st_bava import ST_BAVA_KEYS, UNUSED_KEYS, convert_st_bava_checkpoint
 from sam_reference import both, released_checkpoint, released_sam_keys

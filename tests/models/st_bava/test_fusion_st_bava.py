@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lavseg.models.sam_config import vit_sam_config
+from lavseg.backbones.sam.configuration_sam import vit_sam_config
 from lavseg.models.st_bava import StBavaConfig
 from lavseg.models.st_bava.fusion_st_bava import CmranFusion, HanFusion, JcaFusion, TpaviFusion
 

@@ -5,12 +5,12 @@ from torch import nn
 from transformers import Sam2VideoModel, SamModel
 
 from conftest import ROOT
-from lavseg.models.sam2_config import nano_sam2_config
-from lavseg.models.sam_config import nano_sam_config, vit_sam_config
+from lavseg.backbones.sam.configuration_sam import nano_sam_config, vit_sam_config
+from lavseg.backbones.sam2.configuration_sam2 import nano_sam2_config
+from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 from lavseg.models.st_bava import StBavaConfig, StBavaModel
 from lavseg.models.st_bava.modeling_st_bava import StBavaLayer
-from lavseg.models.vggish import VggishConfig, VggishModel
 from tiny_clips import away_from_zero, check_reload, make_inputs, make_labels
 
 EDGE, WIDTH = 8, 32

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from conftest import GOLDEN, golden_files
+from lavseg.backbones.vggish import VggishConfig
 from lavseg.models.st_bava import StBavaConfig, StBavaModel
 from lavseg.models.st_bava.convert_st_bava import ST_BAVA_KEYS
-from lavseg.models.vggish import VggishConfig
 from sam_reference import (
     assert_near,
     audio_input,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..checks import real_lengths
+from ...modeling.inputs import real_lengths
 
 
 @dataclass(frozen=True)

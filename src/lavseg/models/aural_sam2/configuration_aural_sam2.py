@@ -4,10 +4,10 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from ..checks import check_choices
-from ..sam2_config import hiera_sam2_config, nano_sam2_config
-from ..text_config import DISTILROBERTA, tiny_text_config
-from ..vggish import VggishConfig
+from ...backbones.sam2.configuration_sam2 import hiera_sam2_config, nano_sam2_config
+from ...backbones.vggish import VggishConfig
+from ...modeling.inputs import check_choices
+from ...modeling.text_config import DISTILROBERTA, tiny_text_config
 
 NUM_LEVELS = 3
 

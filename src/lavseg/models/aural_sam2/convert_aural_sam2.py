@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from ..checkpoint_files import check_output_dir, check_state, read_tensors, staged_folder
-from ..sam2_checkpoint import read_sam2, sam2_config_of, sam2_state_from_original
+from ...backbones.sam2.convert_sam2 import read_sam2, sam2_config_of, sam2_state_from_original
+from ...modeling.conversion import check_output_dir, check_state, read_tensors, staged_folder
 from .configuration_aural_sam2 import AuralSam2Config
 from .modeling_aural_sam2 import AuralSam2Model
 from .processing_aural_sam2 import AuralSam2Processor

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoTwoWayTransformer
 
-from ..frame_tracking import FrameTracker
-from ..sam2_tracking import ImageFeatures, MaskPrediction
+from ...backbones.sam2.every_frame_tracking import FrameTracker
+from ...backbones.sam2.tracking_sam2 import ImageFeatures, MaskPrediction
 from .batch_aural_sam2 import ClipGroup
 
 

@@ -9,16 +9,16 @@ from torch import nn
 from transformers import Sam2VideoModel
 from transformers import initialization as init
 
-from ..backbones import build_encoder, encode_text, load_encoder, load_host, load_vggish
-from ..base import AudioVisualPreTrainedModel, init_attention, init_linear
-from ..checks import check_shapes
-from ..frame_tracking import FrameTracker, track_clip
-from ..outputs import AudioVisualSegmentationOutput
-from ..sam2_encoder import encode_images, share_position_code
-from ..sam2_lean import use_lean_blocks
-from ..sam2_losses import sam2_losses
-from ..sam2_tracking import NO_OBJ_SCORE, ImageFeatures, project_features
-from ..vggish import VggishModel
+from ...backbones.sam2.attention_sam2 import use_lean_blocks
+from ...backbones.sam2.encoder_sam2 import encode_images, share_position_code
+from ...backbones.sam2.every_frame_tracking import FrameTracker, track_clip
+from ...backbones.sam2.losses_sam2 import sam2_losses
+from ...backbones.sam2.tracking_sam2 import NO_OBJ_SCORE, ImageFeatures, project_features
+from ...backbones.vggish import VggishModel
+from ...modeling.base import AudioVisualPreTrainedModel, init_attention, init_linear
+from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host, load_vggish
+from ...modeling.inputs import check_shapes
+from ...modeling.outputs import AudioVisualSegmentationOutput
 from .batch_aural_sam2 import ClipGroup, group_clips
 from .configuration_aural_sam2 import NUM_LEVELS, AuralSam2Config
 from .decoder_aural_sam2 import AuralSam2TwoWayTransformer, StagePrompt, UserPrompt, frame_decoder

@@ -9,11 +9,11 @@ from transformers import BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.image_utils import PILImageResampling
 
-from ...processing import AudioVisualProcessor
-from ..checks import check_outputs
-from ..optional_text import OptionalTextMixin
-from ..square_frames import square_image_processor
-from ..vggish import VggishFeatureExtractor
+from ...backbones.vggish import VggishFeatureExtractor
+from ...modeling.inputs import check_outputs
+from ...modeling.optional_text import OptionalTextMixin
+from ...modeling.processing import AudioVisualProcessor
+from ...modeling.square_frames import square_image_processor
 from .configuration_aural_sam2 import AuralSam2Config
 
 # Clips with fewer patches of sound repeat the last one up to this number, as the released front end does.

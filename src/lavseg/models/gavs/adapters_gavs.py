@@ -9,9 +9,9 @@ from torch import nn
 from transformers import PreTrainedModel, SamModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from ..sam2_adapters import SentenceAttention, adapted_mlps
-from ..sam2_encoder import encode_images
-from ..sam_adapters import encode_frames
+from ...backbones.sam.adapters_sam import encode_frames
+from ...backbones.sam2.adapters_sam2 import SentenceAttention, adapted_mlps
+from ...backbones.sam2.encoder_sam2 import encode_images
 
 
 class GavsAdapter(nn.Module):

@@ -2,9 +2,9 @@
 
 from huggingface_hub.dataclasses import strict
 
-from ..adapter_config import AdapterConfig
-from ..checks import check_choices
-from ..sam_config import vit_sam_config
+from ...backbones.adapted_sam.configuration_adapted_sam import AdapterConfig
+from ...backbones.sam.configuration_sam import vit_sam_config
+from ...modeling.inputs import check_choices
 
 
 @strict

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ...backbones.adapted_sam.modeling_adapted_sam import AdapterClipModel
+from ...backbones.sam.modeling_sam import FramePrediction
+from ...backbones.vggish import VggishModel
 from ...losses import mask_bce, weighted_mean
-from ..adapter_model import AdapterClipModel
-from ..sam_model import FramePrediction
-from ..vggish import VggishModel
 from .adapters_gavs import GavsAdapters
 from .configuration_gavs import GavsConfig
 

@@ -4,8 +4,8 @@ import torch
 from transformers import PreTrainedTokenizerBase, SamImageProcessor
 from transformers.image_processing_utils import BaseImageProcessor
 
-from ..adapter_processing import AdapterClipProcessor
-from ..vggish import VggishFeatureExtractor
+from ...backbones.adapted_sam.processing_adapted_sam import AdapterClipProcessor
+from ...backbones.vggish import VggishFeatureExtractor
 from .configuration_gavs import GavsConfig
 
 

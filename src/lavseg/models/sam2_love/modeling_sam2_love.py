@@ -11,16 +11,16 @@ from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from ...backbones.sam2.attention_sam2 import use_lean_blocks
+from ...backbones.sam2.encoder_sam2 import share_position_code
+from ...backbones.sam2.key_frame_tracking import ClipSegmenter
+from ...backbones.sam2.tracking_sam2 import NO_OBJ_SCORE, MaskPrediction
+from ...backbones.vggish import VggishModel
 from ...losses import mask_bce, mask_dice, mask_iou, weighted_mean
-from ..backbones import build_encoder, encode_text, load_encoder, load_host, load_vggish
-from ..base import AudioVisualPreTrainedModel, init_linear
-from ..checks import check_shapes, real_lengths
-from ..clip_segmenter import ClipSegmenter
-from ..outputs import AudioVisualSegmentationOutput
-from ..sam2_encoder import share_position_code
-from ..sam2_lean import use_lean_blocks
-from ..sam2_tracking import NO_OBJ_SCORE, MaskPrediction
-from ..vggish import VggishModel
+from ...modeling.base import AudioVisualPreTrainedModel, init_linear
+from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host, load_vggish
+from ...modeling.inputs import check_shapes, real_lengths
+from ...modeling.outputs import AudioVisualSegmentationOutput
 from .configuration_sam2_love import Sam2LoveConfig
 
 

@@ -3,9 +3,9 @@
 import torch
 from transformers import PreTrainedTokenizerBase, Sam2ImageProcessor, ViTImageProcessor
 
-from ...processing import AudioVisualProcessor
-from ..square_frames import square_image_processor
-from ..vggish import VggishFeatureExtractor
+from ...backbones.vggish import VggishFeatureExtractor
+from ...modeling.processing import AudioVisualProcessor
+from ...modeling.square_frames import square_image_processor
 from .configuration_sam2_love import Sam2LoveConfig
 
 

@@ -2,8 +2,8 @@
 
 from huggingface_hub.dataclasses import strict
 
-from ..adapter_config import AdapterConfig
-from ..sam_config import vit_sam_config
+from ...backbones.adapted_sam.configuration_adapted_sam import AdapterConfig
+from ...backbones.sam.configuration_sam import vit_sam_config
 
 
 @strict

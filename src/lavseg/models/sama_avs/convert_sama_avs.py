@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..sam_checkpoint import SAM_KEYS, convert_checkpoint, read_checkpoint
+from ...backbones.sam.convert_sam import SAM_KEYS, convert_checkpoint, read_checkpoint
 from .configuration_sama_avs import SamaAvsConfig
 from .modeling_sama_avs import SamaAvsModel
 from .processing_sama_avs import SamaAvsProcessor

@@ -4,11 +4,11 @@ import torch
 from torch import nn
 from transformers import initialization as init
 
+from ...backbones.adapted_sam.modeling_adapted_sam import AdapterClipModel
+from ...backbones.sam.modeling_sam import FramePrediction
+from ...backbones.sam2.adapters_sam2 import Sam2AudioAdapters
+from ...backbones.vggish import VggishModel
 from ...losses import mask_bce, weighted_mean
-from ..adapter_model import AdapterClipModel
-from ..sam2_adapters import Sam2AudioAdapters
-from ..sam_model import FramePrediction
-from ..vggish import VggishModel
 from .configuration_sama_avs import SamaAvsConfig
 
 

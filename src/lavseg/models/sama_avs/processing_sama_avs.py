@@ -1,6 +1,6 @@
 """Processor of SAMA-AVS."""
 
-from ..adapter_processing import AdapterClipProcessor
+from ...backbones.adapted_sam.processing_adapted_sam import AdapterClipProcessor
 
 
 class SamaAvsProcessor(AdapterClipProcessor):

@@ -3,9 +3,9 @@
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig, SamConfig
 
-from ..checks import check_choices
-from ..sam_config import nano_sam_config, vit_sam_config, with_original_norms
-from ..vggish import VggishConfig
+from ...backbones.sam.configuration_sam import nano_sam_config, vit_sam_config, with_original_norms
+from ...backbones.vggish import VggishConfig
+from ...modeling.inputs import check_choices
 
 _CHOICES = {
     "fusion": ("st_bava", "none", "tpavi", "han", "cmran", "jca"),

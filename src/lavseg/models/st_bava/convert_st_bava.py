@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from ..sam_checkpoint import SAM_KEYS, convert_checkpoint, read_checkpoint
+from ...backbones.sam.convert_sam import SAM_KEYS, convert_checkpoint, read_checkpoint
 from .configuration_st_bava import StBavaConfig
 from .modeling_st_bava import StBavaModel
 from .processing_st_bava import StBavaProcessor

@@ -8,9 +8,9 @@ from torch import nn
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from ...backbones.sam.modeling_sam import FramePrediction, SamClipModel, to_clips
 from ...losses import mask_bce, mask_iou, weighted_mean
-from ..outputs import AudioVisualSegmentationOutput
-from ..sam_model import FramePrediction, SamClipModel, to_clips
+from ...modeling.outputs import AudioVisualSegmentationOutput
 from .configuration_st_bava import StBavaConfig
 from .fusion_st_bava import CmranFusion, Fused, HanFusion, JcaFusion, TpaviFusion
 

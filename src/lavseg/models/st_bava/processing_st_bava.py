@@ -1,6 +1,6 @@
 """Processor of ST-BAVA."""
 
-from ..sam_processing import SamClipProcessor
+from ...backbones.sam.processing_sam import SamClipProcessor
 
 
 class StBavaProcessor(SamClipProcessor):

@@ -1,0 +1,74 @@
+"""What the configurations of the adapter baselines have in common: the host is SAM or SAM2."""
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig, Sam2VideoConfig
+from transformers.configuration_utils import SubConfigSpec
+
+from ...modeling.inputs import check_choices
+from ...modeling.text_config import DISTILROBERTA, tiny_text_config
+from ..sam.configuration_sam import nano_sam_config, with_original_norms
+from ..sam2.configuration_sam2 import nano_sam2_config
+from ..vggish import VggishConfig
+
+
+@strict
+class AdapterConfig(PreTrainedConfig):
+    """Base configuration of the adapter baselines. The type of `sam_config` says which host they are on.
+
+    On SAM they are the published methods. On SAM2 they are what AuralSAM2 compares with (supplement 6.5): a clip is
+    tracked with SAM2's memory, and a model that reads (`use_text`) lets its adapters attend to the sentence. What that
+    supplement leaves open is said at each field.
+    """
+
+    sub_configs_defaults = {
+        "sam_config": SubConfigSpec(config_class=AutoConfig, model_type="sam"),
+        "audio_config": VggishConfig,
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta", optional=True),
+    }
+    keys_to_ignore_at_inference = ["losses"]
+
+    sam_config: dict | PreTrainedConfig | None = None
+    audio_config: dict | PreTrainedConfig | None = None
+    text_config: dict | PreTrainedConfig | None = None
+    use_text: bool = False
+    max_text_length: int = 25
+    train_adapters: bool = True
+    train_mask_decoder: bool = True
+    conditioning_frame: str | None = None
+    mask_loss: str | None = None
+
+    def __post_init__(self, **kwargs):
+        if self.use_text and self.text_config is None:
+            self.text_config = {"model_type": "roberta", **DISTILROBERTA}
+        super().__post_init__(**kwargs)
+        if self.on_sam2:
+            self.conditioning_frame = self.conditioning_frame or ("middle" if self.use_text else "first")
+            check_choices(self, {"conditioning_frame": ("first", "middle")})
+        else:
+            self._refuse_what_needs_sam2()
+            self.sam_config = with_original_norms(self.sam_config)
+        self.mask_loss = self.mask_loss or ("sam2" if self.on_sam2 else "original")
+        check_choices(self, {"mask_loss": ("original", "sam2")})
+
+    def _refuse_what_needs_sam2(self) -> None:
+        if self.use_text:
+            raise ValueError("use_text: sentences are read on a SAM2 host only, give a Sam2VideoConfig as sam_config")
+        if self.conditioning_frame is not None:
+            raise ValueError("conditioning_frame: SAM has no memory, every frame stands alone; leave it out")
+        if self.mask_loss == "sam2":
+            raise ValueError("mask_loss: 'sam2' teaches an object score, which SAM does not have; take 'original'")
+
+    @property
+    def on_sam2(self) -> bool:
+        """Whether the host is SAM2."""
+        return isinstance(self.sam_config, Sam2VideoConfig)
+
+    @classmethod
+    def tiny(cls, vocab_size: int = 400, **overrides) -> "AdapterConfig":
+        """A model at 128x128 for tests and demonstrations: 0.2 M parameters on SAM, 1.7 M on SAM2 (`sam_config=`
+        `nano_sam2_config()`), which `use_text=True` takes by itself, with a text encoder of `vocab_size` words."""
+        fields = {"sam_config": nano_sam_config(128), "audio_config": VggishConfig.tiny()}
+        if overrides.get("use_text"):
+            fields["sam_config"] = nano_sam2_config(128)
+            fields["text_config"] = tiny_text_config(vocab_size)
+        return cls(**{**fields, **overrides})

@@ -1,0 +1,20 @@
+"""The processor that the adapter baselines share: frames for SAM or SAM2, and a tokenizer where the model reads."""
+
+from transformers.image_processing_utils import BaseImageProcessor
+from transformers.image_utils import PILImageResampling
+
+from ...modeling.optional_text import OptionalTextMixin
+from ...modeling.square_frames import square_image_processor
+from ..sam.processing_sam import SamClipProcessor
+from ..vggish import VggishFeatureExtractor
+from .configuration_adapted_sam import AdapterConfig
+
+
+class AdapterClipProcessor(OptionalTextMixin, SamClipProcessor):
+    """Prepares clips for an adapter baseline: bilinear squares for SAM, and for SAM2 bicubic ones as AuralSAM2's."""
+
+    @classmethod
+    def _parts(cls, config: AdapterConfig) -> tuple[BaseImageProcessor, VggishFeatureExtractor]:
+        size = config.sam_config.prompt_encoder_config.image_size
+        resample = PILImageResampling.BICUBIC if config.on_sam2 else PILImageResampling.BILINEAR
+        return square_image_processor(size, resample), VggishFeatureExtractor(min_patches=1)

@@ -1,0 +1,278 @@
+"""What the methods on SAM share: encode clips with sound, read their masks, learn from labels."""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel, SamModel
+from transformers import initialization as init
+
+from ...modeling.base import AudioVisualPreTrainedModel, init_attention, init_linear
+from ...modeling.encoders import load_host, load_vggish
+from ...modeling.inputs import check_shapes, real_lengths
+from ...modeling.outputs import AudioVisualSegmentationOutput
+from ..vggish import VggishModel
+from .adapters_sam import SamAudioAdapters, encode_frames
+
+# Logit of the masks on padding frames.
+NO_MASK_LOGIT = -1024.0
+
+
+class FramePrediction(NamedTuple):
+    """Masks of `N` frames: the one to use `[N, h, w]`, its predicted IoU `[N]` where that means something, all that
+    the decoder offered `[N, K, h, w]`, their predicted IoU `[N, K]` and, on SAM2, the object scores `[N]`."""
+
+    masks: torch.Tensor
+    iou_scores: torch.Tensor | None
+    candidates: torch.Tensor
+    candidate_scores: torch.Tensor
+    object_scores: torch.Tensor | None = None
+
+
+class SamClipModel(AudioVisualPreTrainedModel):
+    """Base of the methods on SAM. Sub-classes say in `segment` how frames become masks and in `mask_losses` how they
+    learn; their configurations hold `sam_config`, `audio_config`, `train_adapters`, `train_mask_decoder` and, where
+    `_build_adapters` is the one below, `adapter_size` and `use_adapters`."""
+
+    input_modalities = ("video", "audio")
+    _supports_flash_attn = False
+    _supports_attention_backend = False
+    output_class = AudioVisualSegmentationOutput
+
+    def __init__(self, config: PreTrainedConfig):
+        super().__init__(config)
+        self.sam = self._build_host()
+        self.audio_encoder = VggishModel(config.audio_config)
+        self.adapters = self._build_adapters()
+
+    @property
+    def image_size(self) -> int:
+        """Edge of the square input."""
+        return self.config.sam_config.prompt_encoder_config.image_size
+
+    def _build_host(self) -> PreTrainedModel:
+        return SamModel(self.config.sam_config)
+
+    def _build_adapters(self) -> nn.Module | None:
+        config, vision = self.config, self.config.sam_config.vision_config
+        if not config.use_adapters:
+            return None
+        return SamAudioAdapters(
+            vision.num_hidden_layers, config.audio_config.embedding_size, config.adapter_size, vision.hidden_size
+        )
+
+    @classmethod
+    def from_backbones(
+        cls, sam: str = "facebook/sam-vit-huge", audio: str | VggishModel | None = None, **config_overrides
+    ) -> "SamClipModel":
+        """Start training from published encoders.
+
+        Args:
+            sam: Hub id or folder of a Transformers SAM checkpoint.
+            audio: a VGGish model, or the folder or Hub id of a converted one; an untrained one would hear nothing.
+            config_overrides: fields of the method's configuration.
+
+        Raises:
+            ValueError: when `audio` is missing, or `sam` is another model.
+        """
+        parts = {"audio": load_vggish(audio), "sam": load_host("sam", sam, SamModel)}
+        return cls._compose(parts, **config_overrides)
+
+    def backbones(self) -> dict[str, nn.Module]:
+        return {"sam": self.sam, "audio": self.audio_encoder}
+
+    def frozen_modules(self) -> list[nn.Module]:
+        fixed = self.adapters is not None and not self.config.train_adapters
+        return [*self.backbones().values(), *([self.adapters] if fixed else [])]
+
+    def freeze(self) -> None:
+        super().freeze()
+        self.sam.mask_decoder.requires_grad_(self.config.train_mask_decoder)
+
+    def train(self, mode: bool = True) -> "SamClipModel":
+        super().train(mode)
+        self.sam.mask_decoder.train(mode and self.config.train_mask_decoder)
+        if isinstance(self.adapters, SamAudioAdapters):
+            # Blocks without dropout behave the same either way, but only those in training mode checkpoint gradients.
+            self.sam.vision_encoder.layers.train(mode)
+        return self
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, SamAudioAdapters):
+            for linear in (*module.audio_layers, module.shared):
+                init.trunc_normal_(linear.weight, std=0.02)
+                init.zeros_(linear.bias)
+        elif isinstance(module, nn.Linear):
+            init_linear(module)
+        elif isinstance(module, nn.MultiheadAttention):
+            init_attention(module)
+        elif isinstance(module, SamClipModel):
+            # SAM's own deviation; Transformers draws with half the encoder's width.
+            init.normal_(module.sam.shared_image_embedding.positional_embedding)
+        else:
+            super()._init_weights(module)
+
+    def segment(
+        self, images: torch.Tensor, audio: torch.Tensor, frame_mask: torch.Tensor, output_attentions: bool
+    ) -> tuple[FramePrediction, dict]:
+        """Masks of the `N` real frames of `B` clips, and what else belongs into the output.
+
+        Args:
+            images: `[N, C, e, e]`, image embeddings of the real frames.
+            audio: `[B, T, D]`, audio embeddings of all frames.
+            frame_mask: bool `[B, T]` with `N` true entries.
+            output_attentions: whether attention maps are asked for.
+        """
+        raise NotImplementedError
+
+    def mask_losses(
+        self, prediction: FramePrediction, targets: torch.Tensor, weights: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """Weighted loss terms against `targets [N, h, w]`, of the frames where `weights [N]` is 1."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        pixel_values: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
+        frame_mask: torch.Tensor | None = None,
+        audio_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        label_mask: torch.Tensor | None = None,
+        original_sizes: list[tuple[int, int]] | None = None,
+        image_embeddings: torch.Tensor | None = None,
+        audio_embeddings: torch.Tensor | None = None,
+        output_attentions: bool = False,
+    ) -> AudioVisualSegmentationOutput:
+        """Segment `B` clips of up to `T` frames, or learn to.
+
+        Args:
+            pixel_values: `[B, T, 3, S, S]`, frames for SAM.
+            input_features: `[B, T, 1, 96, 64]`, one log-mel patch of the mono sound a frame.
+            frame_mask: bool `[B, T]`, True for real frames; all real when None.
+            audio_mask: not used, every frame has its patch; processors hand it out.
+            labels: `[B, T, h, w]` or `[B, 1, T, h, w]`, masks of 0 and 1 at any one size.
+            label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
+            original_sizes: `(height, width)` of each clip's frames, for methods whose processor pads them.
+            image_embeddings: `[B, T, C, e, e]` in place of `pixel_values`: SAM's embeddings, made before.
+            audio_embeddings: `[B, T, D]` in place of `input_features`: VGGish's embeddings, made before.
+            output_attentions: return attention maps, where the method has them.
+
+        Returns:
+            [`AudioVisualSegmentationOutput`] with `E = 1`; masks are -1024 on padding frames.
+
+        Raises:
+            ValueError: when an input is missing or given twice, or when shapes do not fit together.
+        """
+        if labels is not None and labels.dim() == 4:
+            labels = labels[:, None]
+        self._check_inputs(
+            pixel_values, image_embeddings, input_features, audio_embeddings, frame_mask, labels, label_mask
+        )
+        audio, frame_mask = self._encode_audio(input_features, audio_embeddings, frame_mask)
+        if image_embeddings is None:
+            images = self._encode_images(pixel_values[frame_mask], audio[frame_mask])
+        else:
+            images = image_embeddings[frame_mask]
+        prediction, extra = self.segment(images, audio, frame_mask, output_attentions)
+        prediction = self._fit_to_frames(prediction, frame_mask, original_sizes)
+        return self._output(prediction, frame_mask[:, None], labels, label_mask, extra)
+
+    def _fit_to_frames(
+        self, prediction: FramePrediction, frame_mask: torch.Tensor, original_sizes: list[tuple[int, int]] | None
+    ) -> FramePrediction:
+        """Masks that cover the frames and nothing else; they do where frames fill SAM's input."""
+        return prediction
+
+    def _encode_audio(
+        self,
+        input_features: torch.Tensor | None,
+        audio_embeddings: torch.Tensor | None,
+        frame_mask: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings `[B, T, D]` of the sound, made here unless given, and the mask of real frames `[B, T]`."""
+        if audio_embeddings is None:
+            with torch.no_grad():
+                audio_embeddings = self.audio_encoder(input_features).embeddings.squeeze(2)
+        if frame_mask is None:
+            frame_mask = torch.ones(audio_embeddings.shape[:2], dtype=torch.bool, device=audio_embeddings.device)
+        return audio_embeddings, frame_mask
+
+    def _output(
+        self,
+        prediction: FramePrediction,
+        shown: torch.Tensor,
+        labels: torch.Tensor | None,
+        label_mask: torch.Tensor | None,
+        extra: dict,
+    ) -> AudioVisualSegmentationOutput:
+        """What `forward` returns, from the masks of the frames that `shown`, bool `[B, E, T]`, says are real.
+
+        `labels` is `[B, E, T, h, w]`, `label_mask` bool `[B, T]`.
+        """
+        losses = {}
+        if labels is not None:
+            precise = torch.promote_types(prediction.masks.dtype, torch.float32)
+            values = FramePrediction(*(None if value is None else value.to(precise) for value in prediction))
+            labeled = shown if label_mask is None else label_mask[:, None] & shown
+            losses = self.mask_losses(values, labels[shown].to(precise), labeled[shown].to(precise))
+        scores, objects = prediction.iou_scores, prediction.object_scores
+        return self.output_class(
+            loss=sum(losses.values()) if losses else None,
+            losses={name: value.detach() for name, value in losses.items()} if losses else None,
+            pred_masks=to_clips(prediction.masks, shown, NO_MASK_LOGIT),
+            iou_scores=None if scores is None else to_clips(scores, shown),
+            object_score_logits=None if objects is None else to_clips(objects, shown, NO_MASK_LOGIT),
+            **extra,
+        )
+
+    def _encode_images(self, pixel_values: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
+        """Embeddings `[N, C, e, e]` of frames `[N, 3, S, S]` with their sounds `[N, D]`."""
+        return encode_frames(
+            self.sam.vision_encoder, pixel_values, None if self.adapters is None else self.adapters(audio)
+        )
+
+    def scale_masks(self, masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """As the base class, by way of the input's size, as the releases do."""
+        return super().scale_masks(super().scale_masks(masks, (self.image_size, self.image_size)), size)
+
+    def _check_inputs(
+        self,
+        pixel_values: torch.Tensor | None,
+        image_embeddings: torch.Tensor | None,
+        input_features: torch.Tensor | None,
+        audio_embeddings: torch.Tensor | None,
+        frame_mask: torch.Tensor | None,
+        labels: torch.Tensor | None,
+        label_mask: torch.Tensor | None,
+        input_ids: torch.Tensor | None = None,
+    ) -> None:
+        if (pixel_values is None) == (image_embeddings is None):
+            raise ValueError("pixel_values: pass the frames [clips, frames, 3, S, S], or else image_embeddings")
+        if (input_features is None) == (audio_embeddings is None):
+            raise ValueError("input_features: pass the sound [clips, frames, 1, 96, 64], or else audio_embeddings")
+        prompts, size = self.config.sam_config.prompt_encoder_config, self.image_size
+        edge, expressions = size // prompts.patch_size, 1 if input_ids is None else input_ids.shape[1]
+        clips, frames = (image_embeddings if pixel_values is None else pixel_values).shape[:2]
+        inputs = {
+            "pixel_values": (pixel_values, (clips, frames, 3, size, size)),
+            "image_embeddings": (image_embeddings, (clips, frames, prompts.hidden_size, edge, edge)),
+            "input_features": (input_features, (clips, frames, 1, 96, 64)),
+            "audio_embeddings": (audio_embeddings, (clips, frames, self.config.audio_config.embedding_size)),
+            "input_ids": (input_ids, (clips, "expressions", "tokens")),
+            "frame_mask": (frame_mask, (clips, frames)),
+            "label_mask": (label_mask, (clips, frames)),
+            "labels": (labels, (clips, expressions, frames, "height", "width")),
+        }
+        check_shapes(clips, frames, inputs)
+        if frame_mask is not None:
+            real_lengths("frame_mask", frame_mask.tolist())
+
+
+def to_clips(values: torch.Tensor, frame_mask: torch.Tensor, fill: float = 0.0) -> torch.Tensor:
+    """Values `[N, ...]` of the real frames as `[B, T, ...]`, with `fill` on padding frames; or any other axes that
+    `frame_mask` has."""
+    clips = values.new_full((*frame_mask.shape, *values.shape[1:]), fill)
+    clips[frame_mask] = values
+    return clips

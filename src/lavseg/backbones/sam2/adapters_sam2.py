@@ -1,0 +1,112 @@
+"""How adapters reach into SAM2's parts: the stock modules run, and hooks that live as long as a call add to them."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import Sam2VideoModel
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from .encoder_sam2 import encode_images
+
+
+class SentenceAttention(nn.Module):
+    """Tokens take in a sentence, pre-norm and residual."""
+
+    def __init__(self, width: int, num_heads: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, num_heads, batch_first=True)
+
+    def forward(self, tokens: torch.Tensor, text: torch.Tensor, text_mask: torch.Tensor) -> torch.Tensor:
+        """Tokens `[N, ..., C]` ask the words `text [N, P, C]`, of which `text_mask` bool `[N, P]` are real."""
+        flat = self.norm(tokens.flatten(1, -2))
+        answer = self.attention(flat, text, text, key_padding_mask=~text_mask, need_weights=False)[0]
+        return tokens + answer.view_as(tokens)
+
+
+class Sam2AudioAdapters(GradientCheckpointingLayer):
+    """[`SamAudioAdapters`] for Hiera, whose blocks differ in width: the second layer is shared by the blocks of a width
+    (AuralSAM2, supplement 6.5). Where there is text, the hidden layer attends to it, by one attention a width.
+
+    Calling it encodes frames; under gradient checkpointing a call is made again in the backward pass.
+
+    Args:
+        widths: of the input of each block.
+        audio_size: of the sound's embedding.
+        hidden_size: of the adapters.
+        text_size: of the text encoder's states; None for adapters that do not read.
+    """
+
+    def __init__(self, widths: list[int], audio_size: int, hidden_size: int, text_size: int | None = None):
+        super().__init__()
+        self.widths = list(map(str, widths))
+        self.audio_layers = nn.ModuleList(nn.Linear(audio_size, hidden_size) for _ in widths)
+        self.shared = nn.ModuleDict({str(width): nn.Linear(hidden_size, width) for width in sorted(set(widths))})
+        self.text_projection = self.sentence = None
+        if text_size is not None:
+            self.text_projection = nn.Linear(text_size, hidden_size)
+            self.sentence = nn.ModuleDict({width: SentenceAttention(hidden_size, 8) for width in self.shared})
+
+    def prompts(
+        self, audio: torch.Tensor, text: torch.Tensor | None = None, text_mask: torch.Tensor | None = None
+    ) -> list[torch.Tensor]:
+        """Embeddings `[N, audio_size]` and sentences `[N, P, text_size]` to one prompt `[N, width]` a block."""
+        prompts = []
+        if self.sentence is not None:
+            text = self.text_projection(text)
+        for layer, width in zip(self.audio_layers, self.widths, strict=True):
+            hidden = F.gelu(layer(audio))
+            if self.sentence is not None:
+                hidden = self.sentence[width](hidden[:, None], text, text_mask)[:, 0]
+            prompts.append(self.shared[width](hidden))
+        return prompts
+
+    def forward(
+        self,
+        sam: Sam2VideoModel,
+        pixel_values: torch.Tensor,
+        audio: torch.Tensor,
+        text: torch.Tensor | None = None,
+        text_mask: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, ...]:
+        """The maps of `encode_images` of frames `[N, 3, S, S]`, each block's input raised by the block's prompt."""
+        with raised_inputs(sam.vision_encoder.backbone.blocks, self.prompts(audio, text, text_mask)):
+            return encode_images(sam, pixel_values)
+
+
+@contextmanager
+def raised_inputs(blocks: Iterable[nn.Module], prompts: Iterable[torch.Tensor]) -> Iterator[None]:
+    """Inside, each of `blocks` adds its prompt `[N, C]` to its input `[N, H, W, C]`."""
+
+    def hook(prompt: torch.Tensor) -> Callable:
+        return lambda module, args: (args[0] + prompt[:, None, None], *args[1:])
+
+    handles = [block.register_forward_pre_hook(hook(prompt)) for block, prompt in zip(blocks, prompts, strict=True)]
+    with _removed_at_the_end(handles):
+        yield
+
+
+@contextmanager
+def adapted_mlps(
+    blocks: Iterable[nn.Module], adapters: Iterable[Callable[[torch.Tensor], torch.Tensor]]
+) -> Iterator[None]:
+    """Inside, the MLP of each of `blocks` gives its output plus what its adapter makes of that."""
+
+    def hook(adapter: Callable[[torch.Tensor], torch.Tensor]) -> Callable:
+        return lambda module, args, output: output + adapter(output)
+
+    handles = [block.mlp.register_forward_hook(hook(adapter)) for block, adapter in zip(blocks, adapters, strict=True)]
+    with _removed_at_the_end(handles):
+        yield
+
+
+@contextmanager
+def _removed_at_the_end(handles: list[torch.utils.hooks.RemovableHandle]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,57 @@
+"""The loss that SAM2 was trained with, for the methods that train its mask decoder in the same way."""
+
+import torch
+import torch.nn.functional as F
+
+from ...losses import mask_iou
+
+
+def focal_loss(logits: torch.Tensor, targets: torch.Tensor, alpha: float = 0.25, gamma: float = 2.0) -> torch.Tensor:
+    """Focal loss (Lin et al., 2017), mean over pixels: `[..., h, w]` twice -> `[...]`."""
+    cost = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    miss = (logits.sigmoid() - targets).abs()
+    weight = alpha * targets + (1 - alpha) * (1 - targets)
+    return (weight * miss**gamma * cost).mean((-2, -1))
+
+
+def dice_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Dice loss with 1 added above and below: `[..., h, w]` twice -> `[...]`."""
+    probabilities = logits.sigmoid()
+    overlap = 2 * (probabilities * targets).sum((-2, -1))
+    return 1 - (overlap + 1) / (probabilities.sum((-2, -1)) + targets.sum((-2, -1)) + 1)
+
+
+def sam2_losses(
+    candidates: torch.Tensor,
+    iou_scores: torch.Tensor,
+    object_score_logits: torch.Tensor,
+    targets: torch.Tensor,
+    focal_weight: float = 20.0,
+    dice_weight: float = 1.0,
+) -> dict[str, torch.Tensor]:
+    """SAM2's training loss, its terms unweighted, for each of `N` masks (SAM 2, appendix D.2.2).
+
+    Of the candidates the one with the least focal and dice loss is supervised, the predicted IoU of all of them. Where
+    the target is empty only the object score learns.
+
+    Args:
+        candidates: logits `[N, M, h, w]`.
+        iou_scores: predicted IoU `[N, M]`.
+        object_score_logits: `[N]`.
+        targets: 0 and 1, `[N, h, w]`.
+        focal_weight, dice_weight: for the choice of the candidate.
+
+    Returns:
+        `focal`, `dice`, `iou` and `object`, each `[N]`.
+    """
+    targets = targets.to(candidates.dtype)
+    shown = targets.flatten(1).any(1).to(candidates.dtype)
+    every = targets[:, None].expand_as(candidates)
+    focal, dice = focal_loss(candidates, every), dice_loss(candidates, every)
+    best = (focal_weight * focal + dice_weight * dice).argmin(1, keepdim=True)
+    return {
+        "focal": shown * focal.gather(1, best)[:, 0],
+        "dice": shown * dice.gather(1, best)[:, 0],
+        "iou": shown * (iou_scores - mask_iou(candidates, every)).abs().mean(1),
+        "object": F.binary_cross_entropy_with_logits(object_score_logits, shown, reduction="none"),
+    }

@@ -1,0 +1,204 @@
+"""Data sets on disk by the name of their layout: rows of a split, a report on the whole, and copies as Parquet."""
+
+import csv
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets import Audio, Dataset, concatenate_datasets
+from datasets.table import embed_table_storage
+
+from ..hub.hub_errors import HUB_ERRORS, refusal
+from ..modeling.conversion import check_output_dir, staged_folder
+from . import avsbench
+from .ref_avs import load_ref_avs
+from .tables import read_table
+
+DATASETS = ("ref_avs", "avsbench")
+
+# Rows a Parquet file: those of Ref-AVS weigh about a megabyte each.
+_ROWS_A_FILE = 256
+
+
+def load_rows(
+    root: str | Path, split: str, dataset: str = "ref_avs", subsets: Sequence[str] = (), on_error: str = "raise"
+) -> Dataset:
+    """Rows of one split of a data set, see [`load_ref_avs`] and [`load_avsbench`].
+
+    Args:
+        root: the data set's folder.
+        split: one of its splits.
+        dataset: its layout, "ref_avs" or "avsbench".
+        subsets: of AVSBench, one or several to join; of Ref-AVS, none.
+        on_error: `raise` at the first missing or damaged file, or `skip` such rows with a warning.
+
+    Raises:
+        ValueError: when these do not fit together or there is nothing to load.
+    """
+    if known_layout(dataset) == "ref_avs":
+        if subsets:
+            raise ValueError(f"subset: Ref-AVS has none, got {', '.join(subsets)}")
+        return load_ref_avs(root, split, on_error=on_error)
+    if not subsets:
+        raise ValueError(f"subset: missing; AVSBench consists of {', '.join(avsbench.SUBSETS)}")
+    return concatenate_datasets([avsbench.load_avsbench(root, name, split, on_error=on_error) for name in subsets])
+
+
+def known_layout(dataset: str) -> str:
+    """One of `DATASETS` by its name, with hyphens or underscores; an error for any other."""
+    name = dataset.replace("-", "_")
+    if name not in DATASETS:
+        raise ValueError(f"dataset: got {dataset!r}, expected one of {', '.join(DATASETS)}")
+    return name
+
+
+def layout_of(root: str | Path) -> str:
+    """The layout that a folder's tables have, one of `DATASETS`.
+
+    Raises:
+        ValueError: when it is neither's.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise ValueError(f"root: there is no folder {root}")
+    table = root / "metadata.csv"
+    if table.is_file():
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            if "exp" in next(csv.reader(file), []):
+                return "ref_avs"
+    if any(avsbench._table(root, subset)[0].is_file() for subset in avsbench.SUBSETS):
+        return "avsbench"
+    raise ValueError(
+        f"root: {root} is neither Ref-AVS (metadata.csv with media and gt_mask beside it) nor AVSBench (Single-source, "
+        "Multi-sources, or metadata.csv with v1s, v1m and v2 beside it)"
+    )
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """What a split holds.
+
+    Attributes:
+        subset: of AVSBench; None for Ref-AVS.
+        split: its name.
+        rows: listed in the table.
+        readable: of these, rows whose files are all there and whole.
+        clips: different clips among the readable rows.
+        nulls: readable rows whose sentence means nothing in the clip.
+        fault: what is wrong with the other rows, counted by kind, with the first of them; None where all are readable.
+    """
+
+    subset: str | None
+    split: str
+    rows: int
+    readable: int
+    clips: int
+    nulls: int
+    fault: str | None
+
+
+def listed_splits(root: str | Path, dataset: str | None = None) -> list[tuple[str | None, str, int]]:
+    """Subset (None for Ref-AVS), split and number of rows of all that a data set's tables list.
+
+    Args:
+        root: the data set's folder.
+        dataset: its layout; by default the one that its tables have.
+
+    Raises:
+        ValueError: when there is no such folder, or its tables are not a data set's.
+    """
+    root = Path(root)
+    if (known_layout(dataset) if dataset else layout_of(root)) == "ref_avs":
+        table = read_table(root / "metadata.csv", ("split", "exp"), "metadata.csv, media and gt_mask")
+        return [(None, split, rows) for split, rows in Counter(row["split"] for row in table).items()]
+    found = []
+    for subset in avsbench.SUBSETS:
+        path, columns, beside = avsbench._table(root, subset)
+        if path.is_file():
+            rows = [row for row in read_table(path, columns, beside) if row.get("label", subset) == subset]
+            found += [(subset, split, count) for split, count in Counter(row["split"] for row in rows).items()]
+    return found
+
+
+def check_tree(root: str | Path, dataset: str | None = None) -> Iterator[SplitReport]:
+    """Look at every file of a data set, split by split; images are not decoded.
+
+    Args:
+        root, dataset: as in [`listed_splits`], whose errors it raises.
+    """
+    dataset = dataset or layout_of(root)
+    for subset, split, listed in listed_splits(root, dataset):
+        readable, clips, nulls, fault = 0, 0, 0, None
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                rows = load_rows(root, split, dataset, [subset] if subset else [], on_error="skip")
+                readable, clips, nulls = len(rows), len(rows.unique("clip")), sum(rows["is_null"])
+                fault = next((str(warning.message) for warning in caught), None)
+            except ValueError as error:
+                fault = str(error)
+        yield SplitReport(subset, split, listed, readable, clips, nulls, fault)
+
+
+def export_parquet(splits: dict[str, Dataset], out: str | Path) -> Path:
+    """Write splits as Parquet files that hold frames, sound and masks, for `datasets.load_dataset(out)`.
+
+    Args:
+        splits: rows of `load_rows` by the name of their split.
+        out: a folder that does not exist yet or is empty; it appears when all is written.
+
+    Raises:
+        ValueError: when `out` already has content.
+    """
+    out = check_output_dir(out)
+    with staged_folder(out) as folder:
+        (folder / "data").mkdir()
+        for split, rows in splits.items():
+            rows, starts = with_audio_type(rows), range(0, len(rows), _ROWS_A_FILE)
+            for number, start in enumerate(starts):
+                part = rows.select(range(start, min(start + _ROWS_A_FILE, len(rows)))).with_format("arrow")
+                part = part.map(embed_table_storage, batched=True, batch_size=16, keep_in_memory=True)
+                part.with_format(None).to_parquet(
+                    folder / "data" / f"{split}-{number:05d}-of-{len(starts):05d}.parquet"
+                )
+    return out
+
+
+def with_audio_type(rows: Dataset) -> Dataset:
+    """Rows whose sound is typed as such, which is what makes `datasets` copy the files' bytes when it writes them."""
+    return rows.cast_column("audio", Audio(decode=False))
+
+
+def push_rows(splits: dict[str, Dataset], repo: str, subset: str | None = None, private: bool = False) -> None:
+    """As [`export_parquet`], to the data set `repo` on the Hub, under the name of its subset if it is one.
+
+    Raises:
+        ValueError: of `repo`, or the Hub's refusal; the message says which.
+    """
+    try:
+        for split, rows in splits.items():
+            with_audio_type(rows).push_to_hub(repo, config_name=subset or "default", split=split, private=private)
+    except HUB_ERRORS as error:
+        raise refusal(repo, error) from error
+
+
+def splits_of(
+    root: str | Path, dataset: str | None = None, subset: str | None = None, wanted: Sequence[str] = ()
+) -> tuple[list[str], str]:
+    """The splits that a data set lists, or those `wanted` of them, and its layout.
+
+    Raises:
+        ValueError: when the data set has no such subset or splits.
+    """
+    layout = known_layout(dataset) if dataset else layout_of(root)
+    listed = listed_splits(root, layout)
+    subsets = list(dict.fromkeys(name for name, _, _ in listed))
+    if subset not in subsets:
+        raise ValueError(f"subset: got {subset}, {root} has {', '.join(map(str, subsets))}")
+    present = [split for name, split, _ in listed if name == subset]
+    missing = [split for split in wanted if split not in present]
+    if missing:
+        raise ValueError(f"split: {root} lists no {', '.join(missing)}, only {', '.join(present)}")
+    return list(wanted) or present, layout

@@ -1,0 +1,242 @@
+"""A synthetic data set in the on-disk layouts of AVSBench: the object release and the semantic release."""
+
+import csv
+import json
+import pickle
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ...backbones.vggish.feature_extraction_vggish import log_mel_patches
+from ...media import read_audio
+from ..avsbench import SPLITS, SUBSETS
+from ..classes import CLASSES, PALETTE
+from .clip_files import draw_video_id, require_counts, require_new_folder, write_wav
+from .scene import SAMPLING_RATE, SEEN, SceneObject, SyntheticClip, draw_objects, render_clip
+
+# The class each shape poses as, in the semantic release and in S4.
+SHAPE_CLASSES = {
+    "circle": ("bird", "mynah_bird_singing"),
+    "square": ("bus", "driving_buses"),
+    "triangle": ("marimba", "playing_glockenspiel"),
+    "star": ("guitar", "playing_acoustic_guitar"),
+    "ring": ("tabla", "playing_tabla"),
+    "plus-sign": ("woman", "female_singing"),
+}
+_OBJECT_SIZE = (224, 224)
+_SOURCES = {"single": ("s4", "v1s"), "multi": ("ms3", "v1m"), "v2": ("v2",)}
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """A clip to write: its video and where it starts and ends there, in milliseconds, and the subsets that show it."""
+
+    sources: str
+    split: str
+    index: int
+    subsets: tuple[str, ...]
+    video: str
+    start: int
+    end: int
+
+    @property
+    def num_frames(self) -> int:
+        return (self.end - self.start) // 1000
+
+    @property
+    def is_mono(self) -> bool:
+        return self.index % 3 == 0
+
+    @property
+    def numbered(self) -> str:
+        """The video's name, in every other clip with a number, as in ms3, where several clips are of one video."""
+        return f"{self.video}_{self.index}" if self.index % 2 else self.video
+
+
+def write_avsbench(
+    root: str | Path,
+    clips: dict[str, dict[str, int]],
+    frame_size: tuple[int, int] = (112, 144),
+    seed: int = 0,
+    progress: Callable[[list], Iterable] | None = None,
+) -> Path:
+    """Write synthetic clips under `root` as both releases of AVSBench lay them out, and return `root`.
+
+    What sounds is to be segmented, in the seconds in which it sounds. In s4 and v1s exactly one object does, all the
+    time, among silent ones; in ms3 and v1m two or more, each for some seconds; clips of v2 are of either kind
+    or silent. The first clip of a split of ms3, v1m and v2 ends in silence. s4 and v1s show the same clips, and so do
+    ms3 and v1m. Each clip's content depends on `seed` and its own name only.
+
+    Args:
+        root: a folder that does not exist yet or is empty.
+        clips: number of clips by subset (s4, ms3, v1s, v1m, v2) and split (train, val, test), such as
+            `{"s4": {"train": 8, "test": 2}}`; left out means none.
+        frame_size: height and width in pixels of the semantic release; frames of the object release have 224x224, its
+            aspect ratio lost as in the original.
+        progress: wraps the list of clips while they are written, e.g. `tqdm` or `rich.progress.track`.
+    """
+    root = Path(root)
+    unknown = sorted(set(clips) - set(SUBSETS))
+    if unknown or not clips:
+        raise ValueError(f"clips: got {clips}, expected numbers of clips for some of {', '.join(SUBSETS)}.")
+    for counts in clips.values():
+        require_counts(counts, SPLITS)
+    require_new_folder(root)
+    rows: dict[str, list[dict]] = {subset: [] for subset in SUBSETS}
+    scenes = _plan(clips, seed)
+    for scene in progress(scenes) if progress else scenes:
+        rng = np.random.default_rng([seed, crc32(f"{scene.sources}/{scene.split}/{scene.index}".encode())])
+        clip = render_clip(rng, scene.num_frames, frame_size, objects=_draw_scene(rng, scene))
+        classes = _class_ids(clip)
+        for subset in scene.subsets:
+            rows[subset].append(_WRITERS[subset](root, subset, scene, clip, classes))
+    _write_tables(root, rows)
+    return root
+
+
+def _plan(clips: dict[str, dict[str, int]], seed: int) -> list[_Scene]:
+    """Every scene to write, once for all subsets that show it."""
+    scenes = []
+    for sources, subsets in _SOURCES.items():
+        num_frames = 10 if sources == "v2" else 5
+        for split in SPLITS:
+            counts = {subset: clips.get(subset, {}).get(split, 0) for subset in subsets}
+            for index in range(max(counts.values())):
+                shown = tuple(subset for subset, count in counts.items() if index < count)
+                video, start, end = draw_video_id(f"{sources}/{split}", index, num_frames, seed).rsplit("_", 2)
+                scenes.append(_Scene(sources, split, index, shown, video, int(start), int(end)))
+    return scenes
+
+
+def draw_sounding_objects(rng: np.random.Generator, num_frames: int, several: bool) -> list[SceneObject]:
+    """Objects of which one sounds all the time, as in s4 and v1s, or several for some seconds, as in ms3 and v1m."""
+    if not several:
+        objects = draw_objects(rng, num_frames, SEEN, "sound")
+        return [replace(item, seconds=np.full(num_frames, item.sounds)) for item in objects]
+    objects = draw_objects(rng, num_frames, SEEN, "words")
+    while sum(item.sounds for item in objects) < 2:
+        objects = draw_objects(rng, num_frames, SEEN, "words")
+    return objects
+
+
+def _draw_scene(rng: np.random.Generator, scene: _Scene) -> list[SceneObject]:
+    """Objects with the seconds in which they sound."""
+    if scene.sources == "single":
+        return draw_sounding_objects(rng, scene.num_frames, several=False)
+    if scene.sources == "multi":
+        objects = draw_sounding_objects(rng, scene.num_frames, several=True)
+    else:
+        objects = draw_objects(rng, scene.num_frames, SEEN, "silent" if scene.index == 1 else None)
+    if scene.index == 0:
+        last = np.arange(scene.num_frames) == scene.num_frames - 1
+        return [replace(item, seconds=item.seconds & ~last) for item in objects]
+    return objects
+
+
+def _class_ids(clip: SyntheticClip) -> np.ndarray:
+    """Class of what sounds at each pixel, uint8 `[T, H, W]`, 0 where nothing does."""
+    ids = np.array([CLASSES.index(SHAPE_CLASSES[item.category][0]) for item in clip.objects], np.uint8)
+    sounding = np.stack([item.seconds for item in clip.objects])[..., None, None]
+    return (ids[:, None, None, None] * (clip.masks & sounding)).max(0)
+
+
+def _write_single(root: Path, subset: str, scene: _Scene, clip: SyntheticClip, classes: np.ndarray) -> dict:
+    """A clip of s4; returns its row of the table."""
+    category = next(SHAPE_CLASSES[item.category][1] for item in clip.objects if item.sounds)
+    data, name, inner = root / "Single-source" / "s4_data", scene.video, Path(scene.split, category)
+    labeled = classes[:1] if scene.split == "train" else classes
+    _write_squares(data / "visual_frames" / inner / name, name, clip.frames, Image.Resampling.BILINEAR)
+    _write_squares(data / "gt_masks" / inner / name, name, _black_and_white(labeled), Image.Resampling.NEAREST)
+    _write_sound(data, inner / name, scene, clip)
+    return {"name": name, "start": scene.start // 1000, "category": category, "split": scene.split}
+
+
+def _write_multi(root: Path, subset: str, scene: _Scene, clip: SyntheticClip, classes: np.ndarray) -> dict:
+    """A clip of ms3; returns its row of the table."""
+    data, name, inner = root / "Multi-sources" / "ms3_data", scene.numbered, Path(scene.split)
+    _write_squares(data / "visual_frames" / name, f"{name}.mp4", clip.frames, Image.Resampling.BILINEAR)
+    _write_squares(data / "gt_masks" / inner / name, name, _black_and_white(classes), Image.Resampling.NEAREST)
+    _write_sound(data, inner / name, scene, clip)
+    return {"video_id": name, "split": scene.split}
+
+
+def _black_and_white(classes: np.ndarray) -> np.ndarray:
+    return np.where(classes > 0, 255, 0).astype(np.uint8)
+
+
+def _write_squares(folder: Path, name: str, images: np.ndarray, resample: Image.Resampling) -> None:
+    folder.mkdir(parents=True)
+    for number, image in enumerate(images, 1):
+        square = Image.fromarray(image).resize(_OBJECT_SIZE, resample)
+        square.save(folder / f"{name}_{number}.png", compress_level=1)
+
+
+def _write_sound(data: Path, stem: Path, scene: _Scene, clip: SyntheticClip) -> None:
+    """The sound and, pickled as in the release, its log-mel patches `[T, 1, 96, 64]`."""
+    path, patches_path = data / "audio_wav" / f"{stem}.wav", data / "audio_log_mel" / f"{stem}.pkl"
+    write_wav(path, clip.waveform, SAMPLING_RATE, scene.is_mono)
+    waveform, _ = read_audio(path)
+    patches = log_mel_patches(torch.from_numpy(waveform.mean(0, keepdims=True)).double())
+    patches_path.parent.mkdir(parents=True, exist_ok=True)
+    patches_path.write_bytes(pickle.dumps(patches.requires_grad_()))
+
+
+def _write_semantic(root: Path, subset: str, scene: _Scene, clip: SyntheticClip, classes: np.ndarray) -> dict:
+    """A clip of v1s, v1m or v2; returns its row of the table."""
+    uid = vid = scene.numbered
+    seconds = 0
+    if subset != "v1m":
+        uid, vid, seconds = f"{scene.video}_{scene.start}_{scene.end}", scene.video, scene.start // 1000
+    folder = root / subset / uid
+    for kind in ("frames", "labels_rgb", "labels_semantic"):
+        (folder / kind).mkdir(parents=True)
+    for number, frame in enumerate(clip.frames):
+        Image.fromarray(frame).save(folder / "frames" / f"{number}.jpg", quality=95)
+    for number, ids in enumerate(classes[:1] if (subset, scene.split) == ("v1s", "train") else classes):
+        Image.fromarray(PALETTE[ids]).save(folder / "labels_rgb" / f"{number}.png", compress_level=1)
+        Image.fromarray(ids).save(folder / "labels_semantic" / f"{number}.png", compress_level=1)
+    write_wav(folder / "audio.wav", clip.waveform, SAMPLING_RATE, scene.is_mono)
+    names = [SHAPE_CLASSES[item.category][0] for item in clip.objects if item.sounds]
+    return {
+        "vid": vid,
+        "uid": uid,
+        "s_min": seconds // 60,
+        "s_sec": seconds % 60,
+        "a_obj": "_".join(names) or "off-the-screen",
+        "split": scene.split,
+        "label": subset,
+    }
+
+
+_WRITERS = {
+    "s4": _write_single,
+    "ms3": _write_multi,
+    "v1s": _write_semantic,
+    "v1m": _write_semantic,
+    "v2": _write_semantic,
+}
+
+
+def _write_tables(root: Path, rows: dict[str, list[dict]]) -> None:
+    _write_table(root / "Single-source" / "s4_meta_data.csv", rows["s4"])
+    _write_table(root / "Multi-sources" / "ms3_meta_data.csv", rows["ms3"])
+    semantic = rows["v1s"] + rows["v1m"] + rows["v2"]
+    for folder in (root, root / "avss_index"):
+        _write_table(folder / "metadata.csv", semantic)
+    if semantic:
+        ids = {name: index for index, name in enumerate(CLASSES)}
+        (root / "label2idx.json").write_text(json.dumps(ids, indent=4) + "\n", encoding="utf-8")
+
+
+def _write_table(path: Path, rows: list[dict]) -> None:
+    if rows:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)

@@ -1,0 +1,31 @@
+"""Clips from and to files: frames at a steady rate, the sound under them, and mp4 files with both."""
+
+from .reading import (
+    SAME_INSTANT,
+    Clip,
+    ClipPart,
+    MediaError,
+    VideoInfo,
+    VideoWriter,
+    inspect_video,
+    iter_clip,
+    iter_frames,
+    read_audio,
+    read_video,
+    write_video,
+)
+
+__all__ = [
+    "SAME_INSTANT",
+    "Clip",
+    "ClipPart",
+    "MediaError",
+    "VideoInfo",
+    "VideoWriter",
+    "inspect_video",
+    "iter_clip",
+    "iter_frames",
+    "read_audio",
+    "read_video",
+    "write_video",
+]

@@ -1,0 +1,108 @@
+"""What the pretrained base classes of all methods have in common."""
+
+import math
+from os import PathLike
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+
+from .inputs import check_weights
+from .remote_code import AUTO_MAP, write_stub
+
+
+class AudioVisualPreTrainedModel(PreTrainedModel):
+    """Base of the methods: saves under its own key names and keeps frozen parts frozen."""
+
+    main_input_name = "pixel_values"
+    input_modalities = ("video", "audio", "text")
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
+    # The loss is a mean over the batch: the Trainer has to divide it by its accumulation steps.
+    accepts_loss_kwargs = False
+
+    def _initialize_weights(self, module: nn.Module, is_custom_code: bool = False) -> None:
+        # The shortcut for custom code passes over modules without tensors of their own; `_init_weights` needs them.
+        super()._initialize_weights(module)
+
+    def backbones(self) -> dict[str, nn.Module]:
+        """The published networks this model is composed of, by the names `from_backbones` takes."""
+        raise NotImplementedError
+
+    @classmethod
+    def _compose(cls, parts: dict[str, PreTrainedModel], **config_overrides) -> "AudioVisualPreTrainedModel":
+        """A model with the configurations and weights of `parts`, named as in `backbones`."""
+        configs = {f"{name}_config": part.config for name, part in parts.items()}
+        model = cls(cls.config_class(**configs, **config_overrides))
+        model.load_backbones(parts)
+        return model
+
+    def load_backbones(self, parts: dict[str, nn.Module]) -> None:
+        """Take over the weights of `parts`, named as in `backbones`.
+
+        Raises:
+            ValueError: when one of them holds NaN or infinite values.
+        """
+        for name, module in self.backbones().items():
+            check_weights(parts[name])
+            module.load_state_dict(parts[name].state_dict())
+
+    def frozen_modules(self) -> list[nn.Module]:
+        """Sub-modules that never train under this configuration."""
+        raise NotImplementedError
+
+    def freeze(self) -> None:
+        """Take the gradient from the frozen sub-modules, at the end of a model's `__init__` and after loading."""
+        for module in self.frozen_modules():
+            module.requires_grad_(False)
+
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs) -> "AudioVisualPreTrainedModel":
+        """As in Transformers, which makes every parameter trainable that it loads; what does not train is frozen.
+
+        Raises:
+            ValueError: when a weight is NaN or infinite.
+        """
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        check_weights(model)
+        model.freeze()
+        return loaded
+
+    def train(self, mode: bool = True) -> "AudioVisualPreTrainedModel":
+        """Set training mode; frozen parts stay in evaluation mode, so that their dropout stays off."""
+        super().train(mode)
+        for module in self.frozen_modules():
+            module.eval()
+        return self
+
+    def scale_masks(self, masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Mask logits `[N, h, w]` as the method was published brings them to the size `(H, W)` of labels or frames."""
+        return F.interpolate(masks[:, None], size, mode="bilinear")[:, 0]
+
+    def save_pretrained(self, save_directory: str | PathLike, *args, **kwargs) -> None:
+        """As in Transformers, but under this model's own key names: with the legacy names of nested encoders the
+        Trainer's resume would silently skip them. What `trust_remote_code=True` needs to find this package is added."""
+        kwargs.setdefault("save_original_format", False)
+        self.config.auto_map = dict(AUTO_MAP)
+        super().save_pretrained(save_directory, *args, **kwargs)
+        write_stub(save_directory)
+
+
+def init_linear(module: nn.Linear | nn.Conv2d) -> None:
+    """PyTorch's own initialisation, for the `_init_weights` of methods that were trained from it."""
+    init.kaiming_uniform_(module.weight, a=math.sqrt(5))
+    if module.bias is not None:
+        bound = 1 / math.sqrt(module.weight[0].numel())
+        init.uniform_(module.bias, -bound, bound)
+
+
+def init_attention(module: nn.MultiheadAttention) -> None:
+    """As `init_linear`, for what an attention adds to its output projection."""
+    init.xavier_uniform_(module.in_proj_weight)
+    init.zeros_(module.in_proj_bias)
+    init.zeros_(module.out_proj.bias)

@@ -1,0 +1,92 @@
+"""Reads foreign PyTorch files without executing code, and writes converted folders all or nothing."""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from .inputs import first_non_finite
+
+
+def read_tensors(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
+    """The state dict that a PyTorch file holds, on its own or as its "model" entry.
+
+    Args:
+        path: the file; only tensors and plain containers are unpickled.
+        argument: its name in error messages.
+
+    Raises:
+        ValueError: when there is no such file, it cannot be read, or it holds something else.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{argument}: there is no file {path}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what torch raises for a damaged file is not bounded
+        raise ValueError(
+            f"{argument}: {path} is not a PyTorch file of plain tensors, or was cut short: {error}"
+        ) from error
+    if isinstance(content, dict) and isinstance(content.get("model"), dict):
+        content = content["model"]
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in content.items()
+    ):
+        raise ValueError(f"{argument}: {path} does not hold a state dict, a dict from names to tensors")
+    return content
+
+
+def check_state(
+    state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], what: str, unknown: Iterable[str] = ()
+) -> None:
+    """Compare a converted state dict with the model's own, and look at its numbers.
+
+    Args:
+        what: the state should be.
+        unknown: keys of the file that no rule converts.
+
+    Raises:
+        ValueError: that names every key which is missing, unexpected or of another shape, or else the first tensor with
+            NaN or infinite values.
+    """
+    misshaped = [
+        f"{key} is {list(state[key].shape)} instead of {list(expected[key].shape)}"
+        for key in sorted(expected.keys() & state.keys())
+        if state[key].shape != expected[key].shape
+    ]
+    problems = {
+        "missing keys": sorted(expected.keys() - state.keys()),
+        "unexpected keys": sorted({*(state.keys() - expected.keys()), *unknown}),
+        "wrong shapes": misshaped,
+    }
+    found = [f"{problem}: {', '.join(items)}" for problem, items in problems.items() if items]
+    if found:
+        raise ValueError(f"this is not {what}; {'; '.join(found)}")
+    if name := first_non_finite(state):
+        raise ValueError(f"{name} holds NaN or infinite values; fetch the file again, or take another one")
+
+
+def check_output_dir(output_dir: str | Path) -> Path:
+    """`output_dir` as a path.
+
+    Raises:
+        ValueError: when it is a file or has content.
+    """
+    output_dir = Path(output_dir)
+    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
+        raise ValueError(f"{output_dir}: is a file or not empty; give a new or an empty folder for the output")
+    return output_dir
+
+
+@contextmanager
+def staged_folder(output_dir: Path) -> Iterator[Path]:
+    """A folder to write to that becomes `output_dir` when the block ends well, and vanishes otherwise."""
+    output_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output_dir.parent) as temporary:
+        staged = Path(temporary) / "model"
+        staged.mkdir()
+        yield staged
+        if output_dir.exists():
+            output_dir.rmdir()
+        staged.replace(output_dir)

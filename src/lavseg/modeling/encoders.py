@@ -1,0 +1,76 @@
+"""The encoders that methods are composed of: untrained from a configuration or published ones, and how text is read."""
+
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+
+from ..backbones.vggish import VggishModel
+
+
+def build_encoder(config: PreTrainedConfig) -> PreTrainedModel:
+    """An untrained encoder, without the pooler that ViT and RoBERTa would add and nobody reads."""
+    return AutoModel.from_config(config, **_without_pooler(config))
+
+
+def load_encoder(name_or_path: str, part: str) -> PreTrainedModel:
+    """A published encoder; of a two-tower checkpoint such as CLIP's, the tower whose configuration is called `part`."""
+    config = AutoConfig.from_pretrained(name_or_path)
+    config = (config.to_dict().get(part) and getattr(config, part)) or config
+    return AutoModel.from_pretrained(name_or_path, config=config, **_without_pooler(config))
+
+
+def load_host(argument: str, name_or_path: str | Path, *accepted: type[PreTrainedModel]) -> PreTrainedModel:
+    """The SAM or SAM2 video model of a folder or Hub id, given as `argument`.
+
+    Raises:
+        ValueError: when it is none of the classes that are accepted, or not all of its weights are there.
+    """
+    config = AutoConfig.from_pretrained(name_or_path)
+    model_class = next((kind for kind in accepted if isinstance(config, kind.config_class)), None)
+    if model_class is None:
+        names = " or ".join(repr(kind.config_class.model_type) for kind in accepted)
+        raise ValueError(f"{argument}: {name_or_path} is a {config.model_type!r} checkpoint, {names} is needed")
+    model, report = model_class.from_pretrained(name_or_path, output_loading_info=True)
+    if report["missing_keys"]:
+        raise ValueError(f"{argument}: {name_or_path} lacks weights: {', '.join(sorted(report['missing_keys']))}")
+    return model
+
+
+def load_vggish(audio: str | VggishModel | None) -> VggishModel:
+    """A VGGish model as it is, or that of a folder or Hub id.
+
+    Raises:
+        ValueError: when `audio` is None: an untrained one would hear nothing.
+    """
+    if audio is None:
+        raise ValueError(
+            "audio: a VGGish checkpoint is needed; convert the public vggish-10086976.pth with "
+            "lavseg.backbones.vggish.convert_vggish and pass its folder"
+        )
+    return audio if isinstance(audio, VggishModel) else VggishModel.from_pretrained(audio)
+
+
+@torch.no_grad()
+def encode_text(
+    encoder: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """States `[B, E, P, D]` of the tokens `[B, E, P]`, and which of them are real, bool `[B, E, P]`.
+
+    Args:
+        attention_mask: 1 for real tokens, as many as there are; all real when None.
+
+    Raises:
+        ValueError: when it has another number of tokens.
+    """
+    if attention_mask is not None and attention_mask.numel() != input_ids.numel():
+        raise ValueError(
+            f"attention_mask: has to be {list(input_ids.shape)} as input_ids, got {list(attention_mask.shape)}"
+        )
+    mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.view_as(input_ids)
+    flat = encoder(input_ids=input_ids.flatten(0, 1), attention_mask=mask.flatten(0, 1))
+    return flat.last_hidden_state.unflatten(0, input_ids.shape[:2]), mask.bool()
+
+
+def _without_pooler(config: PreTrainedConfig) -> dict:
+    return {"add_pooling_layer": False} if config.model_type in ("vit", "roberta") else {}

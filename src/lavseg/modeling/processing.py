@@ -1,0 +1,310 @@
+"""The processor base that all methods share: clip in, model inputs out, masks back."""
+
+import math
+from collections.abc import Sequence
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from transformers import BatchFeature, ProcessorMixin
+from transformers.utils import logging
+
+from ..media import iter_frames, read_audio, read_video
+from .inputs import check_constants, check_outputs
+from .remote_code import AUTO_MAP
+
+logger = logging.get_logger(__name__)
+
+# Frames that are resized at a time on the way back, so that memory does not grow with the clip.
+_CHUNK = 16
+
+
+class AudioVisualProcessor(ProcessorMixin):
+    """Turns clips, their sound and sentences into model inputs, and mask logits into masks of the clip's size.
+
+    Sub-classes name their sub-processors in `__init__` (`image_processor`, `feature_extractor` and, where the method
+    reads, `tokenizer`) and say in `image_inputs` what each frame becomes.
+
+    Attributes:
+        frames_per_second: rate at which video files are read.
+        max_text_length: tokens an expression is padded and cut to.
+        needs_text: whether the method reads; one that does not refuses `text`.
+
+    Raises:
+        ValueError: when made with a rate that is not above 0, or with a number of a sub-processor (mean, standard
+            deviation, scale, ...) that is not finite, or zero where it cannot be.
+    """
+
+    max_text_length: int = 25
+    needs_text: bool = True
+
+    def __init__(self, *sub_processors: Any, frames_per_second: float = 1.0):
+        if not isinstance(frames_per_second, Real) or not 0 < frames_per_second < math.inf:
+            raise ValueError(f"frames_per_second: has to be a number above 0, got {frames_per_second!r}")
+        for part in sub_processors:
+            if hasattr(part, "to_dict"):
+                check_constants(type(part).__name__, part.to_dict())
+        super().__init__(*sub_processors)
+        self.frames_per_second = frames_per_second
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in Transformers, with what `trust_remote_code=True` needs to find this package."""
+        return {**super().to_dict(), "auto_map": AUTO_MAP}
+
+    def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Model inputs `[T, ...]` by name from `T` frames, each uint8 `[3, H, W]`."""
+        raise NotImplementedError
+
+    def __call__(
+        self,
+        video: Any = None,
+        audio: Any = None,
+        text: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
+        sampling_rate: int | Sequence[int] | None = None,
+        return_tensors: str = "pt",
+    ) -> BatchFeature:
+        """Prepare one clip, or a list of clips.
+
+        Args:
+            video: a path (read at `frames_per_second`), a list of PIL images or of arrays `[H, W, 3]`, or a uint8
+                array or tensor `[T, H, W, 3]` in RGB; or a list of these.
+            audio: a path or a waveform `[samples]` or `[channels, samples]`; may be left out where `video` is a file
+                with sound. For a list of clips, a list.
+            text: an expression, or several about the same clip. For a list of clips, a list with the expression or
+                the expressions of each; every clip takes the same number.
+            sampling_rate: of waveforms, in Hz; one for all, or one a clip.
+            return_tensors: only `"pt"`.
+
+        Returns:
+            Inputs with a leading batch axis `B` (1 for a single clip): `input_features [B, A, C, 96, 64]`,
+            `audio_mask [B, A]`, `frame_mask [B, T]`, `input_ids` and `attention_mask [B, E, P]`, what `image_inputs`
+            adds as `[B, T, ...]`, and `original_sizes`, a list of `(height, width)`.
+
+        Raises:
+            ValueError: (of which `MediaError` is one) when an argument is missing or not of these kinds.
+        """
+        if return_tensors != "pt":
+            raise ValueError(f"return_tensors: {return_tensors!r} was given, only 'pt' is made here")
+        if video is None:
+            raise ValueError("video: a path, a list of PIL images or an array [T, H, W, 3] is needed")
+        videos, audios, texts, rates = _as_batch(video, audio, text, sampling_rate)
+        tokens = self._text_inputs(texts)
+        clips, sounds = [], []
+        for index, (clip, sound, rate) in enumerate(zip(videos, audios, rates, strict=True)):
+            name = f"[{index}]" if len(videos) > 1 else ""
+            frames, sound, rate = self._read(clip, sound, rate, name)
+            clips.append(frames)
+            sounds.append(self._patches(sound, rate, name))
+        data = {**self._pad_frames(clips), **_pad_sounds(sounds), **tokens}
+        data["original_sizes"] = [tuple(frames.shape[-2:]) for frames in clips]
+        return BatchFeature(data)
+
+    def _read(self, clip: Any, sound: Any, rate: int | None, name: str) -> tuple[torch.Tensor, Any, int]:
+        """Frames uint8 `[T, 3, H, W]`, the waveform and its rate."""
+        if isinstance(clip, str | Path):
+            if sound is None:
+                decoded = read_video(clip, self.frames_per_second)
+                if decoded.waveform is None:
+                    raise ValueError(f"audio{name}: {clip} carries no sound; pass audio= as a path or a waveform")
+                clip, sound, rate = decoded.frames, decoded.waveform, decoded.sampling_rate
+            else:
+                clip = [image for _, image in iter_frames(clip, self.frames_per_second)]
+        frames = as_frames(clip, f"video{name}")
+        if sound is None:
+            raise ValueError(f"audio{name}: missing; pass a path or a waveform, or a video file that carries sound")
+        if isinstance(sound, str | Path):
+            sound, rate = read_audio(sound)
+        if isinstance(sound, list | tuple) and sound and not isinstance(sound[0], Real):
+            raise ValueError(
+                f"audio{name}: one clip takes one path or one waveform [samples] or [channels, samples], "
+                f"got a list of {type(sound[0]).__name__}; for several clips pass a list of clips as video"
+            )
+        if rate is None:
+            raise ValueError(f"sampling_rate: missing for audio{name}; pass the waveform's rate in Hz, such as 44100")
+        return frames, sound, rate
+
+    def _patches(self, sound: Any, rate: int, name: str) -> torch.Tensor:
+        """Log-mel patches `[A, C, 96, 64]` of one clip."""
+        try:
+            return self.feature_extractor(sound, sampling_rate=rate, return_tensors="pt")["input_features"]
+        except ValueError as error:
+            raise ValueError(f"audio{name}: {error}") from error
+
+    def _pad_frames(self, clips: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+        prepared = [self.image_inputs(list(frames)) for frames in clips]
+        pad = torch.nn.utils.rnn.pad_sequence
+        data = {name: pad([inputs[name] for inputs in prepared], batch_first=True) for name in prepared[0]}
+        data["frame_mask"] = pad([torch.ones(len(frames), dtype=torch.bool) for frames in clips], batch_first=True)
+        return data
+
+    def _text_inputs(self, texts: list[list[str]] | None) -> dict[str, torch.Tensor]:
+        if texts is None:
+            if self.needs_text:
+                raise ValueError(
+                    f"text: {type(self).__name__} needs an expression, such as 'the louder of the two dogs'"
+                )
+            return {}
+        if not self.needs_text:
+            raise ValueError(f"text: {type(self).__name__} reads no text, got {texts!r}; leave it out")
+        if len({len(expressions) for expressions in texts}) > 1:
+            counts = [len(expressions) for expressions in texts]
+            raise ValueError(f"text: every clip of a batch takes the same number of expressions, got {counts}")
+        sentences = [expression.strip() for expressions in texts for expression in expressions]
+        tokens = self.tokenizer(
+            sentences, padding="max_length", max_length=self.max_text_length, truncation=True, return_tensors="pt"
+        )
+        for row in tokens["attention_mask"].all(1).nonzero()[:, 0].tolist():
+            self._warn_if_cut(sentences[row])
+        shape = (len(texts), len(texts[0]), self.max_text_length)
+        return {name: tokens[name].view(shape) for name in ("input_ids", "attention_mask")}
+
+    def _warn_if_cut(self, sentence: str) -> None:
+        count = len(self.tokenizer(sentence, verbose=False)["input_ids"])
+        if count > self.max_text_length:
+            logger.warning_once(
+                f"text: {sentence!r} has {count} tokens, {type(self).__name__} reads the first "
+                f"{self.max_text_length}; a shorter sentence would be read whole"
+            )
+
+    def post_process_masks(
+        self,
+        pred_masks: torch.Tensor,
+        original_sizes: Sequence[tuple[int, int]],
+        frame_mask: torch.Tensor | None = None,
+        threshold: float = 0.0,
+    ) -> list[torch.Tensor]:
+        """Scale mask logits to the clips' sizes and cut them at `threshold`.
+
+        Args:
+            pred_masks: `[B, E, T, h, w]` as the models return them.
+            original_sizes: `(height, width)` of each clip.
+            frame_mask: bool `[B, T]`; padding frames are left out where given.
+            threshold: of the logits.
+
+        Returns:
+            For each clip bool `[E, T, H, W]`, or `[T, H, W]` where it has one expression.
+
+        Raises:
+            ValueError: when the shapes do not fit together, `frame_mask` is not bool, `threshold` is NaN, or a logit is
+                not finite.
+        """
+        if math.isnan(threshold):
+            raise ValueError("threshold: has to be a number, got nan")
+        if pred_masks.dim() != 5 or len(pred_masks) != len(original_sizes):
+            raise ValueError(
+                f"pred_masks: has to be [B, E, T, h, w] with one entry of original_sizes a clip, got "
+                f"{list(pred_masks.shape)} and {len(original_sizes)} sizes"
+            )
+        sizes = [tuple(int(edge) for edge in size) for size in original_sizes]
+        if any(len(size) != 2 or min(size) < 1 for size in sizes):
+            raise ValueError(f"original_sizes: has to hold (height, width) of each clip, got {sizes}")
+        wanted = (len(pred_masks), pred_masks.shape[2])
+        if frame_mask is not None and (frame_mask.dtype != torch.bool or frame_mask.shape != wanted):
+            raise ValueError(
+                f"frame_mask: has to be bool {list(wanted)} as the clips and frames of pred_masks, got "
+                f"{frame_mask.dtype} {list(frame_mask.shape)}"
+            )
+        masks = []
+        for index, (logits, size) in enumerate(zip(pred_masks, sizes, strict=True)):
+            if frame_mask is not None:
+                logits = logits[:, frame_mask[index]]
+            flat = logits.flatten(0, 1)[:, None].float()
+            scaled = [F.interpolate(part, size, mode="bilinear") > threshold for part in flat.split(_CHUNK)]
+            masks.append(torch.cat(scaled)[:, 0].unflatten(0, logits.shape[:2]).squeeze(0))
+        # Last, as it waits for the device.
+        check_outputs({"pred_masks": pred_masks}, frame_mask)
+        return masks
+
+
+def _is_clip(video: Any) -> bool:
+    """Whether `video` is one clip rather than a list of clips."""
+    if not isinstance(video, list | tuple) or not video:
+        return True
+    first = video[0]
+    if isinstance(first, np.ndarray | torch.Tensor):
+        return first.ndim != 4
+    return not isinstance(first, str | Path | list | tuple)
+
+
+def _as_batch(video: Any, audio: Any, text: Any, sampling_rate: Any) -> tuple[list, list, list[list[str]] | None, list]:
+    """All arguments as lists over clips; `text` as a list of lists."""
+    if _is_clip(video):
+        texts = None if text is None else [_expressions(text, "text")]
+        return [video], [audio], texts, [sampling_rate]
+    count = len(video)
+    audios = [None] * count if audio is None else _one_a_clip(audio, count, "audio", "paths or waveforms")
+    texts = text
+    if text is not None:
+        texts = _one_a_clip(text, count, "text", "expressions, or of lists of expressions")
+        texts = [_expressions(entry, f"text[{index}]") for index, entry in enumerate(texts)]
+    if isinstance(sampling_rate, list | tuple):
+        rates = _one_a_clip(sampling_rate, count, "sampling_rate", "rates in Hz, or one for all")
+    else:
+        rates = [sampling_rate] * count
+    return list(video), audios, texts, rates
+
+
+def _one_a_clip(values: Any, count: int, name: str, kind: str) -> list:
+    given = len(values) if isinstance(values, list | tuple) else type(values).__name__
+    if given != count:
+        raise ValueError(f"{name}: the {count} clips of video take a list of {count} {kind}, got {given}")
+    return list(values)
+
+
+def _expressions(text: Any, name: str) -> list[str]:
+    expressions = [text] if isinstance(text, str) else text
+    if not isinstance(expressions, list | tuple) or not expressions:
+        raise ValueError(f"{name}: has to be a string or a list of strings, got {text!r}")
+    for expression in expressions:
+        if not isinstance(expression, str):
+            raise ValueError(
+                f"{name}: has to be a string or a list of strings, got a {type(expression).__name__} in it"
+            )
+        if not expression.strip():
+            raise ValueError(f"{name}: an expression is empty; say which object is meant")
+    return list(expressions)
+
+
+def as_frames(video: Any, name: str) -> torch.Tensor:
+    """Frames of a clip as uint8 `[T, 3, H, W]`."""
+    if isinstance(video, list | tuple):
+        video = _stack(video, name)
+    if not isinstance(video, np.ndarray | torch.Tensor):
+        raise ValueError(
+            f"{name}: has to be a path, a list of PIL images or an array [T, H, W, 3], got {type(video).__name__}"
+        )
+    if video.ndim != 4 or video.shape[-1] != 3 or 0 in video.shape:
+        raise ValueError(f"{name}: has to be [T, H, W, 3] with at least one frame, got {list(video.shape)}")
+    if str(video.dtype).removeprefix("torch.") != "uint8":
+        raise ValueError(f"{name}: has to hold uint8 values 0..255, got {video.dtype}; scale and convert it")
+    if isinstance(video, np.ndarray):
+        video = torch.from_numpy(np.require(video, requirements=["C", "W"]))
+    return video.permute(0, 3, 1, 2)
+
+
+def _stack(frames: Sequence[Any], name: str) -> np.ndarray:
+    """Single frames as one array `[T, H, W, 3]`."""
+    if not frames:
+        raise ValueError(f"{name}: the clip has no frames, it takes at least one")
+    images = []
+    for index, frame in enumerate(frames):
+        if isinstance(frame, Image.Image):
+            frame = np.asarray(frame.convert("RGB"))
+        elif not isinstance(frame, np.ndarray):
+            raise ValueError(f"{name}: has to be a list of PIL images, got a {type(frame).__name__} at index {index}")
+        images.append(frame)
+    shapes = {image.shape for image in images}
+    if len(shapes) > 1:
+        raise ValueError(f"{name}: the frames of a clip have one size, got {sorted(shapes)}")
+    return np.stack(images)
+
+
+def _pad_sounds(sounds: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Patches of clips of several lengths as one batch; those of shorter clips end in zeros, which the mask hides."""
+    pad = torch.nn.utils.rnn.pad_sequence
+    audio_mask = pad([torch.ones(len(patches), dtype=torch.bool) for patches in sounds], batch_first=True)
+    return {"input_features": pad(sounds, batch_first=True), "audio_mask": audio_mask}

@@ -1,0 +1,114 @@
+import copy
+from unittest.mock import patch
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import Sam2VideoModel
+
+from lavseg.backbones.sam2 import attention_sam2
+from lavseg.backbones.sam2.attention_sam2 import streamed_attention, use_lean_blocks
+from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config, nano_sam2_config
+from lavseg.backbones.sam2.encoder_sam2 import encode_images
+
+
+def stock_and_lean(config):
+    torch.manual_seed(0)
+    stock = Sam2VideoModel(config).eval()
+    with torch.no_grad():
+        for parameter in stock.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    lean = copy.deepcopy(stock)
+    use_lean_blocks(lean)
+    return stock, lean
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("band_size", "banded"), [(1, True), (2**14, True), (2**30, False)])
+@pytest.mark.parametrize("config", [nano_sam2_config(128), hiera_sam2_config("tiny", 320)], ids=["nano", "tiny"])
+def test_image_features_equal_the_stock_encoder(monkeypatch, config, band_size, banded):
+    """Windows of 14 and 7 do not fit the tiny host's maps of 20 and 10: the last band is padded, once with pooling."""
+    monkeypatch.setattr(attention_sam2, "BAND_SIZE", band_size)
+    stock, lean = stock_and_lean(config)
+    calls, blocks = [], lean.vision_encoder.backbone.blocks
+    for block in blocks:
+        block.mlp.register_forward_hook(lambda *args: calls.append(1))
+    images = torch.randn(2, 3, config.image_size, config.image_size)
+    expected = stock.vision_encoder(images).fpn_hidden_states
+    for ours, theirs in zip(encode_images(lean, images), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    assert (len(calls) > len(blocks)) is banded
+
+
+def attend_to_memory(sam, num_objects, num_maps, num_pointers):
+    config = sam.config
+    positions, width = config.image_size**2 // 256, config.memory_attention_hidden_size
+    torch.manual_seed(1)
+    query = torch.randn(positions, num_objects, width, requires_grad=True)
+    memory = torch.randn(num_maps * positions + num_pointers, num_objects, 64)
+    attended = sam.memory_attention(
+        current_vision_features=query,
+        current_vision_position_embeddings=torch.randn(positions, 1, width),
+        memory=memory,
+        memory_posision_embeddings=torch.randn(len(memory), 1, 64),
+        num_object_pointer_tokens=num_pointers,
+    )
+    return query, attended
+
+
+@pytest.mark.parametrize(("query_block", "key_block"), [(5, 7), (2048, 512)])
+@pytest.mark.parametrize("shape", [(1, 1, 0), (2, 3, 6)], ids=str)
+def test_memory_attention_equals_the_stock_one(monkeypatch, shape, query_block, key_block):
+    monkeypatch.setattr(attention_sam2, "QUERY_BLOCK", query_block)
+    monkeypatch.setattr(attention_sam2, "KEY_BLOCK", key_block)
+    stock, lean = stock_and_lean(nano_sam2_config())
+    asked = []
+    streamed = streamed_attention
+    monkeypatch.setattr(attention_sam2, "streamed_attention", lambda *args: asked.append(1) or streamed(*args))
+    with torch.no_grad():
+        expected, found = (attend_to_memory(sam, *shape)[1] for sam in (stock, lean))
+    assert len(asked) == len(lean.memory_attention.layers)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_memory_attention_has_the_stock_gradient():
+    gradients = []
+    for sam in stock_and_lean(nano_sam2_config()):
+        query, attended = attend_to_memory(sam, 2, 3, 6)
+        attended.square().sum().backward()
+        gradients.append(query.grad)
+    torch.testing.assert_close(*gradients)
+
+
+def test_memory_attention_has_shapes_without_data():
+    _, lean = stock_and_lean(nano_sam2_config())
+    with torch.no_grad(), torch.device("meta"):
+        assert attend_to_memory(lean.to("meta"), 2, 3, 6)[1].shape == (1, 2, 64, 128)
+
+
+def test_memory_attention_in_bfloat16_is_the_stock_one():
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected, found = (attend_to_memory(sam, 2, 3, 6)[1] for sam in stock_and_lean(nano_sam2_config()))
+    assert torch.equal(found, expected)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.integers(1, 3),
+    st.integers(1, 40),
+    st.lists(st.integers(1, 30), min_size=1, max_size=5),
+    st.integers(1, 9),
+    st.floats(0.1, 1000),
+    st.integers(1, 50),
+    st.integers(0, 2**31),
+)
+def test_streamed_attention_is_attention(num_objects, num_queries, sizes, width, scale, query_block, seed):
+    """Also where scores are so large that their exponentials overflow."""
+    torch.manual_seed(seed)
+    query = torch.randn(num_objects, num_queries, 8) * scale
+    keys, values = torch.randn(num_objects, sum(sizes), 8), torch.randn(num_objects, sum(sizes), width)
+    with patch.object(attention_sam2, "QUERY_BLOCK", query_block):
+        found = streamed_attention(query, zip(keys.split(sizes, 1), values.split(sizes, 1), strict=True))
+    expected = (query.double() @ keys.double().mT).softmax(-1) @ values.double()
+    torch.testing.assert_close(found, expected.float(), atol=1e-5 * (1 + scale), rtol=1e-4)

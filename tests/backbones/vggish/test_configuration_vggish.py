@@ -1,0 +1,30 @@
+import pytest
+
+from lavseg.backbones.vggish import VggishConfig
+
+
+def test_tiny_takes_overrides():
+    config = VggishConfig.tiny(embedding_size=24, postprocess=True)
+    assert (config.embedding_size, config.hidden_size, config.postprocess) == (24, 64, True)
+
+
+def test_round_trip(tmp_path):
+    config = VggishConfig.tiny(final_relu=False, postprocess=True)
+    config.save_pretrained(tmp_path)
+    reloaded = VggishConfig.from_pretrained(tmp_path)
+    assert list(reloaded.conv_channels) == list(config.conv_channels)
+    assert reloaded.to_diff_dict() | {"conv_channels": ()} == config.to_diff_dict() | {"conv_channels": ()}
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"conv_channels": (64, 128)}, "conv_channels"),
+        ({"conv_channels": (64, 128, 256, 256, 512, 0)}, "conv_channels"),
+        ({"hidden_size": 0}, "hidden_size"),
+        ({"embedding_size": -1}, "embedding_size"),
+    ],
+)
+def test_impossible_sizes_are_rejected(fields, named):
+    with pytest.raises(ValueError, match=named):
+        VggishConfig(**fields)

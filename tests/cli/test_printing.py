@@ -1,0 +1,45 @@
+"""What commands print for people keeps its words whole in a narrow terminal."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lavseg.cli import app
+from lavseg.cli.evaluate import print_scores
+from lavseg.cli.printing import print_table
+from lavseg.data import write_avsbench
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+
+
+def cells(printed):
+    return [[cell.strip() for cell in line.strip("│┃").replace("┃", "│").split("│")] for line in printed.splitlines()]
+
+
+def test_cells_are_printed_as_they_are(capsys):
+    rows = [["a folder/[bold]of/" + 300 * "é", 1.5], ["what :smile: says", None]]
+    print_table(["a column [of paths]", "a number"], rows)
+    found = cells(capsys.readouterr().out)
+    assert found[1] == ["a column [of paths]", "a number"]
+    assert found[3:5] == [[str(cell) for cell in row] for row in rows]
+
+
+def test_counts_of_a_data_set(tmp_path):
+    counts = {"train": 1, "test": 1}
+    found = cells(CliRunner().invoke(app, ["data", "check", str(write_avsbench(tmp_path, {"v2": counts}))]).stdout)
+    assert found[1] == ["subset", "split", "rows", "readable", "clips", "nulls"]
+    assert ["v2", "train", "1", "1", "1", "0"] in found and ["v2", "test", "1", "1", "1", "0"] in found
+
+
+def test_scores(capsys):
+    model = Path("/") / ("a folder [of mine] " * 20) / "model"
+    scores = {"rows": 12, "jaccard": 0.25, "f_score": 0.5, "j_and_f": 0.375, "s": 1.0}
+    print_scores({"model": str(model), "protocol": "frame", "splits": {"test_unseen_objects": scores}})
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[0] == f"{model}, protocol frame"
+    assert cells(printed)[2] == ["split", *scores]
+    assert cells(printed)[4] == ["test_unseen_objects", "12", "0.2500", "0.5000", "0.3750", "1.0000"]

@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from lavseg.data import CLASSES, ClipCollator, load_avsbench, write_avsbench
+from lavseg.evaluation.semantic_scores import evaluate_semantic
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    root = write_avsbench(tmp_path_factory.mktemp("avsbench") / "data", {"v1s": {"train": 1, "test": 2}}, (32, 40))
+    return {split: load_avsbench(root, "v1s", split) for split in ("train", "test")}
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return AuralSam2Model(AuralSam2Config.tiny(use_text=False, num_classes=len(CLASSES) - 1)).train()
+
+
+@pytest.fixture(scope="module")
+def collator(model):
+    return ClipCollator(AuralSam2Processor.from_config(model.config), label_size=(24, 28))
+
+
+def test_scores_do_not_depend_on_batches_and_leave_the_model_in_its_mode(model, collator, rows):
+    values = [evaluate_semantic(model, collator, rows["test"], batch_size=size).compute() for size in (1, 2)]
+    assert values[0] == pytest.approx(values[1], abs=1e-6)
+    assert model.training and 0 <= values[0]["miou"] <= 1
+
+
+def test_a_model_that_always_knows_scores_fully(model, collator, rows, monkeypatch):
+    monkeypatch.setattr(AuralSam2Processor, "post_process_semantic", lambda *args: [truth.pop(0) for _ in args[1]])
+    truth = list(ClipCollator(collator.processor, (24, 28), class_labels=True)(list(rows["test"]))["class_labels"])
+    metric = evaluate_semantic(model, collator, rows["test"], batch_size=1)
+    shown = metric.state[2] > 0
+    assert shown.sum() >= 2 and metric.state[0][shown].equal(metric.state[2][shown])
+
+
+def test_only_labelled_frames_count(model, collator, rows):
+    metric = evaluate_semantic(model, collator, rows["train"])
+    assert metric.state[2, 0] == 1
+
+
+def test_what_cannot_be_scored_is_refused(collator, rows):
+    masks_alone = AuralSam2Model(AuralSam2Config.tiny(use_text=False))
+    with pytest.raises(ValueError, match="model: this AuralSam2Model has no class head"):
+        evaluate_semantic(masks_alone, collator, rows["test"])
+    with pytest.raises(ValueError, match="dataset: has no rows"):
+        evaluate_semantic(masks_alone, collator, rows["test"].select([]))

@@ -1,0 +1,22 @@
+import pytest
+import torch
+
+from lavseg.modeling.conversion import read_tensors
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.01, 0.1, 0.5, 0.9, 0.999])
+def test_a_file_that_was_cut_short_is_named(tmp_path, legacy, share):
+    whole, cut = tmp_path / "whole.pth", tmp_path / "cut.pth"
+    torch.save({"a": torch.randn(300, 300), "b": torch.ones(5)}, whole, _use_new_zipfile_serialization=not legacy)
+    cut.write_bytes(whole.read_bytes()[: int(share * whole.stat().st_size)])
+    assert read_tensors(whole, "file").keys() == {"a", "b"}
+    with pytest.raises(ValueError, match=r"file: .*cut\.pth is not a PyTorch file of plain tensors, or was cut short"):
+        read_tensors(cut, "file")
+
+
+@pytest.mark.parametrize("content", [[torch.ones(2)], {"a": 1}, {0: torch.ones(2)}, {"model": [torch.ones(2)]}])
+def test_other_content_is_named(tmp_path, content):
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="does not hold a state dict"):
+        read_tensors(tmp_path / "other.pth", "file")

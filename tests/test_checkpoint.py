@@ -1,0 +1,69 @@
+import json
+import math
+
+import pytest
+import torch
+from transformers import AutoProcessor
+
+from lavseg.checkpoint import CheckpointError, load_checkpoint
+from tiny_methods import EVERY_METHOD, damage_weights, tiny_method
+
+
+@pytest.fixture(params=EVERY_METHOD)
+def folder(request, tokenizer, tmp_path):
+    for part in tiny_method(request.param, tokenizer):
+        part.save_pretrained(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_refused_in_one_line(folder, value):
+    load_checkpoint(folder)
+    name = damage_weights(folder, value)
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(folder)
+    assert str(caught.value).startswith(f"{folder}: its weights cannot be loaded ({name} of ")
+    assert "holds NaN or infinite values" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_large_weights_whose_sum_is_not_finite_are_fine(tokenizer, tmp_path):
+    model, processor = tiny_method(EVERY_METHOD[0].values[0], tokenizer)
+    with torch.no_grad():
+        next(model.parameters()).fill_(3e38)
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    loaded, _ = load_checkpoint(tmp_path)
+    assert next(loaded.parameters()).min() == torch.tensor(3e38)
+
+
+WRONG_CONSTANTS = {
+    "mean": ("image_processor", "image_mean", [0.5, math.nan, 0.5]),
+    "infinite deviation": ("image_processor", "image_std", [0.5, 0.5, math.inf]),
+    "no deviation": ("image_processor", "image_std", [0.5, 0.0, 0.5]),
+    "scale": ("image_processor", "rescale_factor", math.nan),
+    "scale of zero": ("image_processor", "rescale_factor", 0),
+    "sound": ("feature_extractor", "sampling_rate", math.nan),
+    "rate": (None, "frames_per_second", math.inf),
+    "rate that is no number": (None, "frames_per_second", math.nan),
+    "rate of zero": (None, "frames_per_second", 0.0),
+}
+
+
+@pytest.mark.parametrize(("part", "name", "value"), WRONG_CONSTANTS.values(), ids=WRONG_CONSTANTS)
+def test_constants_of_processors_that_make_no_sense_are_refused_in_one_line(folder, part, name, value):
+    path = folder / "processor_config.json"
+    content = json.loads(path.read_text())
+    (content if part is None else content[part])[name] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=f"{name}:? has to be "):
+        AutoProcessor.from_pretrained(folder)
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(folder)
+    assert str(caught.value).startswith(f"{folder}: its processor cannot be used (") and name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_without_a_processor_is_told_as_before(tokenizer, tmp_path):
+    tiny_method(EVERY_METHOD[0].values[0], tokenizer)[0].save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="holds no processor; save it beside the model"):
+        load_checkpoint(tmp_path)
