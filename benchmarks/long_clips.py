@@ -20,16 +20,16 @@ SECONDS_A_SCENE = 10
 RATE = 16000
 
 
-def write_clip(path: Path, seconds: int, frames_per_second: int, size: tuple[int, int]) -> None:
+def write_clip(path: Path, seconds: int, fps: int, size: tuple[int, int]) -> None:
     """One scene after the other, each frame shown for as long as the rate asks."""
     scenes = [
         render_clip(np.random.default_rng(seed), SECONDS_A_SCENE, size) for seed in range(seconds // SECONDS_A_SCENE)
     ]
-    frames = (frame for scene in scenes for frame in scene.frames for _ in range(frames_per_second))
-    write_video(path, frames, frames_per_second, np.concatenate([scene.waveform for scene in scenes]), RATE)
+    frames = (frame for scene in scenes for frame in scene.frames for _ in range(fps))
+    write_video(path, frames, fps, np.concatenate([scene.waveform for scene in scenes]), RATE)
 
 
-def measure(clip: Path, model: str, out: Path, frames_per_second: float | None, results: multiprocessing.Queue) -> None:
+def measure(clip: Path, model: str, out: Path, fps: float | None, results: multiprocessing.Queue) -> None:
     """Segment a clip in this process and report its own peak memory."""
     from transformers.utils import logging
 
@@ -37,7 +37,7 @@ def measure(clip: Path, model: str, out: Path, frames_per_second: float | None, 
 
     logging.disable_progress_bar()
     begin = time.perf_counter()
-    summary = segment_file(clip, ["the red circle"], model, out, frames_per_second=frames_per_second, mask_format="rle")
+    summary = segment_file(clip, ["the red circle"], model, out, fps=fps, mask_format="rle")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     frames = len(summary["frame_times"])
     results.put({"frames": frames, "peak_mib": round(peak), "seconds": round(time.perf_counter() - begin, 1)})

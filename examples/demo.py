@@ -404,7 +404,7 @@ def make_example(model: Sam2LoveModel, processor: Sam2LoveProcessor, kind: str, 
     waveform, rate = read_audio(row["audio"]["path"])
     inputs = processor(row["frames"], waveform, row["text"], sampling_rate=rate).to(model.device)
     outputs = model(**inputs)
-    predicted = processor.post_process_masks(outputs.pred_masks, inputs["original_sizes"])[0].cpu().numpy()
+    predicted = processor.post_process_masks(outputs, inputs["original_sizes"])[0].cpu().numpy()
     frames = np.stack([np.asarray(frame.convert("RGB")) for frame in row["frames"]])
     return Example(kind, row["text"].strip(), frames, row_masks(row).astype(bool), predicted, waveform.mean(0))
 

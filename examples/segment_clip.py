@@ -23,13 +23,13 @@ PICTURES, COLUMNS = 20, 5
 
 
 def segment(
-    checkpoint: str, clip: Path, texts: Sequence[str], frames_per_second: float
+    checkpoint: str, clip: Path, texts: Sequence[str], fps: float
 ) -> tuple[Iterator[SegmentedFrame], Sequence[str]]:
     """Frames of the clip with their masks, each as soon as it is known, whatever the clip's length, and what the masks
     show: the texts, or what sounds for a model that does not read."""
     model, processor = load_checkpoint(checkpoint)
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
-    frames = segment_video(model, processor, clip, texts if processor.needs_text else (), frames_per_second)
+    frames = segment_video(model, processor, clip, texts if processor.needs_text else (), fps)
     # What cannot be used shows by the first frame, before anything is written.
     return chain([next(frames)], frames), texts if processor.needs_text else ["sounding objects"]
 
@@ -44,12 +44,12 @@ def write_comparison(
     pairs: Iterator[tuple[SegmentedFrame, SegmentedFrame]],
     labels: Sequence[str],
     path: Path,
-    frames_per_second: float,
+    fps: float,
     sampling_rate: int,
 ) -> float:
     """A video of both models' masks over the same frames; returns the mean IoU of the two models' first masks."""
     agreement = []
-    with VideoWriter(path, frames_per_second, sampling_rate) as writer:
+    with VideoWriter(path, fps, sampling_rate) as writer:
         for first, second in pairs:
             picture = side_by_side(first.part.frame, [first.masks, second.masks], labels)
             writer.write(np.asarray(picture), first.part.waveform)

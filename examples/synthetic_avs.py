@@ -144,4 +144,4 @@ def predict(
     inputs = collator([row])
     del inputs["labels"], inputs["label_mask"]
     outputs = model(**(change(inputs) if change else inputs).to(model.device))
-    return collator.processor.post_process_masks(outputs.pred_masks, inputs["original_sizes"])[0].cpu().numpy()
+    return collator.processor.post_process_masks(outputs, inputs["original_sizes"])[0].cpu().numpy()

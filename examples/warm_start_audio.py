@@ -75,7 +75,7 @@ def warm_start_audio(
         for step, batch in enumerate(islice(chain.from_iterable(repeat(batches)), steps), 1):
             outputs = model(**{name: values.to(model.device).float() for name, values in batch.items()})
             training.step(outputs.loss)
-            entries.append({"loss": outputs.loss.detach(), **outputs.losses})
+            entries.append({"loss": outputs.loss.detach(), **outputs.loss_dict})
             ends = step == steps or time.monotonic() - began > seconds
             if step % LOGGED_STEPS == 0 or ends:
                 log.append({"step": step, **_means(entries)})

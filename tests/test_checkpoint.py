@@ -43,9 +43,9 @@ WRONG_CONSTANTS = {
     "scale": ("image_processor", "rescale_factor", math.nan),
     "scale of zero": ("image_processor", "rescale_factor", 0),
     "sound": ("feature_extractor", "sampling_rate", math.nan),
-    "rate": (None, "frames_per_second", math.inf),
-    "rate that is no number": (None, "frames_per_second", math.nan),
-    "rate of zero": (None, "frames_per_second", 0.0),
+    "rate": (None, "fps", math.inf),
+    "rate that is no number": (None, "fps", math.nan),
+    "rate of zero": (None, "fps", 0.0),
 }
 
 

@@ -189,7 +189,7 @@ def test_overlay_of_a_real_clip_is_written_with_its_sound(media, tmp_path, name)
     centers = np.linspace(0.2, 0.8, count)[:, None, None] * width
     masks = np.hypot(rows - height / 2, columns - centers) < height / 4
     drawn = overlay(clip.frames, np.stack([masks, masks[::-1]]))
-    write_video(tmp_path / "overlay.mp4", drawn, clip.frames_per_second, clip.waveform, clip.sampling_rate)
+    write_video(tmp_path / "overlay.mp4", drawn, clip.fps, clip.waveform, clip.sampling_rate)
     again = read_video(tmp_path / "overlay.mp4")
     assert again.frames.shape == clip.frames.shape
     assert np.abs(again.frames.astype(int) - drawn).mean() < 4

@@ -345,7 +345,7 @@ def test_ctrl_c_leaves_whole_files_of_what_was_done(checkpoint, clips, tmp_path,
             os.kill(os.getpid(), signal.SIGINT)
 
     clip = clips / "clip.mp4"
-    summary = segment_file(clip, TEXTS, checkpoint, out, frames_per_second=1, mask_format=kind, on_frame=stop)
+    summary = segment_file(clip, TEXTS, checkpoint, out, fps=1, mask_format=kind, on_frame=stop)
     assert not summary["complete"] and json.loads((out / "result.json").read_text()) == summary
     assert len(summary["frame_times"]) == 3 and len(summary["expressions"][1]["area_fractions"]) == 3
     masks = {

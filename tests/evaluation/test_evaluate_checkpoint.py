@@ -52,7 +52,7 @@ def test_agrees_with_masks_made_row_by_row(method, model, collator, rows):
         inputs = collator.processor(row["frames"], waveform, text, sampling_rate=rate)
         with torch.no_grad():
             outputs = model(**inputs)
-        masks = collator.processor.post_process_masks(outputs.pred_masks, inputs["original_sizes"])[0].numpy()
+        masks = collator.processor.post_process_masks(outputs, inputs["original_sizes"])[0].numpy()
         truth = row_masks(row) > 0
         union = (masks | truth).sum((1, 2))
         expected += np.where(union, (masks & truth).sum((1, 2)) / np.maximum(union, 1), 1.0).tolist()

@@ -74,7 +74,7 @@ def test_scoring_classes(tokenizer):
         outputs = model(**inputs)
     outputs.class_logits[0, 0, 1, 0, 0] = float("nan")
     with pytest.raises(ValueError, match=f"class_logits: {NOT_FINITE}"):
-        processor.post_process_semantic(outputs.pred_masks, outputs.class_logits, inputs["original_sizes"])
+        processor.post_process_semantic_segmentation(outputs, inputs["original_sizes"])
     collated = {
         "class_labels": torch.zeros(1, 2, 8, 8, dtype=torch.uint8),
         "label_mask": torch.ones(1, 2, dtype=torch.bool),

@@ -70,7 +70,7 @@ def test_a_clip_gives_masks_scores_and_label_of_each_sentence(segment, found, cl
     inputs = segment.processor(clip.frames, clip.waveform, TEXTS, sampling_rate=clip.sampling_rate)
     with torch.no_grad():
         outputs = segment.model(**inputs)
-    masks = segment.processor.post_process_masks(outputs.pred_masks, inputs["original_sizes"])[0].numpy()
+    masks = segment.processor.post_process_masks(outputs, inputs["original_sizes"])[0].numpy()
     for index, entry in enumerate(found):
         assert entry["masks"].dtype == bool and entry["masks"].any()
         np.testing.assert_array_equal(entry["masks"], masks[index])

@@ -21,11 +21,11 @@ RATE = 16000
 SIZE = (60, 82)
 
 
-def write_clip(path, num_frames, frames_per_second=1, seed=0):
+def write_clip(path, num_frames, fps=1, seed=0):
     """A rendered clip; returns the masks of its objects, `[K, T, H, W]`."""
     clip = render_clip(np.random.default_rng(seed), num_frames, SIZE)
-    sound = clip.waveform[: round(num_frames / frames_per_second * RATE)]
-    write_video(path, clip.frames, frames_per_second, sound, RATE)
+    sound = clip.waveform[: round(num_frames / fps * RATE)]
+    write_video(path, clip.frames, fps, sound, RATE)
     return clip.masks
 
 
@@ -48,7 +48,7 @@ def st_bava():
 def in_one_piece(model, processor, path, texts):
     inputs = processor(path, text=texts or None)
     outputs = model(**inputs)
-    masks = processor.post_process_masks(outputs.pred_masks, inputs["original_sizes"])[0]
+    masks = processor.post_process_masks(outputs, inputs["original_sizes"])[0]
     return masks.reshape(-1, *masks.shape[-3:]).numpy(), outputs
 
 
@@ -91,7 +91,7 @@ class Echo:
 
     device = torch.device("cpu")
     config = SimpleNamespace()
-    frames_per_second = 1.0
+    fps = 1.0
 
     def __init__(self):
         self.lengths = []
@@ -111,7 +111,7 @@ class Echo:
 
 
 class EchoProcessor:
-    frames_per_second = 1.0
+    fps = 1.0
 
     class Inputs(dict):
         def to(self, device):
@@ -191,10 +191,10 @@ def test_the_newer_window_goes_on_where_it_means_the_same_or_the_object_was_lost
 
 def test_a_higher_rate_keeps_the_methods_frames_and_tracks_between(shipped, tmp_path, monkeypatch):
     path = tmp_path / "clip.mp4"
-    truth = large_objects(write_clip(path, 14, frames_per_second=4, seed=3))[0]
+    truth = large_objects(write_clip(path, 14, fps=4, seed=3))[0]
     script(shipped[0], monkeypatch, [truth[3::4]] * 2)
     keyed = list(segment_video(*shipped, path, ["it"]))
-    dense = list(segment_video(*shipped, path, ["it"], frames_per_second=4))
+    dense = list(segment_video(*shipped, path, ["it"], fps=4))
     assert len(keyed) == 3 and len(dense) == 14
     for index, frame in enumerate(keyed):
         np.testing.assert_array_equal(dense[4 * index + 3].masks, frame.masks)
@@ -204,16 +204,16 @@ def test_a_higher_rate_keeps_the_methods_frames_and_tracks_between(shipped, tmp_
 
 
 def test_nothing_is_tracked_between_two_frames_without_the_object(shipped, tmp_path, monkeypatch):
-    write_clip(tmp_path / "clip.mp4", 8, frames_per_second=4)
+    write_clip(tmp_path / "clip.mp4", 8, fps=4)
     script(shipped[0], monkeypatch, [np.zeros((2, *SIZE), bool)])
-    found = list(segment_video(*shipped, tmp_path / "clip.mp4", ["it"], frames_per_second=4))
+    found = list(segment_video(*shipped, tmp_path / "clip.mp4", ["it"], fps=4))
     assert len(found) == 8 and not any(frame.masks.any() for frame in found)
 
 
 def test_methods_on_single_frames_segment_every_frame_with_the_second_before_it(st_bava, tmp_path):
     path = tmp_path / "clip.mp4"
-    write_clip(path, 11, frames_per_second=4)
-    found = list(segment_video(*st_bava, path, frames_per_second=4, output_attentions=True))
+    write_clip(path, 11, fps=4)
+    found = list(segment_video(*st_bava, path, fps=4, output_attentions=True))
     assert len(found) == 11
     model, processor = st_bava
     parts = list(iter_clip(path, 4))
@@ -222,7 +222,7 @@ def test_methods_on_single_frames_segment_every_frame_with_the_second_before_it(
     whole = {name: inputs[name].transpose(0, 1) for name in ("pixel_values", "input_features", "frame_mask")}
     with torch.no_grad():
         outputs = model(**whole, output_attentions=True)
-    expected = processor.post_process_masks(outputs.pred_masks, [SIZE])[0].numpy()
+    expected = processor.post_process_masks(outputs, [SIZE])[0].numpy()
     np.testing.assert_array_equal(found[-1].masks[0], expected[-1])
     maps = torch.stack(outputs.vision_attentions)[:, 0, -1].mean(1)
     np.testing.assert_allclose(found[-1].attentions["vision_attentions"], maps, atol=1e-5)
@@ -231,12 +231,12 @@ def test_methods_on_single_frames_segment_every_frame_with_the_second_before_it(
 
 def test_aural_sam2_keeps_its_frames_and_its_windows_are_handed_over(tmp_path):
     path = tmp_path / "clip.mp4"
-    write_clip(path, 24, frames_per_second=2)
+    write_clip(path, 24, fps=2)
     torch.manual_seed(0)
     config = AuralSam2Config.tiny(use_text=False)
     method = AuralSam2Model(config).eval(), AuralSam2Processor.from_config(config)
     keyed = list(segment_video(*method, path))
-    dense = list(segment_video(*method, path, frames_per_second=2))
+    dense = list(segment_video(*method, path, fps=2))
     assert len(keyed) == 12 and len(dense) == 24
     for index, frame in enumerate(keyed):
         np.testing.assert_array_equal(dense[2 * index + 1].masks, frame.masks)
@@ -251,13 +251,13 @@ def test_jca_takes_clips_of_its_own_length():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"frames_per_second": 0.5}, r"frames_per_second is 0.5; give 1, .* to 4, the rate of .*clip\.mp4"),
-        ({"frames_per_second": 5}, "frames_per_second is 5; give 1"),
-        ({"frames_per_second": float("nan")}, "frames_per_second is nan"),
+        ({"fps": 0.5}, r"fps is 0.5; give 1, .* to 4, the rate of .*clip\.mp4"),
+        ({"fps": 5}, "fps is 5; give 1"),
+        ({"fps": float("nan")}, "fps is nan"),
         ({"output_attentions": True}, "Sam2LoveModel has no attention maps"),
     ],
 )
 def test_what_cannot_be_done_is_refused_at_once(shipped, tmp_path, options, message):
-    write_clip(tmp_path / "clip.mp4", 8, frames_per_second=4)
+    write_clip(tmp_path / "clip.mp4", 8, fps=4)
     with pytest.raises(ValueError, match=message):
         segment_video(*shipped, tmp_path / "clip.mp4", ["it"], **options)

@@ -66,7 +66,7 @@ def test_the_same_as_reading_here(tmp_path, children, options, layout):
     ("name", "options", "kind", "message"),
     [
         ("absent.mp4", (), MediaError, "absent.mp4: no such file"),
-        ("clip.mov", (0,), ValueError, "frames_per_second is 0"),
+        ("clip.mov", (0,), ValueError, "fps is 0"),
         ("n\u00f6\udcff tes.mp4", (), MediaError, "n\u00f6\udcff tes.mp4: damaged or not a media file"),
     ],
 )

@@ -105,7 +105,7 @@ def clip(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("frames_per_second", "at", "expected"),
+    ("fps", "at", "expected"),
     [
         (1, "end", [24, 49, 74]),
         (1, "start", [0, 25, 50]),
@@ -119,13 +119,13 @@ def clip(tmp_path):
         (0.1, "start", [0]),
     ],
 )
-def test_the_frame_at_the_end_or_start_of_each_interval(clip, frames_per_second, at, expected):
-    seen = read_video(clip, frames_per_second, at)
+def test_the_frame_at_the_end_or_start_of_each_interval(clip, fps, at, expected):
+    seen = read_video(clip, fps, at)
     assert indices(seen.frames) == expected
     assert seen.frames.dtype == np.uint8 and seen.frames.shape[1:] == (32, 48, 3)
     np.testing.assert_allclose(seen.frame_times, np.array(expected) / 25, atol=1e-4)
-    assert seen.waveform.shape == (1, round(len(expected) / frames_per_second * RATE))
-    assert seen.sampling_rate == RATE and seen.frames_per_second == frames_per_second
+    assert seen.waveform.shape == (1, round(len(expected) / fps * RATE))
+    assert seen.sampling_rate == RATE and seen.fps == fps
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "ts", "avi", "flv", "fragments.mp4"])
@@ -144,17 +144,17 @@ def test_containers_with_coarse_clocks_agree(tmp_path, suffix, rate):
     st.sampled_from([0.5, 1, 2, 7]),
     st.integers(0, 3),
 )
-def test_variable_frame_rate_follows_the_times_in_the_file(tmp_path_factory, gaps, frames_per_second, start):
+def test_variable_frame_rate_follows_the_times_in_the_file(tmp_path_factory, gaps, fps, start):
     times = [start + milliseconds / 1000 for milliseconds in np.cumsum([0, *gaps[:-1]])]
     path = tmp_path_factory.mktemp("vfr") / "clip.mp4"
     Writer(path).video(times, last=gaps[-1] / 1000).save()
     relative = np.array(times) - start
     length = sum(gaps) / 1000
-    count = max(1, int((length + 0.0025) * frames_per_second))
-    shown = [int((relative < (i + 1) / frames_per_second - 0.0025).sum()) - 1 for i in range(count)]
-    assert indices(read_video(path, frames_per_second).frames) == shown
-    begun = [int((relative < i / frames_per_second + 0.0025).sum()) - 1 for i in range(count)]
-    assert indices(read_video(path, frames_per_second, "start").frames) == begun
+    count = max(1, int((length + 0.0025) * fps))
+    shown = [int((relative < (i + 1) / fps - 0.0025).sum()) - 1 for i in range(count)]
+    assert indices(read_video(path, fps).frames) == shown
+    begun = [int((relative < i / fps + 0.0025).sum()) - 1 for i in range(count)]
+    assert indices(read_video(path, fps, "start").frames) == begun
 
 
 def test_a_partial_last_interval_is_left_out_but_a_short_clip_gives_one_frame(tmp_path):
@@ -378,7 +378,7 @@ def test_folder_audio_only_and_wrong_kinds(tmp_path, clip):
     with pytest.raises(MediaError, match="int is not a media file"):
         read_video(3)
     for rate in (0, -1, float("nan"), float("inf"), "1"):
-        with pytest.raises(ValueError, match="frames_per_second is"):
+        with pytest.raises(ValueError, match="fps is"):
             iter_frames(clip, rate)
     with pytest.raises(ValueError, match="'middle'"):
         read_video(clip, at="middle")
@@ -462,7 +462,7 @@ def test_failed_writing_leaves_the_old_file_and_nothing_else(tmp_path):
         ({"frames": [np.zeros((4, 4, 3))]}, "frame 0 is float64"),
         ({"frames": [np.zeros((4, 4), np.uint8)]}, r"frame 0 is uint8 \[4, 4\]"),
         ({"frames": [grey(0), grey(0, (16, 16))]}, r"frame 1 is \[16, 16, 3\], the first is \[32, 48, 3\]"),
-        ({"frames_per_second": 0}, "frames_per_second is 0"),
+        ({"fps": 0}, "fps is 0"),
         ({"waveform": np.zeros((1, 9), np.int16), "sampling_rate": RATE}, "waveform is int16"),
         ({"waveform": np.full((1, 9), np.nan), "sampling_rate": RATE}, "finite"),
         ({"waveform": np.zeros((16000, 2)), "sampling_rate": RATE}, "channels come first"),
@@ -470,7 +470,7 @@ def test_failed_writing_leaves_the_old_file_and_nothing_else(tmp_path):
     ],
 )
 def test_write_video_names_what_is_wrong(tmp_path, changes, message):
-    arguments = {"path": "out.mp4", "frames": [grey(0)], "frames_per_second": 1} | changes
+    arguments = {"path": "out.mp4", "frames": [grey(0)], "fps": 1} | changes
     arguments["path"] = tmp_path / arguments["path"]
     with pytest.raises(ValueError, match=message):
         write_video(**arguments)
@@ -491,19 +491,19 @@ def test_real_clips(media, name, shape, rate):
     np.testing.assert_array_equal(seen.waveform, whole[:, : seen.waveform.shape[1]])
 
 
-@pytest.mark.parametrize("frames_per_second", [1, 2.5, 25])
+@pytest.mark.parametrize("fps", [1, 2.5, 25])
 @pytest.mark.parametrize("begin", [-0.7, 0.0, 0.4])
-def test_a_clip_comes_interval_by_interval(tmp_path, frames_per_second, begin):
+def test_a_clip_comes_interval_by_interval(tmp_path, fps, begin):
     """Sound that begins before or after the video, and ends before it."""
     path = tmp_path / "clip.mkv"
     Writer(path).video(steady(3, begin=1)).sound(tone(2), begin=1 + begin).save()
-    parts = list(iter_clip(path, frames_per_second))
-    whole = read_video(path, frames_per_second)
+    parts = list(iter_clip(path, fps))
+    whole = read_video(path, fps)
     assert [part.time for part in parts] == whole.frame_times.tolist()
     np.testing.assert_array_equal([part.frame for part in parts], whole.frames)
     assert {part.sampling_rate for part in parts} == {RATE}
     lengths = [part.waveform.shape[1] for part in parts]
-    assert lengths == np.diff([round(i / frames_per_second * RATE) for i in range(len(parts) + 1)]).tolist()
+    assert lengths == np.diff([round(i / fps * RATE) for i in range(len(parts) + 1)]).tolist()
     sound = np.concatenate([part.waveform for part in parts], axis=1)
     heard = max(0, begin), 2 + begin
     assert loudness(sound, RATE, heard[0] + 0.1, heard[1] - 0.1) == pytest.approx(0.5 / np.sqrt(2), abs=0.02)

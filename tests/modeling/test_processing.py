@@ -124,7 +124,7 @@ def test_given_sound_takes_the_place_of_the_files(tiny_processor, folder, video,
 
 
 def test_a_file_is_read_at_the_processors_rate(folder, tiny_processor, monkeypatch):
-    monkeypatch.setattr(tiny_processor, "frames_per_second", 0.5)
+    monkeypatch.setattr(tiny_processor, "fps", 0.5)
     inputs = tiny_processor(folder / "loud.mp4", text=TEXT)
     assert inputs["pixel_values"].shape[1] == 2 and inputs["input_features"].shape[1] == 4
 
@@ -355,7 +355,7 @@ def test_a_mask_is_where_the_interpolated_logit_exceeds_the_threshold(tiny_proce
         return (1 - (position[:, None] - torch.arange(source)).abs()).clamp(min=0)
 
     expected = weights(height, 4) @ values @ weights(width, 4).T > threshold
-    found = tiny_processor.post_process_masks(values[None, None, None], [(height, width)], threshold=threshold)[0]
+    found = tiny_processor.post_process_masks(values[None, None, None], [(height, width)], mask_threshold=threshold)[0]
     assert torch.equal(found[0], expected)
 
 

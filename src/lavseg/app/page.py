@@ -152,7 +152,7 @@ class WebApp:
             return gr.skip(), None, []
         with shown_errors(clip):
             video = check_clip(clip, IsolatedReader(LOOK_SECONDS))
-            last = max(int(video.seconds * self.processor.frames_per_second) - 1, 1)
+            last = max(int(video.seconds * self.processor.fps) - 1, 1)
             return gr.Slider(0, last, value=0), *self.look_at_frame(clip, 0)
 
     def look_at_frame(self, clip: str | None, frame: int) -> tuple[np.ndarray | None, list]:
@@ -160,7 +160,7 @@ class WebApp:
         if clip is None or not self.takes_points:
             return None, []
         with shown_errors(clip):
-            with closing(IsolatedReader(LOOK_SECONDS).iter_frames(clip, self.processor.frames_per_second)) as frames:
+            with closing(IsolatedReader(LOOK_SECONDS).iter_frames(clip, self.processor.fps)) as frames:
                 ((_, image),) = deque(islice(frames, frame + 1), maxlen=1)
             return image, []
 
@@ -182,7 +182,7 @@ class WebApp:
                 raise ValueError("Choose or record a clip first.")
             texts = split_sentences(sentences) if self.processor.needs_text else []
             reader = IsolatedReader(JOB_SECONDS)
-            total = int(check_clip(clip, reader).seconds * self.processor.frames_per_second)
+            total = int(check_clip(clip, reader).seconds * self.processor.fps)
             progress(0, "Reading the clip")
             folder = Path(tempfile.mkdtemp(dir=self.folder))
             undo.callback(shutil.rmtree, folder)
@@ -193,7 +193,7 @@ class WebApp:
             answer = write_answer(
                 frames,
                 texts or ["sounding objects"],
-                self.processor.frames_per_second,
+                self.processor.fps,
                 folder,
                 lambda done: progress((done, max(done, total)), unit="frames"),
             )
@@ -207,7 +207,7 @@ class WebApp:
         """The clip in one piece: from the frame with the points the object is tracked to both ends."""
         if len(texts) > 1:
             raise ValueError("Points show one object: give one sentence with them, or remove the points.")
-        parts = list(reader.iter_clip(clip, self.processor.frames_per_second))
+        parts = list(reader.iter_clip(clip, self.processor.fps))
         inputs = self.processor(
             np.stack([part.frame for part in parts]),
             np.concatenate([part.waveform for part in parts], axis=1),
@@ -218,7 +218,7 @@ class WebApp:
         )
         outputs = self.model(**inputs.to(self.model.device), prompt_frames=[min(frame, len(parts) - 1)])
         check_outputs(outputs)
-        masks = self.processor.post_process_masks(outputs.pred_masks, inputs["original_sizes"])[0].cpu().numpy()
+        masks = self.processor.post_process_masks(outputs, inputs["original_sizes"])[0].cpu().numpy()
         logits = outputs.object_score_logits[0, 0].double().cpu().numpy()
         for part, mask, logit in zip(parts, masks, logits, strict=True):
             yield SegmentedFrame(part, mask[None], {"object_score_logits": logit[None]}, {})

@@ -59,7 +59,7 @@ def segment(
                 out,
                 device,
                 overwrite,
-                frames_per_second=fps,
+                fps=fps,
                 mask_format=mask_format.value,
                 attention=attention,
             )

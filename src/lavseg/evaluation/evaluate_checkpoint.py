@@ -20,6 +20,7 @@ from ..metrics.protocols import AvsMetric
 from ..metrics.semantic import AVSS
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.inputs import check_outputs
+from ..modeling.processing import AudioVisualProcessor
 from ..output_folders import check_can_be_made
 from ..training import LavsegTrainer, LavsegTrainingArguments
 from .semantic_scores import evaluate_semantic
@@ -191,15 +192,15 @@ def evaluate(
     model.eval()
     for inputs in progress(batches) if progress else batches:
         labels, label_mask = inputs.pop("labels"), inputs.pop("label_mask")
-        logits = _logits(model, transform(inputs) if transform else inputs)
+        logits = _logits(model, collator.processor, transform(inputs) if transform else inputs)
         metric.update(*labeled_frames(logits, labels, label_mask, model.scale_masks))
     model.train(was_training)
     return metric
 
 
 @torch.inference_mode()
-def _logits(model: AudioVisualPreTrainedModel, inputs: BatchFeature) -> torch.Tensor:
+def _logits(model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor, inputs: BatchFeature) -> torch.Tensor:
     """Mask logits `[B, E, T, h, w]`, in main memory."""
     outputs = model(**inputs.to(model.device))
     check_outputs(outputs, inputs["frame_mask"])
-    return outputs.pred_masks.cpu()
+    return processor.gate_masks(outputs).cpu()

@@ -57,7 +57,7 @@ def evaluate_semantic(
         outputs = model(**inputs.to(model.device))
         check_outputs(outputs, inputs["frame_mask"])
         sizes = [truth.shape[-2:]] * len(truth)
-        found = collator.processor.post_process_semantic(outputs.pred_masks, outputs.class_logits, sizes)
+        found = collator.processor.post_process_semantic_segmentation(outputs, sizes)
         metric.update(torch.stack(found).cpu()[counted], truth[counted])
     model.train(was_training)
     return metric

@@ -146,12 +146,13 @@ class AudioVisualSegmentationPipeline(Pipeline):
             counts = [len(sentences) for sentences in labels]
             raise ValueError(f"text: the clips of a batch take the same number of sentences, got {counts}")
         outputs = self.model(**self._stack(clips))
+        pred_masks = self.processor.gate_masks(outputs)
         found = []
         for index, (clip, sentences) in enumerate(zip(clips, labels, strict=True)):
             length = clip["frame_mask"].shape[1]
             scores = {name: outputs[name][index] for name in _SCORES if outputs.get(name) is not None}
             scores = {name: values[:, :length] if values.dim() == 2 else values for name, values in scores.items()}
-            masks = outputs.pred_masks[index, :, :length]
+            masks = pred_masks[index, :, :length]
             found.append({"labels": sentences, "masks": masks, "size": clip["original_sizes"][0], "scores": scores})
         return {"clips": found}
 

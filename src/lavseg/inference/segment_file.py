@@ -35,7 +35,7 @@ def segment_file(
     device: str | None = None,
     overwrite: bool = False,
     on_stage: Callable[[str], None] = lambda stage: None,
-    frames_per_second: float | None = None,
+    fps: float | None = None,
     mask_format: str = "png",
     attention: bool = False,
     on_frame: Callable[[int, int], None] = lambda done, total: None,
@@ -59,13 +59,13 @@ def segment_file(
         device: where the model runs; by default the GPU if there is one.
         overwrite: replace `out` if it holds an earlier result.
         on_stage: is told in a few words what begins.
-        frames_per_second: from the method's own rate, the default, to the clip's.
+        fps: from the method's own rate, the default, to the clip's.
         mask_format: `png`, `rle` or `npz`.
         attention: write `attention.mp4`, for methods that have attention maps.
         on_frame: is told after each frame how many are done and about how many there are in all.
 
     Returns:
-        `clip`, `model`, `complete` (false after Ctrl-C), `frames_per_second`, `frame_times` (seconds, one a frame), and
+        `clip`, `model`, `complete` (false after Ctrl-C), `fps`, `frame_times` (seconds, one a frame), and
         `expressions`: for each its `text`, `folder` (of PNG files) or `file`, `color` (RGB in the overlay), and for
         each frame `area_fractions` (share of pixels in the mask) and, where the model gives them,
         `object_score_logits` (above zero: judged visible) and `iou_scores` (the model's own estimate); with a presence
@@ -86,7 +86,7 @@ def segment_file(
     network, processor = load_checkpoint(model)
     network = network.to(_device(device))
     on_stage("Segmenting")
-    rate = float(processor.frames_per_second if frames_per_second is None else frames_per_second)
+    rate = float(processor.fps if fps is None else fps)
     frames = segment_video(network, processor, clip, texts, rate, attention)
     # What cannot be used shows by the first frame, before anything is written.
     first = next(frames)
@@ -153,7 +153,7 @@ class _Results:
                 expression[name] = values[index].round(6 if name == "area_fractions" else 4).tolist()
             if presence is not None:
                 expression["presence_logit"] = round(float(presence[index].max()), 4)
-        return {"frames_per_second": self.rate, "frame_times": self.times, "expressions": self.expressions}
+        return {"fps": self.rate, "frame_times": self.times, "expressions": self.expressions}
 
 
 @contextmanager

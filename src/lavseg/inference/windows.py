@@ -57,7 +57,7 @@ class ClipReader(Protocol):
 
     def inspect_video(self, path: str | Path) -> VideoInfo: ...
 
-    def iter_clip(self, path: str | Path, frames_per_second: float = 1.0) -> Iterator[ClipPart]: ...
+    def iter_clip(self, path: str | Path, fps: float = 1.0) -> Iterator[ClipPart]: ...
 
 
 def window_length(config: PreTrainedConfig) -> int:
@@ -72,7 +72,7 @@ def segment_video(
     processor: AudioVisualProcessor,
     clip: str | Path,
     texts: Sequence[str] = (),
-    frames_per_second: float | None = None,
+    fps: float | None = None,
     output_attentions: bool = False,
     reader: ClipReader = media,
 ) -> Iterator[SegmentedFrame]:
@@ -88,7 +88,7 @@ def segment_video(
       through the newer window. An object that is out of view is looked for anew.
     - Methods on single frames have no memory: the cut is in the middle of the shared frames.
 
-    At a higher `frames_per_second` than the method's own, methods on SAM2 keep their own frames' masks and track
+    At a higher `fps` than the method's own, methods on SAM2 keep their own frames' masks and track
     between them: the masks before and after are SAM2's memory. Methods on single frames segment every frame, each with
     the second of sound that ends with it, `window_length` frames at a time.
 
@@ -97,7 +97,7 @@ def segment_video(
         processor: of the model.
         clip: a video file with sound.
         texts: the expressions, all about this clip; empty for a model that takes none.
-        frames_per_second: from the processor's own rate, the default, to the clip's.
+        fps: from the processor's own rate, the default, to the clip's.
         output_attentions: give attention maps, where the method has them.
         reader: an `IsolatedReader` for files of strangers, whose decoding may end a process.
 
@@ -106,8 +106,8 @@ def segment_video(
             values.
     """
     video = reader.inspect_video(clip)
-    own_rate = processor.frames_per_second
-    rate = own_rate if frames_per_second is None else frames_per_second
+    own_rate = processor.fps
+    rate = own_rate if fps is None else fps
     _check_rate(rate, own_rate, video, clip)
     if output_attentions and "output_attentions" not in inspect.signature(model.forward).parameters:
         raise ValueError(f"attention: {type(model).__name__} has no attention maps to draw; ST-BAVA has")
@@ -116,7 +116,7 @@ def segment_video(
         return _finished(method, _segment_windows(method, _iter_heard(reader, clip, rate), method.answer))
     if method.memory is not None:
         if output_attentions:
-            raise ValueError("attention: there are maps for the frames the method sees; leave frames_per_second out")
+            raise ValueError("attention: there are maps for the frames the method sees; leave fps out")
         keyed = _segment_windows(method, _iter_heard(reader, clip, own_rate), method.answer)
         return _finished(method, _track_between(method, keyed, reader.iter_clip(clip, rate), rate))
     pieces = _with_last_second(_iter_heard(reader, clip, rate))
@@ -142,11 +142,11 @@ def _with_last_second(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
 
 def _check_rate(rate: float, own_rate: float, video: VideoInfo, clip: str | Path) -> None:
     # A stated rate is rounded, a counted one off by a frame in the whole.
-    highest = max(own_rate, video.frames_per_second * (1 + 1e-3) + 1 / video.seconds)
+    highest = max(own_rate, video.fps * (1 + 1e-3) + 1 / video.seconds)
     if not own_rate <= rate <= highest:
         raise ValueError(
-            f"frames_per_second is {rate:g}; give {own_rate:g}, at which the method looks at clips, to "
-            f"{max(own_rate, video.frames_per_second):.4g}, the rate of {clip}"
+            f"fps is {rate:g}; give {own_rate:g}, at which the method looks at clips, to "
+            f"{max(own_rate, video.fps):.4g}, the rate of {clip}"
         )
 
 
@@ -221,7 +221,7 @@ class _Method:
         outputs = self.model(**inputs.to(self.model.device), **self.options)
         # Here, as a window that another one's masks replace would hide it.
         check_outputs(outputs)
-        logits = outputs.pred_masks[0]
+        logits = self.processor.gate_masks(outputs)[0]
         given = {"object_score_logits": outputs.object_score_logits, "iou_scores": outputs.iou_scores}
         scores = {name: values[0] for name, values in given.items() if values is not None}
         if outputs.presence_logits is not None:
@@ -342,7 +342,7 @@ def _track_between(
     method: _Method, keyed: Iterator[tuple[ClipPart, _Answer]], parts: Iterator[ClipPart], rate: float
 ) -> Iterator[tuple[ClipPart, _Answer]]:
     """Each part with the method's own answer about it, or else with masks tracked from the answers on both sides."""
-    keys = _keys(method, keyed, rate / method.processor.frames_per_second)
+    keys = _keys(method, keyed, rate / method.processor.fps)
     before, after, memory = None, next(keys), method.memory
     shown = None
     for index, part in enumerate(parts):

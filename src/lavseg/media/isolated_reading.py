@@ -46,22 +46,20 @@ class IsolatedReader:
         """As `lavseg.media.inspect_video`."""
         with closing(self._read("inspect_video", path)) as answers:
             values = next(answers)
-        return VideoInfo(float(values["seconds"]), float(values["frames_per_second"]))
+        return VideoInfo(float(values["seconds"]), float(values["fps"]))
 
-    def iter_clip(
-        self, path: str | Path, frames_per_second: float = 1.0, at: Literal["end", "start"] = "end"
-    ) -> Iterator[ClipPart]:
+    def iter_clip(self, path: str | Path, fps: float = 1.0, at: Literal["end", "start"] = "end") -> Iterator[ClipPart]:
         """As `lavseg.media.iter_clip`; every error comes with the first part."""
-        with closing(self._read("iter_clip", path, frames_per_second, at)) as answers:
+        with closing(self._read("iter_clip", path, fps, at)) as answers:
             for values in answers:
                 rate = int(values["sampling_rate"]) if "sampling_rate" in values else None
                 yield ClipPart(float(values["time"]), values["frame"], values.get("waveform"), rate)
 
     def iter_frames(
-        self, path: str | Path, frames_per_second: float = 1.0, at: Literal["end", "start"] = "end"
+        self, path: str | Path, fps: float = 1.0, at: Literal["end", "start"] = "end"
     ) -> Iterator[tuple[float, np.ndarray]]:
         """As `lavseg.media.iter_frames`; every error comes with the first frame."""
-        with closing(self._read("iter_frames", path, frames_per_second, at)) as answers:
+        with closing(self._read("iter_frames", path, fps, at)) as answers:
             for values in answers:
                 yield float(values["time"]), values["frame"]
 

@@ -52,18 +52,18 @@ class MediaError(ValueError):
 class Clip:
     """A decoded clip.
 
-    frames: uint8 `[T, H, W, 3]`, RGB, upright. Frame `i` stands for seconds `[i, i + 1) / frames_per_second`.
+    frames: uint8 `[T, H, W, 3]`, RGB, upright. Frame `i` stands for seconds `[i, i + 1) / fps`.
     frame_times: float64 `[T]`, when each chosen frame appears, in seconds from the video's first frame.
-    waveform: float32 `[channels, samples]`, exactly `T / frames_per_second` seconds long; None without sound.
+    waveform: float32 `[channels, samples]`, exactly `T / fps` seconds long; None without sound.
     sampling_rate: samples per second of `waveform`; None without sound.
-    frames_per_second: the rate of `frames`.
+    fps: the rate of `frames`.
     """
 
     frames: np.ndarray
     frame_times: np.ndarray
     waveform: np.ndarray | None
     sampling_rate: int | None
-    frames_per_second: float
+    fps: float
 
 
 class ClipPart(NamedTuple):
@@ -85,7 +85,7 @@ class VideoInfo(NamedTuple):
     """Length of a video in seconds and its mean rate."""
 
     seconds: float
-    frames_per_second: float
+    fps: float
 
 
 def inspect_video(path: str | Path) -> VideoInfo:
@@ -112,42 +112,40 @@ def inspect_video(path: str | Path) -> VideoInfo:
     return VideoInfo(seconds, count / seconds)
 
 
-def read_video(path: str | Path, frames_per_second: float = 1.0, at: Literal["end", "start"] = "end") -> Clip:
+def read_video(path: str | Path, fps: float = 1.0, at: Literal["end", "start"] = "end") -> Clip:
     """Decode a video file into frames at a steady rate and the sound under them.
 
     Frames are chosen as by `iter_frames`. The sound stays at its own rate and channels and is placed on the video's
-    clock: it is cut, or padded with zeros, to exactly `T / frames_per_second` seconds, because every frame stands
+    clock: it is cut, or padded with zeros, to exactly `T / fps` seconds, because every frame stands
     for one such interval of sound.
 
     Raises:
         MediaError: the file is missing, damaged, cut short, or holds no video.
-        ValueError: `frames_per_second` or `at` is not usable.
+        ValueError: `fps` or `at` is not usable.
     """
-    parts = list(iter_clip(path, frames_per_second, at))
+    parts = list(iter_clip(path, fps, at))
     times, frames, waveforms, sampling_rates = zip(*parts, strict=True)
     waveform = None if waveforms[0] is None else np.concatenate(waveforms, axis=1)
-    return Clip(np.stack(frames), np.array(times), waveform, sampling_rates[0], float(frames_per_second))
+    return Clip(np.stack(frames), np.array(times), waveform, sampling_rates[0], float(fps))
 
 
-def iter_clip(
-    path: str | Path, frames_per_second: float = 1.0, at: Literal["end", "start"] = "end"
-) -> Iterator[ClipPart]:
+def iter_clip(path: str | Path, fps: float = 1.0, at: Literal["end", "start"] = "end") -> Iterator[ClipPart]:
     """What `read_video` returns, interval by interval, with one interval in memory.
 
     Raises:
         MediaError: the file is missing, damaged, cut short, or holds no video.
-        ValueError: `frames_per_second` or `at` is not usable.
+        ValueError: `fps` or `at` is not usable.
     """
-    _require_choice(frames_per_second, at)
-    return _iter_clip(path, frames_per_second, at)
+    _require_choice(fps, at)
+    return _iter_clip(path, fps, at)
 
 
 def iter_frames(
-    path: str | Path, frames_per_second: float = 1.0, at: Literal["end", "start"] = "end"
+    path: str | Path, fps: float = 1.0, at: Literal["end", "start"] = "end"
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield `(seconds, uint8 [H, W, 3])` for each interval of `1 / frames_per_second` seconds, one frame in memory.
+    """Yield `(seconds, uint8 [H, W, 3])` for each interval of `1 / fps` seconds, one frame in memory.
 
-    `at="end"` takes the frame on screen as the interval ends (the last one shown before `(i + 1) / frames_per_second`),
+    `at="end"` takes the frame on screen as the interval ends (the last one shown before `(i + 1) / fps`),
     as the frames of AVSBench and Ref-AVS were made; `at="start"` takes the one on screen as it begins.
     `seconds` is when the chosen frame appeared; a slow video gives the same frame for several intervals.
     A last interval that the video does not fill is left out, but a shorter video than one interval gives one frame.
@@ -156,10 +154,10 @@ def iter_frames(
 
     Raises:
         MediaError: the file is missing, damaged, cut short, or holds no video.
-        ValueError: `frames_per_second` or `at` is not usable.
+        ValueError: `fps` or `at` is not usable.
     """
-    _require_choice(frames_per_second, at)
-    return ((seconds, image) for _, seconds, image in _iter_frames(path, frames_per_second, at))
+    _require_choice(fps, at)
+    return ((seconds, image) for _, seconds, image in _iter_frames(path, fps, at))
 
 
 def read_audio(source: str | Path | bytes) -> tuple[np.ndarray, int]:
@@ -182,7 +180,7 @@ def read_audio(source: str | Path | bytes) -> tuple[np.ndarray, int]:
 def write_video(
     path: str | Path,
     frames: Iterable[np.ndarray],
-    frames_per_second: float,
+    fps: float,
     waveform: np.ndarray | None = None,
     sampling_rate: int | None = None,
 ) -> None:
@@ -192,7 +190,7 @@ def write_video(
         path: ends in `.mp4`; a file of that name is replaced.
         frames: uint8 `[H, W, 3]` RGB images of one size, or `[T, H, W, 3]`; may be an iterator. An odd height or width
             is made even by repeating the last row or column, as H.264 demands.
-        frames_per_second: rate of `frames`.
+        fps: rate of `frames`.
         waveform: float `[channels, samples]` or `[samples]` in [-1, 1]; more than two channels are averaged to one.
         sampling_rate: samples per second of `waveform`.
 
@@ -207,9 +205,9 @@ def write_video(
     sound = None if waveform is None else _checked_sound(waveform, sampling_rate)
     with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
         draft, written = Path(folder) / "draft.mp4", 0
-        with VideoWriter(draft, frames_per_second, sampling_rate) as writer:
+        with VideoWriter(draft, fps, sampling_rate) as writer:
             for index, frame in enumerate(frames):
-                due = round((index + 1) / frames_per_second * (sampling_rate or 0))
+                due = round((index + 1) / fps * (sampling_rate or 0))
                 writer.write(frame, None if sound is None else sound[:, written:due])
                 written = due
             if sound is not None:
@@ -222,16 +220,16 @@ class VideoWriter:
 
     Args:
         path: a file of that name is replaced.
-        frames_per_second: rate of the frames.
+        fps: rate of the frames.
         sampling_rate: samples per second of the sound.
 
     Raises:
-        ValueError: `frames_per_second` is not usable, or nothing was written until the end.
+        ValueError: `fps` is not usable, or nothing was written until the end.
     """
 
-    def __init__(self, path: str | Path, frames_per_second: float, sampling_rate: int | None = None):
-        _require_rate(frames_per_second)
-        self.rate = Fraction(float(frames_per_second)).limit_denominator(100_000)
+    def __init__(self, path: str | Path, fps: float, sampling_rate: int | None = None):
+        _require_rate(fps)
+        self.rate = Fraction(float(fps)).limit_denominator(100_000)
         self.sampling_rate = sampling_rate
         self.container = av.open(str(path), "w", options={"movflags": "+faststart"})
         self.video: av.VideoStream | None = None
@@ -307,13 +305,13 @@ class VideoWriter:
         self.close()
 
 
-def _require_rate(frames_per_second: float) -> None:
-    if not (isinstance(frames_per_second, Real) and 0.001 <= frames_per_second <= 1000):
-        raise ValueError(f"frames_per_second is {frames_per_second!r}; give a number from 0.001 to 1000")
+def _require_rate(fps: float) -> None:
+    if not (isinstance(fps, Real) and 0.001 <= fps <= 1000):
+        raise ValueError(f"fps is {fps!r}; give a number from 0.001 to 1000")
 
 
-def _require_choice(frames_per_second: float, at: str) -> None:
-    _require_rate(frames_per_second)
+def _require_choice(fps: float, at: str) -> None:
+    _require_rate(fps)
     if at not in ("end", "start"):
         raise ValueError(f"at is {at!r}; give 'end' or 'start' of each interval")
 
@@ -406,12 +404,12 @@ def _video_stream(container: av.container.InputContainer, name: str) -> av.Video
     return best if best in pictures else pictures[0]
 
 
-def _iter_clip(path: str | Path, frames_per_second: float, at: str) -> Iterator[ClipPart]:
+def _iter_clip(path: str | Path, fps: float, at: str) -> Iterator[ClipPart]:
     with ExitStack() as stack:
         sounds = None
-        for origin, seconds, image in _iter_frames(path, frames_per_second, at):
+        for origin, seconds, image in _iter_frames(path, fps, at):
             if sounds is None:
-                sounds = stack.enter_context(closing(_iter_sound_under_video(path, origin, frames_per_second)))
+                sounds = stack.enter_context(closing(_iter_sound_under_video(path, origin, fps)))
             yield ClipPart(seconds, image, *next(sounds))
 
 
@@ -422,13 +420,13 @@ class _TimedFrame(NamedTuple):
     origin: float  # second on the file's clock at which the first frame appears
 
 
-def _iter_frames(path: str | Path, frames_per_second: float, at: str) -> Iterator[tuple[float, float, np.ndarray]]:
+def _iter_frames(path: str | Path, fps: float, at: str) -> Iterator[tuple[float, float, np.ndarray]]:
     """Origin of the video on the file's clock, seconds from there, and image of each chosen frame."""
     name, shape = _name(path), None
     with _opened(path) as container:
         stream = _video_stream(container, name)
         stream.thread_type = "AUTO"
-        for timed in _choose(_timed_frames(container, stream, name), frames_per_second, at):
+        for timed in _choose(_timed_frames(container, stream, name), fps, at):
             image = _upright(timed.frame)
             if shape not in (None, image.shape):
                 raise MediaError(f"{name}: the picture size changes from {shape[:2]} to {image.shape[:2]} on the way")
@@ -457,17 +455,17 @@ def _timed_frames(container: av.container.InputContainer, stream: av.VideoStream
             yield _TimedFrame(frame, begin, end, origin)
 
 
-def _choose(timed_frames: Iterable[_TimedFrame], frames_per_second: float, at: str) -> Iterator[_TimedFrame]:
+def _choose(timed_frames: Iterable[_TimedFrame], fps: float, at: str) -> Iterator[_TimedFrame]:
     """One frame for each full interval, at least one in all."""
     index, first, shown = 0, None, None
     for timed in timed_frames:
-        while shown is not None and timed.begin > (index + 1) / frames_per_second - SAME_INSTANT:
+        while shown is not None and timed.begin > (index + 1) / fps - SAME_INSTANT:
             yield shown if at == "end" else first
             index, first = index + 1, shown
-        if first is None or timed.begin < index / frames_per_second + SAME_INSTANT:
+        if first is None or timed.begin < index / fps + SAME_INSTANT:
             first = timed
         shown = timed
-    while shown is not None and (index == 0 or shown.end > (index + 1) / frames_per_second - SAME_INSTANT):
+    while shown is not None and (index == 0 or shown.end > (index + 1) / fps - SAME_INSTANT):
         yield shown if at == "end" else first
         index, first = index + 1, shown
 
@@ -535,7 +533,7 @@ def _require_usual_channels(stream: av.AudioStream, name: str) -> None:
 
 
 def _iter_sound_under_video(
-    path: str | Path, origin: float, frames_per_second: float
+    path: str | Path, origin: float, fps: float
 ) -> Iterator[tuple[np.ndarray, int] | tuple[None, None]]:
     """Without end: the sound of each interval from `origin` on the file's clock and its rate, zeros where it is
     absent; (None, None) without sound."""
@@ -550,7 +548,7 @@ def _iter_sound_under_video(
         # Number of the first sample of `held` and of the next one to hand out, counted from `origin`.
         begin, due = round((first.begin - origin) * rate), 0
         for index in itertools.count(1):
-            end = round(index / frames_per_second * rate)
+            end = round(index / fps * rate)
             while begin + held.shape[1] < end and (piece := next(pieces, None)) is not None:
                 kept = max(due - begin, 0)
                 held, begin = np.concatenate([held[:, kept:], piece.samples], axis=1), begin + min(kept, held.shape[1])

@@ -15,7 +15,7 @@ class OptionalTextMixin:
         image_processor: frames for the host, `pixel_values`.
         feature_extractor: log-mel patches.
         tokenizer: of the text encoder.
-        frames_per_second: rate at which video files are read; a patch lasts 0.96 s.
+        fps: rate at which video files are read; a patch lasts 0.96 s.
         max_text_length: tokens an expression is padded and cut to.
     """
 
@@ -24,10 +24,10 @@ class OptionalTextMixin:
         image_processor: BaseImageProcessor,
         feature_extractor: VggishFeatureExtractor,
         tokenizer: PreTrainedTokenizerBase | None = None,
-        frames_per_second: float = 1.0,
+        fps: float = 1.0,
         max_text_length: int = 25,
     ):
-        super().__init__(image_processor, feature_extractor, frames_per_second=frames_per_second)
+        super().__init__(image_processor, feature_extractor, fps=fps)
         self.max_text_length = max_text_length
         self.needs_text = tokenizer is not None
         self._tokenizer = tokenizer

@@ -1,31 +1,47 @@
 """What every model of this package returns."""
 
+import warnings
 from dataclasses import dataclass
 
 import torch
 from transformers.utils import ModelOutput
+
+# Logit of masks on padding frames, and of those that a method empties.
+NO_MASK_LOGIT = -1024.0
 
 
 @dataclass
 class AudioVisualSegmentationOutput(ModelOutput):
     """Masks of `E` expressions over the `T` frames of `B` clips.
 
+    ```python
+    outputs = model(**inputs)
+    masks = processor.post_process_masks(outputs, inputs["original_sizes"])
+    ```
+
     Args:
-        loss: scalar, weighted sum of `losses`; only when labels were given.
-        losses: the single terms, detached scalars by name.
-        pred_masks: float `[B, E, T, h, w]`, mask logits at stride 4 of the model's input.
-        iou_scores: float `[B, E, T]`, the model's own estimate of each mask's IoU.
-        object_score_logits: float `[B, E, T]`, above zero where the object is judged visible.
+        loss: scalar, weighted sum of `loss_dict`; only when labels were given.
+        loss_dict: the single terms, detached scalars by name.
+        pred_masks: float `[B, E, T, h, w]`, mask logits at the method's own stride (4 on SAM and SAM2). What the model
+            judges absent is not emptied here, see `AudioVisualProcessor.gate_masks`; padding frames hold -1024.
+        iou_scores: float `[B, E, T]`, the model's own estimate of each mask's IoU; None where it makes none.
+        object_score_logits: float `[B, E, T]`, above zero where the object is judged visible; None where it makes none.
         presence_logits: float `[B, E]`, above zero where the clip is judged to hold the object; with a presence head.
-        prompt_embeddings: float `[B, E, C]`, the token that prompted the mask decoder.
-        key_frames: long `[B]`, the frame that was prompted.
+        prompt_embeddings: float `[B, E, C]`, the token that prompted the mask decoder; None where there is none.
+        key_frames: long `[B, E]`, the frame that was segmented first, without memory; None for methods without memory.
     """
 
     loss: torch.Tensor | None = None
-    losses: dict[str, torch.Tensor] | None = None
+    loss_dict: dict[str, torch.Tensor] | None = None
     pred_masks: torch.Tensor | None = None
     iou_scores: torch.Tensor | None = None
     object_score_logits: torch.Tensor | None = None
     presence_logits: torch.Tensor | None = None
     prompt_embeddings: torch.Tensor | None = None
     key_frames: torch.Tensor | None = None
+
+    @property
+    def losses(self) -> dict[str, torch.Tensor] | None:
+        """The former name of `loss_dict`."""
+        warnings.warn("losses: is called loss_dict now", DeprecationWarning, stacklevel=2)
+        return self.loss_dict

@@ -1,6 +1,7 @@
 """The processor base that all methods share: clip in, model inputs out, masks back."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
@@ -15,12 +16,15 @@ from transformers.utils import logging
 
 from ..media import iter_frames, read_audio, read_video
 from .inputs import check_constants, check_outputs
+from .outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .remote_code import AUTO_MAP
 
 logger = logging.get_logger(__name__)
 
 # Frames that are resized at a time on the way back, so that memory does not grow with the clip.
 _CHUNK = 16
+# Fields of processor_config.json by their former names.
+_RENAMED = {"frames_per_second": "fps"}
 
 
 class AudioVisualProcessor(ProcessorMixin):
@@ -30,9 +34,10 @@ class AudioVisualProcessor(ProcessorMixin):
     reads, `tokenizer`) and say in `image_inputs` what each frame becomes.
 
     Attributes:
-        frames_per_second: rate at which video files are read.
+        fps: rate at which video files are read.
         max_text_length: tokens an expression is padded and cut to.
         needs_text: whether the method reads; one that does not refuses `text`.
+        empties_absent: whether the method was published with masks that are emptied where it judges an object absent.
 
     Raises:
         ValueError: when made with a rate that is not above 0, or with a number of a sub-processor (mean, standard
@@ -41,15 +46,26 @@ class AudioVisualProcessor(ProcessorMixin):
 
     max_text_length: int = 25
     needs_text: bool = True
+    empties_absent: bool = False
 
-    def __init__(self, *sub_processors: Any, frames_per_second: float = 1.0):
-        if not isinstance(frames_per_second, Real) or not 0 < frames_per_second < math.inf:
-            raise ValueError(f"frames_per_second: has to be a number above 0, got {frames_per_second!r}")
+    def __init__(self, *sub_processors: Any, fps: float = 1.0):
+        if not isinstance(fps, Real) or not 0 < fps < math.inf:
+            raise ValueError(f"fps: has to be a number above 0, got {fps!r}")
         for part in sub_processors:
             if hasattr(part, "to_dict"):
                 check_constants(type(part).__name__, part.to_dict())
         super().__init__(*sub_processors)
-        self.frames_per_second = frames_per_second
+        self.fps = fps
+
+    @classmethod
+    def get_processor_dict(cls, *args, **kwargs) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As in Transformers; fields of older files get their present names."""
+        fields, rest = super().get_processor_dict(*args, **kwargs)
+        for old, new in _RENAMED.items():
+            if old in fields:
+                warnings.warn(f"{old}: is called {new} now; save the processor anew", DeprecationWarning, stacklevel=2)
+                fields[new] = fields.pop(old)
+        return fields, rest
 
     def to_dict(self) -> dict[str, Any]:
         """As in Transformers, with what `trust_remote_code=True` needs to find this package."""
@@ -70,7 +86,7 @@ class AudioVisualProcessor(ProcessorMixin):
         """Prepare one clip, or a list of clips.
 
         Args:
-            video: a path (read at `frames_per_second`), a list of PIL images or of arrays `[H, W, 3]`, or a uint8
+            video: a path (read at `fps`), a list of PIL images or of arrays `[H, W, 3]`, or a uint8
                 array or tensor `[T, H, W, 3]` in RGB; or a list of these.
             audio: a path or a waveform `[samples]` or `[channels, samples]`; may be left out where `video` is a file
                 with sound. For a list of clips, a list.
@@ -107,12 +123,12 @@ class AudioVisualProcessor(ProcessorMixin):
         """Frames uint8 `[T, 3, H, W]`, the waveform and its rate."""
         if isinstance(clip, str | Path):
             if sound is None:
-                decoded = read_video(clip, self.frames_per_second)
+                decoded = read_video(clip, self.fps)
                 if decoded.waveform is None:
                     raise ValueError(f"audio{name}: {clip} carries no sound; pass audio= as a path or a waveform")
                 clip, sound, rate = decoded.frames, decoded.waveform, decoded.sampling_rate
             else:
-                clip = [image for _, image in iter_frames(clip, self.frames_per_second)]
+                clip = [image for _, image in iter_frames(clip, self.fps)]
         frames = as_frames(clip, f"video{name}")
         if sound is None:
             raise ValueError(f"audio{name}: missing; pass a path or a waveform, or a video file that carries sound")
@@ -170,30 +186,42 @@ class AudioVisualProcessor(ProcessorMixin):
                 f"{self.max_text_length}; a shorter sentence would be read whole"
             )
 
+    def gate_masks(self, outputs: AudioVisualSegmentationOutput) -> torch.Tensor:
+        """Mask logits `[B, E, T, h, w]` as the method was published: where it `empties_absent`, -1024 in frames in
+        which the model judges the object absent, by its object score or its presence head."""
+        masks = outputs.pred_masks
+        if not self.empties_absent:
+            return masks
+        absent = outputs.object_score_logits <= 0
+        if outputs.presence_logits is not None:
+            absent = absent | (outputs.presence_logits <= 0)[..., None]
+        return masks.masked_fill(absent[..., None, None], NO_MASK_LOGIT)
+
     def post_process_masks(
         self,
-        pred_masks: torch.Tensor,
+        outputs: AudioVisualSegmentationOutput | torch.Tensor,
         original_sizes: Sequence[tuple[int, int]],
         frame_mask: torch.Tensor | None = None,
-        threshold: float = 0.0,
+        mask_threshold: float = 0.0,
     ) -> list[torch.Tensor]:
-        """Scale mask logits to the clips' sizes and cut them at `threshold`.
+        """Scale mask logits to the clips' sizes and cut them at `mask_threshold`.
 
         Args:
-            pred_masks: `[B, E, T, h, w]` as the models return them.
+            outputs: of the model, whose masks go through `gate_masks`; or mask logits `[B, E, T, h, w]` as they are.
             original_sizes: `(height, width)` of each clip.
             frame_mask: bool `[B, T]`; padding frames are left out where given.
-            threshold: of the logits.
+            mask_threshold: of the logits.
 
         Returns:
             For each clip bool `[E, T, H, W]`, or `[T, H, W]` where it has one expression.
 
         Raises:
-            ValueError: when the shapes do not fit together, `frame_mask` is not bool, `threshold` is NaN, or a logit is
-                not finite.
+            ValueError: when the shapes do not fit together, `frame_mask` is not bool, `mask_threshold` is NaN, or a
+                logit is not finite.
         """
-        if math.isnan(threshold):
-            raise ValueError("threshold: has to be a number, got nan")
+        if math.isnan(mask_threshold):
+            raise ValueError("mask_threshold: has to be a number, got nan")
+        pred_masks = outputs if isinstance(outputs, torch.Tensor) else self.gate_masks(outputs)
         if pred_masks.dim() != 5 or len(pred_masks) != len(original_sizes):
             raise ValueError(
                 f"pred_masks: has to be [B, E, T, h, w] with one entry of original_sizes a clip, got "
@@ -213,11 +241,15 @@ class AudioVisualProcessor(ProcessorMixin):
             if frame_mask is not None:
                 logits = logits[:, frame_mask[index]]
             flat = logits.flatten(0, 1)[:, None].float()
-            scaled = [F.interpolate(part, size, mode="bilinear") > threshold for part in flat.split(_CHUNK)]
+            scaled = [self._resize(part, size) > mask_threshold for part in flat.split(_CHUNK)]
             masks.append(torch.cat(scaled)[:, 0].unflatten(0, logits.shape[:2]).squeeze(0))
         # Last, as it waits for the device.
         check_outputs({"pred_masks": pred_masks}, frame_mask)
         return masks
+
+    def _resize(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Mask logits `[N, 1, h, w]` at the size `(H, W)` of frames."""
+        return F.interpolate(logits, size, mode="bilinear")
 
 
 def _is_clip(video: Any) -> bool:

@@ -142,7 +142,7 @@ class LavsegTrainer(Trainer):
     ) -> torch.Tensor | tuple[torch.Tensor, ModelOutput]:
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
         if model.training:
-            self._terms.add(outputs.losses, 1 / self.current_gradient_accumulation_steps)
+            self._terms.add(outputs.loss_dict, 1 / self.current_gradient_accumulation_steps)
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -252,8 +252,10 @@ class LavsegTrainer(Trainer):
             loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
         check_outputs(outputs, inputs["frame_mask"])
         counted = inputs["label_mask"] & inputs["frame_mask"]
-        self._scores.update(outputs.pred_masks[:clips], inputs["labels"][:clips], counted[:clips])
-        self._eval_terms.add(outputs.losses, clips)
+        self._scores.update(
+            self.data_collator.processor.gate_masks(outputs)[:clips], inputs["labels"][:clips], counted[:clips]
+        )
+        self._eval_terms.add(outputs.loss_dict, clips)
         return loss.detach(), None, None
 
     def _gather_from_processes(self, values: torch.Tensor) -> torch.Tensor:

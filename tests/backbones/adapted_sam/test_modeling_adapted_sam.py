@@ -215,8 +215,8 @@ def test_either_loss_on_sam2(method, host):
         losses = {
             kind: make_model(method, host, mask_loss=kind)(**inputs, labels=labels) for kind in ("sam2", "original")
         }
-    assert set(losses["sam2"].losses) == {"focal", "dice", "iou", "object"}
-    assert set(losses["original"].losses) == ({"bce", "soft_iou"} if method == "sama" else {"bce"})
+    assert set(losses["sam2"].loss_dict) == {"focal", "dice", "iou", "object"}
+    assert set(losses["original"].loss_dict) == ({"bce", "soft_iou"} if method == "sama" else {"bce"})
     assert torch.equal(losses["sam2"].pred_masks, losses["original"].pred_masks)
     some = torch.tensor([[True, False, False]])
     with torch.no_grad():

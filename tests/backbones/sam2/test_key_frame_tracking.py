@@ -59,7 +59,7 @@ def test_every_object_is_segmented_as_if_alone(sam, frames, prompts, key_frames,
         for found, value in zip((masks, ious, scores), expected[:3], strict=True):
             torch.testing.assert_close(found[index, : length.item()], value[0], atol=1e-4, rtol=0)
         torch.testing.assert_close(on_keys.candidates[index], expected[3].candidates[0], atol=1e-4, rtol=0)
-        torch.testing.assert_close(masks[index, key_frames[index]], on_keys.gated_masks[index], atol=0, rtol=0)
+        torch.testing.assert_close(masks[index, key_frames[index]], on_keys.masks[index], atol=0, rtol=0)
     assert (masks[2, 3:] == -1024).all() and (scores[2, 3:] == -1024).all() and not ious[2, 3:].any()
     assert (masks[0] > -1024).any()
 

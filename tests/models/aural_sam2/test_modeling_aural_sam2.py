@@ -282,7 +282,7 @@ def test_a_training_step_reaches_every_trainable_weight_and_nothing_else(behavio
     inputs = make_inputs(clips=2, frames=3, text=use_text)
     output = model(**inputs, labels=make_labels(clips=2, frames=3))
     contrast = set() if contrastive_loss == "none" else {"contrastive"}
-    assert set(output.losses) == {"focal", "dice", "iou", "object"} | contrast
+    assert set(output.loss_dict) == {"focal", "dice", "iou", "object"} | contrast
     output.loss.backward()
     heads = ("fuser.frame_head", "fuser.token_head") if contrastive_loss == "none" else ()
     for name, parameter in model.named_parameters():
@@ -354,7 +354,7 @@ def test_a_host_of_one_mask_trains_it_on_every_frame():
     outputs = model(**make_inputs(text=False), labels=labels)
     outputs.loss.backward()
     masks = F.interpolate(outputs.pred_masks[:, 0], labels.shape[-2:], mode="bilinear", align_corners=False)
-    assert outputs.losses["dice"] == sum(dice_loss(masks[:, frame], labels[:, 0, frame]) for frame in range(3))
+    assert outputs.loss_dict["dice"] == sum(dice_loss(masks[:, frame], labels[:, 0, frame]) for frame in range(3))
 
 
 def test_only_labeled_frames_enter_the_loss():

@@ -177,7 +177,7 @@ def test_gradients_of_one_training_step(file, monkeypatch):
     named = {"focal": 20 * expected["loss_mask"], "dice": expected["loss_dice"], "iou": expected["loss_iou"]}
     named.update(object=expected["loss_class"], contrastive=expected["contrastive"])
     for name, value in named.items():
-        assert output.losses[name].item() == pytest.approx(value, rel=1e-4), name
+        assert output.loss_dict[name].item() == pytest.approx(value, rel=1e-4), name
 
     contrastive = terms[0]["contrastive"].sum()
     parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}

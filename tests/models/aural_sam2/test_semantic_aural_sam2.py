@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Output, AuralSam2Processor
 from lavseg.models.aural_sam2.fuser_aural_sam2 import FusedLevel
 from lavseg.models.aural_sam2.semantic_aural_sam2 import AuralSam2ClassHead, class_losses
 
@@ -53,7 +53,7 @@ def test_nothing_but_the_class_head_trains_and_it_learns():
     losses = []
     for _ in range(6):
         output = model(**make_inputs(), labels=make_labels() > 0, class_labels=make_labels())
-        assert set(output.losses) == {"class"}
+        assert set(output.loss_dict) == {"class"}
         optimizer.zero_grad()
         output.loss.backward()
         optimizer.step()
@@ -124,12 +124,13 @@ def test_classes_are_read_inside_the_masks_at_the_clips_own_size():
     logits = torch.zeros(2, CLASSES + 1, 3, 8, 8)
     logits[0, 2, :, :, :4], logits[0, 3, :, :, 4:], logits[1, 0] = 5.0, 5.0, 5.0
     frame_mask = torch.tensor([[True, True, True], [True, True, False]])
-    first, second = processor.post_process_semantic(masks, logits, [(40, 80), (64, 48)], frame_mask)
+    outputs = AuralSam2Output(pred_masks=masks, class_logits=logits)
+    first, second = processor.post_process_semantic_segmentation(outputs, [(40, 80), (64, 48)], frame_mask)
     assert first.shape == (3, 40, 80) and first.dtype == torch.uint8 and second.shape == (2, 64, 48)
     assert (first[:, 12:28, 22:36] == 2).all() and (first[:, 12:28, 44:58] == 3).all()
     assert (first[:, :8] == 0).all() and (second == 0).all()
-    with pytest.raises(ValueError, match="class_logits: has to be"):
-        processor.post_process_semantic(masks, logits[:, :, :2], [(40, 80), (64, 48)])
+    with pytest.raises(ValueError, match="outputs: hold no class_logits"):
+        processor.post_process_semantic_segmentation(AuralSam2Output(pred_masks=masks), [(40, 80), (64, 48)])
 
 
 @pytest.mark.parametrize(

@@ -319,7 +319,9 @@ def test_presence_is_learnt_from_labelled_frames():
     mask[1] = False
     logits = model(**inputs).presence_logits[0]
     expected = torch.nn.functional.softplus(-logits).mean()
-    assert model(**inputs, labels=labels, label_mask=mask).losses["presence"].item() == pytest.approx(expected.item())
+    assert model(**inputs, labels=labels, label_mask=mask).loss_dict["presence"].item() == pytest.approx(
+        expected.item()
+    )
 
 
 @torch.no_grad()

@@ -96,7 +96,7 @@ def test_its_inputs_fit_the_model_and_its_masks_the_clip(tiny_processor, tokeniz
     clips, sounds = zip(make_clip(2), make_clip(3, 40, 56, seed=1), strict=True)
     inputs = tiny_processor(list(clips), list(sounds), [["dog", "cat"], ["a", "b"]], RATE)
     outputs = model(**inputs)
-    masks = tiny_processor.post_process_masks(outputs.pred_masks, inputs["original_sizes"], inputs["frame_mask"])
+    masks = tiny_processor.post_process_masks(outputs, inputs["original_sizes"], inputs["frame_mask"])
     assert [mask.shape for mask in masks] == [(2, 2, 90, 150), (2, 3, 40, 56)]
 
 
@@ -107,7 +107,7 @@ from transformers import AutoProcessor
 processor = AutoProcessor.from_pretrained(sys.argv[1])
 assert type(processor) is lavseg.Sam2LoveProcessor, type(processor)
 saved = torch.load(sys.argv[2], weights_only=False)
-assert (processor.frames_per_second, processor.max_text_length) == saved["settings"]
+assert (processor.fps, processor.max_text_length) == saved["settings"]
 inputs = processor(**saved["clip"])
 assert inputs.keys() == saved["inputs"].keys()
 for name, value in saved["inputs"].items():
@@ -119,7 +119,7 @@ for name, value in saved["inputs"].items():
 def test_saved_and_loaded_in_a_fresh_process_it_is_the_same(tmp_path, tokenizer):
     config = Sam2LoveConfig.tiny(len(tokenizer))
     processor = Sam2LoveProcessor.from_config(config, tokenizer)
-    processor.frames_per_second, processor.max_text_length = 2.0, 12
+    processor.fps, processor.max_text_length = 2.0, 12
     processor.save_pretrained(tmp_path / "processor")
     frames, sound = make_clip()
     clip = {"video": frames, "audio": sound, "text": [TEXT, "the dog"], "sampling_rate": RATE}

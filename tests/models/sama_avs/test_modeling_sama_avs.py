@@ -102,7 +102,7 @@ def test_only_labelled_frames_count():
     base = model(**inputs, labels=labels, label_mask=first)
     single = {name: value[:, :1] for name, value in inputs.items()}
     torch.testing.assert_close(base.loss, model(**single, labels=labels[:, :1]).loss, atol=1e-6, rtol=0)
-    torch.testing.assert_close(base.loss, sum(base.losses.values()))
+    torch.testing.assert_close(base.loss, sum(base.loss_dict.values()))
 
 
 def test_attention_maps_are_refused():

@@ -25,7 +25,7 @@ class AdapterConfig(PreTrainedConfig):
         "audio_config": VggishConfig,
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta", optional=True),
     }
-    keys_to_ignore_at_inference = ["losses"]
+    keys_to_ignore_at_inference = ["loss_dict"]
 
     sam_config: dict | PreTrainedConfig | None = None
     audio_config: dict | PreTrainedConfig | None = None

@@ -10,12 +10,9 @@ from transformers import initialization as init
 from ...modeling.base import AudioVisualPreTrainedModel, init_attention, init_linear
 from ...modeling.encoders import load_host, load_vggish
 from ...modeling.inputs import check_shapes, real_lengths
-from ...modeling.outputs import AudioVisualSegmentationOutput
+from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from ..vggish import VggishModel
 from .adapters_sam import SamAudioAdapters, encode_frames
-
-# Logit of the masks on padding frames.
-NO_MASK_LOGIT = -1024.0
 
 
 class FramePrediction(NamedTuple):
@@ -220,7 +217,7 @@ class SamClipModel(AudioVisualPreTrainedModel):
         scores, objects = prediction.iou_scores, prediction.object_scores
         return self.output_class(
             loss=sum(losses.values()) if losses else None,
-            losses={name: value.detach() for name, value in losses.items()} if losses else None,
+            loss_dict={name: value.detach() for name, value in losses.items()} if losses else None,
             pred_masks=to_clips(prediction.masks, shown, NO_MASK_LOGIT),
             iou_scores=None if scores is None else to_clips(scores, shown),
             object_score_logits=None if objects is None else to_clips(objects, shown, NO_MASK_LOGIT),

@@ -1,9 +1,6 @@
 """The processor that the methods on SAM share."""
 
-from collections.abc import Sequence
-
 import torch
-import torch.nn.functional as F
 from transformers import BatchFeature, PreTrainedConfig, Sam2ImageProcessor
 
 from ...modeling.processing import AudioVisualProcessor
@@ -20,7 +17,7 @@ class SamClipProcessor(AudioVisualProcessor):
     Args:
         image_processor: frames for SAM, `pixel_values`.
         feature_extractor: mono log-mel patches.
-        frames_per_second: rate at which video files are read; a patch lasts 0.96 s.
+        fps: rate at which video files are read; a patch lasts 0.96 s.
     """
 
     needs_text = False
@@ -29,9 +26,9 @@ class SamClipProcessor(AudioVisualProcessor):
         self,
         image_processor: Sam2ImageProcessor,
         feature_extractor: VggishFeatureExtractor,
-        frames_per_second: float = 1.0,
+        fps: float = 1.0,
     ):
-        super().__init__(image_processor, feature_extractor, frames_per_second=frames_per_second)
+        super().__init__(image_processor, feature_extractor, fps=fps)
 
     @classmethod
     def from_config(cls, config: PreTrainedConfig) -> "SamClipProcessor":
@@ -57,15 +54,6 @@ class SamClipProcessor(AudioVisualProcessor):
         """Height and width of `pixel_values`."""
         return self.image_processor.size["height"], self.image_processor.size["width"]
 
-    def post_process_masks(
-        self,
-        pred_masks: torch.Tensor,
-        original_sizes: Sequence[tuple[int, int]],
-        frame_mask: torch.Tensor | None = None,
-        threshold: float = 0.0,
-    ) -> list[torch.Tensor]:
-        """As [`AudioVisualProcessor.post_process_masks`], by way of SAM's input size as in the releases."""
-        if pred_masks.dim() == 5:
-            scaled = F.interpolate(pred_masks.flatten(0, 2)[:, None].float(), self.input_size, mode="bilinear")
-            pred_masks = scaled[:, 0].unflatten(0, pred_masks.shape[:3])
-        return super().post_process_masks(pred_masks, original_sizes, frame_mask, threshold)
+    def _resize(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """As the base class, by way of SAM's input size as in the releases."""
+        return super()._resize(super()._resize(logits, self.input_size), size)

@@ -68,7 +68,7 @@ class ClipSegmenter:
         """Prompt each object on its key frame `key_frames [N]` and track it through its clip.
 
         Returns:
-            Gated masks `[N, T, h, w]` (-1024 on padding frames), predicted IoU `[N, T]`, object scores `[N, T]`, and
+            Mask logits `[N, T, h, w]` (-1024 on padding frames), predicted IoU `[N, T]`, object scores `[N, T]`, and
             the predictions on the key frames.
         """
         num_objects, num_frames = len(self.clips), self.pixel_values.shape[1]
@@ -84,7 +84,7 @@ class ClipSegmenter:
             length, key_frame = run.tolist()
             tracker, features_of = self._tracker(length), partial(self._features, objects)
             for frame, prediction in propagate(tracker, features_of, self.prompts[objects], key_frame, self.multimask):
-                masks[objects, frame] = prediction.gated_masks.to(masks.dtype)
+                masks[objects, frame] = prediction.masks.to(masks.dtype)
                 ious[objects, frame] = prediction.iou_scores.to(ious.dtype)
                 scores[objects, frame] = prediction.object_score_logits.to(scores.dtype)
                 if frame == key_frame:

@@ -85,7 +85,7 @@ class AuralSam2Config(PreTrainedConfig):
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta", init_kwargs=DISTILROBERTA),
         "audio_config": VggishConfig,
     }
-    keys_to_ignore_at_inference = ["losses", "key_frames"]
+    keys_to_ignore_at_inference = ["loss_dict", "key_frames"]
 
     sam2_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None

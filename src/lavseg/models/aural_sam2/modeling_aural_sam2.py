@@ -33,7 +33,7 @@ class AuralSam2Output(AudioVisualSegmentationOutput):
 
     Args:
         class_logits: float `[B, K + 1, T, S/16, S/16]`, background first. They hold inside the mask only: see
-            `AuralSam2Processor.post_process_semantic`.
+            `AuralSam2Processor.post_process_semantic_segmentation`.
     """
 
     class_logits: torch.Tensor | None = None
@@ -243,7 +243,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         masks = audio.new_full((batch, expressions, num_frames, *size), NO_OBJ_SCORE)
         ious = audio.new_zeros(masks.shape[:3])
         scores = torch.full_like(ious, NO_OBJ_SCORE)
-        key_frames = torch.zeros(batch, dtype=torch.long, device=audio.device)
+        key_frames = torch.zeros(batch, expressions, dtype=torch.long, device=audio.device)
         classes, losses = None, []
         for group in groups:
             length = group.length
@@ -275,7 +275,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         losses = {name: torch.cat([part[name] for part in losses]).mean() for name in losses[0]} if losses else None
         return AuralSam2Output(
             loss=None if losses is None else sum(losses.values()),
-            losses=None if losses is None else {name: value.detach() for name, value in losses.items()},
+            loss_dict=None if losses is None else {name: value.detach() for name, value in losses.items()},
             pred_masks=masks,
             iou_scores=ious,
             object_score_logits=scores,

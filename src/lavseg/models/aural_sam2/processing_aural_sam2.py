@@ -12,6 +12,7 @@ from transformers.image_utils import PILImageResampling
 from ...backbones.vggish import VggishFeatureExtractor
 from ...modeling.inputs import check_outputs
 from ...modeling.optional_text import OptionalTextMixin
+from ...modeling.outputs import AudioVisualSegmentationOutput
 from ...modeling.processing import AudioVisualProcessor
 from ...modeling.square_frames import square_image_processor
 from .configuration_aural_sam2 import AuralSam2Config
@@ -81,33 +82,29 @@ class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
             inputs["input_labels"] = labels.int()
         return inputs
 
-    def post_process_semantic(
+    def post_process_semantic_segmentation(
         self,
-        pred_masks: torch.Tensor,
-        class_logits: torch.Tensor,
+        outputs: AudioVisualSegmentationOutput,
         original_sizes: Sequence[tuple[int, int]],
         frame_mask: torch.Tensor | None = None,
     ) -> list[torch.Tensor]:
         """The most likely class of every pixel inside the masks, background outside, at the clips' sizes.
 
         Args:
-            pred_masks, original_sizes, frame_mask: as in `post_process_masks`.
-            class_logits: `[B, K + 1, T, e, e]` as a model with a class head returns them.
+            outputs: of a model with a class head.
+            original_sizes, frame_mask: as in `post_process_masks`.
 
         Returns:
             For each clip uint8 `[T, H, W]`, 0 for background.
 
         Raises:
-            ValueError: when the shapes do not fit together, or a logit is not finite.
+            ValueError: when the model names no classes, or a logit is not finite.
         """
-        wanted = (len(pred_masks), pred_masks.shape[2])
-        if class_logits.dim() != 5 or (len(class_logits), class_logits.shape[2]) != wanted:
-            raise ValueError(
-                f"class_logits: has to be [B, K + 1, T, e, e] for the {wanted[0]} clips of {wanted[1]} frames in "
-                f"pred_masks, got {list(class_logits.shape)}"
-            )
+        class_logits = outputs.class_logits
+        if class_logits is None:
+            raise ValueError("outputs: hold no class_logits; only a model with num_classes names classes")
         found = []
-        masks = self.post_process_masks(pred_masks, original_sizes, frame_mask)
+        masks = self.post_process_masks(outputs, original_sizes, frame_mask)
         for index, (inside, logits) in enumerate(zip(masks, class_logits, strict=True)):
             frames = logits.transpose(0, 1)
             if frame_mask is not None:

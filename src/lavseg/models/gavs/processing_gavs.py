@@ -13,7 +13,7 @@ class GavsProcessor(AdapterClipProcessor):
     """Prepares clips for [`GavsModel`]. With a `SamImageProcessor` frames keep their aspect ratio and are padded.
 
     Args:
-        image_processor, feature_extractor, tokenizer, frames_per_second, max_text_length: see [`OptionalTextMixin`].
+        image_processor, feature_extractor, tokenizer, fps, max_text_length: see [`OptionalTextMixin`].
         bgr_frames: hand out frames as BGR under RGB statistics, as released.
     """
 
@@ -22,12 +22,12 @@ class GavsProcessor(AdapterClipProcessor):
         image_processor: BaseImageProcessor,
         feature_extractor: VggishFeatureExtractor,
         tokenizer: PreTrainedTokenizerBase | None = None,
-        frames_per_second: float = 1.0,
+        fps: float = 1.0,
         max_text_length: int = 25,
         bgr_frames: bool = False,
     ):
         self.bgr_frames = bgr_frames
-        super().__init__(image_processor, feature_extractor, tokenizer, frames_per_second, max_text_length)
+        super().__init__(image_processor, feature_extractor, tokenizer, fps, max_text_length)
 
     @classmethod
     def from_config(cls, config: GavsConfig, tokenizer: PreTrainedTokenizerBase | None = None) -> "GavsProcessor":

@@ -74,7 +74,7 @@ class Sam2LoveConfig(PreTrainedConfig):
         "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="vit"),
         "audio_config": VggishConfig,
     }
-    keys_to_ignore_at_inference = ["losses", "prompt_embeddings", "key_frames"]
+    keys_to_ignore_at_inference = ["loss_dict", "prompt_embeddings", "key_frames"]
 
     sam2_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None

@@ -14,7 +14,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from ...backbones.sam2.attention_sam2 import use_lean_blocks
 from ...backbones.sam2.encoder_sam2 import share_position_code
 from ...backbones.sam2.key_frame_tracking import ClipSegmenter
-from ...backbones.sam2.tracking_sam2 import NO_OBJ_SCORE, MaskPrediction
+from ...backbones.sam2.tracking_sam2 import MaskPrediction
 from ...backbones.vggish import VggishModel
 from ...losses import mask_bce, mask_dice, mask_iou, weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel, init_linear
@@ -352,8 +352,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
 
         Returns:
             [`AudioVisualSegmentationOutput`]. In training mode with labels, SAM2 sees the key frame only (sec. 3.3) and
-            `pred_masks` is `[B, E, 1, h, w]`, ungated; otherwise it covers the clip and frames where SAM2 judges the
-            object absent hold -1024.
+            `pred_masks` is `[B, E, 1, h, w]`; otherwise it covers the clip.
 
         Raises:
             ValueError: when shapes do not fit together.
@@ -410,8 +409,6 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             first = self.config.key_frame == "first"
             key_frames = torch.zeros_like(clips) if first else segmenter.best_key_frames()
             masks, ious, scores, prediction = segmenter.segment(key_frames)
-            if presence is not None:
-                masks = masks.masked_fill((presence <= 0)[:, None, None, None], NO_OBJ_SCORE)
 
         losses = {}
         if labels is not None:
@@ -432,7 +429,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         batch = input_ids.shape[:2]
         return AudioVisualSegmentationOutput(
             loss=sum(losses.values()) if losses else None,
-            losses={name: value.detach() for name, value in losses.items()} if losses else None,
+            loss_dict={name: value.detach() for name, value in losses.items()} if losses else None,
             pred_masks=masks.unflatten(0, batch),
             iou_scores=ious.unflatten(0, batch),
             object_score_logits=scores.unflatten(0, batch),

@@ -17,10 +17,11 @@ class Sam2LoveProcessor(AudioVisualProcessor):
         vit_image_processor: the same frames for the frame encoder, `vit_pixel_values`.
         feature_extractor: mono log-mel patches.
         tokenizer: of the text encoder.
-        frames_per_second: rate at which video files are read.
+        fps: rate at which video files are read.
         max_text_length: tokens an expression is padded and cut to.
     """
 
+    empties_absent = True
     model_input_names = [
         "pixel_values",
         "vit_pixel_values",
@@ -38,13 +39,11 @@ class Sam2LoveProcessor(AudioVisualProcessor):
         vit_image_processor: ViTImageProcessor,
         feature_extractor: VggishFeatureExtractor,
         tokenizer: PreTrainedTokenizerBase,
-        frames_per_second: float = 1.0,
+        fps: float = 1.0,
         max_text_length: int = 25,
     ):
         self.max_text_length = max_text_length
-        super().__init__(
-            image_processor, vit_image_processor, feature_extractor, tokenizer, frames_per_second=frames_per_second
-        )
+        super().__init__(image_processor, vit_image_processor, feature_extractor, tokenizer, fps=fps)
 
     @classmethod
     def from_config(cls, config: Sam2LoveConfig, tokenizer: PreTrainedTokenizerBase) -> "Sam2LoveProcessor":

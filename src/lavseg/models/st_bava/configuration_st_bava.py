@@ -51,7 +51,7 @@ class StBavaConfig(PreTrainedConfig):
 
     model_type = "st_bava"
     sub_configs_defaults = {"sam_config": SamConfig, "audio_config": VggishConfig}
-    keys_to_ignore_at_inference = ["losses", "audio_attentions", "vision_attentions"]
+    keys_to_ignore_at_inference = ["loss_dict", "audio_attentions", "vision_attentions"]
 
     sam_config: dict | PreTrainedConfig | None = None
     audio_config: dict | PreTrainedConfig | None = None
