@@ -11,6 +11,7 @@ import time
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import numpy as np
@@ -307,8 +308,10 @@ def browser():
     if chromium is None:
         pytest.skip("no Chromium: install Debian's package chromium")
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (extra dev)")
-    with playwright.sync_playwright() as driver:
-        launched = driver.chromium.launch(executable_path=chromium)
+    # Chromium needs a home to write to, a temporary folder whose path fits a socket, and UTF-8 for the files it sends.
+    with playwright.sync_playwright() as driver, TemporaryDirectory(dir="/tmp") as place:
+        environment = os.environ | {"HOME": place, "TMPDIR": place, "LC_ALL": "C.UTF-8"}
+        launched = driver.chromium.launch(executable_path=chromium, env=environment)
         yield launched
         launched.close()
 
