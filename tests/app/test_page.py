@@ -207,6 +207,27 @@ def test_large_uploads_are_refused_and_recordings_not_edited(love, tiny_processo
     assert statuses == [200, 413, 404]
 
 
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_hosts_of_ipv6(love, tiny_processor, tmp_path, monkeypatch, host):
+    class Answered(Exception):
+        pass
+
+    def ask(address):
+        raise Answered(address, httpx.get(address).status_code)
+
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(app, "load_checkpoint", lambda name: (love, tiny_processor))
+    with pytest.raises(Answered) as caught:
+        app.launch("tiny", tmp_path, host, on_ready=ask)
+    gr.close_all()
+    address, status = caught.value.args
+    assert address.startswith("http://[::1]:") and status == 200
+
+
 def test_points_reach_the_model_at_their_frame(aural, clips, tmp_path):
     model, processor = aural
     web_app, clip = app.WebApp(model, processor, tmp_path), str(clips / "clip.mp4")

@@ -233,6 +233,14 @@ def test_a_clip_whose_channels_are_mapped_is_refused(tmp_path):
     assert [part.waveform.shape for part in parts] == [(2, 16000)] * 2
 
 
+def test_sound_without_a_decoder(tmp_path):
+    path = movie(tmp_path / "clip.mov", layout="stereo")
+    path.write_bytes(path.read_bytes().replace(b"sowt", b"zzzz"))
+    for read in (read_video, read_audio):
+        with pytest.raises(MediaError, match=r"clip\.mov: its sound is in a format without a decoder"):
+            read(path)
+
+
 def test_sound_in_eight_channels(cases):
     for name, shape, rate in (("71.wav", (8, 8000), 8000), ("clip71.mp4", (8, 133120), 44100)):
         waveform, read_rate = read_audio(cases / "sound-8-channels" / name)

@@ -264,7 +264,8 @@ def launch(
     # Fonts of the system: the default theme would fetch others from the network.
     theme = gr.themes.Default(font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace"))
     _, address, _ = page.launch(
-        server_name=host,
+        # Gradio makes an address of it as it is.
+        server_name=f"[{host.strip('[]')}]" if ":" in host else host,
         server_port=port,
         share=False,
         quiet=True,

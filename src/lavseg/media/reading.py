@@ -517,7 +517,9 @@ def _iter_sound(container: av.container.InputContainer, stream: av.AudioStream, 
 
 
 def _require_usual_channels(stream: av.AudioStream, name: str) -> None:
-    """Refuse channel maps of a file's own, whose memory PyAV frees twice, before a frame is decoded."""
+    """Before a frame is decoded: refuse channel maps of a file's own, whose memory PyAV frees twice."""
+    if stream.codec_context is None:
+        raise MediaError(f"{name}: its sound is in a format without a decoder here")
     layout = stream.layout
     described, _, speakers = layout.name.partition(" channels (")
     places = [SPEAKERS.index(speaker) if speaker in SPEAKERS else -1 for speaker in speakers.rstrip(")").split("+")]
