@@ -54,7 +54,9 @@ def test_segmenting_a_video(classes, damage, tokenizer, clip):
 @pytest.mark.parametrize("classes", EVERY_METHOD)
 def test_the_pipeline(classes, tokenizer, clip):
     model, processor = tiny_method(classes, tokenizer)
-    segment = pipeline(TASK, model=poison(model), processor=processor, device="cpu")
+    segment = pipeline(TASK, model=model, processor=processor, device="cpu")
+    assert segment(str(clip), text=texts_for(processor) or None)[0]["masks"].shape == (3, 60, 82)
+    poison(segment.model)
     with pytest.raises(ValueError, match=NOT_FINITE):
         segment(str(clip), text=texts_for(processor) or None)
 
