@@ -421,6 +421,10 @@ def test_the_trainer_pushes_no_model_without_its_processor(model, tiny_processor
 def test_saving_leaves_the_record_of_the_run(model, tiny_processor, rows, tmp_path):
     trainer_of(model, tiny_processor, tmp_path / "run", rows).save_model()
     assert read_record(tmp_path / "run") == Record()
+    trainer = trainer_of(model, tiny_processor, tmp_path / "run", rows, max_grad_norm=math.inf)
+    trainer.train()
+    trainer.save_model()
+    assert read_record(tmp_path / "run").recipe["max_grad_norm"] == "inf"
 
 
 def test_methods_without_a_tokenizer_carry_their_code_too(tmp_path):

@@ -54,7 +54,9 @@ def test_segmenting_a_video(classes, damage, tokenizer, clip):
 @pytest.mark.parametrize("classes", EVERY_METHOD)
 def test_the_pipeline(classes, tokenizer, clip):
     model, processor = tiny_method(classes, tokenizer)
-    segment = pipeline(TASK, model=poison(model), processor=processor, device="cpu")
+    segment = pipeline(TASK, model=model, processor=processor, device="cpu")
+    assert segment(str(clip), text=texts_for(processor) or None)[0]["masks"].shape == (3, 60, 82)
+    poison(segment.model)
     with pytest.raises(ValueError, match=NOT_FINITE):
         segment(str(clip), text=texts_for(processor) or None)
 
@@ -130,3 +132,23 @@ def test_commands_end_with_one_line_and_leave_nothing(command, tokenizer, clip, 
     assert done.exit_code == 2, done.output
     assert done.stderr.splitlines()[-1].startswith(f"lavseg {command}: ") and NOT_FINITE in done.stderr
     assert not out.exists()
+
+
+def test_a_later_window_is_looked_at_even_where_tracking_would_replace_its_masks(tokenizer, tmp_path, monkeypatch):
+    model, processor = tiny_method(EVERY_METHOD[2].values[0], tokenizer)
+    torch.nn.init.constant_(model.sam2.mask_decoder.pred_obj_score_head.proj_out.bias, 10.0)
+    made = render_clip(np.random.default_rng(0), 13, (60, 82))
+    write_video(tmp_path / "clip.mp4", made.frames, 1, made.waveform, 16000)
+    forward, windows = type(model).forward, []
+
+    def second_is_nan(self, *args, **inputs):
+        outputs = forward(self, *args, **inputs)
+        windows.append(outputs)
+        if len(windows) == 2:
+            outputs.pred_masks.fill_(float("nan"))
+        return outputs
+
+    monkeypatch.setattr(type(model), "forward", second_is_nan)
+    with pytest.raises(ValueError, match=f"pred_masks: {NOT_FINITE}"):
+        list(segment_video(model, processor, tmp_path / "clip.mp4", ["the red circle"]))
+    assert len(windows) == 2

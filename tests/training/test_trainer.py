@@ -296,8 +296,12 @@ def test_a_loss_is_looked_at_without_waiting_for_its_device():
         watch.add(torch.zeros((), device="meta"), step)  # reading a value of it is an error
 
 
-def test_logs_do_not_hide_losses(build):
-    assert build().args.logging_nan_inf_filter is False
+def test_logs_do_not_hide_losses_and_are_json(build):
+    trainer = build()
+    assert trainer.args.logging_nan_inf_filter is False
+    for norm in (math.inf, math.nan, 2.0):
+        trainer.log({"loss": 1.0, "grad_norm": norm, "learning_rate": 0.1})
+    assert [entry["grad_norm"] for entry in trainer.state.log_history] == [None, None, 2.0]
 
 
 @pytest.mark.parametrize("what", ["loss", "weights"])

@@ -1,5 +1,6 @@
 """What the Trainer knows about how its model came about."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -89,5 +90,6 @@ def _evaluations(args: LavsegTrainingArguments, state: TrainerState) -> list[Map
 
 
 def _plain(value: Any) -> Any:
-    """Members of enumerations as their values."""
-    return getattr(value, "value", value)
+    """Members of enumerations as their values, and what JSON has no number for in words."""
+    value = getattr(value, "value", value)
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

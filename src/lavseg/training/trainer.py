@@ -149,6 +149,9 @@ class LavsegTrainer(Trainer):
         if "loss" in logs:
             logs.update(self._terms.compute("loss_", self._sum_over_processes))
             self._terms = _Means()
+        # Of a step that fp16's loss scaling leaves out; JSON has no number for it.
+        if not math.isfinite(logs.get("grad_norm", 0.0)):
+            logs["grad_norm"] = None
         super().log(logs, start_time)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
