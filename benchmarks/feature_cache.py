@@ -9,8 +9,8 @@ import time
 
 import numpy as np
 import torch
+from tiny.configurations import nano_sam_config, tiny_config
 
-from lavseg.backbones.sam.configuration_sam import nano_sam_config
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
 from lavseg.training.feature_cache import FeatureCache
 
@@ -22,7 +22,7 @@ def build():
     torch.manual_seed(0)
     sam = nano_sam_config(SIZE)
     sam.vision_config.update({"hidden_size": WIDTH, "mlp_dim": 4 * WIDTH, "num_hidden_layers": LAYERS})
-    config = StBavaConfig.tiny(sam_config=sam, use_adapters=False, attention_dropout=0.0)
+    config = tiny_config(StBavaConfig, sam_config=sam, use_adapters=False, attention_dropout=0.0)
     return StBavaModel(config).train(), StBavaProcessor.from_config(config)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tiny.configurations import tiny_config
 
 from lavseg import (
     AuralSam2Config,
@@ -30,7 +31,7 @@ METHODS = {
         AuralSam2Model,
         AuralSam2Processor,
         {
-            **{name: getattr(AuralSam2Config.tiny(use_text=False), name) for name in _AURAL_SAM2_SIZES},
+            **{name: getattr(tiny_config(AuralSam2Config, use_text=False), name) for name in _AURAL_SAM2_SIZES},
             "use_text": False,
             "dropout": 0.0,
             "contrastive_samples": 32,

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from rich.progress import Progress
+from tiny.configurations import nano_sam2_config
 from tiny_training import OneCycle, reset_layers
 from torch import nn
 from transformers import Sam2VideoModel
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from lavseg.backbones.sam2.attention_sam2 import use_lean_blocks
-from lavseg.backbones.sam2.configuration_sam2 import nano_sam2_config
 from lavseg.backbones.sam2.encoder_sam2 import encode_images
 from lavseg.backbones.sam2.tracking_sam2 import (
     ImageFeatures,

@@ -14,6 +14,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from tiny.configurations import tiny_config
 from train_encoders import train_encoders
 from train_host import train_host
 from transformers import AutoModel, AutoProcessor, PreTrainedModel, Sam2VideoModel
@@ -68,7 +69,7 @@ def encoder_stage(folder: Path, host: Path, seed: int) -> None:
     torch.manual_seed(seed)
     sam2 = Sam2VideoModel.from_pretrained(host, dtype=torch.float32)
     sam2.config._name_or_path = ""  # else the checkpoint would name a folder of this machine
-    config = Sam2LoveConfig.tiny(len(tokenizer), sam2_config=sam2.config, **METHOD)
+    config = tiny_config(Sam2LoveConfig, len(tokenizer), sam2_config=sam2.config, **METHOD)
     model, processor = Sam2LoveModel(config), Sam2LoveProcessor.from_config(config, tokenizer)
     model.load_backbones({**model.backbones(), "sam2": sam2})
     save(model, folder, train_encoders(model, processor, seed), processor)

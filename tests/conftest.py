@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tiny.configurations import tiny_config
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(os.environ.get("LAVSEG_GOLDEN", ROOT.parent / "shared" / "golden"))
@@ -47,4 +48,4 @@ def tokenizer():
 def tiny_processor(tokenizer):
     from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveProcessor
 
-    return Sam2LoveProcessor.from_config(Sam2LoveConfig.tiny(len(tokenizer)), tokenizer)
+    return Sam2LoveProcessor.from_config(tiny_config(Sam2LoveConfig, len(tokenizer)), tokenizer)

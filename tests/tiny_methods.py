@@ -3,6 +3,7 @@
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny.configurations import tiny_config
 
 from lavseg.auto import METHODS
 
@@ -12,8 +13,8 @@ EVERY_METHOD = [pytest.param(classes, id=classes[0].model_type) for classes in M
 def tiny_method(classes, tokenizer):
     """Model, in evaluation mode, and processor of one entry of `METHODS`."""
     config_class, model_class, processor_class = classes
-    reads = getattr(config_class.tiny(), "use_text", processor_class.needs_text)
-    config = config_class.tiny(vocab_size=len(tokenizer)) if reads else config_class.tiny()
+    reads = getattr(tiny_config(config_class), "use_text", processor_class.needs_text)
+    config = tiny_config(config_class, vocab_size=len(tokenizer)) if reads else tiny_config(config_class)
     torch.manual_seed(0)
     processor = processor_class.from_config(config, *([tokenizer] if reads else []))
     return model_class(config).eval(), processor

@@ -19,6 +19,7 @@ import pytest
 import torch
 from huggingface_hub.utils import httpx
 from PIL import Image
+from tiny.configurations import tiny_config
 from typer.testing import CliRunner
 
 from conftest import ROOT
@@ -53,7 +54,7 @@ def clips(tmp_path_factory):
 @pytest.fixture(scope="module")
 def love(tiny_processor):
     torch.manual_seed(0)
-    model = Sam2LoveModel(Sam2LoveConfig.tiny(len(tiny_processor.tokenizer))).eval()
+    model = Sam2LoveModel(tiny_config(Sam2LoveConfig, len(tiny_processor.tokenizer))).eval()
     torch.nn.init.constant_(model.sam2.mask_decoder.pred_obj_score_head.proj_out.bias, 10.0)
     return model
 
@@ -61,7 +62,7 @@ def love(tiny_processor):
 @pytest.fixture(scope="module")
 def aural(tokenizer):
     torch.manual_seed(0)
-    config = AuralSam2Config.tiny(len(tokenizer))
+    config = tiny_config(AuralSam2Config, len(tokenizer))
     return AuralSam2Model(config).eval(), AuralSam2Processor.from_config(config, tokenizer)
 
 

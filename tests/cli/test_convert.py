@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+from tiny.configurations import tiny_config
 from transformers import AutoModel, AutoProcessor, Sam2VideoModel
 from typer.testing import CliRunner
 
@@ -35,14 +36,14 @@ def convert(*arguments):
 @pytest.fixture
 def vggish(tmp_path, monkeypatch):
     monkeypatch.setattr(convert_vggish, "VggishConfig", VggishConfig.tiny)
-    torch.save(VggishModel(VggishConfig.tiny()).state_dict(), tmp_path / "vggish.pth")
+    torch.save(VggishModel(tiny_config(VggishConfig)).state_dict(), tmp_path / "vggish.pth")
     return tmp_path / "vggish.pth", []
 
 
 @pytest.fixture
 def sama_avs(tmp_path, monkeypatch):
     monkeypatch.setattr(convert_sama_avs, "SamaAvsConfig", SamaAvsConfig.tiny)
-    model = SamaAvsModel(SamaAvsConfig.tiny())
+    model = SamaAvsModel(tiny_config(SamaAvsConfig))
     sound = [f"audio_encoder.audio_backbone.{key}" for key in model.audio_encoder.state_dict()]
     keys = [*released_sam_keys(blocks=3), "no_mask_embed.weight", *sound]
     torch.save(released_checkpoint(model, keys, convert_sama_avs.SAMA_AVS_KEYS), tmp_path / "sama_avs.pth")
@@ -52,7 +53,7 @@ def sama_avs(tmp_path, monkeypatch):
 @pytest.fixture
 def st_bava(tmp_path, monkeypatch, vggish):
     monkeypatch.setattr(convert_st_bava, "StBavaConfig", StBavaConfig.tiny)
-    model = StBavaModel(StBavaConfig.tiny())
+    model = StBavaModel(tiny_config(StBavaConfig))
     blocks = [f"layers.{index}.{key}" for index in range(2) for key in ST_BAVA_BLOCK]
     keys = [*released_sam_keys(blocks=3), *PROMPTS, *both("audio_embed_layer"), *blocks]
     state = released_checkpoint(model, keys, convert_st_bava.ST_BAVA_KEYS)
@@ -64,7 +65,7 @@ def st_bava(tmp_path, monkeypatch, vggish):
 @pytest.fixture
 def aural_sam2(tmp_path, monkeypatch):
     """A fuser in a file of its own, and the host in a folder; the released sizes are replaced by tiny ones."""
-    tiny = AuralSam2Config.tiny(use_text=False)
+    tiny = tiny_config(AuralSam2Config, use_text=False)
     model = AuralSam2Model(tiny)
     model.sam2.save_pretrained(tmp_path / "host")
 

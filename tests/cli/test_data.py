@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub.utils import httpx
+from tiny.configurations import tiny_config
 from typer.testing import CliRunner
 
 from lavseg.cli import app
@@ -99,7 +100,7 @@ def test_synthetic_of_an_unknown_layout(tmp_path):
 
 
 def batches_equal(found, expected):
-    collate = ClipCollator(SamaAvsProcessor.from_config(SamaAvsConfig.tiny()))
+    collate = ClipCollator(SamaAvsProcessor.from_config(tiny_config(SamaAvsConfig)))
     for row, original in zip(found, expected, strict=True):
         pair = [collate([one]) for one in (row, original)]
         assert all(

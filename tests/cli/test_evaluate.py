@@ -3,6 +3,7 @@ import logging
 
 import pytest
 import torch
+from tiny.configurations import tiny_config
 from typer.testing import CliRunner
 
 from lavseg.cli import app
@@ -20,7 +21,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluate")
     write_ref_avs(folder / "ref_avs", {"train": 1, "test_s": 1, "test_n": 1}, 3, (32, 40))
     write_avsbench(folder / "avsbench", {"s4": {"test": 1}, "ms3": {"test": 2}, "v1m": {"test": 2}}, (32, 40))
-    config = SamaAvsConfig.tiny()
+    config = tiny_config(SamaAvsConfig)
     torch.manual_seed(0)
     SamaAvsModel(config).save_pretrained(folder / "model")
     SamaAvsProcessor.from_config(config).save_pretrained(folder / "model")
@@ -60,7 +61,7 @@ def test_joined_subsets_of_avsbench_under_their_own_protocol(folder, monkeypatch
 
 def test_classes_are_scored_as_avsbench_semantic_does(folder, tmp_path):
     torch.manual_seed(0)
-    model = AuralSam2Model(AuralSam2Config.tiny(use_text=False, num_classes=len(CLASSES) - 1)).eval()
+    model = AuralSam2Model(tiny_config(AuralSam2Config, use_text=False, num_classes=len(CLASSES) - 1)).eval()
     processor = AuralSam2Processor.from_config(model.config)
     for part in (model, processor):
         part.save_pretrained(tmp_path / "classes")

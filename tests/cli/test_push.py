@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import typer
+from tiny.configurations import tiny_config
 from typer.testing import CliRunner
 
 from hub_stand_in import running_hub, use
@@ -18,7 +19,7 @@ app.command()(push)
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkpoint")
-    config = SamaAvsConfig.tiny()
+    config = tiny_config(SamaAvsConfig)
     SamaAvsModel(config).save_pretrained(folder)
     SamaAvsProcessor.from_config(config).save_pretrained(folder)
     return folder

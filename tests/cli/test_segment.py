@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny.configurations import tiny_config
 from transformers import BertConfig
 from typer.testing import CliRunner
 
@@ -29,7 +30,7 @@ def checkpoint(tmp_path_factory):
     """An untrained model that judges every object visible, so that its masks are not blank."""
     folder = tmp_path_factory.mktemp("checkpoint")
     tokenizer = build_tokenizer()
-    config = Sam2LoveConfig.tiny(vocab_size=len(tokenizer))
+    config = tiny_config(Sam2LoveConfig, vocab_size=len(tokenizer))
     torch.manual_seed(0)
     model = Sam2LoveModel(config)
     torch.nn.init.constant_(model.sam2.mask_decoder.pred_obj_score_head.proj_out.bias, 10.0)
@@ -295,7 +296,7 @@ def listener(tmp_path_factory):
     """An untrained ST-BAVA."""
     folder = tmp_path_factory.mktemp("st_bava")
     torch.manual_seed(0)
-    config = StBavaConfig.tiny(spatial_mode="gate")
+    config = tiny_config(StBavaConfig, spatial_mode="gate")
     StBavaModel(config).save_pretrained(folder)
     StBavaProcessor.from_config(config).save_pretrained(folder)
     return folder

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from tiny.configurations import tiny_config
 from transformers import AutoModel
 from typer.testing import CliRunner
 
@@ -18,7 +19,7 @@ def given(tmp_path_factory, tiny_processor):
     folder = tmp_path_factory.mktemp("train")
     write_ref_avs(folder / "data", {"train": 2}, 3, (32, 40))
     torch.manual_seed(0)
-    Sam2LoveModel(Sam2LoveConfig.tiny(len(tiny_processor.tokenizer))).save_pretrained(folder / "start")
+    Sam2LoveModel(tiny_config(Sam2LoveConfig, len(tiny_processor.tokenizer))).save_pretrained(folder / "start")
     tiny_processor.save_pretrained(folder / "start")
     return ["--data", str(folder / "data"), "--model", str(folder / "start")]
 

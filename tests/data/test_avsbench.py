@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from datasets import concatenate_datasets
 from PIL import Image
+from tiny.configurations import tiny_config
 
 from conftest import golden_files
 from lavseg.backbones.vggish import VggishFeatureExtractor
@@ -187,7 +188,7 @@ def test_bad_arguments_are_named(written, options, message):
 
 
 def test_a_model_without_text_is_evaluated_on_it(written):
-    config = AuralSam2Config.tiny(use_text=False)
+    config = tiny_config(AuralSam2Config, use_text=False)
     collator = ClipCollator(AuralSam2Processor.from_config(config), label_size=(32, 32))
     parts = [load_avsbench(written, name, split).select([0]) for name, split in (("s4", "train"), ("v2", "val"))]
     metric = evaluate(AuralSam2Model(config), collator, concatenate_datasets(parts), batch_size=2)

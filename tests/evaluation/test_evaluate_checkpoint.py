@@ -1,6 +1,9 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
+from tiny.configurations import tiny_config
 from torch import nn
 
 from lavseg.data import ClipCollator, build_tokenizer, load_ref_avs, row_masks, write_ref_avs
@@ -22,14 +25,16 @@ def rows(tmp_path_factory):
 @pytest.fixture(scope="module")
 def collator():
     tokenizer = build_tokenizer()
-    return ClipCollator(Sam2LoveProcessor.from_config(Sam2LoveConfig.tiny(vocab_size=len(tokenizer)), tokenizer))
+    return ClipCollator(
+        Sam2LoveProcessor.from_config(tiny_config(Sam2LoveConfig, vocab_size=len(tokenizer)), tokenizer)
+    )
 
 
 @pytest.fixture(scope="module")
 def model(collator):
     """An untrained model that judges every object visible, so that its masks are not blank."""
     torch.manual_seed(0)
-    model = Sam2LoveModel(Sam2LoveConfig.tiny(vocab_size=len(collator.processor.tokenizer))).eval()
+    model = Sam2LoveModel(tiny_config(Sam2LoveConfig, vocab_size=len(collator.processor.tokenizer))).eval()
     torch.nn.init.constant_(model.sam2.mask_decoder.pred_obj_score_head.proj_out.bias, 10.0)
     return model
 
@@ -37,7 +42,7 @@ def model(collator):
 def of_another_method():
     """A model on SAM, whose masks take another way to their size."""
     torch.manual_seed(0)
-    model = SamaAvsModel(SamaAvsConfig.tiny()).eval()
+    model = SamaAvsModel(tiny_config(SamaAvsConfig)).eval()
     return model, ClipCollator(SamaAvsProcessor.from_config(model.config))
 
 
@@ -79,6 +84,8 @@ class LabelsAsTokens:
 
     def __init__(self, collator):
         self.collator = collator
+        self.processor = copy.copy(collator.processor)
+        self.processor.empties_absent = False
 
     def __call__(self, rows):
         inputs = self.collator(rows)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from tiny.configurations import tiny_config
 
 from lavseg.data import CLASSES, ClipCollator, load_avsbench, write_avsbench
 from lavseg.evaluation.semantic_scores import evaluate_semantic
@@ -15,7 +16,7 @@ def rows(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return AuralSam2Model(AuralSam2Config.tiny(use_text=False, num_classes=len(CLASSES) - 1)).train()
+    return AuralSam2Model(tiny_config(AuralSam2Config, use_text=False, num_classes=len(CLASSES) - 1)).train()
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_only_labelled_frames_count(model, collator, rows):
 
 
 def test_what_cannot_be_scored_is_refused(collator, rows):
-    masks_alone = AuralSam2Model(AuralSam2Config.tiny(use_text=False))
+    masks_alone = AuralSam2Model(tiny_config(AuralSam2Config, use_text=False))
     with pytest.raises(ValueError, match="model: this AuralSam2Model has no class head"):
         evaluate_semantic(masks_alone, collator, rows["test"])
     with pytest.raises(ValueError, match="dataset: has no rows"):

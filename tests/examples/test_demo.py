@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from tiny.configurations import tiny_config
 
 from lavseg.checkpoint import load_checkpoint
 from lavseg.data import ClipCollator, build_tokenizer, load_ref_avs, write_ref_avs
@@ -19,7 +20,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def checkpoints(tmp_path_factory):
     """An untrained stand-in for the shipped model."""
     folder, tokenizer = tmp_path_factory.mktemp("checkpoints"), build_tokenizer()
-    config = Sam2LoveConfig.tiny(vocab_size=len(tokenizer), handoff="mask")
+    config = tiny_config(Sam2LoveConfig, vocab_size=len(tokenizer), handoff="mask")
     Sam2LoveModel(config).save_pretrained(folder / "model")
     Sam2LoveProcessor.from_config(config, tokenizer).save_pretrained(folder / "model")
     return folder

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import ModelCard
+from tiny.configurations import tiny_config
 
 from hub_stand_in import running_hub, use
 from lavseg.data import write_ref_avs
@@ -26,7 +27,7 @@ def data(tmp_path_factory):
 def checkpoint(tmp_path_factory, tiny_processor):
     folder = tmp_path_factory.mktemp("checkpoint")
     torch.manual_seed(0)
-    Sam2LoveModel(Sam2LoveConfig.tiny(vocab_size=len(tiny_processor.tokenizer))).save_pretrained(folder)
+    Sam2LoveModel(tiny_config(Sam2LoveConfig, vocab_size=len(tiny_processor.tokenizer))).save_pretrained(folder)
     tiny_processor.save_pretrained(folder)
     return folder
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny.configurations import tiny_config
 
 from lavseg.data import ClipCollator, load_ref_avs, write_ref_avs
 from lavseg.metrics.protocols import AvsMetric
@@ -28,7 +29,7 @@ def data(tmp_path_factory):
 def checkpoint(tmp_path_factory, tiny_processor):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("checkpoint")
-    Sam2LoveModel(Sam2LoveConfig.tiny(len(tiny_processor.tokenizer))).save_pretrained(folder)
+    Sam2LoveModel(tiny_config(Sam2LoveConfig, len(tiny_processor.tokenizer))).save_pretrained(folder)
     tiny_processor.save_pretrained(folder)
     return folder
 

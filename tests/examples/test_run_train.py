@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny.configurations import tiny_config
 
 from lavseg.data import write_ref_avs
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
@@ -28,7 +29,7 @@ def data(tmp_path_factory):
 def checkpoint(tmp_path_factory, tiny_processor):
     folder = tmp_path_factory.mktemp("checkpoint")
     torch.manual_seed(0)
-    Sam2LoveModel(Sam2LoveConfig.tiny(len(tiny_processor.tokenizer))).save_pretrained(folder)
+    Sam2LoveModel(tiny_config(Sam2LoveConfig, len(tiny_processor.tokenizer))).save_pretrained(folder)
     tiny_processor.save_pretrained(folder)
     return folder
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from tiny.configurations import tiny_config
 from transformers import AutoModel
 
 from lavseg.data import build_tokenizer
@@ -16,7 +17,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def encoders(tmp_path_factory):
     """An untrained stand-in for the shipped model."""
     folder, tokenizer = tmp_path_factory.mktemp("encoders"), build_tokenizer()
-    config = Sam2LoveConfig.tiny(vocab_size=len(tokenizer))
+    config = tiny_config(Sam2LoveConfig, vocab_size=len(tokenizer))
     Sam2LoveModel(config).save_pretrained(folder / "model")
     Sam2LoveProcessor.from_config(config, tokenizer).save_pretrained(folder / "model")
     return folder

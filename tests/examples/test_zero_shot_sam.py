@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
+from tiny.configurations import nano_sam2_config, nano_sam_config
 from transformers import Sam2ImageProcessor, Sam2Processor, Sam2VideoModel, SamImageProcessor, SamModel, SamProcessor
 
-from lavseg.backbones.sam.configuration_sam import nano_sam_config
-from lavseg.backbones.sam2.configuration_sam2 import nano_sam2_config
 from lavseg.data import load_avsbench, row_masks, write_avsbench
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -9,6 +9,7 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
+from tiny.configurations import tiny_config
 from transformers import AutoModel, AutoProcessor, TrainerState
 
 import lavseg
@@ -34,7 +35,7 @@ SCORES = {"jaccard": 0.61234567, "f_score": 0.7, "j_and_f": 0.65, "s": 0.1, "s_r
 @pytest.fixture(scope="module")
 def model(tiny_processor):
     torch.manual_seed(0)
-    return Sam2LoveModel(Sam2LoveConfig.tiny(vocab_size=len(tiny_processor.tokenizer))).eval()
+    return Sam2LoveModel(tiny_config(Sam2LoveConfig, vocab_size=len(tiny_processor.tokenizer))).eval()
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +163,7 @@ def test_the_card_claims_nothing_that_is_not_known(model, tiny_processor):
 
 
 def test_a_method_that_does_not_read_is_shown_without_text():
-    config = SamaAvsConfig.tiny()
+    config = tiny_config(SamaAvsConfig)
     card = model_card(SamaAvsModel(config), SamaAvsProcessor.from_config(config), NAME, Record())
     assert 'segment("clip.mp4"):' in card.text and "language" not in card.data.to_dict()
 
@@ -352,7 +353,7 @@ def test_folders_that_are_not_whole_are_refused_before_anything_is_sent(hub, fol
 
 
 def test_other_models_are_refused(hub, tmp_path):
-    SamaAvsModel(SamaAvsConfig.tiny()).audio_encoder.save_pretrained(tmp_path)
+    SamaAvsModel(tiny_config(SamaAvsConfig)).audio_encoder.save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="vggish"):
         push_to_hub(tmp_path, NAME)
     assert not hub.requests
@@ -428,7 +429,7 @@ def test_saving_leaves_the_record_of_the_run(model, tiny_processor, rows, tmp_pa
 
 
 def test_methods_without_a_tokenizer_carry_their_code_too(tmp_path):
-    config = SamaAvsConfig.tiny()
+    config = tiny_config(SamaAvsConfig)
     SamaAvsModel(config).save_pretrained(tmp_path)
     SamaAvsProcessor.from_config(config).save_pretrained(tmp_path)
     assert (tmp_path / STUB.name).is_file()

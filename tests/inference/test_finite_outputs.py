@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tiny.configurations import tiny_config
 from transformers import pipeline
 from typer.testing import CliRunner
 
@@ -69,7 +70,7 @@ def test_scoring(classes, tokenizer, data):
 
 
 def test_scoring_classes(tokenizer):
-    config = AuralSam2Config.tiny(use_text=False, num_classes=2)
+    config = tiny_config(AuralSam2Config, use_text=False, num_classes=2)
     model, processor = AuralSam2Model(config).eval(), AuralSam2Processor.from_config(config)
     inputs = processor(torch.zeros(2, 40, 56, 3, dtype=torch.uint8), torch.zeros(32000), sampling_rate=16000)
     with torch.no_grad():
@@ -107,7 +108,7 @@ def test_scores_count_where_the_masks_are_fine(tokenizer, clip, name, monkeypatc
 
 def test_half_precision_that_is_too_narrow_says_so(tokenizer, clip):
     torch.manual_seed(0)
-    model = Sam2LoveModel(Sam2LoveConfig.tiny(len(tokenizer))).eval()
+    model = Sam2LoveModel(tiny_config(Sam2LoveConfig, len(tokenizer))).eval()
     decoder = model.sam2.mask_decoder
     torch.nn.init.constant_(decoder.pred_obj_score_head.proj_out.bias, 10.0)
     torch.nn.init.constant_(decoder.upscale_conv2.weight, 6e4)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny.configurations import tiny_config
 from transformers import BertConfig, BertModel, pipeline
 
 from lavseg.data import render_clip
@@ -24,7 +25,7 @@ TEXTS = ["the red circle", "the object making a sound"]
 def segment(tiny_processor):
     """A pipeline of an untrained model that judges every object visible."""
     torch.manual_seed(0)
-    model = Sam2LoveModel(Sam2LoveConfig.tiny(vocab_size=len(tiny_processor.tokenizer)))
+    model = Sam2LoveModel(tiny_config(Sam2LoveConfig, vocab_size=len(tiny_processor.tokenizer)))
     torch.nn.init.constant_(model.sam2.mask_decoder.pred_obj_score_head.proj_out.bias, 10.0)
     return pipeline(TASK, model=model.eval(), processor=tiny_processor, device="cpu")
 
@@ -118,7 +119,7 @@ def test_a_sentence_may_be_given_when_the_pipeline_is_made(segment, found, clips
 
 
 def test_a_method_that_does_not_read_has_no_label(clips, tmp_path):
-    config = SamaAvsConfig.tiny()
+    config = tiny_config(SamaAvsConfig)
     model, processor = SamaAvsModel(config).eval(), SamaAvsProcessor.from_config(config)
     made = pipeline(TASK, model=model, processor=processor, device="cpu")
     [entry] = made(clips / "long.mp4")

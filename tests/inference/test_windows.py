@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny.configurations import tiny_config
 
 from conftest import ROOT
 from lavseg.checkpoint import load_checkpoint
@@ -40,7 +41,7 @@ def shipped():
 @pytest.fixture(scope="module")
 def st_bava():
     torch.manual_seed(0)
-    config = StBavaConfig.tiny(spatial_mode="gate")
+    config = tiny_config(StBavaConfig, spatial_mode="gate")
     return StBavaModel(config).eval(), StBavaProcessor.from_config(config)
 
 
@@ -119,6 +120,9 @@ class EchoProcessor:
 
     def __call__(self, frames, sound, texts, sampling_rate):
         return self.Inputs(frames=frames, sound=sound)
+
+    def gate_masks(self, outputs):
+        return outputs.pred_masks
 
     def post_process_masks(self, logits, sizes):
         return [logits[0, 0, 0, :, 0][None, :, None].expand(1, 2, sizes[0][0] * sizes[0][1] // 2).reshape(1, *sizes[0])]
@@ -233,7 +237,7 @@ def test_aural_sam2_keeps_its_frames_and_its_windows_are_handed_over(tmp_path):
     path = tmp_path / "clip.mp4"
     write_clip(path, 24, fps=2)
     torch.manual_seed(0)
-    config = AuralSam2Config.tiny(use_text=False)
+    config = tiny_config(AuralSam2Config, use_text=False)
     method = AuralSam2Model(config).eval(), AuralSam2Processor.from_config(config)
     keyed = list(segment_video(*method, path))
     dense = list(segment_video(*method, path, fps=2))
@@ -244,8 +248,8 @@ def test_aural_sam2_keeps_its_frames_and_its_windows_are_handed_over(tmp_path):
 
 
 def test_jca_takes_clips_of_its_own_length():
-    assert window_length(StBavaConfig.tiny(fusion="jca", jca_num_frames=5)) == 5 > OVERLAP
-    assert window_length(StBavaConfig.tiny()) == 10
+    assert window_length(tiny_config(StBavaConfig, fusion="jca", jca_num_frames=5)) == 5 > OVERLAP
+    assert window_length(tiny_config(StBavaConfig)) == 10
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from tiny.configurations import tiny_config
 from transformers import AutoModel
 
 from lavseg.backbones.vggish import VggishConfig, VggishModel
@@ -20,7 +21,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(classes, value, tokeniz
 
 
 def test_so_are_those_of_a_sound_encoder(tmp_path):
-    VggishModel(VggishConfig.tiny(postprocess=True)).save_pretrained(tmp_path)
+    VggishModel(tiny_config(VggishConfig, postprocess=True)).save_pretrained(tmp_path)
     name = damage_weights(tmp_path, math.inf)
     with pytest.raises(ValueError, match=f"^{name} of VggishModel holds NaN or infinite values"):
         VggishModel.from_pretrained(tmp_path)

@@ -393,17 +393,17 @@ def test_a_long_clip_is_scaled_in_parts(tiny_processor, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"pred_masks": logits()[0]}, r"^pred_masks: has to be \[B, E, T, h, w\].*got \[2, 3, 8, 8\] and 2 sizes"),
+        ({"outputs": logits()[0]}, r"^pred_masks: has to be \[B, E, T, h, w\].*got \[2, 3, 8, 8\] and 2 sizes"),
         ({"original_sizes": [(4, 4)]}, r"^pred_masks: .*one entry of original_sizes a clip.*and 1 sizes"),
         ({"original_sizes": [(4, 4), (4, 4, 3)]}, r"^original_sizes: .*\(height, width\).*\(4, 4, 3\)"),
         ({"original_sizes": [(4, 4), (0, 4)]}, r"^original_sizes: .*\(0, 4\)"),
         ({"frame_mask": torch.ones(2, 4, dtype=torch.bool)}, r"^frame_mask: has to be bool \[2, 3\].*got .*\[2, 4\]"),
         ({"frame_mask": torch.ones(2, 3, dtype=torch.long)}, r"^frame_mask: has to be bool \[2, 3\].*got torch.int64"),
-        ({"threshold": float("nan")}, r"^threshold: has to be a number, got nan"),
-        ({"pred_masks": logits() + float("nan")}, r"^pred_masks: the model gives NaN"),
-        ({"pred_masks": logits() / 0}, r"^pred_masks: the model gives NaN or infinite values"),
+        ({"mask_threshold": float("nan")}, r"^mask_threshold: has to be a number, got nan"),
+        ({"outputs": logits() + float("nan")}, r"^pred_masks: the model gives NaN"),
+        ({"outputs": logits() / 0}, r"^pred_masks: the model gives NaN or infinite values"),
     ],
 )
 def test_masks_that_do_not_fit_are_named(tiny_processor, change, message):
     with pytest.raises(ValueError, match=message):
-        tiny_processor.post_process_masks(**{"pred_masks": logits(), "original_sizes": [(4, 4), (4, 4)], **change})
+        tiny_processor.post_process_masks(**{"outputs": logits(), "original_sizes": [(4, 4), (4, 4)], **change})

@@ -12,6 +12,7 @@ import yaml
 from accelerate import FullyShardedDataParallelPlugin
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils.launch import prepare_multi_gpu_env
+from tiny.configurations import tiny_config
 
 from conftest import ROOT
 from lavseg.data import write_ref_avs
@@ -29,7 +30,7 @@ def arguments(tmp_path_factory, tiny_processor):
     folder = tmp_path_factory.mktemp("distributed")
     write_ref_avs(folder / "data", {"train": 6}, 3, (32, 40))
     torch.manual_seed(0)
-    Sam2LoveModel(Sam2LoveConfig.tiny(len(tiny_processor.tokenizer))).save_pretrained(folder / "start")
+    Sam2LoveModel(tiny_config(Sam2LoveConfig, len(tiny_processor.tokenizer))).save_pretrained(folder / "start")
     tiny_processor.save_pretrained(folder / "start")
     given = {"data_root": folder / "data", "model": folder / "start", "max_steps": 4, "learning_rate": 1e-3}
     given |= {"logging_steps": 1, "disable_tqdm": "true", "save_strategy": "no", "use_cpu": "true"}
@@ -99,10 +100,10 @@ def test_the_fsdp2_recipe_is_understood(fsdp):
 @pytest.mark.parametrize(
     ("model_class", "config"),
     [
-        (Sam2LoveModel, Sam2LoveConfig.tiny()),
-        (AuralSam2Model, AuralSam2Config.tiny()),
-        (SamaAvsModel, SamaAvsConfig.tiny()),
-        (SamaAvsModel, SamaAvsConfig.tiny(use_text=True)),
+        (Sam2LoveModel, tiny_config(Sam2LoveConfig)),
+        (AuralSam2Model, tiny_config(AuralSam2Config)),
+        (SamaAvsModel, tiny_config(SamaAvsConfig)),
+        (SamaAvsModel, tiny_config(SamaAvsConfig, use_text=True)),
     ],
 )
 def test_fsdp2_wraps_the_hosts_blocks(fsdp, model_class, config):

@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tiny.configurations import nano_sam2_config, tiny_config
 from transformers import Sam2ImageProcessor
 
-from lavseg.backbones.sam2.configuration_sam2 import nano_sam2_config
 from lavseg.modeling.processing import as_frames
 from lavseg.models.gavs import GavsConfig, GavsModel, GavsProcessor
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
@@ -20,7 +20,7 @@ SOUND = np.random.default_rng(9).uniform(-0.5, 0.5, 3 * RATE).astype(np.float32)
 
 def make_model(seed=0, **overrides):
     torch.manual_seed(seed)
-    return StBavaModel(StBavaConfig.tiny(use_adapters=False, **overrides)).eval()
+    return StBavaModel(tiny_config(StBavaConfig, use_adapters=False, **overrides)).eval()
 
 
 def make_clips(count=2, frames=3, seed=0):
@@ -149,9 +149,13 @@ def test_the_settings_say_what_was_cached(cache):
 @pytest.mark.parametrize(
     ("model_class", "processor_class", "config"),
     [
-        (StBavaModel, StBavaProcessor, StBavaConfig.tiny()),
-        (SamaAvsModel, SamaAvsProcessor, SamaAvsConfig.tiny(sam_config=nano_sam2_config(128), use_adapters=False)),
-        (GavsModel, GavsProcessor, GavsConfig.tiny()),
+        (StBavaModel, StBavaProcessor, tiny_config(StBavaConfig)),
+        (
+            SamaAvsModel,
+            SamaAvsProcessor,
+            tiny_config(SamaAvsConfig, sam_config=nano_sam2_config(128), use_adapters=False),
+        ),
+        (GavsModel, GavsProcessor, tiny_config(GavsConfig)),
     ],
     ids=["adapters", "sam2", "gavs"],
 )

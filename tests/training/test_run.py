@@ -4,6 +4,7 @@ from dataclasses import fields
 import pytest
 import torch
 import yaml
+from tiny.configurations import tiny_config
 from transformers import AutoModel, AutoProcessor
 
 from conftest import ROOT
@@ -49,7 +50,7 @@ def save(tmp_path_factory, tokenizer):
         reads = method == "sam2-love" or (method == "aural-sam2" and fields.get("use_text", True))
         if method in ("sam2-love", "aural-sam2"):
             fields["vocab_size"] = len(tokenizer)
-        config = config_class.tiny(**fields)
+        config = tiny_config(config_class, **fields)
         torch.manual_seed(seed)
         model_class(config).save_pretrained(folder)
         processor_class.from_config(config, *([tokenizer] if reads else [])).save_pretrained(folder)

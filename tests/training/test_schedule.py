@@ -1,5 +1,6 @@
 import pytest
 import torch
+from tiny.configurations import tiny_config
 
 from lavseg.data import ClipCollator
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
@@ -9,7 +10,7 @@ POLY = {"lr_scheduler_type": "polynomial", "lr_scheduler_kwargs": {"power": 0.9,
 
 
 def make_trainer(tmp_path, behavior="paper", **arguments):
-    config = AuralSam2Config.tiny(behavior=behavior, use_text=False)
+    config = tiny_config(AuralSam2Config, behavior=behavior, use_text=False)
     arguments = LavsegTrainingArguments(
         str(tmp_path), learning_rate=1e-3, weight_decay=0.05, use_cpu=True, report_to="none", **arguments
     )

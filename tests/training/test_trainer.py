@@ -10,6 +10,7 @@ from accelerate.data_loader import BatchSamplerShard
 from datasets import concatenate_datasets
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny.configurations import tiny_config
 from torch.utils.data import BatchSampler, SequentialSampler
 from transformers import TrainerCallback, get_linear_schedule_with_warmup
 
@@ -25,7 +26,7 @@ from lavseg.training.trainer import unrepeated
 @pytest.fixture(scope="module")
 def untrained(tiny_processor):
     torch.manual_seed(0)
-    return Sam2LoveModel(Sam2LoveConfig.tiny(vocab_size=len(tiny_processor.tokenizer)))
+    return Sam2LoveModel(tiny_config(Sam2LoveConfig, vocab_size=len(tiny_processor.tokenizer)))
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ def test_scores_are_those_of_the_metric(build, model, tiny_processor, mixed, sho
             batch = ClipCollator(tiny_processor)(chunk)
             with torch.no_grad():
                 output = model(**batch)
-            logits = F.interpolate(output.pred_masks[:, 0], batch["labels"].shape[-2:], mode="bilinear")
+            logits = F.interpolate(tiny_processor.gate_masks(output)[:, 0], batch["labels"].shape[-2:], mode="bilinear")
             for metric in metrics:
                 metric.update(logits[batch["label_mask"]], batch["labels"][:, 0][batch["label_mask"]])
             losses += [output.loss.item()] * len(chunk)
@@ -200,7 +201,7 @@ def test_synthetic_nulls_are_for_training_batches_only(build, short):
 def test_resuming_restores_everything(build, tiny_processor, nulls):
     """Also the encoders, whose published key names differ from those in memory, and the random choices to come."""
     torch.manual_seed(1)
-    config = Sam2LoveConfig.tiny(vocab_size=len(tiny_processor.tokenizer), key_frame="best")
+    config = tiny_config(Sam2LoveConfig, vocab_size=len(tiny_processor.tokenizer), key_frame="best")
     first, second = Sam2LoveModel(config), Sam2LoveModel(config)
     values = {"max_steps": 7, "save_strategy": "steps", "save_steps": 3, "synthetic_null_probability": nulls}
     whole = build(first, folder="whole", **values)

@@ -3,11 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny.configurations import nano_sam2_config, nano_sam_config, tiny_config
 from transformers import RobertaConfig, RobertaModel, Sam2VideoModel, SamModel, ViTConfig, ViTModel
 
 import tiny_clips
-from lavseg.backbones.sam.configuration_sam import nano_sam_config
-from lavseg.backbones.sam2.configuration_sam2 import nano_sam2_config
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.models.gavs import GavsConfig, GavsModel, GavsProcessor
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
@@ -24,7 +23,7 @@ OVERRIDES = {"sam": {}, "sam2": {"sam_config": nano_sam2_config(128)}, "sam2-tex
 def make_model(method="sama", host="sam", seed=0, **overrides):
     config_class, model_class = METHODS[method]
     torch.manual_seed(seed)
-    model = away_from_zero(model_class(config_class.tiny(**{**OVERRIDES[host], **overrides})))
+    model = away_from_zero(model_class(tiny_config(config_class, **{**OVERRIDES[host], **overrides})))
     if host != "sam":  # an object that is judged absent leaves no pointer in the memory
         with torch.no_grad():
             model.sam.mask_decoder.pred_obj_score_head.proj_out.bias.add_(20)
@@ -78,7 +77,7 @@ def test_gradient_reaches_what_trains_and_nothing_else(method, host):
 def test_what_trains_is_said_by_the_configuration(method, host, part):
     with torch.device("meta"):
         settings = {"train_adapters": part == "adapters", "train_mask_decoder": part == "mask_decoder"}
-        model = METHODS[method][1](METHODS[method][0].tiny(**OVERRIDES[host], **settings))
+        model = METHODS[method][1](tiny_config(METHODS[method][0], **OVERRIDES[host], **settings))
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert trained
     assert all(("mask_decoder" in name or "no_mask" in name) == (part == "mask_decoder") for name in trained)
@@ -240,7 +239,7 @@ def test_from_backbones_holds_the_published_weights(method, host, tmp_path):
     parts = {"sam": sam, "text": text}
     for name, part in parts.items():
         part.save_pretrained(tmp_path / name)
-    audio = VggishModel(VggishConfig.tiny())
+    audio = VggishModel(tiny_config(VggishConfig))
     fields = {"first_adapted_block": 1} if method == "gavs" else {}
     model = METHODS[method][1].from_backbones(
         str(tmp_path / "sam"), audio, str(tmp_path / "text"), use_text=host == "sam2-text", **fields
@@ -257,7 +256,7 @@ def test_another_host_is_refused(tmp_path):
         tmp_path
     )
     with pytest.raises(ValueError, match=r"sam: .* is a 'vit' checkpoint, 'sam' or 'sam2_video' is needed"):
-        GavsModel.from_backbones(str(tmp_path), VggishModel(VggishConfig.tiny()))
+        GavsModel.from_backbones(str(tmp_path), VggishModel(tiny_config(VggishConfig)))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -292,7 +291,7 @@ def test_inputs_that_do_not_fit_are_named(method, host, change, message):
 )
 def test_configurations_that_cannot_be_are_refused(method, host, change, message):
     with pytest.raises(ValueError, match=message):
-        METHODS[method][0].tiny(**{**OVERRIDES[host], **change})
+        tiny_config(METHODS[method][0], **{**OVERRIDES[host], **change})
 
 
 RATE = 16000
@@ -303,7 +302,7 @@ PROCESSORS = {"sama": SamaAvsProcessor, "gavs": GavsProcessor}
 @torch.no_grad()
 def test_its_processor_feeds_it_and_comes_back_from_disk(method, host, tokenizer, tmp_path):
     read = {"vocab_size": len(tokenizer)} if host == "sam2-text" else {}
-    model = METHODS[method][1](METHODS[method][0].tiny(**read, **OVERRIDES[host])).eval()
+    model = METHODS[method][1](tiny_config(METHODS[method][0], **read, **OVERRIDES[host])).eval()
     saved = PROCESSORS[method].from_config(model.config, tokenizer if read else None)
     saved.save_pretrained(tmp_path)
     for processor in (saved, PROCESSORS[method].from_pretrained(tmp_path)):
@@ -321,9 +320,9 @@ def test_its_processor_feeds_it_and_comes_back_from_disk(method, host, tokenizer
 def test_a_tokenizer_belongs_to_a_model_that_reads(method, tokenizer):
     config_class = METHODS[method][0]
     with pytest.raises(ValueError, match="tokenizer: missing"):
-        PROCESSORS[method].from_config(config_class.tiny(use_text=True))
+        PROCESSORS[method].from_config(tiny_config(config_class, use_text=True))
     with pytest.raises(ValueError, match="tokenizer: a model with use_text=False"):
-        PROCESSORS[method].from_config(config_class.tiny(), tokenizer)
+        PROCESSORS[method].from_config(tiny_config(config_class), tokenizer)
 
 
 @pytest.mark.parametrize(("method", "host"), CASES)

@@ -1,10 +1,11 @@
 import pytest
 import torch
+from tiny.configurations import nano_sam2_config
 from torch import nn
 from transformers import Sam2VideoModel
 
 from lavseg.backbones.sam2.adapters_sam2 import Sam2AudioAdapters, SentenceAttention, adapted_mlps, raised_inputs
-from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config, nano_sam2_config
+from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
 
 
 def count(module):

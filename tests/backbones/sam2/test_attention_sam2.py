@@ -5,11 +5,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny.configurations import nano_sam2_config
 from transformers import Sam2VideoModel
 
 from lavseg.backbones.sam2 import attention_sam2
 from lavseg.backbones.sam2.attention_sam2 import streamed_attention, use_lean_blocks
-from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config, nano_sam2_config
+from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
 from lavseg.backbones.sam2.encoder_sam2 import encode_images
 
 

@@ -1,8 +1,9 @@
 import pytest
 import torch
+from tiny.configurations import nano_sam2_config
 from transformers import Sam2VideoConfig, Sam2VideoModel
 
-from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config, nano_sam2_config
+from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
 
 
 def on_meta(config):

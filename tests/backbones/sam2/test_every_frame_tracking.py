@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tiny.configurations import nano_sam2_config
 from transformers import Sam2VideoModel
 
-from lavseg.backbones.sam2.configuration_sam2 import nano_sam2_config
 from lavseg.backbones.sam2.encoder_sam2 import encode_images
 from lavseg.backbones.sam2.every_frame_tracking import FrameTracker, track_clip
 from lavseg.backbones.sam2.tracking_sam2 import project_features

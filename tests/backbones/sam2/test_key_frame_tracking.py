@@ -1,9 +1,9 @@
 import pytest
 import torch
+from tiny.configurations import nano_sam2_config
 from transformers import Sam2VideoModel
 
 from lavseg.backbones.sam2 import key_frame_tracking
-from lavseg.backbones.sam2.configuration_sam2 import nano_sam2_config
 from lavseg.backbones.sam2.encoder_sam2 import encode_images
 from lavseg.backbones.sam2.key_frame_tracking import ClipSegmenter
 from tiny_clips import away_from_zero

@@ -2,10 +2,10 @@ import copy
 
 import pytest
 import torch
+from tiny.configurations import nano_sam2_config
 from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
-from lavseg.backbones.sam2.configuration_sam2 import nano_sam2_config
 from lavseg.backbones.sam2.encoder_sam2 import encode_images
 from lavseg.backbones.sam2.tracking_sam2 import Memory, Sam2Tracker, project_features, propagate
 

@@ -1,15 +1,16 @@
 import pytest
+from tiny.configurations import tiny_config
 
 from lavseg.backbones.vggish import VggishConfig
 
 
 def test_tiny_takes_overrides():
-    config = VggishConfig.tiny(embedding_size=24, postprocess=True)
+    config = tiny_config(VggishConfig, embedding_size=24, postprocess=True)
     assert (config.embedding_size, config.hidden_size, config.postprocess) == (24, 64, True)
 
 
 def test_round_trip(tmp_path):
-    config = VggishConfig.tiny(final_relu=False, postprocess=True)
+    config = tiny_config(VggishConfig, final_relu=False, postprocess=True)
     config.save_pretrained(tmp_path)
     reloaded = VggishConfig.from_pretrained(tmp_path)
     assert list(reloaded.conv_channels) == list(config.conv_channels)

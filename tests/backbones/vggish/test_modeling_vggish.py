@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny.configurations import tiny_config
 
 from conftest import golden_files
 from lavseg.backbones.vggish import VggishConfig, VggishFeatureExtractor, VggishModel
@@ -45,7 +46,7 @@ def embed(model, log_mel):
 
 def tiny(seed=0, **overrides):
     torch.manual_seed(seed)
-    return VggishModel(VggishConfig.tiny(**overrides)).eval()
+    return VggishModel(tiny_config(VggishConfig, **overrides)).eval()
 
 
 def test_released_network_has_the_published_size(released_models):
@@ -95,7 +96,7 @@ def test_parity_of_postprocessing(file):
 
 
 def test_postprocessing_whitens_clips_and_quantises():
-    postprocessor = VggishPostprocessor(VggishConfig.tiny(embedding_size=2))
+    postprocessor = VggishPostprocessor(tiny_config(VggishConfig, embedding_size=2))
     postprocessor.load_state_dict(
         {"pca_eigen_vectors": torch.tensor([[0.0, 1.0], [2.0, 0.0]]), "pca_means": torch.tensor([[1.0], [-1.0]])}
     )

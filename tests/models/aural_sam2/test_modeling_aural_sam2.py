@@ -5,10 +5,10 @@ from itertools import pairwise
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny.configurations import nano_sam2_config, tiny_config
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import RobertaConfig, RobertaModel, Sam2Config, Sam2Model, Sam2VideoModel
 
-from lavseg.backbones.sam2.configuration_sam2 import nano_sam2_config
 from lavseg.backbones.sam2.encoder_sam2 import encode_images
 from lavseg.backbones.sam2.losses_sam2 import dice_loss
 from lavseg.backbones.sam2.tracking_sam2 import Sam2Tracker, project_features
@@ -21,7 +21,7 @@ BEHAVIORS = ["release", "paper"]
 
 def make_model(seed=0, **overrides):
     torch.manual_seed(seed)
-    model = AuralSam2Model(AuralSam2Config.tiny(**overrides)).eval()
+    model = AuralSam2Model(tiny_config(AuralSam2Config, **overrides)).eval()
     with torch.no_grad():  # away from zero-initialised parts, and masks of a natural size
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -145,7 +145,7 @@ def plain_cross_fusion(fusion, frames, tokens, as_released):
 @torch.no_grad()
 def test_cross_fusion_equals_the_formula_with_maps_of_positions_by_tokens(behavior):
     torch.manual_seed(0)
-    fusion = AuralSam2CrossFusion(AuralSam2Config.tiny(behavior=behavior)).eval()
+    fusion = AuralSam2CrossFusion(tiny_config(AuralSam2Config, behavior=behavior)).eval()
     frames, tokens = torch.randn(2, 3, 16, 128), torch.randn(2, 7, 128)
     found = fusion(frames, tokens, None)
     for clip in range(2):
@@ -176,7 +176,7 @@ def test_cross_fusion_keeps_its_precision_for_ten_frames_at_1024():
 @pytest.mark.parametrize("behavior", BEHAVIORS)
 @torch.no_grad()
 def test_fresh_weights_are_those_of_the_released_code(behavior):
-    model = AuralSam2Model(AuralSam2Config.tiny(behavior=behavior)).eval()
+    model = AuralSam2Model(tiny_config(AuralSam2Config, behavior=behavior)).eval()
     for level in model.fuser.levels:
         level_output = level.fusion(torch.randn(1, 2, 16, 128), torch.randn(1, 4, 128), None)
         assert level_output.frame_attention.abs().max() == 0
@@ -416,7 +416,7 @@ def test_from_backbones_takes_over_every_weight(tmp_path):
     parts = {
         "sam2": Sam2VideoModel(nano_sam2_config()),
         "text": RobertaModel(RobertaConfig(vocab_size=50, hidden_size=64, num_hidden_layers=1, num_attention_heads=2)),
-        "audio": VggishModel(VggishConfig.tiny(embedding_size=64)),
+        "audio": VggishModel(tiny_config(VggishConfig, embedding_size=64)),
     }
     for name, part in parts.items():
         part.save_pretrained(tmp_path / name)
@@ -483,14 +483,14 @@ def test_text_for_a_model_that_does_not_read_is_refused():
         ({"pyramid_levels": (3, 1)}, "pyramid_levels"),
         ({"pyramid_levels": ()}, "pyramid_levels"),
         ({"visual_depths": (1, 2)}, "visual_depths"),
-        ({"audio_config": VggishConfig.tiny()}, "audio_config: embedding_size is 32"),
+        ({"audio_config": tiny_config(VggishConfig)}, "audio_config: embedding_size is 32"),
         ({"num_attention_heads": 3}, "num_attention_heads"),
         ({"sam2_config": nano_sam2_config(32)}, "sam2_config: image_size is 32, it has to be at least 64"),
     ],
 )
 def test_configurations_that_make_no_model_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
-        AuralSam2Config.tiny(**fields)
+        tiny_config(AuralSam2Config, **fields)
 
 
 def test_behavior_sets_depths_heads_and_training_of_the_ear():

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from tiny.configurations import tiny_config
 from transformers import AutoProcessor
 
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Processor
@@ -9,7 +10,7 @@ from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Processor
 @pytest.fixture(scope="module", params=["text", "no text"])
 def processor(request, tokenizer):
     reads = request.param == "text"
-    config = AuralSam2Config.tiny(len(tokenizer), use_text=reads)
+    config = tiny_config(AuralSam2Config, len(tokenizer), use_text=reads)
     return AuralSam2Processor.from_config(config, tokenizer if reads else None)
 
 
@@ -68,6 +69,6 @@ def test_points_and_boxes_are_scaled_to_the_models_pixels(processor):
 
 def test_tokenizer_and_configuration_have_to_agree(tokenizer):
     with pytest.raises(ValueError, match="tokenizer: missing"):
-        AuralSam2Processor.from_config(AuralSam2Config.tiny())
+        AuralSam2Processor.from_config(tiny_config(AuralSam2Config))
     with pytest.raises(ValueError, match="reads no text"):
-        AuralSam2Processor.from_config(AuralSam2Config.tiny(use_text=False), tokenizer)
+        AuralSam2Processor.from_config(tiny_config(AuralSam2Config, use_text=False), tokenizer)

@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny.configurations import tiny_config
 
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Output, AuralSam2Processor
 from lavseg.models.aural_sam2.fuser_aural_sam2 import FusedLevel
@@ -13,7 +14,9 @@ CLASSES = 4
 
 def make_model(**overrides):
     torch.manual_seed(0)
-    return AuralSam2Model(AuralSam2Config.tiny(use_text=False, num_classes=CLASSES, dropout=0.0, **overrides)).eval()
+    return AuralSam2Model(
+        tiny_config(AuralSam2Config, use_text=False, num_classes=CLASSES, dropout=0.0, **overrides)
+    ).eval()
 
 
 def make_inputs(clips=2, frames=3):
@@ -33,7 +36,7 @@ def make_labels(clips=2, frames=3, size=(40, 48)):
 @torch.no_grad()
 def test_a_class_head_leaves_the_masks_as_they_are(tmp_path):
     torch.manual_seed(3)
-    masks_alone = AuralSam2Model(AuralSam2Config.tiny(use_text=False)).eval()
+    masks_alone = AuralSam2Model(tiny_config(AuralSam2Config, use_text=False)).eval()
     masks_alone.save_pretrained(tmp_path)
     model = AuralSam2Model.from_pretrained(tmp_path, num_classes=CLASSES).eval()
     assert model.class_head.tokens.std() > 0.5
@@ -118,7 +121,7 @@ def test_the_loss_is_the_mean_over_pixels_of_masks_and_objects(clips, frames, se
 
 
 def test_classes_are_read_inside_the_masks_at_the_clips_own_size():
-    processor = AuralSam2Processor.from_config(AuralSam2Config.tiny(use_text=False))
+    processor = AuralSam2Processor.from_config(tiny_config(AuralSam2Config, use_text=False))
     masks = torch.full((2, 1, 3, 32, 32), -1.0)
     masks[..., 8:24, 8:24] = 1.0
     logits = torch.zeros(2, CLASSES + 1, 3, 8, 8)
@@ -156,7 +159,7 @@ def test_class_labels_that_do_not_fit_are_named(change, message):
 )
 def test_configurations_that_make_no_class_head_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
-        AuralSam2Config.tiny(**{"use_text": False, "num_classes": 2, **fields})
+        tiny_config(AuralSam2Config, **{"use_text": False, "num_classes": 2, **fields})
 
 
 def test_a_head_can_have_the_classes_of_avsbench_semantic():

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from tiny.configurations import tiny_config
 from transformers import AutoModel
 
 from lavseg.data import CLASSES, ClipCollator, load_avsbench, load_ref_avs, write_avsbench, write_ref_avs
@@ -16,7 +17,7 @@ def clips(tmp_path_factory):
 @pytest.mark.parametrize("behavior", ["release", "paper"])
 def test_the_trainer_lowers_the_loss_and_its_checkpoint_comes_back(clips, tokenizer, tmp_path, behavior):
     torch.manual_seed(0)
-    config = AuralSam2Config.tiny(len(tokenizer), behavior=behavior, dropout=0.0)
+    config = tiny_config(AuralSam2Config, len(tokenizer), behavior=behavior, dropout=0.0)
     processor = AuralSam2Processor.from_config(config, tokenizer)
     args = LavsegTrainingArguments(
         str(tmp_path),
@@ -52,7 +53,7 @@ def test_the_trainer_lowers_the_loss_and_its_checkpoint_comes_back(clips, tokeni
 def test_the_trainer_fits_a_class_head_to_masks_that_stay(tmp_path):
     torch.manual_seed(0)
     root = write_avsbench(tmp_path / "data", {"v1m": {"train": 2, "val": 1}}, (32, 40))
-    config = AuralSam2Config.tiny(use_text=False, num_classes=len(CLASSES) - 1, dropout=0.0)
+    config = tiny_config(AuralSam2Config, use_text=False, num_classes=len(CLASSES) - 1, dropout=0.0)
     model = AuralSam2Model(config)
     before = {name: value.clone() for name, value in model.fuser.state_dict().items()}
     args = LavsegTrainingArguments(

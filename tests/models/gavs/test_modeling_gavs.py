@@ -1,10 +1,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny.configurations import nano_sam2_config, tiny_config
 from torch import nn
 
 import tiny_clips
-from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config, nano_sam2_config
+from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
 from lavseg.models.gavs import GavsConfig, GavsModel
 from lavseg.models.gavs.adapters_gavs import GavsAdapter
 from tiny_clips import away_from_zero
@@ -14,7 +15,7 @@ SIZE = (36, 64)
 
 def make_model(seed=0, **overrides):
     torch.manual_seed(seed)
-    return away_from_zero(GavsModel(GavsConfig.tiny(**overrides)))
+    return away_from_zero(GavsModel(tiny_config(GavsConfig, **overrides)))
 
 
 def make_inputs(clips=1, frames=3, size=SIZE):
@@ -182,10 +183,10 @@ def test_padded_frames_need_their_sizes():
 )
 def test_configurations_that_cannot_be_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        GavsConfig.tiny(**change)
+        tiny_config(GavsConfig, **change)
 
 
 @pytest.mark.parametrize("first", [-1, 3])
 def test_the_first_adapted_block_has_to_be_one_of_the_hosts(first):
     with pytest.raises(ValueError, match=rf"first_adapted_block: {first} .* blocks 0 to 2"):
-        GavsModel(GavsConfig.tiny(first_adapted_block=first))
+        GavsModel(tiny_config(GavsConfig, first_adapted_block=first))

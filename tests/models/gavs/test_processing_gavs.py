@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny.configurations import tiny_config
 from transformers import AutoProcessor
 
 from lavseg.models.gavs import GavsConfig, GavsProcessor
@@ -14,7 +15,7 @@ SOUND = np.zeros(2 * RATE, np.float32)
 
 
 def make_processor(**overrides):
-    return GavsProcessor.from_config(GavsConfig.tiny(**overrides))
+    return GavsProcessor.from_config(tiny_config(GavsConfig, **overrides))
 
 
 @pytest.mark.parametrize("size", [(36, 64), (64, 36), (50, 50)])
@@ -38,7 +39,7 @@ def test_channels_change_places_where_the_release_let_them(tmp_path):
     swapped = make_processor(bgr_frames=True)
     swapped.save_pretrained(tmp_path)
     expected = make_processor()(video[..., ::-1].copy(), SOUND, sampling_rate=RATE)["pixel_values"]
-    GavsConfig.tiny(bgr_frames=True).save_pretrained(tmp_path)
+    tiny_config(GavsConfig, bgr_frames=True).save_pretrained(tmp_path)
     for processor in (swapped, AutoProcessor.from_pretrained(tmp_path)):
         assert type(processor) is GavsProcessor
         assert torch.equal(processor(video, SOUND, sampling_rate=RATE)["pixel_values"], expected)

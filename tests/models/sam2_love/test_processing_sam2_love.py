@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny.configurations import tiny_config
 from transformers import AutoProcessor
 
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
@@ -92,7 +93,7 @@ def test_the_processor_names_what_it_makes(tiny_processor):
 
 @torch.no_grad()
 def test_its_inputs_fit_the_model_and_its_masks_the_clip(tiny_processor, tokenizer):
-    model = Sam2LoveModel(Sam2LoveConfig.tiny(len(tokenizer))).eval()
+    model = Sam2LoveModel(tiny_config(Sam2LoveConfig, len(tokenizer))).eval()
     clips, sounds = zip(make_clip(2), make_clip(3, 40, 56, seed=1), strict=True)
     inputs = tiny_processor(list(clips), list(sounds), [["dog", "cat"], ["a", "b"]], RATE)
     outputs = model(**inputs)
@@ -117,7 +118,7 @@ for name, value in saved["inputs"].items():
 
 
 def test_saved_and_loaded_in_a_fresh_process_it_is_the_same(tmp_path, tokenizer):
-    config = Sam2LoveConfig.tiny(len(tokenizer))
+    config = tiny_config(Sam2LoveConfig, len(tokenizer))
     processor = Sam2LoveProcessor.from_config(config, tokenizer)
     processor.fps, processor.max_text_length = 2.0, 12
     processor.save_pretrained(tmp_path / "processor")

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from tiny.configurations import tiny_config
 
 from conftest import golden_files
 from lavseg.backbones.sam.convert_sam import rename_keys
@@ -18,7 +19,7 @@ PINNED = {
     "image_encoder.prompt_generator.shared_mlp.bias": "adapters.shared.bias",
     "image_encoder.prompt_generator.lightweight_mlp_0.0.weight": "adapters.audio_layers.0.weight",
 }
-CONFIG = SamaAvsConfig.tiny()
+CONFIG = tiny_config(SamaAvsConfig)
 UNUSED_PARTS = ("point_embed", "mask_embed", "not_a_point_embed")
 
 

@@ -2,10 +2,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny.configurations import nano_sam_config, tiny_config
 from transformers import AutoProcessor, SamModel
 
 from lavseg.backbones.sam.adapters_sam import encode_frames
-from lavseg.backbones.sam.configuration_sam import nano_sam_config
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from lavseg.models.sama_avs.modeling_sama_avs import mask_soft_iou
@@ -14,7 +14,7 @@ from tiny_clips import away_from_zero, make_inputs, make_labels
 
 def make_model(seed=0, **overrides):
     torch.manual_seed(seed)
-    return away_from_zero(SamaAvsModel(SamaAvsConfig.tiny(**overrides)))
+    return away_from_zero(SamaAvsModel(tiny_config(SamaAvsConfig, **overrides)))
 
 
 def test_parameters_at_the_defaults():
@@ -113,7 +113,7 @@ def test_attention_maps_are_refused():
 @pytest.mark.parametrize("random_position_code", [False, True])
 def test_from_backbones_takes_sams_position_code_unless_told_otherwise(tmp_path, random_position_code):
     torch.manual_seed(7)
-    sam, audio = SamModel(nano_sam_config()), VggishModel(VggishConfig.tiny())
+    sam, audio = SamModel(nano_sam_config()), VggishModel(tiny_config(VggishConfig))
     sam.save_pretrained(tmp_path / "sam")
     model = SamaAvsModel.from_backbones(str(tmp_path / "sam"), audio, random_position_code=random_position_code)
     expected = sam.state_dict()

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from tiny.configurations import tiny_config
 from torch import nn
 
 from conftest import GOLDEN, golden_files
@@ -32,7 +33,7 @@ META = GOLDEN / "sama_avs/meta.json"
 
 
 def make_model(image_size, whole_vggish=False):
-    audio = VggishConfig() if whole_vggish else VggishConfig.tiny(embedding_size=128)
+    audio = VggishConfig() if whole_vggish else tiny_config(VggishConfig, embedding_size=128)
     keys = reference_keys("sama_avs/keys_tiny256.json")
     if not whole_vggish:
         keys = [key for key in keys if not key.startswith("audio_encoder.")]

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny.configurations import tiny_config
 
 from conftest import golden_files
 from lavseg.backbones.sam.convert_sam import rename_keys
@@ -102,7 +103,7 @@ def test_the_keys_of_the_released_models_fill_the_whole_model(file):
     assert {name: shapes[key] for key, name in names.items()} == expected
 
 
-CONFIG = StBavaConfig.tiny()
+CONFIG = tiny_config(StBavaConfig)
 PROMPT_ENCODER = [
     *(f"point_embeddings.{index}.weight" for index in range(4)),
     "not_a_point_embed.weight",

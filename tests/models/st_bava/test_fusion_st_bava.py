@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny.configurations import tiny_config
 from torch import nn
 
 from lavseg.backbones.sam.configuration_sam import vit_sam_config
@@ -14,7 +15,7 @@ MODULES = [TpaviFusion, HanFusion, CmranFusion, JcaFusion]
 
 def make_module(kind, seed=0, **overrides):
     torch.manual_seed(seed)
-    module = kind(StBavaConfig.tiny(**overrides)).double().eval()
+    module = kind(tiny_config(StBavaConfig, **overrides)).double().eval()
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

@@ -1,12 +1,12 @@
 import pytest
 import torch
 import yaml
+from tiny.configurations import nano_sam2_config, nano_sam_config, tiny_config
 from torch import nn
 from transformers import Sam2VideoModel, SamModel
 
 from conftest import ROOT
-from lavseg.backbones.sam.configuration_sam import nano_sam_config, vit_sam_config
-from lavseg.backbones.sam2.configuration_sam2 import nano_sam2_config
+from lavseg.backbones.sam.configuration_sam import vit_sam_config
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 from lavseg.models.st_bava import StBavaConfig, StBavaModel
@@ -20,13 +20,13 @@ RECIPES = ROOT / "examples" / "recipes"
 
 def make_model(seed=0, **overrides):
     torch.manual_seed(seed)
-    return away_from_zero(StBavaModel(StBavaConfig.tiny(**overrides)))
+    return away_from_zero(StBavaModel(tiny_config(StBavaConfig, **overrides)))
 
 
 def make_layer(seed=0, **overrides):
     """A block in float64 with norms that are not the identity, and inputs: sound, image, code, positions, mask."""
     torch.manual_seed(seed)
-    layer = StBavaLayer(StBavaConfig.tiny(**overrides)).double().eval()
+    layer = StBavaLayer(tiny_config(StBavaConfig, **overrides)).double().eval()
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -116,13 +116,13 @@ def test_each_part_can_be_frozen(part):
 )
 def test_each_stage_trains_what_its_recipe_says(stage, expected):
     recipe = yaml.safe_load((RECIPES / f"st_bava_stage_{stage}.yaml").read_text())
-    model = StBavaModel(StBavaConfig.tiny(**recipe["model"]))
+    model = StBavaModel(tiny_config(StBavaConfig, **recipe["model"]))
     trained = {name.removeprefix("sam.").split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
     assert trained == expected
 
 
 def test_adapters_trained_as_sama_avs_fit_in():
-    sama = SamaAvsModel(SamaAvsConfig.tiny()).adapters.state_dict()
+    sama = SamaAvsModel(tiny_config(SamaAvsConfig)).adapters.state_dict()
     fitting = make_model().adapters.state_dict()
     assert {name: value.shape for name, value in sama.items()} == {n: v.shape for n, v in fitting.items()}
 
@@ -412,7 +412,7 @@ def test_saved_and_loaded_in_a_fresh_process_it_is_the_same(tmp_path):
 
 def test_fresh_parts_are_initialised_as_released():
     torch.manual_seed(0)
-    model = StBavaModel(StBavaConfig.tiny(adapter_size=512))
+    model = StBavaModel(tiny_config(StBavaConfig, adapter_size=512))
     for linear in (*model.adapters.audio_layers, model.adapters.shared):
         assert linear.weight.std().item() == pytest.approx(0.02, rel=0.05) and not linear.bias.any()
     attention = model.fusion.layers[0].temporal[0]
@@ -422,7 +422,7 @@ def test_fresh_parts_are_initialised_as_released():
 
 
 def test_a_fresh_model_has_one_position_code_and_changes_nothing_in_sams_map_with_tpavi():
-    model = StBavaModel(StBavaConfig.tiny(fusion="tpavi")).eval()
+    model = StBavaModel(tiny_config(StBavaConfig, fusion="tpavi")).eval()
     code = model.sam.shared_image_embedding.positional_embedding
     assert code is model.sam.prompt_encoder.shared_embedding.positional_embedding
     assert 0.3 < code.std() < 3
@@ -434,7 +434,7 @@ def test_a_fresh_model_has_one_position_code_and_changes_nothing_in_sams_map_wit
 
 def test_from_backbones_holds_the_published_weights(tmp_path):
     torch.manual_seed(7)
-    sam, audio = SamModel(nano_sam_config()), VggishModel(VggishConfig.tiny())
+    sam, audio = SamModel(nano_sam_config()), VggishModel(tiny_config(VggishConfig))
     sam.save_pretrained(tmp_path / "sam")
     audio.save_pretrained(tmp_path / "audio")
     model = StBavaModel.from_backbones(str(tmp_path / "sam"), str(tmp_path / "audio"), num_attention_heads=4)
@@ -469,17 +469,17 @@ def test_inputs_that_do_not_fit_are_named(change, message):
 @pytest.mark.parametrize("field", ["fusion", "order", "spatial_mode", "mask_reduce"])
 def test_unknown_choices_are_refused(field):
     with pytest.raises(ValueError, match=f"{field}: 'other'"):
-        StBavaConfig.tiny(**{field: "other"})
+        tiny_config(StBavaConfig, **{field: "other"})
 
 
 def test_a_model_that_hears_nothing_is_refused():
     with pytest.raises(ValueError, match="use_adapters"):
-        StBavaConfig.tiny(fusion="none", use_adapters=False)
+        tiny_config(StBavaConfig, fusion="none", use_adapters=False)
     with pytest.raises(ValueError, match="num_attention_heads: 5"):
-        StBavaConfig.tiny(num_attention_heads=5)
+        tiny_config(StBavaConfig, num_attention_heads=5)
 
 
 def test_another_host_is_refused(tmp_path):
     Sam2VideoModel(nano_sam2_config()).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"sam: .* is a 'sam2_video' checkpoint, 'sam' is needed"):
-        StBavaModel.from_backbones(str(tmp_path), VggishModel(VggishConfig.tiny()))
+        StBavaModel.from_backbones(str(tmp_path), VggishModel(tiny_config(VggishConfig)))

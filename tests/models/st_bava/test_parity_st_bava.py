@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from tiny.configurations import tiny_config
 
 from conftest import GOLDEN, golden_files
 from lavseg.backbones.vggish import VggishConfig
@@ -25,7 +26,7 @@ from sam_reference import (
 pytestmark = pytest.mark.parity
 
 # The inputs are what VGGish would give: only the width of the network matters.
-AUDIO = VggishConfig.tiny(embedding_size=128)
+AUDIO = tiny_config(VggishConfig, embedding_size=128)
 
 
 def make_model(image_size, num_layers, **overrides):

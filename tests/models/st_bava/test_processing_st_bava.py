@@ -3,6 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from tiny.configurations import tiny_config
 from transformers import AutoProcessor
 
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
@@ -12,7 +13,7 @@ RATE = 16000
 
 @pytest.fixture(scope="module")
 def processor():
-    return StBavaProcessor.from_config(StBavaConfig.tiny())
+    return StBavaProcessor.from_config(tiny_config(StBavaConfig))
 
 
 def make_clip(frames=3, seconds=3.2, size=(48, 80), seed=0):
@@ -81,14 +82,14 @@ def test_masks_come_back_by_way_of_sams_size(processor):
     assert [mask.shape for mask in masks] == [(3, 48, 80), (1, 100, 60)]
     at_input = F.interpolate(logits[0], (128, 128), mode="bilinear")
     assert torch.equal(masks[0], F.interpolate(at_input, (48, 80), mode="bilinear")[0] > 0)
-    assert torch.equal(masks[0], StBavaModel(StBavaConfig.tiny()).scale_masks(logits[0, 0], (48, 80)) > 0)
+    assert torch.equal(masks[0], StBavaModel(tiny_config(StBavaConfig)).scale_masks(logits[0, 0], (48, 80)) > 0)
     directly = F.interpolate(logits[0], (48, 80), mode="bilinear")[0] > 0
     assert not torch.equal(masks[0], directly)
 
 
 def test_saved_and_loaded_it_prepares_the_same_and_feeds_the_model(processor, tmp_path):
     processor.save_pretrained(tmp_path)
-    StBavaConfig.tiny().save_pretrained(tmp_path)
+    tiny_config(StBavaConfig).save_pretrained(tmp_path)
     loaded = AutoProcessor.from_pretrained(tmp_path)
     assert type(loaded) is StBavaProcessor
     inputs = processor(*make_clip(), sampling_rate=RATE)
@@ -96,6 +97,6 @@ def test_saved_and_loaded_it_prepares_the_same_and_feeds_the_model(processor, tm
     assert torch.equal(inputs["pixel_values"], again["pixel_values"])
     assert torch.equal(inputs["input_features"], again["input_features"])
     with torch.no_grad():
-        output = StBavaModel(StBavaConfig.tiny()).eval()(**again)
+        output = StBavaModel(tiny_config(StBavaConfig)).eval()(**again)
     masks = loaded.post_process_masks(output.pred_masks, again["original_sizes"])
     assert masks[0].shape == (3, 48, 80) and masks[0].dtype == torch.bool

@@ -5,9 +5,8 @@ from transformers import AutoConfig, PreTrainedConfig, Sam2VideoConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from ...modeling.inputs import check_choices
-from ...modeling.text_config import DISTILROBERTA, tiny_text_config
-from ..sam.configuration_sam import nano_sam_config, with_original_norms
-from ..sam2.configuration_sam2 import nano_sam2_config
+from ...modeling.text_config import DISTILROBERTA
+from ..sam.configuration_sam import with_original_norms
 from ..vggish import VggishConfig
 
 
@@ -62,13 +61,3 @@ class AdapterConfig(PreTrainedConfig):
     def on_sam2(self) -> bool:
         """Whether the host is SAM2."""
         return isinstance(self.sam_config, Sam2VideoConfig)
-
-    @classmethod
-    def tiny(cls, vocab_size: int = 400, **overrides) -> "AdapterConfig":
-        """A model at 128x128 for tests and demonstrations: 0.2 M parameters on SAM, 1.7 M on SAM2 (`sam_config=`
-        `nano_sam2_config()`), which `use_text=True` takes by itself, with a text encoder of `vocab_size` words."""
-        fields = {"sam_config": nano_sam_config(128), "audio_config": VggishConfig.tiny()}
-        if overrides.get("use_text"):
-            fields["sam_config"] = nano_sam2_config(128)
-            fields["text_config"] = tiny_text_config(vocab_size)
-        return cls(**{**fields, **overrides})

@@ -37,32 +37,6 @@ def vit_sam_config(size: str = "huge", image_size: int = 1024) -> SamConfig:
     )
 
 
-def nano_sam_config(image_size: int = 128) -> SamConfig:
-    """The smallest host that serves tests and demonstrations, 0.1 M parameters."""
-    width = 32
-    return SamConfig(
-        vision_config={
-            "hidden_size": width,
-            "num_hidden_layers": 3,
-            "num_attention_heads": 2,
-            "mlp_ratio": 2.0,
-            "window_size": 3,
-            "global_attn_indexes": [1],
-            "output_channels": width,
-            "num_pos_feats": width // 2,
-            "image_size": image_size,
-            "initializer_range": 0.02,
-        },
-        prompt_encoder_config={"hidden_size": width, "image_size": image_size},
-        mask_decoder_config={
-            "hidden_size": width,
-            "num_attention_heads": 4,
-            "mlp_dim": 64,
-            "iou_head_hidden_dim": width,
-        },
-    )
-
-
 def with_original_norms(config: SamConfig) -> SamConfig:
     """A copy whose mask decoder has the LayerNorms it was trained with; Transformers' default differs, 1e-6."""
     config = deepcopy(config)

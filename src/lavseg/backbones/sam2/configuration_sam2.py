@@ -33,7 +33,7 @@ _HIERA = {
 }
 
 
-def _sizes(image_size: int, multiple: int) -> dict:
+def size_fields(image_size: int, multiple: int) -> dict:
     """Every field that depends on the image size, for a stride-16 map of `image_size / 16`."""
     if type(image_size) is not int or image_size <= 0 or image_size % multiple:
         raise ValueError(f"image_size: {image_size!r} was given, SAM2 takes multiples of {multiple}")
@@ -58,7 +58,7 @@ def hiera_sam2_config(size: str = "large", image_size: int = 1024) -> Sam2VideoC
     if size not in _HIERA:
         raise ValueError(f"size: {size!r} was given, accepted are {', '.join(map(repr, _HIERA))}")
     backbone, channels = _HIERA[size]
-    fields = _sizes(image_size, 32)
+    fields = size_fields(image_size, 32)
     return Sam2VideoConfig(
         vision_config={
             "model_type": "sam2_vision_model",
@@ -71,42 +71,6 @@ def hiera_sam2_config(size: str = "large", image_size: int = 1024) -> Sam2VideoC
             "backbone_feature_sizes": fields.pop("backbone_feature_sizes"),
         },
         prompt_encoder_config={"image_size": image_size},
-        enable_temporal_pos_encoding_for_object_pointers=False,
-        enable_occlusion_spatial_embedding=False,
-        **fields,
-    )
-
-
-def nano_sam2_config(image_size: int = 128) -> Sam2VideoConfig:
-    """The smallest host that Transformers' SAM2 code runs, 1.6 M parameters, for tests and demonstrations."""
-    width = 128
-    fields = _sizes(image_size, 32)
-    return Sam2VideoConfig(
-        vision_config={
-            "model_type": "sam2_vision_model",
-            "backbone_config": {
-                "model_type": "sam2_hiera_det_model",
-                "hidden_size": 16,
-                "image_size": [image_size, image_size],
-                "blocks_per_stage": [1, 1, 2, 1],
-                "embed_dim_per_stage": [16, 32, 64, 128],
-                "num_attention_heads_per_stage": [1, 1, 2, 4],
-                "window_size_per_stage": [8, 4, 8, 4],
-                "global_attention_blocks": [3],
-            },
-            "backbone_channel_list": [128, 64, 32, 16],
-            "backbone_feature_sizes": fields.pop("backbone_feature_sizes"),
-            "fpn_hidden_size": width,
-        },
-        prompt_encoder_config={"hidden_size": width, "image_size": image_size},
-        mask_decoder_config={"hidden_size": width, "mlp_dim": 128, "iou_head_hidden_dim": 64},
-        memory_attention_hidden_size=width,
-        memory_attention_num_layers=2,
-        memory_attention_feed_forward_hidden_size=128,
-        memory_encoder_hidden_size=width,
-        mask_downsampler_embed_dim=width,
-        memory_fuser_embed_dim=width,
-        memory_fuser_intermediate_dim=128,
         enable_temporal_pos_encoding_for_object_pointers=False,
         enable_occlusion_spatial_embedding=False,
         **fields,

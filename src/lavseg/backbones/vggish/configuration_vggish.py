@@ -34,8 +34,3 @@ class VggishConfig(PreTrainedConfig):
         for width in (*self.conv_channels, self.hidden_size, self.embedding_size):
             if width < 1:
                 raise ValueError(f"conv_channels, hidden_size and embedding_size must be positive, got {width}")
-
-    @classmethod
-    def tiny(cls, **overrides) -> "VggishConfig":
-        """A network of 75 thousand parameters for tests and demonstrations; it takes the same 96x64 patches."""
-        return cls(**{"conv_channels": (8, 16, 16, 16, 32, 32), "hidden_size": 64, "embedding_size": 32, **overrides})

@@ -4,10 +4,10 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from ...backbones.sam2.configuration_sam2 import hiera_sam2_config, nano_sam2_config
+from ...backbones.sam2.configuration_sam2 import hiera_sam2_config
 from ...backbones.vggish import VggishConfig
 from ...modeling.inputs import check_choices
-from ...modeling.text_config import DISTILROBERTA, tiny_text_config
+from ...modeling.text_config import DISTILROBERTA
 
 NUM_LEVELS = 3
 
@@ -171,20 +171,3 @@ class AuralSam2Config(PreTrainedConfig):
     def hidden_size(self) -> int:
         """Width of the fuser, which is that of the host's mask decoder."""
         return self.sam2_config.mask_decoder_config.hidden_size
-
-    @classmethod
-    def tiny(cls, vocab_size: int = 400, **overrides) -> "AuralSam2Config":
-        """A model of 4 M parameters at 128x128 for tests and demonstrations."""
-        fields = {
-            "sam2_config": nano_sam2_config(128),
-            "text_config": tiny_text_config(vocab_size),
-            "audio_config": VggishConfig.tiny(embedding_size=64),
-            "visual_depths": (1, 1, 2),
-            "token_depths": (1, 1, 1),
-            "mlp_ratio": 2,
-            "fusion_size": 64,
-            "text_projection_size": 96,
-            "projection_size": 32,
-            "class_layers": 1,
-        }
-        return cls(**{**fields, **overrides})

@@ -59,9 +59,3 @@ class GavsConfig(AdapterConfig):
             raise ValueError("pad_frames: what the release does on SAM; SAM2 takes squares, leave it out")
         if self.pad_frames is None:
             self.pad_frames = not self.on_sam2
-
-    @classmethod
-    def tiny(cls, vocab_size: int = 400, **overrides) -> "GavsConfig":
-        return super().tiny(
-            vocab_size, **{"adapter_size": 16, "first_adapted_block": 1, "prompt_size": 32, **overrides}
-        )

@@ -4,10 +4,10 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from ...backbones.sam2.configuration_sam2 import hiera_sam2_config, nano_sam2_config
+from ...backbones.sam2.configuration_sam2 import hiera_sam2_config
 from ...backbones.vggish import VggishConfig
 from ...modeling.inputs import check_choices
-from ...modeling.text_config import DISTILROBERTA, tiny_text_config
+from ...modeling.text_config import DISTILROBERTA
 
 _CHOICES = {
     "mask_selection": ("best_iou", "min_loss", "single"),
@@ -119,27 +119,3 @@ class Sam2LoveConfig(PreTrainedConfig):
                 f"hidden_size: {self.hidden_size} was given, it has to be a multiple of num_attention_heads, "
                 f"{self.num_attention_heads}"
             )
-
-    @classmethod
-    def tiny(cls, vocab_size: int = 400, **overrides) -> "Sam2LoveConfig":
-        """A model of 2 M parameters at 128x128 for tests and demonstrations."""
-        fields = {
-            "sam2_config": nano_sam2_config(128),
-            "text_config": tiny_text_config(vocab_size),
-            "vision_config": {
-                "model_type": "vit",
-                "image_size": 96,
-                "patch_size": 12,
-                "hidden_size": 96,
-                "num_hidden_layers": 3,
-                "num_attention_heads": 4,
-                "intermediate_size": 192,
-            },
-            "audio_config": VggishConfig.tiny(),
-            "hidden_size": 96,
-            "num_hidden_layers": 3,
-            "num_attention_heads": 4,
-            "intermediate_size": 192,
-            "projection_size": 96,
-        }
-        return cls(**{**fields, **overrides})

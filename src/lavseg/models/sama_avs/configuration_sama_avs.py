@@ -44,7 +44,3 @@ class SamaAvsConfig(AdapterConfig):
             raise ValueError("random_position_code: what happened in the release on SAM; leave it out on SAM2")
         if self.use_text and not self.use_adapters:
             raise ValueError("use_text: the adapters read the sentence, so use_adapters cannot be off")
-
-    @classmethod
-    def tiny(cls, vocab_size: int = 400, **overrides) -> "SamaAvsConfig":
-        return super().tiny(vocab_size, **{"adapter_size": 32, **overrides})

@@ -3,7 +3,7 @@
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig, SamConfig
 
-from ...backbones.sam.configuration_sam import nano_sam_config, vit_sam_config, with_original_norms
+from ...backbones.sam.configuration_sam import vit_sam_config, with_original_norms
 from ...backbones.vggish import VggishConfig
 from ...modeling.inputs import check_choices
 
@@ -91,15 +91,3 @@ class StBavaConfig(PreTrainedConfig):
     def hidden_size(self) -> int:
         """Width of the fusion, which is that of SAM's image embeddings."""
         return self.sam_config.mask_decoder_config.hidden_size
-
-    @classmethod
-    def tiny(cls, **overrides) -> "StBavaConfig":
-        """A model of 0.2 M parameters at 128x128 for tests and demonstrations."""
-        fields = {
-            "sam_config": nano_sam_config(128),
-            "audio_config": VggishConfig.tiny(),
-            "num_fusion_layers": 2,
-            "num_attention_heads": 4,
-            "adapter_size": 32,
-        }
-        return cls(**{**fields, **overrides})

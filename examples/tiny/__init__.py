@@ -1,0 +1,1 @@
+"""Models of a few million parameters: their configurations, and how the shipped ones are trained."""
