@@ -1,5 +1,6 @@
 import json
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -35,14 +36,14 @@ def convert(*arguments):
 
 @pytest.fixture
 def vggish(tmp_path, monkeypatch):
-    monkeypatch.setattr(convert_vggish, "VggishConfig", VggishConfig.tiny)
+    monkeypatch.setattr(convert_vggish, "VggishConfig", partial(tiny_config, VggishConfig))
     torch.save(VggishModel(tiny_config(VggishConfig)).state_dict(), tmp_path / "vggish.pth")
     return tmp_path / "vggish.pth", []
 
 
 @pytest.fixture
 def sama_avs(tmp_path, monkeypatch):
-    monkeypatch.setattr(convert_sama_avs, "SamaAvsConfig", SamaAvsConfig.tiny)
+    monkeypatch.setattr(convert_sama_avs, "SamaAvsConfig", partial(tiny_config, SamaAvsConfig))
     model = SamaAvsModel(tiny_config(SamaAvsConfig))
     sound = [f"audio_encoder.audio_backbone.{key}" for key in model.audio_encoder.state_dict()]
     keys = [*released_sam_keys(blocks=3), "no_mask_embed.weight", *sound]
@@ -52,7 +53,7 @@ def sama_avs(tmp_path, monkeypatch):
 
 @pytest.fixture
 def st_bava(tmp_path, monkeypatch, vggish):
-    monkeypatch.setattr(convert_st_bava, "StBavaConfig", StBavaConfig.tiny)
+    monkeypatch.setattr(convert_st_bava, "StBavaConfig", partial(tiny_config, StBavaConfig))
     model = StBavaModel(tiny_config(StBavaConfig))
     blocks = [f"layers.{index}.{key}" for index in range(2) for key in ST_BAVA_BLOCK]
     keys = [*released_sam_keys(blocks=3), *PROMPTS, *both("audio_embed_layer"), *blocks]

@@ -17,7 +17,8 @@ from typing import Literal
 
 import numpy as np
 
-from .reading import ClipPart, MediaError, VideoInfo, reading
+from . import reading
+from .reading import ClipPart, MediaError, VideoInfo
 
 # Limits of a child: bytes of memory, and seconds of all its threads together.
 MEMORY = 4 * 2**30
