@@ -317,7 +317,7 @@ def _track_on(method: _Method, earlier: _Answer, own: _Answer, pieces: list[_Pie
     scores = {name: values.clone() for name, values in own.scores.items()}
     given = {}
     for frame, piece in enumerate(pieces):
-        features = memory.encode(frame_pixels(method.processor, piece.part.frame))
+        features = memory.encode(frame_pixels(method.processor.image_inputs, piece.part.frame))
         if frame < len(earlier):
             given[frame] = memory.encode_mask(features, earlier.logits[objects, frame])
             memory.start(given)
@@ -360,7 +360,7 @@ def _track_between(
 
 def _keys(method: _Method, keyed: Iterator[tuple[ClipPart, _Answer]], frames_a_key: float) -> Iterator[_Key]:
     for number, (part, answer) in enumerate(keyed):
-        features = method.memory.encode(frame_pixels(method.processor, part.frame))
+        features = method.memory.encode(frame_pixels(method.processor.image_inputs, part.frame))
         yield _Key((number + 1) * frames_a_key - 1, answer, method.memory.encode_mask(features, answer.logits[:, 0]))
 
 
@@ -369,7 +369,9 @@ def _track_frame(method: _Method, index: int, part: ClipPart, near: _Answer, sho
     logits = torch.full_like(near.logits, NO_OBJ_SCORE)
     scores = dict(near.scores)
     if shown.any():
-        prediction = method.memory.track(index, method.memory.encode(frame_pixels(method.processor, part.frame)))
+        prediction = method.memory.track(
+            index, method.memory.encode(frame_pixels(method.processor.image_inputs, part.frame))
+        )
         logits = torch.where(shown[:, None, None, None], prediction.gated_masks[:, None].to(logits.dtype), logits)
         for name, values in _scores(prediction).items():
             scores[name] = torch.where(shown[:, None], values[:, None], scores[name])

@@ -1,13 +1,11 @@
 """What the pretrained base classes of all methods have in common."""
 
-import math
 from os import PathLike
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedModel
-from transformers import initialization as init
 
 from .inputs import check_weights
 from .remote_code import AUTO_MAP, write_stub
@@ -25,9 +23,11 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     # The loss is a mean over the batch: the Trainer has to divide it by its accumulation steps.
     accepts_loss_kwargs = False
 
-    def _initialize_weights(self, module: nn.Module, is_custom_code: bool = False) -> None:
-        # The shortcut for custom code passes over modules without tensors of their own; `_init_weights` needs them.
-        super()._initialize_weights(module)
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """No: `_init_weights` of all methods keeps to Transformers' own rules. For other code Transformers passes over
+        modules without tensors of their own, which it has to see."""
+        return False
 
     def backbones(self) -> dict[str, nn.Module]:
         """The published networks this model is composed of, by the names `from_backbones` takes."""
@@ -91,18 +91,3 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         self.config.auto_map = dict(AUTO_MAP)
         super().save_pretrained(save_directory, *args, **kwargs)
         write_stub(save_directory)
-
-
-def init_linear(module: nn.Linear | nn.Conv2d) -> None:
-    """PyTorch's own initialisation, for the `_init_weights` of methods that were trained from it."""
-    init.kaiming_uniform_(module.weight, a=math.sqrt(5))
-    if module.bias is not None:
-        bound = 1 / math.sqrt(module.weight[0].numel())
-        init.uniform_(module.bias, -bound, bound)
-
-
-def init_attention(module: nn.MultiheadAttention) -> None:
-    """As `init_linear`, for what an attention adds to its output projection."""
-    init.xavier_uniform_(module.in_proj_weight)
-    init.zeros_(module.in_proj_bias)
-    init.zeros_(module.out_proj.bias)

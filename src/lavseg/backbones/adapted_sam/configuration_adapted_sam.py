@@ -4,8 +4,8 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig, Sam2VideoConfig
 from transformers.configuration_utils import SubConfigSpec
 
+from ...modeling.encoders import DISTILROBERTA
 from ...modeling.inputs import check_choices
-from ...modeling.text_config import DISTILROBERTA
 from ..sam.configuration_sam import with_original_norms
 from ..vggish import VggishConfig
 

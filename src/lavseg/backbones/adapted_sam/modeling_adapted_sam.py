@@ -8,7 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel, Sam2VideoModel, SamModel
 
 from ...losses import weighted_mean
-from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host, load_vggish
+from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
 from ...modeling.outputs import AudioVisualSegmentationOutput
 from ..sam.modeling_sam import FramePrediction, SamClipModel
 from ..sam2.attention_sam2 import use_lean_blocks
@@ -16,7 +16,7 @@ from ..sam2.encoder_sam2 import encode_images, share_position_code
 from ..sam2.every_frame_tracking import FrameTracker, track_clip
 from ..sam2.losses_sam2 import sam2_losses
 from ..sam2.tracking_sam2 import ImageFeatures, MaskPrediction, project_features
-from ..vggish import VggishModel
+from ..vggish import VggishModel, load_vggish
 from .configuration_adapted_sam import AdapterConfig
 
 # Of SAM2's focal loss, beside 1 for its other terms.

@@ -7,11 +7,12 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel, SamModel
 from transformers import initialization as init
 
-from ...modeling.base import AudioVisualPreTrainedModel, init_attention, init_linear
-from ...modeling.encoders import load_host, load_vggish
+from ...modeling.base import AudioVisualPreTrainedModel
+from ...modeling.encoders import load_host
+from ...modeling.initialization import init_attention, init_linear
 from ...modeling.inputs import check_shapes, real_lengths
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
-from ..vggish import VggishModel
+from ..vggish import VggishModel, load_vggish
 from .adapters_sam import SamAudioAdapters, encode_frames
 
 

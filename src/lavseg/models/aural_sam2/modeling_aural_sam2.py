@@ -14,9 +14,10 @@ from ...backbones.sam2.encoder_sam2 import encode_images, share_position_code
 from ...backbones.sam2.every_frame_tracking import FrameTracker, track_clip
 from ...backbones.sam2.losses_sam2 import sam2_losses
 from ...backbones.sam2.tracking_sam2 import NO_OBJ_SCORE, ImageFeatures, project_features
-from ...backbones.vggish import VggishModel
-from ...modeling.base import AudioVisualPreTrainedModel, init_attention, init_linear
-from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host, load_vggish
+from ...backbones.vggish import VggishModel, load_vggish
+from ...modeling.base import AudioVisualPreTrainedModel
+from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
+from ...modeling.initialization import init_attention, init_linear
 from ...modeling.inputs import check_shapes
 from ...modeling.outputs import AudioVisualSegmentationOutput
 from .batch_aural_sam2 import ClipGroup, group_clips

@@ -6,8 +6,8 @@ from transformers.configuration_utils import SubConfigSpec
 
 from ...backbones.sam2.configuration_sam2 import hiera_sam2_config
 from ...backbones.vggish import VggishConfig
+from ...modeling.encoders import DISTILROBERTA
 from ...modeling.inputs import check_choices
-from ...modeling.text_config import DISTILROBERTA
 
 _CHOICES = {
     "mask_selection": ("best_iou", "min_loss", "single"),

@@ -15,10 +15,11 @@ from ...backbones.sam2.attention_sam2 import use_lean_blocks
 from ...backbones.sam2.encoder_sam2 import share_position_code
 from ...backbones.sam2.key_frame_tracking import ClipSegmenter
 from ...backbones.sam2.tracking_sam2 import MaskPrediction
-from ...backbones.vggish import VggishModel
+from ...backbones.vggish import VggishModel, load_vggish
 from ...losses import mask_bce, mask_dice, mask_iou, weighted_mean
-from ...modeling.base import AudioVisualPreTrainedModel, init_linear
-from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host, load_vggish
+from ...modeling.base import AudioVisualPreTrainedModel
+from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
+from ...modeling.initialization import init_linear
 from ...modeling.inputs import check_shapes, real_lengths
 from ...modeling.outputs import AudioVisualSegmentationOutput
 from .configuration_sam2_love import Sam2LoveConfig

@@ -4,8 +4,7 @@ import torch
 from transformers import PreTrainedTokenizerBase, Sam2ImageProcessor, ViTImageProcessor
 
 from ...backbones.vggish import VggishFeatureExtractor
-from ...modeling.processing import AudioVisualProcessor
-from ...modeling.square_frames import square_image_processor
+from ...modeling.processing import AudioVisualProcessor, square_image_processor
 from .configuration_sam2_love import Sam2LoveConfig
 
 
