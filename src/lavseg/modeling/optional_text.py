@@ -6,6 +6,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
 
 from ..backbones.vggish import VggishFeatureExtractor
+from .inputs import check_text_length
 
 
 class OptionalTextMixin:
@@ -28,7 +29,7 @@ class OptionalTextMixin:
         max_text_length: int = 25,
     ):
         super().__init__(image_processor, feature_extractor, fps=fps)
-        self.max_text_length = max_text_length
+        self.max_text_length = check_text_length(max_text_length)
         self.needs_text = tokenizer is not None
         self._tokenizer = tokenizer
 
@@ -39,7 +40,7 @@ class OptionalTextMixin:
 
     @classmethod
     def from_config(
-        cls, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase | None = None
+        cls, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase | None = None, max_text_length: int = 25
     ) -> "OptionalTextMixin":
         """The processor whose sizes fit a model of `config`.
 
@@ -51,7 +52,7 @@ class OptionalTextMixin:
         if not config.use_text and tokenizer is not None:
             raise ValueError("tokenizer: a model with use_text=False reads no text, leave it out")
         image_processor, feature_extractor = cls._parts(config)
-        return cls(image_processor, feature_extractor, tokenizer, max_text_length=config.max_text_length)
+        return cls(image_processor, feature_extractor, tokenizer, max_text_length=max_text_length)
 
     @classmethod
     def _parts(cls, config: PreTrainedConfig) -> tuple[BaseImageProcessor, VggishFeatureExtractor]:

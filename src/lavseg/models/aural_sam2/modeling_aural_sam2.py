@@ -12,7 +12,7 @@ from transformers import initialization as init
 from ...backbones.sam2.attention_sam2 import use_lean_blocks
 from ...backbones.sam2.encoder_sam2 import encode_images, share_position_code
 from ...backbones.sam2.every_frame_tracking import FrameTracker, track_clip
-from ...backbones.sam2.losses_sam2 import sam2_losses
+from ...backbones.sam2.losses_sam2 import SAM2_LOSS_WEIGHTS, sam2_losses
 from ...backbones.sam2.tracking_sam2 import NO_OBJ_SCORE, ImageFeatures, project_features
 from ...backbones.vggish import VggishModel
 from ...modeling.base import AudioVisualPreTrainedModel, init_attention, init_linear
@@ -102,10 +102,18 @@ class AuralSam2PreTrainedModel(AudioVisualPreTrainedModel):
 
 
 class AuralSam2Model(AuralSam2PreTrainedModel):
-    """AuralSAM2. It segments the whole clip, in training too; with `labels` it returns a loss."""
+    """AuralSAM2. It segments the whole clip, in training too; with `labels` it returns a loss.
+
+    Terms of the loss: `focal`, `dice`, `iou` and `object` of SAM2's own, and `contrastive` unless `contrastive_loss` is
+    "none" (supplement 6.1); or with a class head, which trains alone, `class`.
+    """
+
+    default_loss_weights = {**SAM2_LOSS_WEIGHTS, "contrastive": 1.0, "class": 1.0}
 
     def __init__(self, config: AuralSam2Config):
         super().__init__(config)
+        names = self.loss_weights.items()
+        self.loss_weights = {term: weight for term, weight in names if (term == "class") == (config.num_classes > 0)}
         self.sam2 = Sam2VideoModel(config.sam2_config)
         use_lean_blocks(self.sam2)
         self.sam2.mask_decoder.transformer.__class__ = AuralSam2TwoWayTransformer
@@ -268,7 +276,8 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
                 group.place(class_logits, classes)
                 if class_labels is not None:
                     truth = group.pick(class_labels)[:, :length]
-                    losses.append({"class": class_losses(class_logits, found.masks, truth, counted)})
+                    terms = {"class": class_losses(class_logits, found.masks, truth, counted)}
+                    losses.append(self.weigh(terms))
             elif labels is not None:
                 losses.append(self._losses(found, group, group.pick(labels)[:, :, :length].flatten(0, 1), counted))
 
@@ -430,7 +439,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
 
         Masks are compared with `labels [n, T, h, w]` at the labels' own size.
         """
-        config, expressions = self.config, len(labels) // len(group.clips)
+        expressions = len(labels) // len(group.clips)
         counted = counted.repeat_interleave(expressions, dim=0)
         nothing = found.scores.float().sum((1, 2)) * 0  # with a gradient, for clips without labels
         totals = dict.fromkeys(("focal", "dice", "iou", "object"), nothing)
@@ -443,15 +452,15 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
                 found.scores[:, frame].float(),
                 found.object_scores[:, frame].float(),
                 labels[:, frame],
-                config.focal_weight,
-                config.dice_weight,
+                self.loss_weights["focal"],
+                self.loss_weights["dice"],
             )
             for name, value in terms.items():
-                totals[name] = totals[name] + getattr(config, f"{name}_weight") * value * counted[:, frame]
-        if config.contrastive_loss != "none":
+                totals[name] = totals[name] + value * counted[:, frame]
+        if self.config.contrastive_loss != "none":
             frames = [frames for frames in group.labeled for _ in range(expressions)]
-            totals["contrastive"] = config.contrastive_weight * self._contrastive_losses(found, labels, frames)
-        return totals
+            totals["contrastive"] = self._contrastive_losses(found, labels, frames)
+        return self.weigh(totals)
 
     def _contrastive_losses(self, found: _Segmented, labels: torch.Tensor, labeled: list[list[int]]) -> torch.Tensor:
         """Contrast `[n]` of each object over its frames `labeled`."""
