@@ -212,7 +212,7 @@ class _Method:
         sounds = [piece.heard for piece in pieces]
         inputs = self.processor(frames, sounds, texts, sampling_rate=pieces[0].part.sampling_rate)
         for name, values in inputs.items():
-            of_frames = name in ("pixel_values", "input_features", "frame_mask", "audio_mask")
+            of_frames = name not in ("input_ids", "attention_mask", "original_sizes")
             inputs[name] = values.transpose(0, 1) if of_frames else values[:1]
         return self._ask(inputs)
 

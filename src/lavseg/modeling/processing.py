@@ -24,7 +24,7 @@ from transformers.utils import logging
 
 from ..media import iter_frames, read_audio, read_video
 from .clip_inputs import as_batch, as_frames, pad_sounds
-from .inputs import check_constants, check_outputs
+from .inputs import check_constants, check_outputs, check_text_length
 from .outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .remote_code import AUTO_MAP
 
@@ -283,7 +283,7 @@ class OptionalTextMixin:
         max_text_length: int = 25,
     ):
         super().__init__(image_processor, feature_extractor, fps=fps)
-        self.max_text_length = max_text_length
+        self.max_text_length = check_text_length(max_text_length)
         self.needs_text = tokenizer is not None
         self._tokenizer = tokenizer
 
@@ -294,7 +294,7 @@ class OptionalTextMixin:
 
     @classmethod
     def from_config(
-        cls, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase | None = None
+        cls, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase | None = None, max_text_length: int = 25
     ) -> "OptionalTextMixin":
         """The processor whose sizes fit a model of `config`.
 
@@ -306,7 +306,7 @@ class OptionalTextMixin:
         if not config.use_text and tokenizer is not None:
             raise ValueError("tokenizer: a model with use_text=False reads no text, leave it out")
         image_processor, feature_extractor = cls._parts(config)
-        return cls(image_processor, feature_extractor, tokenizer, max_text_length=config.max_text_length)
+        return cls(image_processor, feature_extractor, tokenizer, max_text_length=max_text_length)
 
     @classmethod
     def _parts(cls, config: PreTrainedConfig) -> tuple[BaseImageProcessor, SequenceFeatureExtractor]:

@@ -51,6 +51,7 @@ def record_of(
     recipe = {}
     if train_rows is not None and state.global_step:
         recipe = {name: _plain(getattr(args, name)) for name in _ARGUMENTS if hasattr(args, name)}
+        recipe["loss_weights"] = dict(model.loss_weights)
         recipe |= {"steps": state.global_step, "training_clips": train_rows}
     return Record(
         list(base_models) or hub_ids([model.name_or_path]) or hub_ids(_encoder_names(model)),

@@ -60,6 +60,8 @@ class LavsegTrainer(Trainer):
         self._training_collator = replace(data_collator, null_probability=args.synthetic_null_probability)
         data_collator = replace(data_collator, augment=None)
         _check_best_metric(args, kwargs.get("eval_dataset"))
+        if args.loss_weights:
+            model.set_loss_weights(args.loss_weights)
         shorten_worker_sockets()
         super().__init__(model, args, data_collator, **kwargs)
         self._terms, self._divergence = _Means(), DivergenceWatch()

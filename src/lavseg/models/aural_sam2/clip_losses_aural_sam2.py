@@ -1,5 +1,7 @@
 """The loss terms of AuralSAM2's clips: SAM2's own on each labelled frame, and the contrast over all of them."""
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 
@@ -13,15 +15,16 @@ from .loss_aural_sam2 import contrastive_loss
 
 def clip_losses(
     config: AuralSam2Config,
+    loss_weights: Mapping[str, float],
     fuser: AuralSam2Fuser,
     found: SegmentedClips,
     group: ClipGroup,
     labels: torch.Tensor,
     counted: torch.Tensor,
 ) -> dict[str, torch.Tensor]:
-    """Weighted loss terms `[n]` of `n` objects, summed over the frames that are `counted`, bool `[b, T]`.
+    """Loss terms `[n]` of `n` objects, not weighted, summed over the frames that are `counted`, bool `[b, T]`.
 
-    Masks are compared with `labels [n, T, h, w]` at the labels' own size.
+    Masks are compared with `labels [n, T, h, w]` at the labels' own size; `loss_weights` choose among candidates.
     """
     expressions = len(labels) // len(group.clips)
     counted = counted.repeat_interleave(expressions, dim=0)
@@ -36,14 +39,14 @@ def clip_losses(
             found.candidate_scores[:, frame].float(),
             found.object_score_logits[:, frame].float(),
             labels[:, frame],
-            config.focal_weight,
-            config.dice_weight,
+            loss_weights["focal"],
+            loss_weights["dice"],
         )
         for name, value in terms.items():
-            totals[name] = totals[name] + getattr(config, f"{name}_weight") * value * counted[:, frame]
+            totals[name] = totals[name] + value * counted[:, frame]
     if config.contrastive_loss != "none":
         frames = [frames for frames in group.labeled for _ in range(expressions)]
-        totals["contrastive"] = config.contrastive_weight * _contrastive_losses(config, fuser, found, labels, frames)
+        totals["contrastive"] = _contrastive_losses(config, fuser, found, labels, frames)
     return totals
 
 

@@ -11,6 +11,7 @@ from transformers import initialization as init
 from ...backbones.sam2.attention_sam2 import use_lean_blocks
 from ...backbones.sam2.encoder_sam2 import encode_images, share_position_code
 from ...backbones.sam2.every_frame_tracking import FrameTracker, track_clip
+from ...backbones.sam2.losses_sam2 import SAM2_LOSS_WEIGHTS
 from ...backbones.sam2.tracking_sam2 import NO_OBJ_SCORE, ImageFeatures, project_features
 from ...backbones.vggish import VggishModel, load_vggish
 from ...modeling.base import AudioVisualPreTrainedModel
@@ -80,10 +81,18 @@ class AuralSam2PreTrainedModel(AudioVisualPreTrainedModel):
 
 
 class AuralSam2Model(AuralSam2PreTrainedModel):
-    """AuralSAM2. It segments the whole clip, in training too; with `labels` it returns a loss."""
+    """AuralSAM2. It segments the whole clip, in training too; with `labels` it returns a loss.
+
+    Terms of the loss: `focal`, `dice`, `iou` and `object` of SAM2's own, and `contrastive` unless `contrastive_loss` is
+    "none" (supplement 6.1); or with a class head, which trains alone, `class`.
+    """
+
+    default_loss_weights = {**SAM2_LOSS_WEIGHTS, "contrastive": 1.0, "class": 1.0}
 
     def __init__(self, config: AuralSam2Config):
         super().__init__(config)
+        names = self.loss_weights.items()
+        self.loss_weights = {term: weight for term, weight in names if (term == "class") == (config.num_classes > 0)}
         self.sam2 = Sam2VideoModel(config.sam2_config)
         use_lean_blocks(self.sam2)
         self.sam2.mask_decoder.transformer.__class__ = AuralSam2TwoWayTransformer
@@ -246,13 +255,12 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
                 group.place(class_logits, classes)
                 if class_labels is not None:
                     truth = group.pick(class_labels)[:, :length]
-                    losses.append({"class": class_losses(class_logits, found.masks, truth, counted)})
+                    terms = {"class": class_losses(class_logits, found.masks, truth, counted)}
+                    losses.append(self.weigh(terms))
             elif labels is not None:
-                losses.append(
-                    clip_losses(
-                        self.config, self.fuser, found, group, group.pick(labels)[:, :, :length].flatten(0, 1), counted
-                    )
-                )
+                truth = group.pick(labels)[:, :, :length].flatten(0, 1)
+                terms = clip_losses(self.config, self.loss_weights, self.fuser, found, group, truth, counted)
+                losses.append(self.weigh(terms))
 
         losses = {name: torch.cat([part[name] for part in losses]).mean() for name in losses[0]} if losses else None
         return AuralSam2Output(

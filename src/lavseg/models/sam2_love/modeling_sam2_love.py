@@ -63,10 +63,20 @@ def build_prompt_decoder(sam2: Sam2VideoModel) -> nn.Module:
 
 
 class Sam2LoveModel(Sam2LovePreTrainedModel):
-    """SAM2-LOVE. With `labels` it returns a loss; in evaluation mode or without labels it segments the whole clip."""
+    """SAM2-LOVE. With `labels` it returns a loss; in evaluation mode or without labels it segments the whole clip.
+
+    Terms of the loss: `bce` and `dice` of the key frame's mask (Eq. 5). Not in the paper and off: `object`, the
+    cross-entropy of SAM2's object score, target "the key frame shows the object" (the paper's sec. 4.5 names null
+    references as a limit), and `iou`, an L1 loss on the predicted IoU, which otherwise drifts. `presence`, the
+    cross-entropy of the presence head where there is one.
+    """
+
+    default_loss_weights = {"bce": 1.0, "dice": 1.0, "object": 0.0, "iou": 0.0, "presence": 1.0}
 
     def __init__(self, config: Sam2LoveConfig):
         super().__init__(config)
+        if not config.presence_head:
+            del self.loss_weights["presence"]
         self.sam2 = Sam2VideoModel(config.sam2_config)
         use_lean_blocks(self.sam2)
         self.vision_encoder = build_encoder(config.vision_config)
@@ -233,6 +243,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
                 )
                 # What a clip without labels holds is not known.
                 losses["presence"] = weighted_mean(costs, labeled.any(-1)[clips].to(costs.dtype))
+            losses = self.weigh(losses)
         if learns:
             masks, ious = prediction.masks[:, None], prediction.iou_scores[:, None]
             scores = prediction.object_score_logits[:, None]
@@ -267,7 +278,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
     def _mask_losses(
         self, prediction: MaskPrediction, targets: torch.Tensor, labeled: torch.Tensor
     ) -> tuple[MaskPrediction, dict[str, torch.Tensor]]:
-        """Weighted loss terms of `N` predictions against `targets [N, h, w]` where `labeled [N]`."""
+        """Loss terms of `N` predictions against `targets [N, h, w]` where `labeled [N]`."""
         config, weights = self.config, labeled.to(targets.dtype)
         if config.loss_size == "label":
             size = targets.shape[-2:]
@@ -277,19 +288,19 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             targets = F.interpolate(targets[:, None], size=resized.shape[-2:], mode="nearest")[:, 0]
         every = targets[:, None].expand_as(resized)
         if config.mask_selection == "min_loss":
-            cost = config.bce_weight * mask_bce(resized, every) + config.dice_weight * mask_dice(resized, every)
-            prediction = prediction.choose(cost.argmin(-1))
+            costs = self.weigh({"bce": mask_bce(resized, every), "dice": mask_dice(resized, every)})
+            prediction = prediction.choose(sum(costs.values()).argmin(-1))
         rows = torch.arange(len(resized), device=resized.device)
         chosen = resized[rows, prediction.choice]
         losses = {
-            "bce": config.bce_weight * weighted_mean(mask_bce(chosen, targets), weights),
-            "dice": config.dice_weight * weighted_mean(mask_dice(chosen, targets), weights),
+            "bce": weighted_mean(mask_bce(chosen, targets), weights),
+            "dice": weighted_mean(mask_dice(chosen, targets), weights),
         }
-        if config.object_loss_weight:
+        if self.loss_weights["object"]:
             shown = (targets > 0).flatten(1).any(-1).to(targets.dtype)
             cost = F.binary_cross_entropy_with_logits(prediction.object_score_logits, shown, reduction="none")
-            losses["object"] = config.object_loss_weight * weighted_mean(cost, weights)
-        if config.iou_loss_weight:
+            losses["object"] = weighted_mean(cost, weights)
+        if self.loss_weights["iou"]:
             error = (prediction.candidate_scores - mask_iou(resized, every)).abs().mean(-1)
-            losses["iou"] = config.iou_loss_weight * weighted_mean(error, weights)
+            losses["iou"] = weighted_mean(error, weights)
         return prediction, losses
