@@ -21,6 +21,7 @@ from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.configuration import AudioVisualConfig
 from ..modeling.inputs import check_keys
 from ..modeling.processing import AudioVisualProcessor
+from ..output_folders import check_writable_folder
 from .arguments import LavsegTrainingArguments
 from .checkpoints import last_checkpoint
 from .feature_cache import FeatureCache
@@ -219,17 +220,18 @@ def _accepted_keys() -> set[str]:
 
 def _resumed_from(run: RunArguments, args: LavsegTrainingArguments) -> str | None:
     """The checkpoint of an interrupted run to go on from."""
-    found = last_checkpoint(args.output_dir)
+    output_dir = check_writable_folder(args.output_dir, "output_dir")
+    found = last_checkpoint(output_dir)
     if run.resume and found is None:
-        raise ValueError(f"resume: {args.output_dir} holds no complete checkpoint; leave --resume out to start anew")
+        raise ValueError(f"resume: {output_dir} holds no complete checkpoint; leave --resume out to start anew")
     if run.resume:
         return found
     if args.resume_from_checkpoint is not None:
         return args.resume_from_checkpoint
     if found is not None:
         raise ValueError(f"output_dir: {found} is there already; pass --resume to go on, or choose another folder")
-    if (Path(args.output_dir) / "config.json").exists():
-        raise ValueError(f"output_dir: {args.output_dir} holds a model already, choose another folder")
+    if (output_dir / "config.json").exists():
+        raise ValueError(f"output_dir: {output_dir} holds a model already, choose another folder")
     return None
 
 
