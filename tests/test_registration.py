@@ -93,3 +93,24 @@ def test_a_case_that_fails_is_seen():
 def test_importing_the_package_imports_nothing_heavy():
     code = "import lavseg, sys; print({'torch', 'transformers', 'numpy', 'av', 'datasets'} & set(sys.modules))"
     assert python(code).stdout.strip() == "set()"
+
+
+def test_other_finders_are_asked_modules_keep_their_loaders_and_the_watcher_leaves():
+    code = """
+import sys
+asked = []
+class Finder:
+    def find_spec(name, path, target=None):
+        asked.append(name)
+sys.meta_path.insert(0, Finder)
+before = list(sys.meta_path)
+import lavseg
+from transformers import pipeline
+import transformers.models.auto.configuration_auto as module
+assert "transformers.models.auto.configuration_auto" in asked and "lavseg.auto" in asked
+assert type(module.__loader__).__name__ == type(module.__spec__.loader).__name__ == "SourceFileLoader"
+assert not any(type(finder).__module__ == "lavseg.registration" for finder in sys.meta_path)
+assert sys.meta_path[: len(before)] == before
+"""
+    result = python(code)
+    assert result.returncode == 0, result.stderr
