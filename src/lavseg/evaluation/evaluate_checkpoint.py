@@ -1,12 +1,13 @@
 """Scores of a checkpoint on splits of a data set under a named protocol."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from torch.utils.data import DataLoader
+from transformers import BatchFeature
+from transformers.utils import logging
 
 from ..checkpoint import load_checkpoint
 from ..data.collator import ClipCollator
@@ -92,6 +93,7 @@ def evaluate_checkpoint(
     scores = {}
     for split, part in rows.items():
         batches = accelerator.prepare_data_loader(load_batches(part, collator, batch_size, workers))
+        batches = logging.tqdm(batches, desc=split, disable=not accelerator.is_local_main_process)
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=bf16):
             scores[split] = _split_scores(network, processor, batches, protocol, accelerator)
         scores[split]["rows"] = len(part)
@@ -108,7 +110,7 @@ def evaluate_checkpoint(
 def _split_scores(
     model: AudioVisualPreTrainedModel,
     processor: AudioVisualProcessor,
-    batches: DataLoader,
+    batches: Iterable[BatchFeature],
     protocol: str,
     accelerator: Accelerator,
 ) -> dict[str, float]:
