@@ -20,7 +20,7 @@ from lavseg.data.collator import ClipCollator
 from lavseg.data.masks import row_masks
 from lavseg.data.synthetic.synthetic_avsbench import write_avsbench
 from lavseg.data.tables import DataError
-from lavseg.evaluation.evaluate_checkpoint import evaluate
+from lavseg.evaluation.evaluate_model import evaluate
 from lavseg.media import read_audio
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import TrainerState
 
-from ..evaluation.clip_scores import ClipScores
+from ..evaluation.scores import MaskScores
 from ..hub.record import Record, Result, hub_ids
 from ..modeling.base import AudioVisualPreTrainedModel
 from .arguments import LavsegTrainingArguments
@@ -68,7 +68,7 @@ def _encoder_names(model: AudioVisualPreTrainedModel) -> list[str]:
 
 def _results(args: LavsegTrainingArguments, state: TrainerState, dataset: str) -> list[Result]:
     """The latest scores of the weights that training ended with, of each split."""
-    names = ClipScores.names(args.metric_protocols)
+    names = MaskScores.names(args.metric_protocols)
     found: dict[tuple[str, str], dict[str, float]] = {}
     for entry in _evaluations(args, state):
         for key, value in entry.items():
