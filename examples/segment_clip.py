@@ -14,7 +14,8 @@ from transformers.utils import logging
 
 from lavseg.checkpoint import load_checkpoint
 from lavseg.cli.one_line_errors import one_line_errors
-from lavseg.inference.windows import SegmentedFrame, segment_video
+from lavseg.inference.frame_predictions import SegmentedFrame
+from lavseg.inference.segment_video import segment_video
 from lavseg.media import VideoWriter
 from lavseg.visualization import contact_sheet, overlay, side_by_side
 

@@ -49,3 +49,14 @@ def tiny_processor(tokenizer):
     from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveProcessor
 
     return Sam2LoveProcessor.from_config(tiny_config(Sam2LoveConfig, len(tokenizer)), tokenizer)
+
+
+@pytest.fixture(scope="session")
+def shipped():
+    """The model and the processor of the checkpoint in `examples`."""
+    from lavseg.checkpoint import load_checkpoint
+
+    folder = ROOT / "examples" / "sam2-love-tiny"
+    if not (folder / "model.safetensors").is_file():
+        pytest.skip("the checkpoint examples/sam2-love-tiny is not there")
+    return load_checkpoint(folder)

@@ -43,7 +43,7 @@ _PUBLIC = {
     "load_ref_avs": "data.ref_avs",
     "read_audio": "media",
     "read_video": "media",
-    "segment_video": "inference.windows",
+    "segment_video": "inference.segment_video",
     "write_avsbench": "data",
 }
 

@@ -11,7 +11,7 @@ from lavseg.cli import app
 from lavseg.data import ClipCollator, load_ref_avs, render_clip, write_ref_avs
 from lavseg.evaluation.evaluate_model import evaluate, evaluate_semantic
 from lavseg.hub import TASK
-from lavseg.inference.windows import segment_video
+from lavseg.inference.segment_video import segment_video
 from lavseg.media import write_video
 from lavseg.modeling.outputs import AudioVisualSegmentationOutput
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor

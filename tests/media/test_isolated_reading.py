@@ -13,14 +13,14 @@ import pytest
 
 from lavseg import media
 from lavseg.media import MediaError, isolated_reading
-from lavseg.media.isolated_reading import IsolatedReader
+from lavseg.media.isolated_reading import IsolatedClipReader
 from strange_files import LEFT, RIGHT, mapped_movie, movie
 
 
 def program(*changes: str) -> str:
     """What the child runs, after changes to what it reads with."""
     return isolated_reading.PROGRAM.replace(
-        "main(*", f"from lavseg.media import isolated_reading, reading; {'; '.join(changes)}; main(*"
+        "main(*", f"from lavseg.media import isolated_reading, reading, streams; {'; '.join(changes)}; main(*"
     )
 
 
@@ -46,14 +46,15 @@ def children(monkeypatch):
 @pytest.mark.parametrize("options", [(), (2.5, "start")])
 @pytest.mark.parametrize("layout", ["stereo", None])
 def test_the_same_as_reading_here(tmp_path, children, options, layout):
-    path, reader = movie(tmp_path / "clip.mov", 60, layout), IsolatedReader(60)
-    assert reader.inspect_video(path) == media.inspect_video(path)
+    path = movie(tmp_path / "clip.mov", 60, layout)
+    reader = IsolatedClipReader(path, 60)
+    assert reader.info == media.inspect_video(path)
     for (time_there, there), (time_here, here) in zip(
-        reader.iter_frames(path, *options), media.iter_frames(path, *options), strict=True
+        reader.iter_frames(*options), media.iter_frames(path, *options), strict=True
     ):
         assert time_there == time_here and there.dtype == np.uint8
         np.testing.assert_array_equal(there, here)
-    for there, here in zip(reader.iter_clip(str(path), *options), media.iter_clip(path, *options), strict=True):
+    for there, here in zip(reader.iter_clip(*options), media.iter_clip(path, *options), strict=True):
         assert (there.time, there.sampling_rate) == (here.time, here.sampling_rate)
         np.testing.assert_array_equal(there.frame, here.frame)
         assert (there.waveform is None) == (here.waveform is None) == (layout is None)
@@ -74,13 +75,13 @@ def test_the_same_errors(tmp_path, clip, children, name, options, kind, message)
     if "tes" in name:
         (tmp_path / name).write_text("no video")
     with pytest.raises(ValueError, match=message) as caught:
-        list(IsolatedReader(60).iter_clip(tmp_path / name, *options))
+        list(IsolatedClipReader(tmp_path / name, 60).iter_clip(*options))
     assert type(caught.value) is kind
 
 
 def test_the_child_waits_and_ends_when_nobody_reads_on(tmp_path, children):
     path = movie(tmp_path / "clip.mp4", 60, size=(640, 480))
-    with closing(IsolatedReader(60).iter_frames(path, 25)) as frames:
+    with closing(IsolatedClipReader(path, 60).iter_frames(25)) as frames:
         assert next(frames)[1].shape == (480, 640, 3)
         time.sleep(1)
         assert children[0].poll() is None
@@ -88,16 +89,17 @@ def test_the_child_waits_and_ends_when_nobody_reads_on(tmp_path, children):
 
 
 def test_a_crash_of_the_decoder_is_one_message(tmp_path, children, monkeypatch):
-    path, reader = mapped_movie(tmp_path / "clip.mov", [RIGHT, LEFT]), IsolatedReader(60)
+    path = mapped_movie(tmp_path / "clip.mov", [RIGHT, LEFT])
+    reader = IsolatedClipReader(path, 60)
     with pytest.raises(MediaError, match="no usual layout"):
-        list(reader.iter_clip(path))
+        list(reader.iter_clip())
     # PyAV frees the channel map of a stream each time it is asked for.
-    twice = "reading._require_usual_channels = lambda stream, name: [stream.layout, stream.layout]"
+    twice = "streams.require_usual_channels = lambda stream, name: [stream.layout, stream.layout]"
     monkeypatch.setattr(isolated_reading, "PROGRAM", program(twice))
     with pytest.raises(MediaError, match=r"clip\.mov: the decoder crashed on this file") as caught:
-        list(reader.iter_clip(path))
+        list(reader.iter_clip())
     assert "\n" not in str(caught.value) and children[-1].returncode in (-signal.SIGABRT, -signal.SIGSEGV)
-    assert len(list(reader.iter_clip(mapped_movie(path, [LEFT, RIGHT])))) == 2
+    assert len(list(IsolatedClipReader(mapped_movie(path, [LEFT, RIGHT]), 60).iter_clip())) == 2
 
 
 @pytest.mark.parametrize(
@@ -114,13 +116,13 @@ def test_whatever_ends_the_child_is_one_message(clip, children, monkeypatch, cod
     seconds = 0.5 if "sleep" in code else 60
     began = time.monotonic()
     with pytest.raises(MediaError, match=message):
-        IsolatedReader(seconds).inspect_video(clip)
+        assert IsolatedClipReader(clip, seconds).info
     assert time.monotonic() - began < 20
 
 
 def test_the_time_limit_holds_between_frames(tmp_path, children):
     path = movie(tmp_path / "clip.mp4", 60, size=(640, 480))
-    frames = IsolatedReader(3).iter_frames(path, 25)
+    frames = IsolatedClipReader(path, 3).iter_frames(25)
     next(frames)
     time.sleep(3)
     with pytest.raises(MediaError, match="not done within 3 seconds"):
@@ -136,15 +138,15 @@ def test_a_file_that_takes_too_much_memory(clip, children, monkeypatch):
     content[at + 4 : at + 8] = (2**31 - 1).to_bytes(4, "little")
     clip.with_suffix(".avi").write_bytes(content)
     with pytest.raises(MediaError, match="decoding takes more than 1 GiB of memory"):
-        list(IsolatedReader(60).iter_clip(clip.with_suffix(".avi")))
+        list(IsolatedClipReader(clip.with_suffix(".avi"), 60).iter_clip())
 
 
 def test_the_child_has_limits(clip, children, monkeypatch):
-    told = "[r.getrlimit(k)[0] for k in (r.RLIMIT_AS, r.RLIMIT_CPU, r.RLIMIT_FSIZE, r.RLIMIT_CORE)]"
-    change = f"import resource as r; reading.inspect_video = lambda path: (_ for _ in ()).throw(ValueError({told}))"
+    limits = "[r.getrlimit(k)[0] for k in (r.RLIMIT_AS, r.RLIMIT_CPU, r.RLIMIT_FSIZE, r.RLIMIT_CORE)]"
+    change = f"import resource as r; reading.inspect_video = lambda path: (_ for _ in ()).throw(ValueError({limits}))"
     monkeypatch.setattr(isolated_reading, "PROGRAM", program(change))
     with pytest.raises(ValueError, match=rf"\[{4 * 2**30}, 300, 0, 0\]"):
-        IsolatedReader(60).inspect_video(clip)
+        assert IsolatedClipReader(clip, 60).info
 
 
 def test_the_child_loads_no_model_code(clip):
@@ -162,7 +164,7 @@ def test_reading_on_past_a_decoder_that_crashes_midway(tmp_path, children, monke
     ends = "[number == 3 and os.abort(), frame][1] for number, frame in enumerate(frames(*given))"
     change = f"import os; frames = reading.iter_frames; reading.iter_frames = lambda *given: ({ends})"
     monkeypatch.setattr(isolated_reading, "PROGRAM", program(change))
-    frames = IsolatedReader(60).iter_frames(movie(tmp_path / "clip.mp4"), 5)
+    frames = IsolatedClipReader(movie(tmp_path / "clip.mp4"), 60).iter_frames(5)
     assert len(list(itertools.islice(frames, 3))) == 3
     with pytest.raises(MediaError, match="crashed"):
         next(frames)
@@ -170,5 +172,5 @@ def test_reading_on_past_a_decoder_that_crashes_midway(tmp_path, children, monke
 
 def test_sound_of_eight_channels_comes_through(cases):
     path = cases / "sound-8-channels" / "clip71.mp4"
-    parts = list(IsolatedReader(60).iter_clip(path))
+    parts = list(IsolatedClipReader(path, 60).iter_clip())
     assert {part.waveform.shape for part in parts} == {(8, 44100)} and av.open(str(path)).streams.video

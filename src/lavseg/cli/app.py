@@ -67,4 +67,4 @@ def _run(model: str, host: str, port: int | None) -> None:
         from ..app import launch
 
         silence_libraries()
-        launch(model, folder, host, port, lambda address: typer.echo(f"lavseg app: {address} (Ctrl-C ends it)"))
+        launch(model, folder, host, port, lambda url: typer.echo(f"lavseg app: {url} (Ctrl-C ends it)"))

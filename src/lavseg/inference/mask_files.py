@@ -78,7 +78,7 @@ class PngMasks:
         self.count += 1
 
     def close(self) -> None:
-        """Every mask is a file of its own, nothing is left to be done."""
+        """Nothing is left to be done: each mask has its own file."""
 
 
 class RleMasks:
@@ -101,7 +101,7 @@ class RleMasks:
 
 
 class NpzMasks:
-    """A file for `numpy.load` with one bool array `[H, W]` a frame, named `00000`, `00001`, ..."""
+    """A file for `numpy.load` with one bool array `[H, W]` for each frame, named `00000`, `00001`, ..."""
 
     key, suffix = "file", ".npz"
 

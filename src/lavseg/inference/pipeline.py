@@ -17,11 +17,10 @@ from transformers.pipelines import PIPELINE_REGISTRY, Pipeline
 
 from ..hub import TASK
 from ..modeling.base import AudioVisualPreTrainedModel
-from ..modeling.inputs import check_outputs
 from ..modeling.processing import AudioVisualProcessor
+from .frame_predictions import masks_of_size, split_clips
 
 _CLIP_KEYS = ("video", "audio", "text", "sampling_rate")
-_SCORES = ("iou_scores", "object_score_logits", "presence_logits")
 _DOWNLOAD_SECONDS = 60
 
 
@@ -74,22 +73,22 @@ class AudioVisualSegmentationPipeline(Pipeline):
         """Segment one clip, or several.
 
         Args:
-            inputs: a clip, or a list, generator or data set of clips. A clip is a path or an http(s) address of a
+            inputs: a clip, or a list, generator or data set of clips. A clip is a path or an http(s) URL of a
                 video file, a `uint8` array or tensor `[T, H, W, 3]` in RGB, a list of `T` PIL images, or a dictionary
                 of `video`, one of these, and what is its own among `audio`, `text` and `sampling_rate`.
             text: the sentence or the sentences, all about every clip that has none of its own; none for a model that
                 does not read.
-            audio: for one clip, a path, an address or a waveform `[samples]` or `[channels, samples]`; may be left out
+            audio: for one clip, a path, a URL or a waveform `[samples]` or `[channels, samples]`; may be left out
                 where the video file carries sound.
-            sampling_rate: of waveforms, in Hz.
+            sampling_rate: samples per second of waveforms.
             kwargs: `batch_size` and `num_workers` as in other pipelines. Clips of a batch may differ in length; they
                 take the same number of sentences.
 
         Returns:
-            For a clip a list with one dictionary a sentence: `label` (the sentence, None for a model that does not
+            For a clip a list with a dictionary for each sentence: `label` (the sentence, None for a model that does not
             read), `masks` (bool array `[T, H, W]` at the clip's size), `score` (the mean over the frames of the model's
             own estimate of the mask's IoU, None where it makes none), and as far as the model gives them `iou_scores`
-            (that estimate, one a frame), `object_score_logits` (one a frame, above zero: judged visible) and
+            (that estimate, for each frame), `object_score_logits` (for each frame, above zero: judged visible) and
             `presence_logit` (above zero: judged to be in the clip). For several clips a list of such lists; for a
             generator or data set they come one by one.
 
@@ -145,16 +144,14 @@ class AudioVisualSegmentationPipeline(Pipeline):
         if len({len(sentences) for sentences in labels}) > 1:
             counts = [len(sentences) for sentences in labels]
             raise ValueError(f"text: the clips of a batch take the same number of sentences, got {counts}")
-        outputs = self.model(**self._stack(clips))
-        pred_masks = self.processor.gate_masks(outputs)
-        found = []
-        for index, (clip, sentences) in enumerate(zip(clips, labels, strict=True)):
-            length = clip["frame_mask"].shape[1]
-            scores = {name: outputs[name][index] for name in _SCORES if outputs.get(name) is not None}
-            scores = {name: values[:, :length] if values.dim() == 2 else values for name, values in scores.items()}
-            masks = pred_masks[index, :, :length]
-            found.append({"labels": sentences, "masks": masks, "size": clip["original_sizes"][0], "scores": scores})
-        return {"clips": found}
+        batch = self._stack(clips)
+        predictions = split_clips(self.processor, self.model(**batch), batch["frame_mask"])
+        return {
+            "clips": [
+                {"labels": sentences, "size": size, "logits": predicted.logits, "scores": predicted.scores}
+                for sentences, size, predicted in zip(labels, batch["original_sizes"], predictions, strict=True)
+            ]
+        }
 
     def _stack(self, clips: list[Mapping[str, Any]]) -> dict[str, Any]:
         """Inputs of single clips as those of one batch; shorter clips end in zeros, which the masks hide."""
@@ -168,10 +165,7 @@ class AudioVisualSegmentationPipeline(Pipeline):
         """What was found for each sentence of one clip."""
         clip = model_outputs["clips"]
         clip = clip[0] if isinstance(clip, list) else clip
-        logits = clip["masks"]
-        check_outputs(clip["scores"])
-        masks = self.processor.post_process_masks(logits[None], [clip["size"]])[0]
-        masks = masks.view(*logits.shape[:2], *clip["size"]).numpy()
+        masks = masks_of_size(self.processor, clip["logits"], clip["size"])
         return [
             {"label": label, **_scores(clip["scores"], index), "masks": masks[index]}
             for index, label in enumerate(clip["labels"])
@@ -186,8 +180,8 @@ class AudioVisualSegmentationPipeline(Pipeline):
 def _scores(scores: dict[str, torch.Tensor], index: int) -> dict[str, Any]:
     """The scores of one sentence as plain numbers."""
     values = {name: value[index].float().tolist() for name, value in scores.items()}
-    if "presence_logits" in values:
-        values["presence_logit"] = values.pop("presence_logits")
+    if "presence_logit" in values:
+        values["presence_logit"] = values["presence_logit"][0]
     return {"score": float(np.mean(values["iou_scores"])) if "iou_scores" in values else None, **values}
 
 
@@ -201,7 +195,7 @@ def _is_frames(inputs: Any) -> bool:
 
 @contextmanager
 def _local(source: Any) -> Iterator[Any]:
-    """`source` itself, or for an address the file fetched from it, as long as the block lasts."""
+    """`source` itself, or for a URL the file fetched from it, as long as the block lasts."""
     if not (isinstance(source, str) and source.startswith(("http://", "https://"))):
         yield source
         return

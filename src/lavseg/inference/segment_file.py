@@ -8,19 +8,18 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ..checkpoint import load_checkpoint
-from ..media import VideoWriter, inspect_video
+from ..media import ClipReader
 from ..output_folders import check_can_be_made
-from ..visualization import attention_sheet, overlay, palette
 from .mask_files import MASK_FILES
-from .windows import SegmentedFrame, segment_video
+from .result_files import ResultFiles
+from .segment_video import segment_video
 
 RESULT = "result.json"
 # Of all that a result holds.
@@ -47,7 +46,7 @@ def segment_file(
     is as it was before.
 
     `out` receives the masks at the clip's size: `0/00000.png`, ... for the first expression (8 bit, 0 and 255), `1/`
-    for the second, and so on; or `0.json` with COCO's run-length encoding; or `0.npz` with an array a frame.
+    for the second, and so on; or `0.json` with COCO's run-length encoding; or `0.npz` with an array for each frame.
     `overlay.mp4` shows all of them over the frames that were segmented, with the clip's sound; `attention.mp4`, on
     demand, the attention maps; `result.json` is the returned summary.
 
@@ -58,14 +57,14 @@ def segment_file(
         out: a folder that does not exist yet or is empty.
         device: where the model runs; by default the GPU if there is one.
         overwrite: replace `out` if it holds an earlier result.
-        on_stage: is told in a few words what begins.
-        fps: from the method's own rate, the default, to the clip's.
+        on_stage: called with a few words when a stage begins.
+        fps: frames per second, from the method's own rate, the default, to the clip's.
         mask_format: `png`, `rle` or `npz`.
         attention: write `attention.mp4`, for methods that have attention maps.
-        on_frame: is told after each frame how many are done and about how many there are in all.
+        on_frame: called after each frame with how many are done and about how many there are in all.
 
     Returns:
-        `clip`, `model`, `complete` (false after Ctrl-C), `fps`, `frame_times` (seconds, one a frame), and
+        `clip`, `model`, `complete` (false after Ctrl-C), `fps`, `frame_times` (seconds, one for each frame), and
         `expressions`: for each its `text`, `folder` (of PNG files) or `file`, `color` (RGB in the overlay), and for
         each frame `area_fractions` (share of pixels in the mask) and, where the model gives them,
         `object_score_logits` (above zero: judged visible) and `iou_scores` (the model's own estimate); with a presence
@@ -81,22 +80,23 @@ def segment_file(
     if mask_format not in MASK_FILES:
         raise ValueError(f"format: {mask_format!r} was given, accepted are {', '.join(MASK_FILES)}")
     on_stage("Reading the clip")
-    video = inspect_video(clip)
+    reader = ClipReader(clip)
+    seconds = reader.info.seconds
     on_stage("Loading the model")
     network, processor = load_checkpoint(model)
     network = network.to(_device(device))
     on_stage("Segmenting")
     rate = float(processor.fps if fps is None else fps)
-    frames = segment_video(network, processor, clip, texts, rate, attention)
+    frames = segment_video(network, processor, reader, texts, rate, attention)
     # What cannot be used shows by the first frame, before anything is written.
     first = next(frames)
     with _fresh_folder(out):
-        results, complete = _Results(out, texts, first, rate, mask_format), True
+        results, complete = ResultFiles(out, texts, first, rate, mask_format), True
         try:
             for frame in chain([first], frames):
                 with _uninterrupted():
                     results.write(frame)
-                on_frame(len(results.times), max(len(results.times), int(video.seconds * rate)))
+                on_frame(len(results.times), max(len(results.times), int(seconds * rate)))
         except KeyboardInterrupt:
             complete = False
         with suppress(KeyboardInterrupt), _uninterrupted():
@@ -106,54 +106,6 @@ def segment_file(
             text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
             (out / RESULT).write_text(text, encoding="utf-8")
     return summary
-
-
-class _Results:
-    """The files of a result, each whole after every frame once they are closed."""
-
-    def __init__(self, out: Path, texts: Sequence[str], first: SegmentedFrame, rate: float, mask_format: str):
-        count = len(first.masks)
-        self.rate = rate
-        self.colors = palette(count)
-        self.times: list[float] = []
-        self.scores: dict[str, list[np.ndarray]] = {name: [] for name in ("area_fractions", *first.scores)}
-        kind = MASK_FILES[mask_format]
-        names = [f"{index}{kind.suffix}" for index in range(count)]
-        self.expressions = [
-            {"text": texts[index] if texts else None, kind.key: name, "color": self.colors[index].tolist()}
-            for index, name in enumerate(names)
-        ]
-        with ExitStack() as files:
-            self.masks = [files.enter_context(closing(kind(out / name))) for name in names]
-            sampling_rate = first.part.sampling_rate
-            self.overlay = files.enter_context(VideoWriter(out / "overlay.mp4", rate, sampling_rate))
-            self.attention = None
-            if first.attentions:
-                self.attention = files.enter_context(VideoWriter(out / "attention.mp4", rate, sampling_rate))
-            self.close = files.pop_all().close
-
-    def write(self, frame: SegmentedFrame) -> None:
-        for file, mask in zip(self.masks, frame.masks, strict=True):
-            file.write(mask)
-        drawn = overlay(frame.part.frame[None], frame.masks[:, None], self.colors)[0]
-        self.overlay.write(drawn, frame.part.waveform)
-        if self.attention is not None:
-            sheet = attention_sheet(frame.part.frame, frame.attentions)
-            self.attention.write(np.asarray(sheet), frame.part.waveform)
-        self.times.append(round(frame.part.time, 3))
-        self.scores["area_fractions"].append(frame.masks.mean((1, 2)))
-        for name, values in frame.scores.items():
-            self.scores[name].append(values)
-
-    def summary(self) -> dict:
-        scores = {name: np.stack(values, axis=1) for name, values in self.scores.items()}
-        presence = scores.pop("presence_logit", None)
-        for index, expression in enumerate(self.expressions):
-            for name, values in scores.items():
-                expression[name] = values[index].round(6 if name == "area_fractions" else 4).tolist()
-            if presence is not None:
-                expression["presence_logit"] = round(float(presence[index].max()), 4)
-        return {"fps": self.rate, "frame_times": self.times, "expressions": self.expressions}
 
 
 @contextmanager

@@ -1,24 +1,25 @@
 """Clips from and to files: frames at a steady rate, the sound under them, and mp4 files with both."""
 
+from .errors import MediaError
 from .reading import (
     SAME_INSTANT,
     Clip,
     ClipPart,
-    MediaError,
+    ClipReader,
     VideoInfo,
-    VideoWriter,
     inspect_video,
     iter_clip,
     iter_frames,
     read_audio,
     read_video,
-    write_video,
 )
+from .writing import VideoWriter, write_video
 
 __all__ = [
     "SAME_INSTANT",
     "Clip",
     "ClipPart",
+    "ClipReader",
     "MediaError",
     "VideoInfo",
     "VideoWriter",

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import cached_property
 from io import BytesIO
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -18,7 +19,8 @@ from typing import Literal
 import numpy as np
 
 from . import reading
-from .reading import ClipPart, MediaError, VideoInfo
+from .errors import MediaError
+from .reading import ClipPart, ClipReader, VideoInfo
 
 # Limits of a child: bytes of memory, and seconds of all its threads together.
 MEMORY = 4 * 2**30
@@ -29,45 +31,46 @@ PROGRAM = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__nam
 ANSWER, REFUSAL, END = b"a", b"r", b"e"
 
 
-class IsolatedReader:
-    """Reads like `lavseg.media`, with the decoder in a child process, and for a limited time.
+class IsolatedClipReader(ClipReader):
+    """A `ClipReader` whose decoder runs in a child process, and for a limited time.
 
     What the decoder does to its process, or a file that takes more than `MEMORY` or `CPU_SECONDS`, is a `MediaError`.
     Answers come one by one as they are asked for; the child is ahead by one. Needs Unix, whose limits it sets.
 
     Args:
-        seconds: from now on in which everything is to be read.
+        path: of the file.
+        time_limit: seconds from now on in which everything is to be read.
     """
 
-    def __init__(self, seconds: float):
-        self.seconds = seconds
-        self.deadline = time.monotonic() + seconds
+    def __init__(self, path: str | Path, time_limit: float):
+        super().__init__(path)
+        self.time_limit = time_limit
+        self.deadline = time.monotonic() + time_limit
 
-    def inspect_video(self, path: str | Path) -> VideoInfo:
-        """As `lavseg.media.inspect_video`."""
-        with closing(self._read("inspect_video", path)) as answers:
+    @cached_property
+    def info(self) -> VideoInfo:
+        """As in the base class."""
+        with closing(self._read("inspect_video")) as answers:
             values = next(answers)
         return VideoInfo(float(values["seconds"]), float(values["fps"]))
 
-    def iter_clip(self, path: str | Path, fps: float = 1.0, at: Literal["end", "start"] = "end") -> Iterator[ClipPart]:
-        """As `lavseg.media.iter_clip`; every error comes with the first part."""
-        with closing(self._read("iter_clip", path, fps, at)) as answers:
+    def iter_clip(self, fps: float = 1.0, at: Literal["end", "start"] = "end") -> Iterator[ClipPart]:
+        """As in the base class; every error comes with the first part."""
+        with closing(self._read("iter_clip", fps, at)) as answers:
             for values in answers:
                 rate = int(values["sampling_rate"]) if "sampling_rate" in values else None
                 yield ClipPart(float(values["time"]), values["frame"], values.get("waveform"), rate)
 
-    def iter_frames(
-        self, path: str | Path, fps: float = 1.0, at: Literal["end", "start"] = "end"
-    ) -> Iterator[tuple[float, np.ndarray]]:
-        """As `lavseg.media.iter_frames`; every error comes with the first frame."""
-        with closing(self._read("iter_frames", path, fps, at)) as answers:
+    def iter_frames(self, fps: float = 1.0, at: Literal["end", "start"] = "end") -> Iterator[tuple[float, np.ndarray]]:
+        """As in the base class; every error comes with the first frame."""
+        with closing(self._read("iter_frames", fps, at)) as answers:
             for values in answers:
                 yield float(values["time"]), values["frame"]
 
-    def _read(self, function: str, path: str | Path, *options: float | str) -> Iterator[dict[str, np.ndarray]]:
+    def _read(self, function: str, *options: float | str) -> Iterator[dict[str, np.ndarray]]:
         """What a function of `lavseg.media` gives, by the names of its fields, without those that are None."""
         receiver, sender = Pipe(duplex=False)
-        arguments = [json.dumps(sys.path), str(sender.fileno()), function, json.dumps([str(path), *options])]
+        arguments = [json.dumps(sys.path), str(sender.fileno()), function, json.dumps([str(self.path), *options])]
         with receiver, sender:
             child = subprocess.Popen(
                 [sys.executable, "-c", PROGRAM, *arguments],
@@ -87,7 +90,7 @@ class IsolatedReader:
                     with np.load(BytesIO(message[1:]), allow_pickle=False) as answer:
                         yield {name: answer[name] for name in answer.files}
             except (EOFError, OSError):
-                raise MediaError(f"{path}: {self._reason(child.wait())}") from None
+                raise MediaError(f"{self.path}: {self._reason(child.wait())}") from None
             finally:
                 timer.cancel()
                 child.kill()
@@ -98,7 +101,7 @@ class IsolatedReader:
 
     def _reason(self, status: int) -> str:
         if time.monotonic() >= self.deadline:
-            return f"not done within {self.seconds:g} seconds; give a shorter or smaller clip"
+            return f"not done within {self.time_limit:g} seconds; give a shorter or smaller clip"
         if status == -signal.SIGXCPU:
             return f"decoding takes more than {CPU_SECONDS} seconds; give a shorter or smaller clip"
         return "the decoder crashed on this file; convert it to mp4 with H.264 and AAC"

@@ -1,17 +1,32 @@
-"""What a file can make its reader do: open other files, wait, end the process."""
+"""Which files are opened, what a file can make its reader do, and files that are not whole."""
 
-import io
-import subprocess
-import sys
+import os
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
-from lavseg.media import reading
-from lavseg.media.reading import CONTAINERS, MediaError, iter_clip, read_audio, read_video
-from strange_files import CENTER, LEFT, RIGHT, caf, mapped_movie, movie, referring_movie, samples, wav
+from lavseg.media import (
+    MediaError,
+    containers,
+    iter_frames,
+    read_audio,
+    read_video,
+)
+from lavseg.media.containers import CONTAINERS
+from marked_clips import RATE, Writer, grey, indices, steady, tone
+from strange_files import movie, referring_movie
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """Three seconds at 25 frames a second, a tone of the same length, the index at the front."""
+    path = tmp_path / "clip.mp4"
+    Writer(path, movflags="+faststart").video(steady(3)).sound(tone(3)).save()
+    return path
+
 
 # For each container: FFmpeg's name of its writer, a video codec and its pixel format, a sound codec.
 WRITERS = {
@@ -96,12 +111,12 @@ def test_containers_that_are_taken_whatever_their_name(tmp_path, container):
 
 PLAYLISTS = {
     "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{folder}/secret.ts\n#EXT-X-ENDLIST\n",
-    "hls by address": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile://{folder}/secret.ts\n#EXT-X-ENDLIST\n",
+    "hls by URL": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile://{folder}/secret.ts\n#EXT-X-ENDLIST\n",
     "hls beside": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nsecret.ts\n#EXT-X-ENDLIST\n",
     "hls without end": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{folder}/secret.ts\n",
     "concat": "ffconcat version 1.0\nfile secret.ts\n",
     "concat by path": "ffconcat version 1.0\nfile {folder}/secret.ts\n",
-    "concat of addresses": "ffconcat version 1.0\nfile concat:{folder}/secret.ts\n",
+    "concat of URLs": "ffconcat version 1.0\nfile concat:{folder}/secret.ts\n",
     "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
     'mediaPresentationDuration="PT2S"><Period><AdaptationSet mimeType="video/mp4"><Representation id="1" '
     'bandwidth="1"><BaseURL>{folder}/secret.ts</BaseURL></Representation></AdaptationSet></Period></MPD>',
@@ -163,97 +178,98 @@ def test_data_in_another_file_are_not_read(tmp_path):
 
 
 def test_opening_has_a_time_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "PATIENCE", 0)
+    monkeypatch.setattr(containers, "PATIENCE", 0)
     with pytest.raises(MediaError, match="within 0 seconds"):
         read_video(movie(tmp_path / "clip.mp4"))
 
 
+def test_the_default_one_of_several_streams(tmp_path):
+    writer = Writer(tmp_path / "clip.mp4").video(steady(1), [grey(1, (16, 16))] * 25).video(steady(1))
+    writer.sound(tone(1, rate=8000), rate=8000).sound(tone(1, rate=32000), rate=32000)
+    for stream in list(writer.container.streams)[1::2]:
+        stream.disposition = Disposition.default
+    writer.save()
+    seen = read_video(tmp_path / "clip.mp4")
+    assert seen.frames.shape == (1, 32, 48, 3) and indices(seen.frames) == [24]
+    assert seen.sampling_rate == 32000 and seen.waveform.shape == (1, 32000)
+
+
+def test_cover_art_is_not_video(tmp_path):
+    Writer(tmp_path / "clip.mp4").video(steady(1)).cover().save()
+    assert read_video(tmp_path / "clip.mp4").frames.shape == (1, 32, 48, 3)
+    Writer(tmp_path / "song.mp3").sound(tone(1), codec="libmp3lame").cover().save()
+    with pytest.raises(MediaError, match="only sound"):
+        read_video(tmp_path / "song.mp3")
+    assert read_audio(tmp_path / "song.mp3")[1] == RATE
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.8])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi", "wav", "flac"])
+def test_files_cut_short_are_refused(tmp_path, suffix, share):
+    path, noise = tmp_path / f"clip.{suffix}", np.random.default_rng(0)
+    images = [noise.integers(0, 255, (32, 48, 3), np.uint8) for _ in range(75)]
+    writer = Writer(path, **({"movflags": "+faststart"} if suffix == "mp4" else {}))
+    if suffix in ("wav", "flac"):
+        writer.sound(tone(3), codec={"wav": "pcm_s16le", "flac": "flac"}[suffix]).save()
+    else:
+        writer.video(steady(3), images, codec="ffv1" if suffix == "avi" else "libx264").sound(tone(3)).save()
+    os.truncate(path, int(path.stat().st_size * share))
+    with pytest.raises(MediaError, match=f"clip.{suffix}: (cut short|damaged)"):
+        read_audio(path) if suffix in ("wav", "flac") else read_video(path)
+
+
+def test_wav_written_to_a_pipe_is_whole(tmp_path):
+    Writer(tmp_path / "sound.wav").sound(tone(1), codec="pcm_s16le").save()
+    content = bytearray((tmp_path / "sound.wav").read_bytes())
+    data = content.index(b"data")
+    content[4:8] = content[data + 4 : data + 8] = b"\xff" * 4
+    assert read_audio(bytes(content))[0].shape == (1, RATE)
+    with pytest.raises(MediaError, match="cut short"):
+        read_audio((tmp_path / "sound.wav").read_bytes()[:-9000])
+
+
+def test_cut_before_the_index_is_refused(tmp_path):
+    Writer(tmp_path / "clip.mp4").video(steady(1)).save()
+    os.truncate(tmp_path / "clip.mp4", (tmp_path / "clip.mp4").stat().st_size // 2)
+    with pytest.raises(MediaError, match=r"clip\.mp4: damaged"):
+        read_video(tmp_path / "clip.mp4")
+
+
 @pytest.mark.parametrize(
-    "source",
+    ("name", "content", "message"),
     [
-        *((wav, (channels, None)) for channels in (1, 2, 3, 5, 8, 9, 24, 32)),
-        (wav, (1, 0x1)),
-        (wav, (2, 0x9)),
-        (wav, (6, 0x3F)),
-        (wav, (8, 0x63F)),
-        (wav, (18, 0x3FFFF)),
-        (wav, (24, 0x3F)),
-        (caf, ([LEFT, RIGHT],)),
-        (caf, ([LEFT, CENTER],)),
-    ],
-    ids=lambda source: f"{source[0].__name__}{source[1]}",
-)
-def test_sound_of_many_channels_is_read_whole(source):
-    make, arguments = source
-    waveform, rate = read_audio(make(*arguments))
-    assert rate == 8000 and waveform.dtype == np.float32 and waveform.flags.c_contiguous
-    np.testing.assert_array_equal(waveform, samples(len(waveform)).T / np.float32(32768))
-
-
-# A regression would end the process, so another one is asked.
-ASK = """
-import gc, sys
-from lavseg.media import iter_clip, read_audio
-read = {"audio": read_audio, "clip": lambda path: list(iter_clip(path))}[sys.argv[1]]
-try:
-    read(sys.argv[2])
-except ValueError as error:
-    print(error)
-gc.collect()
-"""
-
-
-def asked(read, path):
-    done = subprocess.run([sys.executable, "-c", ASK, read, str(path)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (caf([RIGHT, LEFT]), "its 2 channels of sound have no usual layout"),
-        (caf([LEFT, RIGHT, LEFT]), "its 3 channels"),
-        (caf([LEFT] * 16), "its 16 channels"),
-        (wav(24, 0xFFFFFF), "its 24 channels"),
-        (wav(33), "33 channels of sound; up to 32"),
-        (wav(500), "500 channels"),
+        ("absent.mp4", None, "no such file"),
+        ("empty.mp4", b"", "empty"),
+        ("garbage.mp4", bytes(range(256)) * 64, "damaged or not a media file"),
+        ("notes.txt", b"a note about a clip\n" * 50, "holds no video|not a media file"),
     ],
 )
-def test_other_channels_are_refused_before_they_do_harm(tmp_path, content, message):
-    (tmp_path / "sound.bin").write_bytes(content)
-    for _ in range(2):
-        said = asked("audio", tmp_path / "sound.bin")
-        assert message in said and said.count("\n") == 1
+@pytest.mark.parametrize("read", [read_video, read_audio])
+def test_files_that_are_no_media(tmp_path, name, content, message, read):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(MediaError, match=f"{name}: .*({message}|holds no sound)"):
+        read(path)
 
 
-def test_a_clip_whose_channels_are_mapped_is_refused(tmp_path):
-    assert "have no usual layout" in asked("clip", mapped_movie(tmp_path / "clip.mov", [RIGHT, LEFT]))
-    parts = list(iter_clip(mapped_movie(tmp_path / "clip.mov", [LEFT, RIGHT])))
-    assert [part.waveform.shape for part in parts] == [(2, 16000)] * 2
+def test_folder_audio_only_and_wrong_kinds(tmp_path, clip):
+    with pytest.raises(MediaError, match="is a folder"):
+        read_video(tmp_path)
+    Writer(tmp_path / "sound.m4a").sound(tone(1)).save()
+    with pytest.raises(MediaError, match=r"sound\.m4a: holds no video, only sound"):
+        read_video(tmp_path / "sound.m4a")
+    with pytest.raises(MediaError, match="int is not a media file"):
+        read_video(3)
+    for rate in (0, -1, float("nan"), float("inf"), "1"):
+        with pytest.raises(ValueError, match="fps is"):
+            iter_frames(clip, rate)
+    with pytest.raises(ValueError, match="'middle'"):
+        read_video(clip, at="middle")
 
 
-def test_sound_without_a_decoder(tmp_path):
-    path = movie(tmp_path / "clip.mov", layout="stereo")
-    path.write_bytes(path.read_bytes().replace(b"sowt", b"zzzz"))
-    for read in (read_video, read_audio):
-        with pytest.raises(MediaError, match=r"clip\.mov: its sound is in a format without a decoder"):
-            read(path)
-
-
-def test_sound_in_eight_channels(cases):
-    for name, shape, rate in (("71.wav", (8, 8000), 8000), ("clip71.mp4", (8, 133120), 44100)):
-        waveform, read_rate = read_audio(cases / "sound-8-channels" / name)
-        assert waveform.shape == shape and read_rate == rate and np.abs(waveform[0]).max() > 0.3
-
-
-def test_planar_sound_in_eight_channels(tmp_path):
-    sound = np.stack([np.full(4 * 4096, channel / 10, np.float32) for channel in range(8)])
-    content = io.BytesIO()
-    with av.open(content, "w", format="caf") as container:
-        stream = container.add_stream("alac", rate=16000, layout="7.1(wide)")
-        frame = av.AudioFrame.from_ndarray(sound.T.reshape(1, -1).copy(), format="flt", layout="7.1(wide)")
-        frame.pts, frame.sample_rate, frame.time_base = 0, 16000, Fraction(1, 16000)
-        container.mux([*stream.encode(frame), *stream.encode()])
-    waveform, _ = read_audio(content.getvalue())
-    np.testing.assert_allclose(waveform, sound, atol=1e-3)
+def test_read_audio_of_bytes_that_are_no_sound():
+    with pytest.raises(MediaError, match=r"<7 bytes>: damaged"):
+        read_audio(b"nothing")
+    with pytest.raises(MediaError, match="empty"):
+        read_audio(b"")

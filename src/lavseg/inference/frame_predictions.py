@@ -1,0 +1,120 @@
+"""What a model predicts for the frames of one clip, and how that becomes masks of the clip's size."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..media import ClipPart
+from ..modeling.inputs import check_outputs
+from ..modeling.outputs import AudioVisualSegmentationOutput
+from ..modeling.processing import AudioVisualProcessor
+
+# By the names of a model's outputs.
+_SCORES = ("object_score_logits", "iou_scores")
+_ATTENTIONS = ("audio_attentions", "vision_attentions")
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentedFrame:
+    """One frame and what was found in it.
+
+    part: the frame, when it appears, and the sound under it.
+    masks: bool `[E, H, W]`, at the clip's size.
+    scores: what the model says beside masks, by name, each float64 `[E]`: `object_score_logits` (above zero: judged
+        visible), `iou_scores` (its own estimate) and, of the window that the frame is in, `presence_logit`.
+    attentions: attention maps by name, each float32 `[blocks, e, e]`, mean over heads; empty unless asked for.
+    """
+
+    part: ClipPart
+    masks: np.ndarray
+    scores: dict[str, np.ndarray]
+    attentions: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class FramePredictions:
+    """Predictions for `T` frames: mask `logits [E, T, h, w]`, gated as the method was published, scores by name
+    `[E, T]`, attention maps by name `[T, blocks, e, e]`."""
+
+    logits: torch.Tensor
+    scores: dict[str, torch.Tensor]
+    attentions: dict[str, torch.Tensor]
+
+    def __len__(self) -> int:
+        """The number of frames."""
+        return self.logits.shape[1]
+
+    def frames(self, begin: int, end: int | None = None) -> "FramePredictions":
+        """Those for the frames from `begin` on, up to but without `end`."""
+        return FramePredictions(
+            self.logits[:, begin:end],
+            {name: values[:, begin:end] for name, values in self.scores.items()},
+            {name: maps[begin:end] for name, maps in self.attentions.items()},
+        )
+
+    def replaced(self, other: "FramePredictions", where: torch.Tensor) -> "FramePredictions":
+        """Masks and scores of the first frames from `other` where bool `where [E, len(other)]` says so."""
+        count = len(other)
+        logits = self.logits.clone()
+        logits[:, :count] = torch.where(where[..., None, None], other.logits, logits[:, :count])
+        scores = {name: values.clone() for name, values in self.scores.items()}
+        for name, values in scores.items():
+            values[:, :count] = torch.where(where, other.scores[name], values[:, :count])
+        return FramePredictions(logits, scores, self.attentions)
+
+
+def split_clips(
+    processor: AudioVisualProcessor, outputs: AudioVisualSegmentationOutput, frame_mask: torch.Tensor
+) -> list[FramePredictions]:
+    """What a model gives for the real frames of each clip of a batch, its masks gated.
+
+    Args:
+        processor: of the model.
+        outputs: of the model for `B` clips; attention maps are taken where `B` is 1.
+        frame_mask: bool `[B, T]`, True for real frames, which come first.
+
+    Raises:
+        ValueError: the model gives NaN or infinite values.
+    """
+    # Here, as a window that another one's masks replace would hide it.
+    check_outputs(outputs, frame_mask)
+    logits, attentions = processor.gate_masks(outputs), _attention_maps(outputs)
+    scores = {name: outputs[name] for name in _SCORES if outputs.get(name) is not None}
+    if outputs.presence_logits is not None:
+        scores["presence_logit"] = outputs.presence_logits[..., None].expand(-1, -1, logits.shape[2])
+    return [
+        FramePredictions(
+            logits[clip, :, :length], {name: values[clip, :, :length] for name, values in scores.items()}, attentions
+        )
+        for clip, length in enumerate(frame_mask.sum(1).tolist())
+    ]
+
+
+def masks_of_size(processor: AudioVisualProcessor, logits: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    """The masks, bool `[E, T, H, W]`, of gated mask logits `[E, T, h, w]` at the clip's size `(H, W)`."""
+    masks = processor.post_process_masks(logits[None], [size])[0]
+    return masks.reshape(*logits.shape[:2], *size).cpu().numpy()
+
+
+def segmented_frame(processor: AudioVisualProcessor, part: ClipPart, predictions: FramePredictions) -> SegmentedFrame:
+    """One frame of a clip with the predictions for it, at the clip's size and in main memory.
+
+    Raises:
+        ValueError: they are not finite.
+    """
+    masks = masks_of_size(processor, predictions.logits, part.frame.shape[:2])[:, 0]
+    scores = {name: values[:, 0].double().cpu() for name, values in predictions.scores.items()}
+    check_outputs(scores)
+    return SegmentedFrame(
+        part,
+        masks,
+        {name: values.numpy() for name, values in scores.items()},
+        {name: maps[0].float().cpu().numpy() for name, maps in predictions.attentions.items()},
+    )
+
+
+def _attention_maps(outputs: AudioVisualSegmentationOutput) -> dict[str, torch.Tensor]:
+    """Mean over the heads, by name `[T, blocks, e, e]`, for one clip."""
+    given = {name: outputs[name] for name in _ATTENTIONS if outputs.get(name) is not None}
+    return {name: torch.stack([block[0].mean(1) for block in maps], dim=1) for name, maps in given.items()}

@@ -1,0 +1,70 @@
+"""The files that show what was found in a clip, written frame by frame: masks, an overlay video, attention maps."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import numpy as np
+
+from ..media import VideoWriter
+from ..visualization import attention_sheet, overlay, palette
+from .frame_predictions import SegmentedFrame
+from .mask_files import MASK_FILES
+
+
+class ResultFiles:
+    """Files of a result, each whole after every frame once they are closed.
+
+    Args:
+        folder: an empty one.
+        texts: the expressions; empty for a model that takes none.
+        first: frame, for the number of objects and the sampling rate.
+        fps: rate of the frames.
+        mask_format: of `MASK_FILES`.
+    """
+
+    def __init__(self, folder: Path, texts: Sequence[str], first: SegmentedFrame, fps: float, mask_format: str = "png"):
+        count = len(first.masks)
+        self.fps = fps
+        self.colors = palette(count)
+        self.times: list[float] = []
+        self.scores: dict[str, list[np.ndarray]] = {name: [] for name in ("area_fractions", *first.scores)}
+        kind = MASK_FILES[mask_format]
+        names = [f"{index}{kind.suffix}" for index in range(count)]
+        self.expressions = [
+            {"text": texts[index] if texts else None, kind.key: name, "color": self.colors[index].tolist()}
+            for index, name in enumerate(names)
+        ]
+        with ExitStack() as files:
+            self.masks = [files.enter_context(closing(kind(folder / name))) for name in names]
+            sampling_rate = first.part.sampling_rate
+            self.overlay = files.enter_context(VideoWriter(folder / "overlay.mp4", fps, sampling_rate))
+            self.attention = None
+            if first.attentions:
+                self.attention = files.enter_context(VideoWriter(folder / "attention.mp4", fps, sampling_rate))
+            self.close = files.pop_all().close
+
+    def write(self, frame: SegmentedFrame) -> None:
+        """Append a frame."""
+        for file, mask in zip(self.masks, frame.masks, strict=True):
+            file.write(mask)
+        drawn = overlay(frame.part.frame[None], frame.masks[:, None], self.colors)[0]
+        self.overlay.write(drawn, frame.part.waveform)
+        if self.attention is not None:
+            sheet = attention_sheet(frame.part.frame, frame.attentions)
+            self.attention.write(np.asarray(sheet), frame.part.waveform)
+        self.times.append(round(frame.part.time, 3))
+        self.scores["area_fractions"].append(frame.masks.mean((1, 2)))
+        for name, values in frame.scores.items():
+            self.scores[name].append(values)
+
+    def summary(self) -> dict:
+        """`fps`, `frame_times` and `expressions`, as `segment_file` describes them."""
+        scores = {name: np.stack(values, axis=1) for name, values in self.scores.items()}
+        presence = scores.pop("presence_logit", None)
+        for index, expression in enumerate(self.expressions):
+            for name, values in scores.items():
+                expression[name] = values[index].round(6 if name == "area_fractions" else 4).tolist()
+            if presence is not None:
+                expression["presence_logit"] = round(float(presence[index].max()), 4)
+        return {"fps": self.fps, "frame_times": self.times, "expressions": self.expressions}

@@ -1,0 +1,120 @@
+"""Opens media files with PyAV: one file of a known format, whole, and nothing it may refer to."""
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+from av.stream import Disposition
+
+from .errors import MediaError
+
+# Seconds that may be missing at a clip's beginning or end: headers and streams seldom agree to the frame.
+SLACK = 0.25
+# FFmpeg's names of formats whose header states the length; for the others it guesses from the bit rate.
+STATING_LENGTH = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "ogg", "flac", "asf"}
+# FFmpeg's names of the formats that are opened: each keeps everything in one file. Playlists, image sequences, session
+# descriptions and devices are not among them; those name other files, and whoever wrote them chooses which are read.
+CONTAINERS = (
+    *("mov", "matroska", "avi", "flv", "mpegts", "mpeg", "asf", "ogg", "mxf", "nut", "rm", "dv", "gif", "ivf"),
+    *("h264", "hevc", "m4v", "mpegvideo", "mjpeg", "obu", "yuv4mpegpipe"),
+    *("wav", "w64", "flac", "mp3", "aac", "ac3", "eac3", "aiff", "au", "caf", "amr", "wv", "tta"),
+)
+# Seconds that FFmpeg may take to open a file, and to read on in it.
+PATIENCE = 60
+
+
+def source_name(source: str | Path | bytes) -> str:
+    """What errors call a file."""
+    return f"<{len(source)} bytes>" if isinstance(source, bytes) else str(source)
+
+
+@contextmanager
+def open_media(source: str | Path | bytes) -> Iterator[av.container.InputContainer]:
+    """Open a file for reading; whatever FFmpeg refuses, now or while it is read, becomes a MediaError."""
+    name = source_name(source)
+    if isinstance(source, bytes):
+        size, file = len(source), io.BytesIO(source)
+    elif not isinstance(source, str | Path):
+        raise MediaError(f"{type(source).__name__} is not a media file; give its path")
+    elif not os.path.exists(source):
+        raise MediaError(f"{name}: no such file")
+    elif not os.path.isfile(source):
+        raise MediaError(f"{name}: is a folder or device, not a file")
+    else:
+        size, file = os.path.getsize(source), os.path.abspath(source)
+    if size == 0:
+        raise MediaError(f"{name}: the file is empty")
+    try:
+        _require_whole_riff(name, file, size)
+        with _open_container(name, file) as container:
+            yield container
+    except av.ExitError as error:
+        raise MediaError(f"{name}: cannot be read on within {PATIENCE} seconds") from error
+    except (av.FFmpegError, PermissionError) as error:
+        raise MediaError(f"{name}: damaged or not a media file (FFmpeg: {error.strerror})") from error
+
+
+def _open_container(name: str, file: str | io.BytesIO) -> av.container.InputContainer:
+    """Open one file of a known format, and nothing that it may refer to."""
+    options = {
+        "format_whitelist": ",".join(CONTAINERS),
+        "protocol_whitelist": "file" if isinstance(file, str) else "none",
+        # QuickTime's references to media in other files.
+        "enable_drefs": "0",
+        "use_absolute_path": "0",
+    }
+    try:
+        return av.open(file, container_options=options, metadata_errors="replace", timeout=PATIENCE)
+    except (av.ArgumentError, av.InvalidDataError) as error:
+        raise MediaError(
+            f"{name}: damaged or not a media file of a kind that is taken (mp4, mov, mkv, webm, avi, wav, mp3 and the "
+            "like); playlists and other lists of files are refused"
+        ) from error
+
+
+def _require_whole_riff(name: str, file: str | io.BytesIO, size: int) -> None:
+    """FFmpeg takes a WAV file that was cut short for whole, so its header is compared with the file's size."""
+    if isinstance(file, str):
+        with open(file, "rb") as opened:
+            head = opened.read(8)
+    else:
+        head = file.getvalue()[:8]
+    stated = int.from_bytes(head[4:], "little") + 8
+    # Programs that write to a pipe cannot know the size and put the largest number there.
+    if head[:4] == b"RIFF" and stated < 0x7FFF0000:
+        _require_whole(name, size, stated, "bytes")
+
+
+def iter_packets(container: av.container.InputContainer, name: str) -> Iterator[av.Packet]:
+    """All packets of all streams; raises at the end if the file stops well before the length its header states."""
+    # Matroska counts its length from zero, the other formats from the first packet.
+    matroska = container.format.name == "matroska,webm"
+    start = 0.0 if matroska else (container.start_time or 0) / av.time_base
+    reached = 0.0
+    for packet in container.demux():
+        if packet.pts is not None:
+            reached = max(reached, float((packet.pts + (packet.duration or 0)) * packet.time_base) - start)
+        yield packet
+    if container.format.name in STATING_LENGTH:
+        _require_whole(name, reached, (container.duration or 0) / av.time_base, "seconds")
+
+
+def _require_whole(name: str, present: float, stated: float, unit: str) -> None:
+    if stated - present > max(SLACK, 0.05 * stated):
+        raise MediaError(f"{name}: cut short, {present:.4g} of {stated:.4g} {unit} are there; fetch the file again")
+
+
+def video_stream(container: av.container.InputContainer, name: str) -> av.VideoStream:
+    """FFmpeg's best stream of pictures; cover art is none.
+
+    Raises:
+        MediaError: there is no such stream.
+    """
+    best = container.streams.best("video")
+    pictures = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    if not pictures:
+        raise MediaError(f"{name}: holds no video" + (", only sound" if container.streams.audio else ""))
+    return best if best in pictures else pictures[0]

@@ -1,0 +1,223 @@
+"""A clip of any length, from a file to masks."""
+
+from types import SimpleNamespace
+
+import av
+import numpy as np
+import pytest
+import torch
+from tiny.configurations import tiny_config
+
+from lavseg.inference.segment_video import segment_video, takes_points
+from lavseg.media import ClipPart, ClipReader, VideoInfo, iter_clip, read_video
+from lavseg.modeling.outputs import AudioVisualSegmentationOutput
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
+from scripted_clips import RATE, SIZE, write_clip
+
+
+@pytest.fixture(scope="module")
+def st_bava():
+    torch.manual_seed(0)
+    config = tiny_config(StBavaConfig, spatial_mode="gate")
+    return StBavaModel(config).eval(), StBavaProcessor.from_config(config)
+
+
+@torch.inference_mode()
+def in_one_piece(model, processor, path, texts):
+    inputs = processor(path, text=texts or None)
+    outputs = model(**inputs)
+    masks = processor.post_process_masks(outputs, inputs["original_sizes"])[0]
+    return masks.reshape(-1, *masks.shape[-3:]).numpy(), outputs
+
+
+@pytest.mark.parametrize("num_frames", [1, 10])
+def test_a_clip_of_the_methods_length_is_segmented_in_one_piece(shipped, tmp_path, num_frames):
+    write_clip(tmp_path / "clip.mp4", num_frames)
+    texts = ["the red circle", "the object making a sound"]
+    expected, outputs = in_one_piece(*shipped, tmp_path / "clip.mp4", texts)
+    found = list(segment_video(*shipped, tmp_path / "clip.mp4", texts))
+    np.testing.assert_array_equal(np.stack([frame.masks for frame in found], axis=1), expected)
+    for name, values in {
+        "iou_scores": outputs.iou_scores[0],
+        "object_score_logits": outputs.object_score_logits[0],
+        "presence_logit": outputs.presence_logits[0, :, None].expand(-1, num_frames),
+    }.items():
+        np.testing.assert_allclose(np.stack([frame.scores[name] for frame in found], axis=1), values, atol=1e-6)
+    clip = read_video(tmp_path / "clip.mp4")
+    np.testing.assert_array_equal(np.stack([frame.part.frame for frame in found]), clip.frames)
+    np.testing.assert_array_equal(np.concatenate([frame.part.waveform for frame in found], axis=1), clip.waveform)
+
+
+class Echo:
+    """A method without memory whose masks say which frame and which second of sound it was given.
+
+    Frame `t` of a clip is `4 t` bright and its second of sound is `t / 100` loud.
+    """
+
+    device = torch.device("cpu")
+    config = SimpleNamespace()
+    fps = 1.0
+
+    def __init__(self):
+        self.lengths = []
+
+    def backbones(self):
+        return {}
+
+    def forward(self, **inputs):
+        raise NotImplementedError
+
+    def __call__(self, frames, sound, **inputs):
+        self.lengths.append(len(frames))
+        seen = torch.as_tensor(frames[:, 0, 0, 0] / 4.0).round()
+        heard = torch.as_tensor(sound.reshape(1, len(frames), -1)[0, :, 4000:12000].mean(1) * 100)
+        values = torch.stack([seen, heard.float()])[None, None].transpose(2, 3)
+        return AudioVisualSegmentationOutput(pred_masks=values[..., None])
+
+
+class EchoProcessor:
+    fps = 1.0
+
+    class Inputs(dict):
+        def to(self, device):
+            return self
+
+    def __call__(self, frames, sound, texts, sampling_rate):
+        return self.Inputs(frames=frames, sound=sound, frame_mask=torch.ones(1, len(frames), dtype=torch.bool))
+
+    def gate_masks(self, outputs):
+        return outputs.pred_masks
+
+    def post_process_masks(self, logits, sizes):
+        return [logits[0, 0, 0, :, 0][None, :, None].expand(1, 2, sizes[0][0] * sizes[0][1] // 2).reshape(1, *sizes[0])]
+
+
+@pytest.mark.parametrize("num_frames", [1, 9, 10, 11, 18, 19, 27])
+def test_every_frame_comes_once_with_its_sound_in_order(num_frames):
+    frames = [np.full((2, 2, 3), 4 * t, np.uint8) for t in range(num_frames)]
+    sounds = [np.full((1, RATE), t / 100, np.float32) for t in range(num_frames)]
+    parts = [ClipPart(float(t), *pair, RATE) for t, pair in enumerate(zip(frames, sounds, strict=True))]
+    reader = ClipReader("clip.mp4")
+    reader.info = VideoInfo(num_frames, 1)
+    reader.iter_clip = lambda fps: iter(parts)
+    model = Echo()
+    found = list(segment_video(model, EchoProcessor(), reader))
+    values = np.stack([frame.masks.reshape(2, -1)[:, 0] for frame in found])
+    np.testing.assert_allclose(values, np.repeat(np.arange(num_frames)[:, None], 2, axis=1), atol=1e-4)
+    assert [frame.part for frame in found] == parts
+    assert set(model.lengths) == {min(10, num_frames)}
+
+
+def test_methods_on_single_frames_segment_every_frame_with_the_second_before_it(st_bava, tmp_path):
+    path = tmp_path / "clip.mp4"
+    write_clip(path, 11, fps=4)
+    found = list(segment_video(*st_bava, path, fps=4, output_attentions=True))
+    assert len(found) == 11
+    model, processor = st_bava
+    parts = list(iter_clip(path, 4))
+    sounds = [np.concatenate([p.waveform for p in parts[max(0, i - 3) : i + 1]], axis=1) for i in range(11)]
+    inputs = processor([part.frame[None] for part in parts[1:]], sounds[1:], sampling_rate=RATE)
+    whole = {name: inputs[name].transpose(0, 1) for name in ("pixel_values", "input_features", "frame_mask")}
+    with torch.no_grad():
+        outputs = model(**whole, output_attentions=True)
+    expected = processor.post_process_masks(outputs, [SIZE])[0].numpy()
+    np.testing.assert_array_equal(found[-1].masks[0], expected[-1])
+    maps = torch.stack(outputs.vision_attentions)[:, 0, -1].mean(1)
+    np.testing.assert_allclose(found[-1].attentions["vision_attentions"], maps, atol=1e-5)
+    assert found[0].attentions["audio_attentions"].shape == maps.shape
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fps": 0.5}, r"fps is 0.5; give 1, .* to 4, the rate of .*clip\.mp4"),
+        ({"fps": 5}, "fps is 5; give 1"),
+        ({"fps": float("nan")}, "fps is nan"),
+        ({"output_attentions": True}, "Sam2LoveModel has no attention maps"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_at_once(shipped, tmp_path, options, message):
+    write_clip(tmp_path / "clip.mp4", 8, fps=4)
+    with pytest.raises(ValueError, match=message):
+        segment_video(*shipped, tmp_path / "clip.mp4", ["it"], **options)
+
+
+def count_opens(monkeypatch):
+    """The files that PyAV opens from now on."""
+    opened, real = [], av.open
+
+    def count(file, *given, **options):
+        opened.append(file)
+        return real(file, *given, **options)
+
+    monkeypatch.setattr(av, "open", count)
+    return opened
+
+
+@pytest.mark.parametrize(("fps", "opens"), [(None, 3), (4, 5)])
+def test_a_clip_is_opened_once_for_its_packets_and_at_each_rate_for_frames_and_sound(
+    shipped, tmp_path, monkeypatch, fps, opens
+):
+    write_clip(tmp_path / "clip.mp4", 8, fps=4)
+    opened = count_opens(monkeypatch)
+    reader = ClipReader(tmp_path / "clip.mp4")
+    assert reader.info.seconds == pytest.approx(2, abs=0.1)
+    assert len(list(segment_video(*shipped, reader, ["it"], fps))) == (fps or 1) * 2
+    assert len(opened) == opens
+
+
+@pytest.fixture(scope="module")
+def aural():
+    torch.manual_seed(0)
+    config = tiny_config(AuralSam2Config, use_text=False)
+    return AuralSam2Model(config).eval(), AuralSam2Processor.from_config(config)
+
+
+def test_points_on_frames_are_segmented_in_one_piece(aural, tmp_path):
+    path = tmp_path / "clip.mp4"
+    write_clip(path, 13)
+    model, processor = aural
+    points = {"input_points": [[[[[40, 30], [10, 5]], [[20, 20], [0, 0]]]]], "input_labels": [[[[1, 0], [1, -1]]]]}
+    found = list(segment_video(model, processor, path, prompt_frames=[2, 11], **points))
+    inputs = processor(path, **points)
+    with torch.inference_mode():
+        outputs = model(**inputs, prompt_frames=[2, 11])
+        without = model(**processor(path))
+    masks = processor.post_process_masks(outputs, [SIZE])[0].numpy()
+    np.testing.assert_array_equal(np.stack([frame.masks[0] for frame in found]), masks)
+    assert not torch.equal(outputs.pred_masks, without.pred_masks)
+    for name in ("object_score_logits", "iou_scores"):
+        np.testing.assert_allclose([frame.scores[name][0] for frame in found], outputs[name][0, 0], atol=1e-6)
+
+
+def test_the_model_chooses_the_frame_of_points_without_one(aural, tmp_path):
+    write_clip(tmp_path / "clip.mp4", 3)
+    points = {"input_points": [[[[40, 30]]]], "input_labels": [[[1]]]}
+    chosen, named = (
+        [frame.masks for frame in segment_video(*aural, tmp_path / "clip.mp4", prompt_frames=frames, **points)]
+        for frames in (None, [0])
+    )
+    np.testing.assert_array_equal(chosen, named)
+
+
+def test_points_that_cannot_be_used(aural, st_bava, tmp_path, monkeypatch):
+    path = tmp_path / "clip.mp4"
+    write_clip(path, 8, fps=4)
+    points = {"input_points": [[[[40, 30]]]], "input_labels": [[[1]]]}
+    assert takes_points(aural[0]) and not takes_points(st_bava[0])
+    with pytest.raises(ValueError, match=r"^input_points: StBavaModel takes no points; AuralSam2Model does$"):
+        segment_video(*st_bava, path, **points)
+    with pytest.raises(ValueError, match=r"^fps is 2; with points leave it out, a clip is segmented at 1$"):
+        segment_video(*aural, path, fps=2, **points)
+    for given, message in (
+        ({**points, "prompt_frames": [2]}, r"prompt_frames: \[2\] were given, .* frames 0 to 1"),
+        ({"prompt_frames": [0]}, "prompt_frames: pass input_points"),
+        ({"input_points": points["input_points"]}, "input_points and input_labels: pass both or neither"),
+        ({**points, "input_points": [[[[float("nan"), 0]]]]}, "input_points: holds NaN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            next(segment_video(*aural, path, **given))
+    monkeypatch.setattr("lavseg.inference.segment_video.MAX_SECONDS_WITH_POINTS", 1)
+    with pytest.raises(ValueError, match=r"^input_points: .*clip\.mp4 lasts 2 seconds; .* of up to 1 seconds$"):
+        segment_video(*aural, path, **points)
