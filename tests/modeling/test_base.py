@@ -5,6 +5,7 @@ import torch
 from tiny.configurations import tiny_config
 from transformers import AutoModel
 
+from lavseg.auto import METHODS
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from tiny_methods import EVERY_METHOD, damage_weights, texts_for, tiny_method
 
@@ -35,6 +36,38 @@ def test_encoders_that_are_not_finite_are_refused(classes, tokenizer):
     torch.nn.init.constant_(next(part.parameters()), math.nan)
     with pytest.raises(ValueError, match=f"of {type(part).__name__} holds NaN or infinite values"):
         model.load_backbones(parts)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("classes", EVERY_METHOD)
+def test_every_term_of_the_loss_has_a_weight(classes, tokenizer):
+    model, processor = tiny_method(classes, tokenizer)
+    frames, labels = torch.zeros(2, 40, 56, 3, dtype=torch.uint8), torch.zeros(1, 2, 40, 56)
+    labels[..., 10:30, 20:40] = 1
+    inputs = processor(frames, torch.zeros(32000), texts_for(processor) or None, sampling_rate=16000)
+    found = []
+    for factor in (1, 2):
+        model.set_loss_weights(
+            {term: factor * weight for term, weight in model.default_loss_weights.items() if term in model.loss_weights}
+        )
+        torch.manual_seed(0)
+        found.append(model(**inputs, labels=labels))
+    assert {term for term, weight in model.loss_weights.items() if weight} == found[0].loss_dict.keys()
+    for term, value in found[0].loss_dict.items():
+        torch.testing.assert_close(found[1].loss_dict[term], 2 * value, msg=term)
+    torch.testing.assert_close(found[1].loss, sum(found[1].loss_dict.values()))
+    assert type(model).default_loss_weights.keys() >= model.loss_weights.keys()
+
+
+def test_wrong_loss_weights_are_refused(tokenizer):
+    model, _ = tiny_method(METHODS[0], tokenizer)
+    before = dict(model.loss_weights)
+    with pytest.raises(ValueError, match=r"^loss_weights, of focal, .*: unknown key 'focl'; did you mean 'focal'"):
+        model.set_loss_weights({"dice": 0.5, "focl": 1.0})
+    for weight in (-1, math.nan, math.inf, "1", None):
+        with pytest.raises(ValueError, match=r"^loss_weights: dice has to be a finite number of at least 0, got"):
+            model.set_loss_weights({"focal": 0.5, "dice": weight})
+    assert model.loss_weights == before
 
 
 @torch.no_grad()

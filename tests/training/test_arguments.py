@@ -3,6 +3,11 @@ import pytest
 from lavseg.training import LavsegTrainingArguments
 
 
+@pytest.mark.parametrize("given", [{"dice": 0.5, "iou": 0}, '{"dice": 0.5, "iou": 0}'])
+def test_loss_weights_are_a_mapping_or_json(tmp_path, given):
+    assert LavsegTrainingArguments(str(tmp_path), loss_weights=given).loss_weights == {"dice": 0.5, "iou": 0}
+
+
 def test_defaults_that_differ_from_transformers(tmp_path):
     args = LavsegTrainingArguments(str(tmp_path))
     assert args.metric_protocols == ["frame"] and args.synthetic_null_probability == 0
@@ -15,6 +20,9 @@ def test_defaults_that_differ_from_transformers(tmp_path):
         ({"metric_protocols": ["frames"]}, "metric_protocols.*frames.*ref_avs"),
         ({"metric_protocols": []}, "metric_protocols"),
         ({"remove_unused_columns": True}, "remove_unused_columns"),
+        ({"loss_weights": "{dice: 1}"}, "loss_weights: '{dice: 1}' is not readable as JSON"),
+        ({"loss_weights": "0.5"}, "loss_weights: takes weights by name.*got 0.5"),
+        ({"loss_weights": [1.0]}, r"loss_weights: takes weights by name.*got \[1.0\]"),
     ],
 )
 def test_wrong_values_are_refused(tmp_path, values, message):

@@ -1,5 +1,6 @@
 import json
 from dataclasses import fields
+from inspect import signature
 
 import pytest
 import torch
@@ -79,21 +80,24 @@ def test_the_recipe_holds_the_papers_numbers():
     gpus = 2
     assert args.per_device_train_batch_size * args.gradient_accumulation_steps * gpus == 32
     assert args.bf16 and args.synthetic_null_probability == 0
+    assert args.loss_weights == {"bce": 1, "dice": 1}
     paper = Sam2LoveConfig()
     assert overrides and all(getattr(paper, name) == value for name, value in overrides.items())
 
 
 def test_every_value_of_the_recipe_says_where_it_comes_from():
     ruling = RECIPE.read_text().split("# Selection of the checkpoint")[0]
-    values = [line for line in ruling.splitlines() if line and not line.startswith("#") and line != "model:"]
+    values = [line for line in ruling.splitlines() if line and line[0] != "#" and line[-1] != ":"]
     assert len(values) > 15 and all(" # " in line for line in values)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_shipped_recipe_fits_its_method(recipe):
-    run, _, overrides = parse([str(recipe), "--data=R", "--out=O", "--use_cpu", "--bf16=false"])
+    run, args, overrides = parse([str(recipe), "--data=R", "--out=O", "--use_cpu", "--bf16=false"])
     assert run.method in METHODS
-    config_class = METHODS[run.method][0]
+    config_class, model_class, processor_class = METHODS[run.method]
+    assert (args.loss_weights or {}).keys() <= model_class.default_loss_weights.keys()
+    assert yaml.safe_load(run.processor or "{}").keys() <= signature(processor_class.from_config).parameters.keys()
     assert set(overrides) <= {field.name for field in fields(config_class)}
     if run.sam2 or run.sam:  # the others change the configuration of a checkpoint
         config_class(**overrides)
@@ -129,6 +133,17 @@ def test_the_command_line_wins_over_the_recipe():
         ("dataset: davis", "dataset: got 'davis'"),
         ("subset: [s4]", "subset: Ref-AVS has none"),
         ("dataset: avsbench", "subset: missing"),
+        (
+            "loss_weights: {dise: 1}",
+            "loss_weights, of bce, dice, object, iou: unknown key 'dise'; did you mean 'dice'?",
+        ),
+        ("loss_weights: {dice: -1}", "loss_weights: dice has to be a finite number of at least 0, got -1"),
+        ("loss_weights: {dice: half}", "loss_weights: dice has to be a finite number of at least 0, got 'half'"),
+        ("loss_weights: 3", "loss_weights: takes weights by name"),
+        ("processor: {max_text_lenght: 9}", "unknown key 'max_text_lenght'; did you mean 'max_text_length'?"),
+        ("processor: {max_text_length: 9}", "processor: max_text_length is 25 in the processor of"),
+        ("processor: 9", "processor: takes settings of Sam2LoveProcessor as a mapping, got '9'"),
+        ("processor: '{a: ['", "processor: '{a: [' is not readable as YAML"),
         ("augment: 3", "augment: takes true"),
         ("augment: '{a: ['", "augment: '{a: [' is not readable as YAML"),
         ("augment: {degrees: big}", "holds a value of a wrong type"),
@@ -181,18 +196,27 @@ def list_of(value):
     return list(value) if isinstance(value, tuple) else value
 
 
+def encoders_of(model, folder, tokenizer):
+    """Arguments that name the encoders of `model`, saved apart."""
+    for name, encoder in model.backbones().items():
+        encoder.save_pretrained(folder / name)
+    if "text" in model.backbones():
+        tokenizer.save_pretrained(folder / "text")
+    return {name: str(folder / name) for name in model.backbones()}
+
+
+def shapes_of(model):
+    """Fields that give another model of the method the size of `model`."""
+    shapes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "projection_size")
+    shapes += ("adapter_size", "num_fusion_layers", "visual_depths", "token_depths", "mlp_ratio", "fusion_size")
+    return {name: value for name, value in model.config.to_dict().items() if name in shapes}
+
+
 @pytest.mark.parametrize("method", ["sam2-love", "aural-sam2", "sama-avs", "st-bava"])
 def test_training_starts_from_published_encoders(tmp_path, save, tokenizer, method):
     start = save(method)
     model = AutoModel.from_pretrained(start)
-    for name, encoder in model.backbones().items():
-        encoder.save_pretrained(tmp_path / name)
-    if "text" in model.backbones():
-        tokenizer.save_pretrained(tmp_path / "text")
-    shapes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "projection_size")
-    shapes += ("adapter_size", "num_fusion_layers", "visual_depths", "token_depths", "mlp_ratio", "fusion_size")
-    shared = {name: value for name, value in model.config.to_dict().items() if name in shapes}
-    encoders = {name: str(tmp_path / name) for name in model.backbones()}
+    encoders, shared = encoders_of(model, tmp_path, tokenizer), shapes_of(model)
     built, processor = build_model(RunArguments(data_root="R", method=method, **encoders), shared)
     built_fields = built.config.to_dict()
     assert type(built) is type(model) and all(
@@ -202,6 +226,30 @@ def test_training_starts_from_published_encoders(tmp_path, save, tokenizer, meth
         expected = model.backbones()[name].state_dict()
         assert all(torch.equal(value, expected[key]) for key, value in encoder.state_dict().items()), name
     assert processor.image_processor.size == AutoProcessor.from_pretrained(start).image_processor.size
+
+
+def test_settings_of_the_processor_stand_in_a_section_or_as_once_among_the_models(tmp_path, checkpoint, tokenizer):
+    model = AutoModel.from_pretrained(checkpoint)
+    run = RunArguments(data_root="R", method="sam2-love", **encoders_of(model, tmp_path, tokenizer))
+    run.processor = '{"max_text_length": 9}'
+    built, processor = build_model(run, shapes_of(model))
+    assert processor.max_text_length == 9 and built.loss_weights == model.loss_weights
+    run.processor = None
+    with pytest.deprecated_call(match="iou_loss_weight, max_text_length: no longer fields of Sam2LoveConfig"):
+        built, processor = build_model(run, {**shapes_of(model), "iou_loss_weight": 0.5, "max_text_length": 12})
+    assert processor.max_text_length == 12 and built.loss_weights == {**model.loss_weights, "iou": 0.5}
+    run.processor = '{"max_text_length": 0}'
+    with pytest.raises(ValueError, match="max_text_length: has to be a whole number above 0, got 0"):
+        build_model(run, shapes_of(model))
+
+
+def test_loss_weights_of_an_older_checkpoint_rule_under_other_fields_too(tmp_path, save):
+    folder = save("sam2-love")
+    stored = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**stored, "iou_loss_weight": 0.5, "dice_weight": 2.0}))
+    model, _ = build_model(RunArguments("R", model=[str(folder)]), {"seg_readout": "mean", "bce_weight": 3.0})
+    assert model.config.seg_readout == "mean"
+    assert model.loss_weights == {"bce": 3.0, "dice": 2.0, "object": 0.0, "iou": 0.5}
 
 
 @pytest.mark.parametrize("subset", [["s4"], ["s4", "ms3"]])

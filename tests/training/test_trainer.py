@@ -11,6 +11,7 @@ from tiny.configurations import tiny_config
 from transformers import TrainerCallback, get_linear_schedule_with_warmup
 
 from lavseg.data import ClipCollator, load_ref_avs, write_ref_avs
+from lavseg.hub.record import read_record
 from lavseg.metrics.protocols import AvsMetric
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
 from lavseg.training import LavsegTrainer, LavsegTrainingArguments, TrainingDivergedError
@@ -79,6 +80,18 @@ def test_the_loss_goes_down_and_its_terms_are_logged(build, short):
     assert len(loss) == 30 and loss[-1] < 0.8 * loss[0]
     terms = zip(logged(trainer, "loss_bce"), logged(trainer, "loss_dice"), strict=True)
     assert [bce + dice for bce, dice in terms] == pytest.approx(loss, rel=1e-5)
+
+
+def test_loss_weights_are_put_on_the_model_and_recorded(build, model, tmp_path):
+    trainer = build(loss_weights={"dice": 0.0, "iou": 0.5}, max_steps=1)
+    weights = {"bce": 1.0, "dice": 0.0, "object": 0.0, "iou": 0.5}
+    assert model.loss_weights == weights
+    trainer.train()
+    terms = [logged(trainer, f"loss_{name}")[0] for name in ("bce", "dice", "iou")]
+    assert terms[1] == 0 and terms[2] > 0 and logged(trainer, "loss") == pytest.approx([sum(terms)], abs=1e-4)
+    trainer.save_model()
+    assert read_record(tmp_path / "run").recipe["loss_weights"] == weights
+    assert "loss_weights" not in (tmp_path / "run" / "config.json").read_text()
 
 
 def test_terms_are_averaged_as_the_loss_is(build):

@@ -8,9 +8,10 @@ import tiny_clips
 from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
 from lavseg.models.gavs import GavsConfig, GavsModel
 from lavseg.models.gavs.adapters_gavs import GavsAdapter
+from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 from tiny_clips import away_from_zero
 
-SIZE = (36, 64)
+COVERED = (72, 128)
 
 
 def make_model(seed=0, **overrides):
@@ -18,8 +19,9 @@ def make_model(seed=0, **overrides):
     return away_from_zero(GavsModel(tiny_config(GavsConfig, **overrides)))
 
 
-def make_inputs(clips=1, frames=3, size=SIZE):
-    return tiny_clips.make_inputs(clips, frames) | {"original_sizes": [size] * clips}
+def make_inputs(clips=1, frames=3):
+    sizes = torch.tensor(COVERED).expand(clips, frames, 2)
+    return tiny_clips.make_inputs(clips, frames) | {"reshaped_input_sizes": sizes}
 
 
 def trained_parts(**overrides):
@@ -82,7 +84,7 @@ def _before_mlp(layer, hidden):
 
 @torch.no_grad()
 def test_a_decoder_without_adapters_and_the_sound_as_a_token_is_sam():
-    model, inputs = make_model(pad_frames=False), make_inputs()
+    model, inputs = make_model(), tiny_clips.make_inputs(frames=3)
     for adapter in (*model.adapters.blocks, *model.adapters.decoder):
         nn.init.zeros_(adapter.up.weight)
         nn.init.zeros_(adapter.up.bias)
@@ -105,7 +107,11 @@ def test_embeddings_made_before_stand_in_for_frames_and_sound():
     with torch.no_grad():
         audio = model.audio_encoder(inputs["input_features"]).embeddings[:, :, 0]
         images = model.adapters(model.sam, inputs["pixel_values"][0])[None]
-        given = {"image_embeddings": images, "audio_embeddings": audio, "original_sizes": [SIZE]}
+        given = {
+            "image_embeddings": images,
+            "audio_embeddings": audio,
+            "reshaped_input_sizes": inputs["reshaped_input_sizes"],
+        }
         torch.testing.assert_close(model(**given).pred_masks, model(**inputs).pred_masks)
 
 
@@ -155,9 +161,10 @@ def test_the_bottleneck_reads_only_real_words():
 @torch.no_grad()
 def test_padded_frames_are_scored_without_their_padding():
     model, inputs = make_model(), make_inputs(clips=2)
-    inputs["original_sizes"] = [(36, 64), (64, 36)]
-    raw = make_model(pad_frames=False)(**inputs).pred_masks
+    inputs["reshaped_input_sizes"] = torch.tensor([[[72, 128]] * 3, [[128, 72]] * 3])
     found = model(**inputs).pred_masks
+    del inputs["reshaped_input_sizes"]
+    raw = model(**inputs).pred_masks
     # 36 of 64 rows (columns) of the square show the frame: output row r lies at input row (r + 0.5) * 36 / 64 - 0.5.
     at = (torch.arange(32) + 0.5) * 36 / 64 - 0.5
     low, share = at.clamp(min=0).floor().long(), at.clamp(min=0).frac()
@@ -167,23 +174,19 @@ def test_padded_frames_are_scored_without_their_padding():
     torch.testing.assert_close(found[1], mix[1], atol=1e-4, rtol=1e-4)
 
 
-def test_padded_frames_need_their_sizes():
+def test_sizes_of_padded_frames_are_checked():
     inputs = make_inputs()
-    del inputs["original_sizes"]
-    with pytest.raises(ValueError, match=r"original_sizes: the 1 clips' frames are padded"):
-        make_model()(**inputs)
+    with pytest.raises(ValueError, match=r"reshaped_input_sizes: has to be \[1, 3, 2\] for 1 clips of 3 frames"):
+        make_model()(**{**inputs, "reshaped_input_sizes": torch.tensor([COVERED])})
+    with pytest.raises(ValueError, match="reshaped_input_sizes: SAM2 takes frames that fill the square"):
+        make_model(sam_config=nano_sam2_config())(**inputs)
+    with pytest.raises(ValueError, match="reshaped_input_sizes: this method was made for frames that fill the square"):
+        SamaAvsModel(tiny_config(SamaAvsConfig))(**inputs)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"audio_noise": "some"}, "audio_noise: 'some' was given, accepted are 'none', 'add', 'replace'"),
-        ({"pad_frames": True, "sam_config": nano_sam2_config()}, "pad_frames: what the release does on SAM"),
-    ],
-)
-def test_configurations_that_cannot_be_are_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        tiny_config(GavsConfig, **change)
+def test_configurations_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="audio_noise: 'some' was given, accepted are 'none', 'add', 'replace'"):
+        tiny_config(GavsConfig, audio_noise="some")
 
 
 @pytest.mark.parametrize("first", [-1, 3])

@@ -273,10 +273,10 @@ SWITCHES = [
     {"prompt_pooling": "mean"},
     {"learn_modality_tokens": True},
     {"final_layer_norm": False},
-    {"mask_selection": "min_loss", "iou_loss_weight": 1.0},
+    {"mask_selection": "min_loss", "loss_weights": {"iou": 1.0}},
     {"mask_selection": "single"},
     {"loss_size": "low_res"},
-    {"object_loss_weight": 1.0},
+    {"loss_weights": {"object": 1.0}},
     {"presence_head": True},
     {"key_frame": "best"},
     {"handoff": "mask"},
@@ -290,11 +290,13 @@ SWITCHES = [
     "overrides", SWITCHES, ids=lambda overrides: "-".join(f"{k}={v}" for k, v in overrides.items())
 )
 def test_every_switch_trains_and_segments(overrides):
-    model = make_model(**overrides).train()
+    weights = overrides.get("loss_weights", {})
+    model = make_model(**{k: v for k, v in overrides.items() if k != "loss_weights"}).train()
+    model.set_loss_weights(weights)
     inputs = make_inputs(clips=2)
     output = model(**inputs, labels=make_labels(clips=2))
     output.loss.backward()
-    assert torch.isfinite(output.loss)
+    assert torch.isfinite(output.loss) and weights.keys() <= output.loss_dict.keys()
     assert model.prompter.audio_projection.linear1.weight.grad.abs().max() > 0
     with torch.no_grad():
         changed = model.eval()(**inputs)

@@ -292,7 +292,7 @@ SWITCHES = [
     {"bidirectional": False},
     {"bidirectional": False, "temporal_attention": False, "use_adapters": False},
     {"use_adapters": False},
-    {"mask_reduce": "best_iou", "iou_loss_weight": 1.0},
+    {"mask_reduce": "best_iou", "loss_weights": {"iou": 1.0}},
     {"mask_reduce": "single"},
 ]
 
@@ -301,10 +301,12 @@ SWITCHES = [
     "overrides", SWITCHES, ids=lambda overrides: "-".join(f"{k}={v}" for k, v in overrides.items())
 )
 def test_every_switch_trains_and_changes_the_masks(overrides):
-    model, inputs = make_model(**overrides), make_inputs(clips=2)
+    weights = overrides.get("loss_weights", {})
+    model, inputs = make_model(**{k: v for k, v in overrides.items() if k != "loss_weights"}), make_inputs(clips=2)
+    model.set_loss_weights(weights)
     output = model.train()(**inputs, labels=make_labels(clips=2))
     output.loss.backward()
-    assert torch.isfinite(output.loss)
+    assert torch.isfinite(output.loss) and weights.keys() <= output.loss_dict.keys()
     without = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert not [name for name in without if "iou_prediction_head" not in name]
     model.eval()
