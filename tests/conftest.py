@@ -49,3 +49,16 @@ def tiny_processor(tokenizer):
     from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveProcessor
 
     return Sam2LoveProcessor.from_config(tiny_config(Sam2LoveConfig, len(tokenizer)), tokenizer)
+
+
+@pytest.fixture(scope="session")
+def load_script(tmp_path_factory):
+    """Loads an `evaluate` module of this package as its users do: by the path of its file.
+
+    Scripts are copied here instead of to the user's home; one folder, as the copies form one package."""
+    import evaluate
+
+    folder = ROOT / "src" / "lavseg" / "metrics"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate.config, "HF_MODULES_CACHE", tmp_path_factory.mktemp("modules"))
+        yield lambda name, *args, **kwargs: evaluate.load(str(folder / f"{name}.py"), *args, **kwargs)
