@@ -60,3 +60,16 @@ def shipped():
     if not (folder / "model.safetensors").is_file():
         pytest.skip("the checkpoint examples/sam2-love-tiny is not there")
     return load_checkpoint(folder)
+
+
+@pytest.fixture(scope="session")
+def load_script(tmp_path_factory):
+    """Loads an `evaluate` module of this package as its users do: by the path of its file.
+
+    Scripts are copied here instead of to the user's home; one folder, as the copies form one package."""
+    import evaluate
+
+    folder = ROOT / "src" / "lavseg" / "metrics"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate.config, "HF_MODULES_CACHE", tmp_path_factory.mktemp("modules"))
+        yield lambda name, *args, **kwargs: evaluate.load(str(folder / f"{name}.py"), *args, **kwargs)

@@ -10,7 +10,7 @@ import torch
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 from tiny.configurations import tiny_config
-from transformers import AutoModel, AutoProcessor, TrainerState
+from transformers import AutoModel, AutoProcessor
 
 import lavseg
 from hub_stand_in import running_hub, use
@@ -25,7 +25,6 @@ from lavseg.modeling.remote_code import AUTO_MAP, STUB
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from lavseg.training import LavsegTrainer, LavsegTrainingArguments
-from lavseg.training.run_record import record_of
 from tiny_methods import damage_weights
 
 NAME = "org/a-model"
@@ -211,46 +210,6 @@ def test_only_names_on_the_hub_count_as_base_models(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cached = "/home/me/.cache/huggingface/hub/models--org--a-model/snapshots/0123abc"
     assert hub_ids(["", "a/b", "runs/vggish", "/some/where", "a/b", "one", cached]) == ["a/b", "org/a-model"]
-
-
-def logged(*entries, **state):
-    return TrainerState(global_step=20, log_history=list(entries), **state)
-
-
-@pytest.mark.parametrize(
-    ("best", "state", "found"),
-    [
-        # The last evaluation is about the final weights only when it was made with them.
-        (False, logged({"eval_jaccard": 0.1, "step": 10}, {"eval_jaccard": 0.2, "step": 20}), {"": 0.2}),
-        (False, logged({"eval_jaccard": 0.1, "step": 10}, {"train_runtime": 1, "step": 20}), {}),
-        # The best weights are loaded at the end: those of step 10.
-        (
-            True,
-            logged(
-                {"eval_val_jaccard": 0.3, "step": 10},
-                {"eval_val_jaccard": 0.2, "step": 20},
-                {"train_runtime": 1, "step": 20},
-                {"eval_test_s_jaccard": 0.4, "step": 20},
-                best_global_step=10,
-            ),
-            {"val": 0.3, "test_s": 0.4},
-        ),
-    ],
-)
-def test_the_scores_told_are_those_of_the_final_weights(model, tmp_path, best, state, found):
-    choice = {"load_best_model_at_end": True, "eval_strategy": "steps", "save_strategy": "steps"} if best else {}
-    args = LavsegTrainingArguments(str(tmp_path), use_cpu=True, **choice)
-    results = record_of(model, args, state).results
-    assert {result.split: result.scores["jaccard"] for result in results} == found
-
-
-def test_scores_of_several_protocols_are_kept_apart(model, tmp_path):
-    args = LavsegTrainingArguments(str(tmp_path), use_cpu=True, metric_protocols=["frame", "ref_avs"])
-    state = logged({"eval_val_frame_j_and_f": 0.1, "eval_val_ref_avs_j_and_f": 0.2, "eval_val_ref_avs_s": 0.3})
-    assert record_of(model, args, state).results == [
-        Result("unnamed data", "val", "frame", {"j_and_f": 0.1}),
-        Result("unnamed data", "val", "ref_avs", {"j_and_f": 0.2, "s": 0.3}),
-    ]
 
 
 def test_push_uploads_everything_in_one_commit_and_leaves_the_folder_alone(hub, folder):

@@ -25,7 +25,7 @@ def frames(draw):
     return torch.tensor(scores).view(shape), torch.tensor(targets).view(shape)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(frames())
 def test_curve_equals_one_comparison_per_pixel_and_threshold(batch):
     counts = curve_counts(*batch)

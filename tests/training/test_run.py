@@ -252,9 +252,8 @@ def test_loss_weights_of_an_older_checkpoint_rule_under_other_fields_too(tmp_pat
     assert model.loss_weights == {"bce": 3.0, "dice": 2.0, "object": 0.0, "iou": 0.5}
 
 
-@pytest.mark.parametrize("subset", [["s4"], ["s4", "ms3"]])
-def test_training_on_avsbench_takes_a_method_without_text(tmp_path, save, sounds, subset):
-    arguments = [f"--data={sounds}", f"--out={tmp_path / 'run'}", "--dataset=avsbench", "--subset", *subset, *FAST]
+def test_training_on_avsbench_takes_a_method_without_text(tmp_path, save, sounds):
+    arguments = [f"--data={sounds}", f"--out={tmp_path / 'run'}", "--dataset=avsbench", "--subset", "s4", "ms3", *FAST]
     result = train([*arguments, f"--model={save('st-bava')}", "--eval_splits=test", "--augment=true"])
     assert result["steps"] == 1 and result["train_loss"] > 0
     assert (tmp_path / "run" / "processor_config.json").is_file()
