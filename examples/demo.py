@@ -35,7 +35,7 @@ from warm_start import warm_start
 from lavseg import ClipCollator, Sam2LoveModel, Sam2LoveProcessor
 from lavseg.checkpoint import load_checkpoint
 from lavseg.data import draw_expressions, draw_objects, load_ref_avs, render_clip, row_kinds, row_masks, write_ref_avs
-from lavseg.evaluation.evaluate_checkpoint import evaluate
+from lavseg.evaluation.evaluate_model import evaluate
 from lavseg.inference.segment_file import segment_file
 from lavseg.media import read_audio, write_video
 from lavseg.metrics.protocols import AvsMetric

@@ -14,7 +14,7 @@ from transformers import BatchFeature
 from warm_start_audio import warm_start_audio
 
 from lavseg.data import ClipCollator, load_avsbench, write_avsbench
-from lavseg.evaluation.evaluate_checkpoint import evaluate
+from lavseg.evaluation.evaluate_model import evaluate
 from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
 from lavseg.training import LavsegTrainer, LavsegTrainingArguments

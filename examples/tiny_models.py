@@ -35,13 +35,13 @@ METHODS = {
             "use_text": False,
             "dropout": 0.0,
             "contrastive_samples": 32,
-            "focal_weight": 1.0,
         },
     ),
     "sama-avs": (SamaAvsModel, SamaAvsProcessor, {"adapter_size": 64}),
     "gavs": (GavsModel, GavsProcessor, {"adapter_size": 32, "first_adapted_block": 0, "prompt_size": 64}),
     "st-bava": (StBavaModel, StBavaProcessor, {"num_fusion_layers": 2, "num_attention_heads": 4, "adapter_size": 64}),
 }
+_LOSS_WEIGHTS = {"aural-sam2": {"focal": 1.0}}
 # The others are built on SAM2.
 ON_SAM = ("st-bava",)
 
@@ -61,6 +61,7 @@ def fresh_model(
     model_class, processor_class, tiny = METHODS[method]
     torch.manual_seed(seed)
     model = model_class.from_backbones(str(host), audio=ear, **{**tiny, **fields})
+    model.set_loss_weights(_LOSS_WEIGHTS.get(method, {}))
     return model, processor_class.from_config(model.config)
 
 

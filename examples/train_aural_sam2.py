@@ -24,7 +24,7 @@ from synthetic_avs import SCORES, Clips, predict, score, train, write_clips
 from tiny_models import fresh_model, save_host, stereo_vggish
 
 from lavseg.data import ClipCollator, row_masks
-from lavseg.evaluation.evaluate_checkpoint import evaluate
+from lavseg.evaluation.evaluate_model import evaluate
 from lavseg.models.aural_sam2 import AuralSam2Model
 from lavseg.visualization import contact_sheet
 

@@ -39,11 +39,10 @@ CLIPS = {"train": 2000, "val": 60}
 # which the one that learns in single frames forgets.
 METHOD = {
     "num_hidden_layers": 2,
-    "object_loss_weight": 1.0,
-    "iou_loss_weight": 1.0,
     "presence_head": True,
     "handoff": "mask",
 }
+LOSS_WEIGHTS = {"object": 1.0, "iou": 1.0}
 
 
 def save(
@@ -105,6 +104,7 @@ def method_stage(folder: Path, pointing: Path, data: Path, seed: int, steps: int
             dataloader_pin_memory=False,
             report_to="none",
             seed=seed,
+            loss_weights=LOSS_WEIGHTS,
         ),
         train_dataset=load_ref_avs(data, "train"),
         eval_dataset=load_ref_avs(data, "val"),

@@ -30,28 +30,29 @@ COMMAND = typer.main.get_command(app)
 
 
 def snippets(language, documents=tuple(TEXTS)):
-    """Code blocks of a language as parameters, named by document and number."""
-    return [
-        pytest.param(block, id=f"{name}-{number}")
+    """Code blocks of a language by document and number."""
+    return {
+        f"{name}-{number}": block
         for name in documents
         for number, block in enumerate(re.findall(rf"^```{language}\n(.*?)^```", TEXTS[name], re.M | re.S))
-    ]
+    }
 
 
 def commands():
     """Lines of all bash blocks as lists of words, without what leads to a program of the environment."""
-    lines = [line for param in snippets("bash") for line in param.values[0].replace("\\\n", " ").splitlines()]
+    lines = [line for block in snippets("bash").values() for line in block.replace("\\\n", " ").splitlines()]
     return [shlex.split(line.replace(".venv/bin/", ""), comments=True) for line in lines if line.strip()]
 
 
 def calls(program):
-    """Parameters `words` for every use of a program, or of a script where `program` is `.py`, from its name on."""
+    """The words of every use of a program, or of a script where `program` is `.py`, from its name on."""
     found = []
     for words in commands():
         starts = [index for index, word in enumerate(words) if word == program or word.endswith(".py")]
         if starts and words[starts[0]].endswith(program):
             found.append(words[starts[0] :])
-    return [pytest.param(words, id=" ".join(words[:3])) for words in found]
+    assert found
+    return found
 
 
 def options(words):
@@ -66,15 +67,23 @@ def command_of(words):
     return command, words
 
 
-@pytest.mark.parametrize("block", snippets("python"))
-def test_python_compiles(block):
-    compile(block, "snippet", "exec")
+def test_python_compiles():
+    assert {name: fault for name, block in snippets("python").items() if (fault := syntax_error(block))} == {}
 
 
-@pytest.mark.parametrize("block", snippets("bash"))
-def test_bash_parses(block):
-    checked = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True)
-    assert checked.returncode == 0, checked.stderr
+def syntax_error(block):
+    try:
+        compile(block, "snippet", "exec")
+    except SyntaxError as error:
+        return str(error)
+
+
+def test_bash_parses():
+    checked = {
+        name: subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True)
+        for name, block in snippets("bash").items()
+    }
+    assert {name: done.stderr for name, done in checked.items() if done.returncode} == {}
 
 
 @pytest.mark.parametrize("name", EXECUTED)
@@ -88,51 +97,63 @@ def test_python_prints_what_it_says(name, tmp_path, monkeypatch):
     write_video(tmp_path / "runs" / "demo" / "clip.mp4", frames, 1, np.zeros((1, 160000), np.float32), 16000)
     blocks = snippets("python", [name])
     assert blocks
-    for param in blocks:
-        block, printed = param.values[0], io.StringIO()
+    for label, block in blocks.items():
+        printed = io.StringIO()
         with redirect_stdout(printed):
-            exec(compile(block, param.id, "exec"), {})
+            exec(compile(block, label, "exec"), {})
         assert printed.getvalue() == "".join(re.findall(r"^# (.*\n)", block, re.M))
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_paths_exist(name):
-    mentioned = set(re.findall(rf"(?<![\w/.-]){FOLDERS}/[\w./-]*\w", TEXTS[name]))
-    base = (ROOT / name).parent
-    links = {link for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", TEXTS[name]) if "://" not in link}
-    missing = {path for path in mentioned if not (ROOT / path).exists()}
-    assert not missing | {link for link in links if not (base / link).exists()}
+def test_paths_exist():
+    missing = {}
+    for name, text in TEXTS.items():
+        mentioned = set(re.findall(rf"(?<![\w/.-]){FOLDERS}/[\w./-]*\w", text))
+        links = {link for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text) if "://" not in link}
+        absent = {path for path in mentioned if not (ROOT / path).exists()}
+        absent |= {link for link in links if not ((ROOT / name).parent / link).exists()}
+        missing |= {name: absent} if absent else {}
+    assert missing == {}
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_dotted_names_resolve(name):
-    for dotted in re.findall(r"\blavseg(?:\.\w+)+", TEXTS[name]):
+def test_dotted_names_resolve():
+    named = {(name, dotted) for name, text in TEXTS.items() for dotted in re.findall(r"\blavseg(?:\.\w+)+", text)}
+    assert {(name, dotted) for name, dotted in named if not resolves(dotted)} == set()
+
+
+def resolves(dotted):
+    try:
         resolve_name(dotted)
+    except (ImportError, AttributeError):
+        return False
+    return True
 
 
-@pytest.mark.parametrize("words", calls("lavseg"))
-def test_options_of_the_command_exist(words):
-    command, rest = command_of(words[1:])
-    assert not hasattr(command, "commands"), f"{' '.join(words)}: no such command"
-    accepted = {option for parameter in command.params for option in parameter.opts}
-    if command.name == "train":
-        accepted |= {f"--{item.name}" for kind in (RunArguments, LavsegTrainingArguments) for item in fields(kind)}
-    assert options(rest) <= accepted
+def test_options_of_the_command_exist():
+    unknown = {}
+    for words in calls("lavseg"):
+        command, rest = command_of(words[1:])
+        assert not hasattr(command, "commands"), f"{' '.join(words)}: no such command"
+        accepted = {option for parameter in command.params for option in parameter.opts}
+        if command.name == "train":
+            accepted |= {f"--{item.name}" for kind in (RunArguments, LavsegTrainingArguments) for item in fields(kind)}
+        unknown |= {" ".join(words): options(rest) - accepted}
+    assert {line: names for line, names in unknown.items() if names} == {}
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_commands_named_in_the_text_exist(name):
-    for named in re.findall(r"`lavseg ([a-z][a-z -]*)", TEXTS[name]):
-        assert command_of(named.split())[0] is not COMMAND, f"lavseg {named}"
+def test_commands_named_in_the_text_exist():
+    named = {words for text in TEXTS.values() for words in re.findall(r"`lavseg ([a-z][a-z -]*)", text)}
+    assert named and {words for words in named if command_of(words.split())[0] is COMMAND} == set()
 
 
-@pytest.mark.parametrize("words", calls(".py"))
-def test_options_of_the_examples_exist(words, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", [words[0], "--help"])
+def test_options_of_the_examples_exist(monkeypatch, capsys):
     monkeypatch.syspath_prepend(ROOT / "examples")
-    with suppress(SystemExit):
-        runpy.run_path(str(ROOT / words[0]), run_name="__main__")
-    assert options(words) <= set(re.findall(r"--\w+", capsys.readouterr().out))
+    unknown = {}
+    for words in calls(".py"):
+        monkeypatch.setattr(sys, "argv", [words[0], "--help"])
+        with suppress(SystemExit):
+            runpy.run_path(str(ROOT / words[0]), run_name="__main__")
+        unknown |= {" ".join(words): options(words) - set(re.findall(r"--\w+", capsys.readouterr().out))}
+    assert {line: names for line, names in unknown.items() if names} == {}
 
 
 def test_every_method_has_its_page():
@@ -142,7 +163,7 @@ def test_every_method_has_its_page():
     assert {path.name for path in (ROOT / "docs" / "methods").iterdir()} == cards
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_make_targets_exist(name):
+def test_make_targets_exist():
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
-    assert set(re.findall(r"(?:^|`)make ([\w-]+)", TEXTS[name], re.M)) <= targets
+    named = {target for text in TEXTS.values() for target in re.findall(r"(?:^|`)make ([\w-]+)", text, re.M)}
+    assert named and named <= targets

@@ -1,9 +1,26 @@
+"""The Auto classes and pipelines know this package however it and Transformers are imported."""
+
 import subprocess
 import sys
 
-import pytest
-
-CHECK = """
+# One interpreter imports what takes long and has no part in registration; each case then runs in a fork of it.
+FORKS = """
+import os, sys, traceback
+import datasets, torch, torchvision
+assert not {"transformers", "lavseg"} & sys.modules.keys()
+failed = False
+for code in sys.argv[1:]:
+    if not (child := os.fork()):
+        try:
+            exec(code, {"__name__": "__main__"})
+        except BaseException:
+            print(code, traceback.format_exc(), sep="\\n", file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    failed |= os.waitpid(child, 0)[1] != 0
+sys.exit(failed)
+"""
+KNOWN = """
 from transformers import AutoConfig, AutoModel
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveProcessor
@@ -11,45 +28,89 @@ assert type(AutoConfig.for_model("sam2_love")) is Sam2LoveConfig
 assert Sam2LoveConfig in AutoModel._model_mapping
 assert PROCESSOR_MAPPING[Sam2LoveConfig] is Sam2LoveProcessor
 """
-
+TASK_KNOWN = """
+from transformers.pipelines import check_task
+assert check_task("audio-visual-segmentation")[1]["impl"].__name__ == "AudioVisualSegmentationPipeline"
+"""
 # Every way to reach the Auto classes, including imports that load them half way through.
-IMPORTS = [
-    "from transformers import AutoModel",
-    "from transformers import AutoConfig",
-    "from transformers import AutoProcessor",
-    "from transformers import Sam2VideoModel",
-    "from transformers import pipeline, Trainer",
-    "import transformers.modeling_utils",
-    "import transformers.models.auto.processing_auto",
+ORDERS = [
+    f"{statement}\n{KNOWN}"
+    for statement in (
+        "import lavseg; from transformers import AutoModel",
+        "import lavseg; from transformers import AutoConfig",
+        "import lavseg; from transformers import AutoProcessor",
+        "import lavseg; from transformers import Sam2VideoModel",
+        "import lavseg; from transformers import pipeline, Trainer",
+        "import lavseg; import transformers.modeling_utils",
+        "import lavseg; import transformers.models.auto.processing_auto",
+        "from lavseg import Sam2LoveModel",
+        "import lavseg.models.sam2_love",
+        "from transformers import AutoModel; import lavseg",
+    )
 ]
+TASK_ORDERS = [
+    f"{statement}\n{TASK_KNOWN}"
+    for statement in (
+        "import lavseg; from transformers import pipeline",
+        "from transformers import pipeline; import lavseg",
+    )
+]
+NO_PIPELINES = """
+import sys
+import lavseg
+from transformers import AutoModel
+assert "transformers.pipelines" not in sys.modules
+"""
+PUBLIC_NAMES = """
+import lavseg
+for name in lavseg.__all__:
+    getattr(lavseg, name)
+try:
+    lavseg.nothing
+except AttributeError as error:
+    assert "has no attribute 'nothing'" in str(error)
+else:
+    raise AssertionError("lavseg.nothing is there")
+"""
 
 
-def run(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+def python(code, *arguments):
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("statement", IMPORTS)
-def test_the_auto_classes_know_the_architectures(statement):
-    result = run(f"import lavseg\n{statement}\n{CHECK}")
-    assert result.returncode == 0, result.stderr
+def test_registration_works_in_every_order_of_imports():
+    done = python(FORKS, *ORDERS, *TASK_ORDERS, NO_PIPELINES, PUBLIC_NAMES)
+    assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("statement", ["from lavseg import Sam2LoveModel", "import lavseg.models.sam2_love"])
-def test_models_import_without_transformers_first(statement):
-    result = run(f"{statement}\n{CHECK}")
-    assert result.returncode == 0, result.stderr
-
-
-def test_transformers_may_come_first():
-    result = run(f"from transformers import AutoModel\nimport lavseg\n{CHECK}")
-    assert result.returncode == 0, result.stderr
+def test_a_case_that_fails_is_seen():
+    done = python(
+        FORKS.replace("datasets, torch, torchvision", "json"), "pass", "import sys; assert 'lavseg' in sys.modules"
+    )
+    assert done.returncode == 1 and "AssertionError" in done.stderr
 
 
 def test_importing_the_package_imports_nothing_heavy():
     code = "import lavseg, sys; print({'torch', 'transformers', 'numpy', 'av', 'datasets'} & set(sys.modules))"
-    assert run(code).stdout.strip() == "set()"
+    assert python(code).stdout.strip() == "set()"
 
 
-def test_every_public_name_resolves():
-    assert run("import lavseg\nfor name in lavseg.__all__: getattr(lavseg, name)").returncode == 0
-    assert "has no attribute" in run("import lavseg; lavseg.nothing").stderr
+def test_other_finders_are_asked_modules_keep_their_loaders_and_the_watcher_leaves():
+    code = """
+import sys
+asked = []
+class Finder:
+    def find_spec(name, path, target=None):
+        asked.append(name)
+sys.meta_path.insert(0, Finder)
+before = list(sys.meta_path)
+import lavseg
+from transformers import pipeline
+import transformers.models.auto.configuration_auto as module
+assert "transformers.models.auto.configuration_auto" in asked and "lavseg.auto" in asked
+assert type(module.__loader__).__name__ == type(module.__spec__.loader).__name__ == "SourceFileLoader"
+assert not any(type(finder).__module__ == "lavseg.registration" for finder in sys.meta_path)
+assert sys.meta_path[: len(before)] == before
+"""
+    result = python(code)
+    assert result.returncode == 0, result.stderr

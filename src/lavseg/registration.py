@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 # Modules of Transformers that keep a register, and the module here whose `register()` enters this package's classes.
@@ -17,7 +17,8 @@ _REGISTERS = {
 class _RegisterWithTransformers(MetaPathFinder):
     """Watches the imports of Transformers and of this package, and registers as soon as a register is there.
 
-    Registration imports both itself, so it waits until no module of theirs is half imported.
+    Registration imports both itself, so it waits until no module of theirs is half imported. Modules are found and
+    loaded by the finders and loaders that would do it without this one, which leaves once both registers are filled.
     """
 
     def __init__(self):
@@ -29,16 +30,18 @@ class _RegisterWithTransformers(MetaPathFinder):
     ) -> ModuleSpec | None:
         if not fullname.startswith(("transformers.", "lavseg.")):
             return None
-        spec = PathFinder.find_spec(fullname, path, target)
+        others = [finder for finder in sys.meta_path if finder is not self]
+        found = (finder.find_spec(fullname, path, target) for finder in others)
+        spec = next((spec for spec in found if spec is not None), None)
         if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
-            spec.loader.exec_module = lambda module: self._execute(execute, module)
+            spec.loader = _WatchedLoader(spec.loader, self)
         return spec
 
-    def _execute(self, execute, module: ModuleType) -> None:  # noqa: ANN001
+    def execute(self, loader: Loader, module: ModuleType) -> None:
+        """Let `loader` execute a module, then register if that was the last one half imported."""
         self._importing += 1
         try:
-            execute(module)
+            loader.exec_module(module)
         finally:
             self._importing -= 1
         self.register()
@@ -54,6 +57,21 @@ class _RegisterWithTransformers(MetaPathFinder):
                 self._importing -= 1
         if not self._pending and self in sys.meta_path:
             sys.meta_path.remove(self)
+
+
+class _WatchedLoader(Loader):
+    """Stands in for a module's loader until the module is executed."""
+
+    def __init__(self, loader: Loader, watcher: _RegisterWithTransformers):
+        self._loader = loader
+        self._watcher = watcher
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__.loader = module.__loader__ = self._loader
+        self._watcher.execute(self._loader, module)
 
 
 def register_with_transformers() -> None:

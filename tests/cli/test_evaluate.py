@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from lavseg.cli import app
 from lavseg.data import CLASSES, ClipCollator, load_avsbench, write_avsbench, write_ref_avs
 from lavseg.evaluation.evaluate_checkpoint import _SETTINGS, AVSS
-from lavseg.evaluation.semantic_scores import evaluate_semantic
+from lavseg.evaluation.evaluate_model import evaluate_semantic
 from lavseg.metrics.protocols import PROTOCOLS
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor

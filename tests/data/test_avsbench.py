@@ -20,7 +20,7 @@ from lavseg.data.collator import ClipCollator
 from lavseg.data.masks import row_masks
 from lavseg.data.synthetic.synthetic_avsbench import write_avsbench
 from lavseg.data.tables import DataError
-from lavseg.evaluation.evaluate_checkpoint import evaluate
+from lavseg.evaluation.evaluate_model import evaluate
 from lavseg.media import read_audio
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 
@@ -45,8 +45,12 @@ def read_rows(root, subset):
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
-@pytest.mark.parametrize("split", SPLITS)
-def test_rows_follow_the_table(written, subset, split):
+def test_rows_follow_the_table(written, subset):
+    for split in SPLITS:
+        check_rows(written, subset, split)
+
+
+def check_rows(written, subset, split):
     expected = [(index, row) for index, row in read_rows(written, subset) if row["split"] == split]
     num_frames, size = 10 if subset == "v2" else 5, SIZE if subset.startswith("v") else (224, 224)
     labeled = 1 if subset in ("s4", "v1s") and split == "train" else num_frames
@@ -142,10 +146,10 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize(("damage", "reason", "where"), DAMAGES.values(), ids=DAMAGES)
-@pytest.mark.parametrize("subset", ["s4", "ms3", "v2"])
+@pytest.mark.parametrize("subset", ["ms3", "v2"])
 def test_damage_is_found_and_named_or_skipped(written, tmp_path, subset, damage, reason, where):
     root = tmp_path / "AVSBench"
-    release = {"s4": "Single-source", "ms3": "Multi-sources"}.get(subset)
+    release = {"ms3": "Multi-sources"}.get(subset)
     for name in [release] if release else [subset, "metadata.csv"]:
         source = written / name
         shutil.copytree(source, root / name) if source.is_dir() else shutil.copy(source, root / name)

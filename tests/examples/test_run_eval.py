@@ -1,8 +1,5 @@
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -67,15 +64,3 @@ def test_mistakes_are_one_line(tmp_path, data, checkpoint, capsys, root, split, 
     assert exit.value.code == 2
     error = capsys.readouterr().err.strip()
     assert message in error and "\n" not in error and not output.parent.exists()
-
-
-@pytest.mark.slow
-def test_two_processes_find_the_same(tmp_path, data, checkpoint):
-    arguments = [f"--model={checkpoint}", f"--data_root={data}", "--splits", "test_s", "test_n"]
-    run_eval.main([*arguments, f"--output={tmp_path / 'one.json'}"])
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", str(SCRIPT)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([*launch, *arguments, f"--output={tmp_path / 'two.json'}"], check=True, env=environment)
-    one, two = (json.loads((tmp_path / name).read_text())["splits"] for name in ("one.json", "two.json"))
-    for split, values in one.items():
-        assert two[split] == pytest.approx(values, abs=1e-6)

@@ -9,8 +9,7 @@ from typer.testing import CliRunner
 
 from lavseg.cli import app
 from lavseg.data import ClipCollator, load_ref_avs, render_clip, write_ref_avs
-from lavseg.evaluation.evaluate_checkpoint import evaluate
-from lavseg.evaluation.semantic_scores import evaluate_semantic
+from lavseg.evaluation.evaluate_model import evaluate, evaluate_semantic
 from lavseg.hub import TASK
 from lavseg.inference.segment_video import segment_video
 from lavseg.media import write_video

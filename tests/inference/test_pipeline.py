@@ -1,6 +1,4 @@
 import functools
-import subprocess
-import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -184,26 +182,3 @@ def test_other_models_and_processors_are_refused(segment, tiny_processor):
         AudioVisualSegmentationPipeline(BertModel(tiny), processor=tiny_processor)
     with pytest.raises(ValueError, match=r"processor: .* Sam2LoveModel"):
         AudioVisualSegmentationPipeline(segment.model, processor=None)
-
-
-def asked(code):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
-
-
-KNOWN = f"from transformers.pipelines import check_task\nprint(check_task({TASK!r})[1]['impl'].__name__)"
-
-
-def test_the_task_is_known_and_the_auto_classes_alone_import_no_pipelines():
-    code = "import lavseg, sys\nfrom transformers import AutoModel\nprint('transformers.pipelines' in sys.modules)"
-    assert asked(f"{code}\nfrom transformers import pipeline\n{KNOWN}") == [
-        "False",
-        AudioVisualSegmentationPipeline.__name__,
-    ]
-
-
-@pytest.mark.slow
-def test_the_task_is_known_where_transformers_is_imported_first():
-    code = f"from transformers import pipeline\nimport lavseg\n{KNOWN}"
-    assert asked(code) == [AudioVisualSegmentationPipeline.__name__]

@@ -162,20 +162,20 @@ def test_thresholds_of_j_differ():
     assert {name for name, value in jaccard.items() if value == 1} == {"ref_avs", "gavs"}
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float32, torch.bfloat16])
-def test_types_of_targets_do_not_matter(protocol, dtype):
+def test_types_of_targets_do_not_matter(dtype):
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(3, 5, 7, generator=generator, requires_grad=True)
     targets = torch.rand(3, 5, 7, generator=generator) < 0.4
-    assert run(protocol, [(logits, targets.to(dtype))]) == run(protocol, [(logits, targets)])
+    for protocol in PROTOCOLS:
+        assert run(protocol, [(logits, targets.to(dtype))]) == run(protocol, [(logits, targets)])
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_logits_are_compared_in_float32(dtype):
-    logits = torch.randn(2, 4, 4).to(dtype)
+def test_logits_are_compared_in_float32():
     targets = torch.rand(2, 4, 4) < 0.5
-    assert run("aural_sam2", [(logits, targets)]) == run("aural_sam2", [(logits.float(), targets)])
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        logits = torch.randn(2, 4, 4).to(dtype)
+        assert run("aural_sam2", [(logits, targets)]) == run("aural_sam2", [(logits.float(), targets)])
 
 
 def test_arrays_are_accepted():
@@ -192,13 +192,13 @@ def test_reset_and_repeated_compute():
         metric.compute()
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_state_is_six_numbers_however_many_batches(protocol):
-    metric = AvsMetric(protocol)
-    for _ in range(5):
-        metric.update(torch.randn(2, 8, 8), torch.ones(2, 8, 8))
-    assert metric.state.shape == (6,) and metric.state.untyped_storage().nbytes() == 48
-    assert vars(metric).keys() == {"protocol", "state"}
+def test_state_is_six_numbers_however_many_batches():
+    for protocol in PROTOCOLS:
+        metric = AvsMetric(protocol)
+        for _ in range(5):
+            metric.update(torch.randn(2, 8, 8), torch.ones(2, 8, 8))
+        assert metric.state.shape == (6,) and metric.state.untyped_storage().nbytes() == 48
+        assert vars(metric).keys() == {"protocol", "state"}
 
 
 GOOD = torch.zeros(2, 4, 4)

@@ -12,6 +12,7 @@ from lavseg.modeling.processing import as_frames
 from lavseg.models.gavs import GavsConfig, GavsModel, GavsProcessor
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
+from lavseg.training import feature_cache
 from lavseg.training.feature_cache import FeatureCache
 
 RATE = 16000
@@ -133,11 +134,19 @@ def test_a_folder_with_something_else_is_refused(model, processor, tmp_path):
         FeatureCache(tmp_path, model, processor)
 
 
-def test_an_interrupted_write_is_made_again(model, processor, cache):
-    kept = next(cache.folder.glob("*.safetensors"))
-    kept.rename(kept.with_suffix(".partial"))
+def test_an_interrupted_write_is_made_again(model, processor, cache, monkeypatch):
+    def interrupt(path):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    names = {path.name for path in cache.folder.iterdir()}
+    next(cache.folder.glob("*.safetensors")).unlink()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(feature_cache, "save_file", lambda _, path: interrupt(path))
+        cache.fill(model, processor, make_clips())
+    assert len(list(cache.folder.iterdir())) == len(names) - 1
     assert cache.fill(model, processor, make_clips()) == 1
-    assert not list(cache.folder.glob("*.partial"))
+    assert {path.name for path in cache.folder.iterdir()} == names
 
 
 def test_the_settings_say_what_was_cached(cache):

@@ -300,3 +300,10 @@ def test_a_folder_with_a_model_is_not_trained_over(tmp_path, data, checkpoint):
     with pytest.raises(ValueError, match="holds a model already"):
         train([f"--model={checkpoint}", f"--data={data}", f"--out={tmp_path}", *FAST])
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_file_is_no_output_folder(tmp_path, data, checkpoint):
+    (tmp_path / "out").touch()
+    for path in (tmp_path / "out", tmp_path / "out" / "deeper"):
+        with pytest.raises(ValueError, match=r"^output_dir: .*out is (a file; give a folder|not a folder one may)"):
+            train([f"--model={checkpoint}", f"--data={data}", f"--out={path}", *FAST])

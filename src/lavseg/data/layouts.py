@@ -11,7 +11,7 @@ from datasets import Audio, Dataset, concatenate_datasets
 from datasets.table import embed_table_storage
 
 from ..hub.hub_errors import HUB_ERRORS, refusal
-from ..modeling.conversion import check_output_dir, staged_folder
+from ..output_folders import check_new_folder, staged_folder
 from . import avsbench
 from .ref_avs import load_ref_avs
 from .tables import read_table
@@ -152,7 +152,7 @@ def export_parquet(splits: dict[str, Dataset], out: str | Path) -> Path:
     Raises:
         ValueError: when `out` already has content.
     """
-    out = check_output_dir(out)
+    out = check_new_folder(out, "out")
     with staged_folder(out) as folder:
         (folder / "data").mkdir()
         for split, rows in splits.items():

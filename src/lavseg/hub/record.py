@@ -11,6 +11,7 @@ from typing import Any
 
 from ..metrics.protocols import PROTOCOLS
 from ..metrics.semantic import AVSS, AVSS_SOURCE
+from ..output_folders import staged_file
 
 RECORD = "training_record.json"
 # The report that `lavseg evaluate --out` writes, where someone put it into the checkpoint.
@@ -68,7 +69,8 @@ class Record:
     def save(self, folder: str | Path) -> None:
         """Write the record beside a checkpoint."""
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        (Path(folder) / RECORD).write_text(text, encoding="utf-8")
+        with staged_file(Path(folder) / RECORD) as staged:
+            staged.write_text(text, encoding="utf-8")
 
 
 def read_record(folder: str | Path) -> Record:

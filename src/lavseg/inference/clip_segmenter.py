@@ -71,7 +71,7 @@ class ClipSegmenter:
         sounds = [item.waveform for item in inputs]
         prepared = self.processor(frames, sounds, texts, sampling_rate=inputs[0].part.sampling_rate)
         for name, values in prepared.items():
-            of_frames = name in ("pixel_values", "input_features", "frame_mask", "audio_mask")
+            of_frames = name not in ("input_ids", "attention_mask", "original_sizes")
             prepared[name] = values.transpose(0, 1) if of_frames else values[:1]
         return self._predict(prepared)
 

@@ -58,7 +58,7 @@ def _key_frames(
     """The frames that the method has segmented, `spacing` frames of the denser clip apart."""
     memory = segmenter.memory
     for number, (part, predictions) in enumerate(segmented):
-        features = memory.encode(frame_pixels(segmenter.processor, part.frame))
+        features = memory.encode(frame_pixels(segmenter.processor.image_inputs, part.frame))
         encoded = memory.encode_mask(features, predictions.logits[:, 0])
         yield _KeyFrame((number + 1) * spacing - 1, predictions, encoded)
 
@@ -70,7 +70,7 @@ def _track_to_frame(
     their scores are those of `near`."""
     logits, scores = torch.full_like(near.logits, NO_OBJ_SCORE), dict(near.scores)
     if visible.any():
-        features = segmenter.memory.encode(frame_pixels(segmenter.processor, part.frame))
+        features = segmenter.memory.encode(frame_pixels(segmenter.processor.image_inputs, part.frame))
         prediction = segmenter.memory.track(index, features)
         logits = torch.where(visible[:, None, None, None], prediction.gated_masks[:, None].to(logits.dtype), logits)
         for name, values in tracking_scores(prediction).items():

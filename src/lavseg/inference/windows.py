@@ -115,7 +115,7 @@ def _track_through(
     scores = {name: values.clone() for name, values in newer.scores.items()}
     given = {}
     for frame, item in enumerate(inputs):
-        features = memory.encode(frame_pixels(segmenter.processor, item.part.frame))
+        features = memory.encode(frame_pixels(segmenter.processor.image_inputs, item.part.frame))
         if frame < len(earlier):
             given[frame] = memory.encode_mask(features, earlier.logits[objects, frame])
             memory.start(given)

@@ -1,20 +1,28 @@
 """What the pretrained base classes of all methods have in common."""
 
 import math
+from collections.abc import Mapping
+from numbers import Real
 from os import PathLike
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedModel
-from transformers import initialization as init
 
-from .inputs import check_weights
+from .configuration import AudioVisualConfig
+from .inputs import check_keys, check_weights
 from .remote_code import AUTO_MAP, write_stub
 
 
 class AudioVisualPreTrainedModel(PreTrainedModel):
-    """Base of the methods: saves under its own key names and keeps frozen parts frozen."""
+    """Base of the methods: saves under its own key names and keeps frozen parts frozen.
+
+    Attributes:
+        default_loss_weights: weights of the terms of the loss by name, as published; 0 for terms that are not.
+        loss_weights: those that `forward` takes. They belong to the training and are not saved with the model.
+    """
 
     main_input_name = "pixel_values"
     input_modalities = ("video", "audio", "text")
@@ -24,10 +32,36 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     _supports_attention_backend = True
     # The loss is a mean over the batch: the Trainer has to divide it by its accumulation steps.
     accepts_loss_kwargs = False
+    default_loss_weights: ClassVar[dict[str, float]] = {}
 
-    def _initialize_weights(self, module: nn.Module, is_custom_code: bool = False) -> None:
-        # The shortcut for custom code passes over modules without tensors of their own; `_init_weights` needs them.
-        super()._initialize_weights(module)
+    def __init__(self, config: AudioVisualConfig):
+        super().__init__(config)
+        self.loss_weights = {**self.default_loss_weights, **config.former_loss_weights}
+
+    def set_loss_weights(self, weights: Mapping[str, float]) -> None:
+        """Weigh some terms of the loss differently.
+
+        Args:
+            weights: by names of terms, keys of `loss_weights`.
+
+        Raises:
+            ValueError: for a term that the loss does not have, or a weight that is no finite number of at least 0.
+        """
+        check_keys(f"loss_weights, of {', '.join(self.loss_weights)}", weights, self.loss_weights)
+        for term, weight in weights.items():
+            if not isinstance(weight, Real) or not 0 <= weight < math.inf:
+                raise ValueError(f"loss_weights: {term} has to be a finite number of at least 0, got {weight!r}")
+        self.loss_weights.update(weights)
+
+    def weigh(self, terms: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Terms of the loss, each times its weight."""
+        return {name: self.loss_weights[name] * value for name, value in terms.items()}
+
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """No: `_init_weights` of all methods keeps to Transformers' own rules. For other code Transformers passes over
+        modules without tensors of their own, which it has to see."""
+        return False
 
     def backbones(self) -> dict[str, nn.Module]:
         """The published networks this model is composed of, by the names `from_backbones` takes."""
@@ -91,18 +125,3 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         self.config.auto_map = dict(AUTO_MAP)
         super().save_pretrained(save_directory, *args, **kwargs)
         write_stub(save_directory)
-
-
-def init_linear(module: nn.Linear | nn.Conv2d) -> None:
-    """PyTorch's own initialisation, for the `_init_weights` of methods that were trained from it."""
-    init.kaiming_uniform_(module.weight, a=math.sqrt(5))
-    if module.bias is not None:
-        bound = 1 / math.sqrt(module.weight[0].numel())
-        init.uniform_(module.bias, -bound, bound)
-
-
-def init_attention(module: nn.MultiheadAttention) -> None:
-    """As `init_linear`, for what an attention adds to its output projection."""
-    init.xavier_uniform_(module.in_proj_weight)
-    init.zeros_(module.in_proj_bias)
-    init.zeros_(module.out_proj.bias)

@@ -1,8 +1,6 @@
-"""Reads foreign PyTorch files without executing code, and writes converted folders all or nothing."""
+"""Reads foreign PyTorch files without executing code, and compares them with models."""
 
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -65,28 +63,3 @@ def check_state(
         raise ValueError(f"this is not {what}; {'; '.join(found)}")
     if name := first_non_finite(state):
         raise ValueError(f"{name} holds NaN or infinite values; fetch the file again, or take another one")
-
-
-def check_output_dir(output_dir: str | Path) -> Path:
-    """`output_dir` as a path.
-
-    Raises:
-        ValueError: when it is a file or has content.
-    """
-    output_dir = Path(output_dir)
-    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
-        raise ValueError(f"{output_dir}: is a file or not empty; give a new or an empty folder for the output")
-    return output_dir
-
-
-@contextmanager
-def staged_folder(output_dir: Path) -> Iterator[Path]:
-    """A folder to write to that becomes `output_dir` when the block ends well, and vanishes otherwise."""
-    output_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output_dir.parent) as temporary:
-        staged = Path(temporary) / "model"
-        staged.mkdir()
-        yield staged
-        if output_dir.exists():
-            output_dir.rmdir()
-        staged.replace(output_dir)

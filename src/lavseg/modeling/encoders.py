@@ -5,7 +5,14 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
-from ..backbones.vggish import VggishModel
+# Of `RobertaConfig`: distilroberta-base.
+DISTILROBERTA = {
+    "vocab_size": 50265,
+    "num_hidden_layers": 6,
+    "max_position_embeddings": 514,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+}
 
 
 def build_encoder(config: PreTrainedConfig) -> PreTrainedModel:
@@ -35,20 +42,6 @@ def load_host(argument: str, name_or_path: str | Path, *accepted: type[PreTraine
     if report["missing_keys"]:
         raise ValueError(f"{argument}: {name_or_path} lacks weights: {', '.join(sorted(report['missing_keys']))}")
     return model
-
-
-def load_vggish(audio: str | VggishModel | None) -> VggishModel:
-    """A VGGish model as it is, or that of a folder or Hub id.
-
-    Raises:
-        ValueError: when `audio` is None: an untrained one would hear nothing.
-    """
-    if audio is None:
-        raise ValueError(
-            "audio: a VGGish checkpoint is needed; convert the public vggish-10086976.pth with "
-            "lavseg.backbones.vggish.convert_vggish and pass its folder"
-        )
-    return audio if isinstance(audio, VggishModel) else VggishModel.from_pretrained(audio)
 
 
 @torch.no_grad()

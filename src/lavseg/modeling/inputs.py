@@ -1,7 +1,8 @@
 """What configurations and forward passes of all methods refuse, in the same words."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from itertools import pairwise
 from numbers import Real
 from typing import Any
@@ -26,6 +27,32 @@ def check_choices(config: PreTrainedConfig, choices: dict[str, tuple[str, ...]])
         given = getattr(config, name)
         if given not in accepted:
             raise ValueError(f"{name}: {given!r} was given, accepted are {', '.join(map(repr, accepted))}")
+
+
+def check_keys(source: str, given: Iterable[str], accepted: Collection[str]) -> None:
+    """Compare names that were given with those accepted.
+
+    Args:
+        source: what they were given in, for the message.
+
+    Raises:
+        ValueError: that names the first unknown one, and the accepted one that it resembles.
+    """
+    for name in given:
+        if name not in accepted:
+            close = get_close_matches(str(name), accepted, n=1)
+            raise ValueError(f"{source}: unknown key {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+
+
+def check_text_length(length: int) -> int:
+    """`max_text_length` of a processor.
+
+    Raises:
+        ValueError: when it is no whole number above 0.
+    """
+    if not isinstance(length, int) or length < 1:
+        raise ValueError(f"max_text_length: has to be a whole number above 0, got {length!r}")
+    return length
 
 
 def check_shapes(clips: int, frames: int, inputs: dict[str, tuple[torch.Tensor | None, tuple[int | str, ...]]]) -> None:

@@ -7,15 +7,24 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
-from transformers import BatchFeature, ProcessorMixin
+from transformers import (
+    AutoTokenizer,
+    BatchFeature,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+    Sam2ImageProcessor,
+    SequenceFeatureExtractor,
+)
+from transformers.image_processing_utils import BaseImageProcessor
+from transformers.image_utils import PILImageResampling
 from transformers.utils import logging
 
 from ..media import iter_frames, read_audio, read_video
-from .inputs import check_constants, check_outputs
+from .clip_inputs import as_batch, as_frames, pad_sounds
+from .inputs import check_constants, check_outputs, check_text_length
 from .outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .remote_code import AUTO_MAP
 
@@ -23,6 +32,8 @@ logger = logging.get_logger(__name__)
 
 # Frames that are resized at a time on the way back, so that memory does not grow with the clip.
 _CHUNK = 16
+# Where a checkpoint is looked for.
+_HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 # Fields of processor_config.json by their former names.
 _RENAMED = {"frames_per_second": "fps"}
 
@@ -107,7 +118,7 @@ class AudioVisualProcessor(ProcessorMixin):
             raise ValueError(f"return_tensors: {return_tensors!r} was given, only 'pt' is made here")
         if video is None:
             raise ValueError("video: a path, a list of PIL images or an array [T, H, W, 3] is needed")
-        videos, audios, texts, rates = _as_batch(video, audio, text, sampling_rate)
+        videos, audios, texts, rates = as_batch(video, audio, text, sampling_rate)
         tokens = self._text_inputs(texts)
         clips, sounds = [], []
         for index, (clip, sound, rate) in enumerate(zip(videos, audios, rates, strict=True)):
@@ -115,7 +126,7 @@ class AudioVisualProcessor(ProcessorMixin):
             frames, sound, rate = self._read(clip, sound, rate, name)
             clips.append(frames)
             sounds.append(self._patches(sound, rate, name))
-        data = {**self._pad_frames(clips), **_pad_sounds(sounds), **tokens}
+        data = {**self._pad_frames(clips), **pad_sounds(sounds), **tokens}
         data["original_sizes"] = [tuple(frames.shape[-2:]) for frames in clips]
         return BatchFeature(data)
 
@@ -252,91 +263,81 @@ class AudioVisualProcessor(ProcessorMixin):
         return F.interpolate(logits, size, mode="bilinear")
 
 
-def _is_clip(video: Any) -> bool:
-    """Whether `video` is one clip rather than a list of clips."""
-    if not isinstance(video, list | tuple) or not video:
-        return True
-    first = video[0]
-    if isinstance(first, np.ndarray | torch.Tensor):
-        return first.ndim != 4
-    return not isinstance(first, str | Path | list | tuple)
+class OptionalTextMixin:
+    """Gives an [`AudioVisualProcessor`] a tokenizer that may be missing; without one it takes no text.
+
+    Args:
+        image_processor: frames for the host, `pixel_values`.
+        feature_extractor: log-mel patches.
+        tokenizer: of the text encoder.
+        fps: rate at which video files are read; a patch lasts 0.96 s.
+        max_text_length: tokens an expression is padded and cut to.
+    """
+
+    def __init__(
+        self,
+        image_processor: BaseImageProcessor,
+        feature_extractor: SequenceFeatureExtractor,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        fps: float = 1.0,
+        max_text_length: int = 25,
+    ):
+        super().__init__(image_processor, feature_extractor, fps=fps)
+        self.max_text_length = check_text_length(max_text_length)
+        self.needs_text = tokenizer is not None
+        self._tokenizer = tokenizer
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase | None:
+        """Tokenizer of the text encoder, if the method reads."""
+        return self._tokenizer
+
+    @classmethod
+    def from_config(
+        cls, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase | None = None, max_text_length: int = 25
+    ) -> "OptionalTextMixin":
+        """The processor whose sizes fit a model of `config`.
+
+        Raises:
+            ValueError: when the tokenizer is missing for a model that reads text, or given for one that does not.
+        """
+        if config.use_text and tokenizer is None:
+            raise ValueError("tokenizer: missing; a model with use_text reads sentences")
+        if not config.use_text and tokenizer is not None:
+            raise ValueError("tokenizer: a model with use_text=False reads no text, leave it out")
+        image_processor, feature_extractor = cls._parts(config)
+        return cls(image_processor, feature_extractor, tokenizer, max_text_length=max_text_length)
+
+    @classmethod
+    def _parts(cls, config: PreTrainedConfig) -> tuple[BaseImageProcessor, SequenceFeatureExtractor]:
+        """What prepares frames and sound for a model of `config`."""
+        raise NotImplementedError
+
+    # Transformers takes every sub-processor for obligatory; the tokenizer is not, so it is stored beside the others.
+
+    @classmethod
+    def get_attributes(cls) -> list[str]:
+        return ["image_processor", "feature_extractor"]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "needs_text": self.needs_text}
+
+    def save_pretrained(self, save_directory: str, push_to_hub: bool = False, **kwargs) -> list[str]:
+        if self._tokenizer is not None:
+            self._tokenizer.save_pretrained(save_directory)
+        return super().save_pretrained(save_directory, push_to_hub, **kwargs)
+
+    @classmethod
+    def get_processor_dict(cls, name_or_path: str, **kwargs) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As in Transformers, with the tokenizer where the checkpoint has one."""
+        fields, rest = super().get_processor_dict(name_or_path, **kwargs)
+        if fields.pop("needs_text", False):
+            where = {name: value for name, value in kwargs.items() if name in _HUB_OPTIONS}
+            fields["tokenizer"] = AutoTokenizer.from_pretrained(name_or_path, **where)
+        return fields, rest
 
 
-def _as_batch(video: Any, audio: Any, text: Any, sampling_rate: Any) -> tuple[list, list, list[list[str]] | None, list]:
-    """All arguments as lists over clips; `text` as a list of lists."""
-    if _is_clip(video):
-        texts = None if text is None else [_expressions(text, "text")]
-        return [video], [audio], texts, [sampling_rate]
-    count = len(video)
-    audios = [None] * count if audio is None else _one_a_clip(audio, count, "audio", "paths or waveforms")
-    texts = text
-    if text is not None:
-        texts = _one_a_clip(text, count, "text", "expressions, or of lists of expressions")
-        texts = [_expressions(entry, f"text[{index}]") for index, entry in enumerate(texts)]
-    if isinstance(sampling_rate, list | tuple):
-        rates = _one_a_clip(sampling_rate, count, "sampling_rate", "rates in Hz, or one for all")
-    else:
-        rates = [sampling_rate] * count
-    return list(video), audios, texts, rates
-
-
-def _one_a_clip(values: Any, count: int, name: str, kind: str) -> list:
-    given = len(values) if isinstance(values, list | tuple) else type(values).__name__
-    if given != count:
-        raise ValueError(f"{name}: the {count} clips of video take a list of {count} {kind}, got {given}")
-    return list(values)
-
-
-def _expressions(text: Any, name: str) -> list[str]:
-    expressions = [text] if isinstance(text, str) else text
-    if not isinstance(expressions, list | tuple) or not expressions:
-        raise ValueError(f"{name}: has to be a string or a list of strings, got {text!r}")
-    for expression in expressions:
-        if not isinstance(expression, str):
-            raise ValueError(
-                f"{name}: has to be a string or a list of strings, got a {type(expression).__name__} in it"
-            )
-        if not expression.strip():
-            raise ValueError(f"{name}: an expression is empty; say which object is meant")
-    return list(expressions)
-
-
-def as_frames(video: Any, name: str) -> torch.Tensor:
-    """Frames of a clip as uint8 `[T, 3, H, W]`."""
-    if isinstance(video, list | tuple):
-        video = _stack(video, name)
-    if not isinstance(video, np.ndarray | torch.Tensor):
-        raise ValueError(
-            f"{name}: has to be a path, a list of PIL images or an array [T, H, W, 3], got {type(video).__name__}"
-        )
-    if video.ndim != 4 or video.shape[-1] != 3 or 0 in video.shape:
-        raise ValueError(f"{name}: has to be [T, H, W, 3] with at least one frame, got {list(video.shape)}")
-    if str(video.dtype).removeprefix("torch.") != "uint8":
-        raise ValueError(f"{name}: has to hold uint8 values 0..255, got {video.dtype}; scale and convert it")
-    if isinstance(video, np.ndarray):
-        video = torch.from_numpy(np.require(video, requirements=["C", "W"]))
-    return video.permute(0, 3, 1, 2)
-
-
-def _stack(frames: Sequence[Any], name: str) -> np.ndarray:
-    """Single frames as one array `[T, H, W, 3]`."""
-    if not frames:
-        raise ValueError(f"{name}: the clip has no frames, it takes at least one")
-    images = []
-    for index, frame in enumerate(frames):
-        if isinstance(frame, Image.Image):
-            frame = np.asarray(frame.convert("RGB"))
-        elif not isinstance(frame, np.ndarray):
-            raise ValueError(f"{name}: has to be a list of PIL images, got a {type(frame).__name__} at index {index}")
-        images.append(frame)
-    shapes = {image.shape for image in images}
-    if len(shapes) > 1:
-        raise ValueError(f"{name}: the frames of a clip have one size, got {sorted(shapes)}")
-    return np.stack(images)
-
-
-def _pad_sounds(sounds: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Patches of clips of several lengths as one batch; those of shorter clips end in zeros, which the mask hides."""
-    pad = torch.nn.utils.rnn.pad_sequence
-    audio_mask = pad([torch.ones(len(patches), dtype=torch.bool) for patches in sounds], batch_first=True)
-    return {"input_features": pad(sounds, batch_first=True), "audio_mask": audio_mask}
+def square_image_processor(size: int, resample: PILImageResampling = PILImageResampling.BILINEAR) -> Sam2ImageProcessor:
+    """Frames resized to `size x size` without padding, normalised with ImageNet's statistics."""
+    square, quarter = ({"height": edge, "width": edge} for edge in (size, size // 4))
+    return Sam2ImageProcessor(size=square, mask_size=quarter, resample=resample)

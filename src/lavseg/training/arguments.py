@@ -1,5 +1,6 @@
 """Arguments of training that Transformers does not have, and defaults that differ."""
 
+import json
 from dataclasses import dataclass, field
 
 from transformers import TrainingArguments
@@ -18,12 +19,15 @@ class LavsegTrainingArguments(TrainingArguments):
             empty masks, see [`ClipCollator`]. Not in the papers.
         audio_learning_rate_factor: learning rate of the model's `audio_encoder`, where it trains, in units of
             `learning_rate`. AuralSAM2's code has 0.1.
+        loss_weights: weights of some terms of the loss by name, such as `{"dice": 0.5}`, as a mapping or as JSON; the
+            others keep the method's, see its model's `default_loss_weights`. The Trainer puts them on the model.
         remove_unused_columns: stays False, the collator reads columns that the models do not take.
         logging_nan_inf_filter: off, so that logs never show an earlier loss in place of NaN.
         ddp_find_unused_parameters: on, because not all trainable parts get a gradient in every step.
 
     Raises:
-        ValueError: for an unknown protocol, a factor that is not positive, or a `remove_unused_columns` of True.
+        ValueError: for an unknown protocol, a factor that is not positive, loss weights that are no mapping, or a
+            `remove_unused_columns` of True.
     """
 
     metric_protocols: list[str] = field(
@@ -36,6 +40,10 @@ class LavsegTrainingArguments(TrainingArguments):
     )
     audio_learning_rate_factor: float = field(
         default=1.0, metadata={"help": "Learning rate of the audio encoder's weights, in units of --learning_rate."}
+    )
+    loss_weights: dict | str | None = field(
+        default=None,
+        metadata={"help": "Weights of terms of the loss by name, as JSON; the others keep the method's."},
     )
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Stays False: the collator reads columns that the models do not take."}
@@ -60,5 +68,12 @@ class LavsegTrainingArguments(TrainingArguments):
                 f"audio_learning_rate_factor: got {self.audio_learning_rate_factor}, has to be above 0; whether the "
                 "encoder trains at all is a matter of the model's configuration"
             )
+        if isinstance(self.loss_weights, str):
+            try:
+                self.loss_weights = json.loads(self.loss_weights)
+            except ValueError as error:
+                raise ValueError(f"loss_weights: {self.loss_weights!r} is not readable as JSON: {error}") from error
+        if not isinstance(self.loss_weights, dict | None):
+            raise ValueError(f"loss_weights: takes weights by name, such as {{'dice': 0.5}}, got {self.loss_weights!r}")
         if self.remove_unused_columns:
             raise ValueError("remove_unused_columns: has to be False, or no column would reach the collator")

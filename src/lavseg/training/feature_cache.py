@@ -16,6 +16,7 @@ from ..backbones.sam.modeling_sam import SamClipModel
 from ..backbones.sam.processing_sam import SamClipProcessor
 from ..modeling.inputs import first_non_finite
 from ..modeling.processing import as_frames
+from ..output_folders import staged_file
 
 _SETTINGS, _NAME = "settings.json", "image_embeddings"
 
@@ -86,8 +87,8 @@ class FeatureCache:
         Raises:
             ValueError: when an embedding is not finite.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / _SETTINGS).write_text(json.dumps(self.settings, indent=2), encoding="utf-8")
+        with staged_file(self.folder / _SETTINGS) as staged:
+            staged.write_text(json.dumps(self.settings, indent=2), encoding="utf-8")
         made = 0
         for clip in progress(clips) if progress else clips:
             frames = as_frames(clip, "clips")
@@ -99,9 +100,8 @@ class FeatureCache:
                 embeddings = encode_frames(model.sam.vision_encoder, pixel_values).cpu().contiguous()
             if first_non_finite({_NAME: embeddings}):
                 raise ValueError(f"{_NAME}: the encoder gives NaN or infinite values, nothing of this clip is kept")
-            partial = path.with_suffix(".partial")
-            save_file({_NAME: embeddings}, partial)
-            partial.replace(path)
+            with staged_file(path) as staged:
+                save_file({_NAME: embeddings}, staged)
             made += 1
         return made
 

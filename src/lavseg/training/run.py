@@ -2,16 +2,15 @@
 
 import json
 from argparse import SUPPRESS
-from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from functools import partial
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import yaml
 from datasets import Dataset
-from transformers import AutoTokenizer, HfArgumentParser, PreTrainedConfig, set_seed
+from transformers import AutoTokenizer, HfArgumentParser, set_seed
 from transformers.utils import logging
 
 from .. import auto
@@ -19,7 +18,10 @@ from ..checkpoint import load_checkpoint
 from ..data import ClipAugmentation, ClipCollator
 from ..data.layouts import load_rows
 from ..modeling.base import AudioVisualPreTrainedModel
+from ..modeling.configuration import AudioVisualConfig
+from ..modeling.inputs import check_keys
 from ..modeling.processing import AudioVisualProcessor
+from ..output_folders import check_writable_folder
 from .arguments import LavsegTrainingArguments
 from .checkpoints import last_checkpoint
 from .feature_cache import FeatureCache
@@ -70,6 +72,10 @@ class RunArguments:
             "help": "Folder that keeps SAM's image embeddings of all clips, for models on SAM without adapters in its "
             "encoder; what it lacks is made before training."
         },
+    )
+    processor: str | None = field(
+        default=None,
+        metadata={"help": "Arguments of the processor's from_config, as JSON; a checkpoint's stays as it is."},
     )
     resume: bool = field(default=False, metadata={"help": "Go on from the newest complete checkpoint."})
 
@@ -156,7 +162,7 @@ def parse(argv: list[str]) -> tuple[RunArguments, LavsegTrainingArguments, dict]
     )
     for word in unknown:
         if word.startswith("--"):
-            _check_keys("command line", [word[2:].partition("=")[0].replace("-", "_")], _accepted_keys())
+            check_keys("command line", [word[2:].partition("=")[0].replace("-", "_")], _accepted_keys())
     if unknown:
         raise ValueError(f"command line: {' '.join(unknown)} belongs to no option")
     return run, args, overrides
@@ -176,7 +182,7 @@ def read_recipe(path: Path) -> tuple[list[str], dict]:
             f"{path}: 'model' holds fields of the method's configuration; give a checkpoint as --model on the command "
             "line"
         )
-    _check_keys(str(path), recipe, _accepted_keys())
+    check_keys(str(path), recipe, _accepted_keys())
     arguments = []
     for name, value in recipe.items():
         if isinstance(value, list):
@@ -186,18 +192,22 @@ def read_recipe(path: Path) -> tuple[list[str], dict]:
     return arguments, overrides
 
 
-def _augmentation(given: str | None) -> ClipAugmentation | None:
+def _read_yaml(name: str, given: str | None) -> Any:
     try:
-        settings = yaml.safe_load(given) if given else None
+        return yaml.safe_load(given) if given else None
     except yaml.YAMLError as error:
-        raise ValueError(f"augment: {given!r} is not readable as YAML: {error}") from error
+        raise ValueError(f"{name}: {given!r} is not readable as YAML: {error}") from error
+
+
+def _augmentation(given: str | None) -> ClipAugmentation | None:
+    settings = _read_yaml("augment", given)
     if settings in (None, False):
         return None
     if settings is True:
         settings = {}
     if not isinstance(settings, dict):
         raise ValueError(f"augment: takes true, or fields of ClipAugmentation as a mapping, got {given!r}")
-    _check_keys("augment", settings, {item.name for item in fields(ClipAugmentation)})
+    check_keys("augment", settings, {item.name for item in fields(ClipAugmentation)})
     try:
         return ClipAugmentation(**settings)
     except TypeError as error:
@@ -208,26 +218,20 @@ def _accepted_keys() -> set[str]:
     return {item.name for kind in (RunArguments, LavsegTrainingArguments) for item in fields(kind) if item.init}
 
 
-def _check_keys(source: str, given: Iterable[str], accepted: set[str]) -> None:
-    for name in given:
-        if name not in accepted:
-            close = get_close_matches(str(name), accepted, n=1)
-            raise ValueError(f"{source}: unknown key {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
-
-
 def _resumed_from(run: RunArguments, args: LavsegTrainingArguments) -> str | None:
     """The checkpoint of an interrupted run to go on from."""
-    found = last_checkpoint(args.output_dir)
+    output_dir = check_writable_folder(args.output_dir, "output_dir")
+    found = last_checkpoint(output_dir)
     if run.resume and found is None:
-        raise ValueError(f"resume: {args.output_dir} holds no complete checkpoint; leave --resume out to start anew")
+        raise ValueError(f"resume: {output_dir} holds no complete checkpoint; leave --resume out to start anew")
     if run.resume:
         return found
     if args.resume_from_checkpoint is not None:
         return args.resume_from_checkpoint
     if found is not None:
         raise ValueError(f"output_dir: {found} is there already; pass --resume to go on, or choose another folder")
-    if (Path(args.output_dir) / "config.json").exists():
-        raise ValueError(f"output_dir: {args.output_dir} holds a model already, choose another folder")
+    if (output_dir / "config.json").exists():
+        raise ValueError(f"output_dir: {output_dir} holds a model already, choose another folder")
     return None
 
 
@@ -251,6 +255,7 @@ def _from_encoders(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTr
         raise ValueError(f"method: missing; name one of {', '.join(METHODS)}, or a checkpoint as --model")
     config_class, model_class, processor_class = METHODS[run.method.replace("_", "-")]
     _check_overrides(config_class, overrides)
+    settings = _processor_settings(run, config_class, processor_class, overrides)
     taken = signature(model_class.from_backbones).parameters
     given = {name: getattr(run, name) for name in ENCODERS if getattr(run, name) is not None}
     foreign = [name for name in given if name not in taken]
@@ -259,9 +264,9 @@ def _from_encoders(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTr
         raise ValueError(f"{', '.join(foreign)}: no encoder of {run.method}, which is made of {own}")
     model = model_class.from_backbones(**given, **overrides)
     if "text" not in model.backbones():
-        return model, processor_class.from_config(model.config)
+        return model, processor_class.from_config(model.config, **settings)
     tokenizer = AutoTokenizer.from_pretrained(given.get("text", taken["text"].default))
-    return model, processor_class.from_config(model.config, tokenizer)
+    return model, processor_class.from_config(model.config, tokenizer, **settings)
 
 
 def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:
@@ -271,13 +276,19 @@ def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPr
     if run.method is not None and run.method.replace("-", "_") != config.model_type:
         raise ValueError(f"model: {name} is a {config.model_type!r} checkpoint, not one of {run.method}")
     _check_overrides(type(config), overrides)
+    for setting, value in _processor_settings(run, type(config), type(processor), overrides).items():
+        if getattr(processor, setting) != value:
+            own = getattr(processor, setting)
+            raise ValueError(f"processor: {setting} is {own} in the processor of {name}, which stays; got {value!r}")
     if not overrides and len(run.model) == 1:
         return model, processor
     weights = {}
     for other in reversed(run.model[1:]):
         weights |= load_checkpoint(other)[0].state_dict()
     weights |= model.state_dict()
-    changed = type(model)(type(config).from_dict({**config.to_dict(), **overrides}))
+    fields_changed = type(config).from_dict({**config.to_dict(), **overrides})
+    fields_changed.former_loss_weights = {**config.former_loss_weights, **fields_changed.former_loss_weights}
+    changed = type(model)(fields_changed)
     try:
         untrained = changed.load_state_dict(weights, strict=False).missing_keys
     except RuntimeError as error:
@@ -290,8 +301,25 @@ def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPr
     return changed, processor
 
 
-def _check_overrides(config_class: type[PreTrainedConfig], overrides: dict) -> None:
-    _check_keys(f"model, fields of {config_class.__name__}", overrides, {item.name for item in fields(config_class)})
+def _check_overrides(config_class: type[AudioVisualConfig], overrides: dict) -> None:
+    former = {*config_class.loss_weight_fields, *config_class.processor_fields}
+    accepted = {item.name for item in fields(config_class)}
+    check_keys(f"model, fields of {config_class.__name__}", overrides.keys() - former, accepted)
+
+
+def _processor_settings(
+    run: RunArguments,
+    config_class: type[AudioVisualConfig],
+    processor_class: type[AudioVisualProcessor],
+    overrides: dict,
+) -> dict[str, Any]:
+    """Arguments of `from_config`, which older recipes hold as `overrides` of the configuration."""
+    given = _read_yaml("processor", run.processor) or {}
+    if not isinstance(given, dict):
+        raise ValueError(f"processor: takes settings of {processor_class.__name__} as a mapping, got {run.processor!r}")
+    accepted = signature(processor_class.from_config).parameters.keys() - {"config", "tokenizer"}
+    check_keys(f"processor, settings of {processor_class.__name__}", given, accepted)
+    return {name: overrides[name] for name in config_class.processor_fields if name in overrides} | given
 
 
 def _listed(overrides: dict) -> str:

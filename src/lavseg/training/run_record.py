@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import TrainerState
 
-from ..evaluation.clip_scores import ClipScores
+from ..evaluation.scores import MaskScores
 from ..hub.record import Record, Result, hub_ids
 from ..modeling.base import AudioVisualPreTrainedModel
 from .arguments import LavsegTrainingArguments
@@ -51,6 +51,7 @@ def record_of(
     recipe = {}
     if train_rows is not None and state.global_step:
         recipe = {name: _plain(getattr(args, name)) for name in _ARGUMENTS if hasattr(args, name)}
+        recipe["loss_weights"] = dict(model.loss_weights)
         recipe |= {"steps": state.global_step, "training_clips": train_rows}
     return Record(
         list(base_models) or hub_ids([model.name_or_path]) or hub_ids(_encoder_names(model)),
@@ -67,7 +68,7 @@ def _encoder_names(model: AudioVisualPreTrainedModel) -> list[str]:
 
 def _results(args: LavsegTrainingArguments, state: TrainerState, dataset: str) -> list[Result]:
     """The latest scores of the weights that training ended with, of each split."""
-    names = ClipScores.names(args.metric_protocols)
+    names = MaskScores.names(args.metric_protocols)
     found: dict[tuple[str, str], dict[str, float]] = {}
     for entry in _evaluations(args, state):
         for key, value in entry.items():

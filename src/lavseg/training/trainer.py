@@ -1,7 +1,7 @@
 """Transformers' Trainer for audio-visual segmentation."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,16 +9,17 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import ProgressCallback, Trainer, TrainerCallback, TrainerControl, TrainerState
+from transformers import BatchFeature, ProgressCallback, Trainer, TrainerCallback, TrainerControl, TrainerState
 from transformers.modeling_outputs import ModelOutput
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from ..data.collator import ClipCollator
 from ..data.workers import shorten_worker_sockets
-from ..evaluation.clip_scores import ClipScores
+from ..evaluation.loop import results, run
+from ..evaluation.scores import LossScores, MaskScores
 from ..hub.model_card import model_card
 from ..hub.record import Record
-from ..modeling.inputs import check_outputs
+from ..metrics.weighted_means import WeightedMeans
 from .arguments import LavsegTrainingArguments
 from .checkpoints import last_checkpoint
 from .divergence import DivergenceWatch
@@ -60,14 +61,18 @@ class LavsegTrainer(Trainer):
         self._training_collator = replace(data_collator, null_probability=args.synthetic_null_probability)
         data_collator = replace(data_collator, augment=None)
         _check_best_metric(args, kwargs.get("eval_dataset"))
+        if args.loss_weights:
+            model.set_loss_weights(args.loss_weights)
         shorten_worker_sockets()
         super().__init__(model, args, data_collator, **kwargs)
-        self._terms, self._divergence = _Means(), DivergenceWatch()
+        self._terms, self._divergence = WeightedMeans(), DivergenceWatch()
+        self._hidden_processor = None
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(LossProgressCallback)
         self.add_callback(_EpochOfCollator(self._training_collator))
 
     def get_train_dataloader(self) -> DataLoader:
+        self._take_back_processor()
         plain, self.data_collator = self.data_collator, self._training_collator
         try:
             return super().get_train_dataloader()
@@ -106,36 +111,30 @@ class LavsegTrainer(Trainer):
             resume_from_checkpoint = last_checkpoint(self.args.output_dir)
             if resume_from_checkpoint is None:
                 raise ValueError(f"resume_from_checkpoint: {self.args.output_dir} holds no complete checkpoint")
-        self._terms, self._divergence = _Means(), DivergenceWatch()
+        self._terms, self._divergence = WeightedMeans(), DivergenceWatch()
         # Transformers would align the special tokens of a tokenizer, which not all of our processors have.
-        self._processor, self.processing_class = self.processing_class, None
+        self._hidden_processor, self.processing_class = self.processing_class, None
         try:
             return super().train(resume_from_checkpoint, **kwargs)
         finally:
-            self.processing_class = self._processor
+            self._take_back_processor()
+            self.is_in_train = False
 
-    def _inner_training_loop(self, *args, **kwargs) -> TrainOutput:
-        self.processing_class = self._processor
-        return super()._inner_training_loop(*args, **kwargs)
+    def _take_back_processor(self) -> None:
+        """Once the training loop asks for batches, the tokens are behind it and checkpoints need the processor."""
+        if self._hidden_processor is not None:
+            self.processing_class, self._hidden_processor = self._hidden_processor, None
 
     def training_step(self, *args, **kwargs) -> torch.Tensor:
         loss = super().training_step(*args, **kwargs)
         self._divergence.add(loss, self.state.global_step + 1)
         return loss
 
-    def _maybe_log_save_evaluate(self, *args, **kwargs) -> None:
-        keeps = self.control.should_evaluate or self.control.should_save
-        if keeps or self.control.should_log:
-            self._check_divergence(weights=keeps)
-        super()._maybe_log_save_evaluate(*args, **kwargs)
-
-    def _finalize_training(self, *args, **kwargs) -> TrainOutput:
-        self._check_divergence(weights=True)
-        return super()._finalize_training(*args, **kwargs)
-
     def _check_divergence(self, weights: bool) -> None:
-        model = self.model if weights else None
-        self._divergence.check(self.state.global_step, model, self._gather_from_processes)
+        """Look at the losses of the training that runs, if one does, and at the weights."""
+        if self.is_in_train:
+            model = self.model if weights else None
+            self._divergence.check(self.state.global_step, model, self._gather_from_processes)
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **kwargs
@@ -147,8 +146,13 @@ class LavsegTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
-            logs.update(self._terms.compute("loss_", self._sum_over_processes))
-            self._terms = _Means()
+            self._check_divergence(weights=False)
+            terms = self._terms.compute(self._sum_over_processes)
+            logs.update({f"loss_{name}": value for name, value in terms.items()})
+            self._terms = WeightedMeans()
+        # The last log of a training.
+        if "train_loss" in logs:
+            self._check_divergence(weights=True)
         # Of a step that fp16's loss scaling leaves out; JSON has no number for it.
         if not math.isfinite(logs.get("grad_norm", 0.0)):
             logs["grad_norm"] = None
@@ -156,6 +160,7 @@ class LavsegTrainer(Trainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """As in Transformers. Into `args.output_dir`, what a model card will tell about the run is written as well."""
+        self._check_divergence(weights=True)
         super().save_model(output_dir, _internal_call)
         if output_dir is None and self.args.should_save:
             self._record().save(self.args.output_dir)
@@ -219,6 +224,10 @@ class LavsegTrainer(Trainer):
         """Not counted: Transformers' estimate is for text models and walks over all parameters in every step."""
         return 0
 
+    def evaluate(self, *args, **kwargs) -> dict[str, float]:
+        self._check_divergence(weights=True)
+        return super().evaluate(*args, **kwargs)
+
     def evaluation_loop(
         self,
         dataloader: DataLoader,
@@ -227,39 +236,21 @@ class LavsegTrainer(Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        scale_masks = self.accelerator.unwrap_model(self.model).scale_masks
-        self._scores, self._eval_terms = ClipScores(self.args.metric_protocols, scale_masks), _Means()
-        output = super().evaluation_loop(dataloader, description, True, ignore_keys, metric_key_prefix)
-        terms = self._eval_terms.compute("loss_", self._sum_over_processes)
-        scores = self._scores.compute(self._sum_over_processes)
-        output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in (terms | scores).items()})
-        for name, value in output.metrics.items():
-            if not math.isfinite(value):
-                raise ValueError(f"evaluation: {name} is {value}; the weights or the data are damaged")
+        """Losses and scores of all batches, as `<metric_key_prefix>_<name>`; of masks nothing is returned."""
+        # Transformers' own loop over no batch prepares the model: device, precision, parts on other processes.
+        output = super().evaluation_loop(_NoBatch(dataloader), description, True, ignore_keys, metric_key_prefix)
+        model, processor = self.accelerator.unwrap_model(self.model), self.data_collator.processor
+        scores = [LossScores(), MaskScores(self.args.metric_protocols, processor, model.scale_masks)]
+        run(self.model, self._evaluated(dataloader), scores, self.accelerator)
+        values = results(scores, self.accelerator)
+        output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in values.items()})
         return output
 
-    def prediction_step(
-        self,
-        model: nn.Module,
-        inputs: dict[str, Any],
-        prediction_loss_only: bool,
-        ignore_keys: list[str] | None = None,
-    ) -> tuple[torch.Tensor, None, None]:
-        """Add one batch to the scores; of masks nothing is returned."""
-        clips, state = len(inputs["labels"]), self.accelerator.gradient_state
-        if state.end_of_dataloader and state.remainder > 0:
-            clips = unrepeated(clips, self.args.process_index, state.remainder)
-        # A process without a clip of its own runs one all the same, as the others wait for its loss.
-        inputs = self._prepare_inputs({name: value[: max(clips, 1)] for name, value in inputs.items()})
-        with torch.no_grad(), self.compute_loss_context_manager():
-            loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
-        check_outputs(outputs, inputs["frame_mask"])
-        counted = inputs["label_mask"] & inputs["frame_mask"]
-        self._scores.update(
-            self.data_collator.processor.gate_masks(outputs)[:clips], inputs["labels"][:clips], counted[:clips]
-        )
-        self._eval_terms.add(outputs.loss_dict, clips)
-        return loss.detach(), None, None
+    def _evaluated(self, dataloader: DataLoader) -> Iterator[BatchFeature]:
+        """The batches, each prepared before and made known to callbacks after it was evaluated."""
+        for batch in dataloader:
+            yield self._prepare_inputs(batch)
+            self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
 
     def _gather_from_processes(self, values: torch.Tensor) -> torch.Tensor:
         return self.accelerator.gather(values.to(self.args.device))
@@ -268,10 +259,17 @@ class LavsegTrainer(Trainer):
         return self.accelerator.reduce(values.to(self.args.device), "sum")
 
 
-def unrepeated(clips: int, process: int, remainder: int) -> int:
-    """How many of the `clips` that a process gets in the last round count: that round holds `remainder` clips, dealt
-    out to the processes in order, and is filled up with clips from the beginning of the data."""
-    return min(max(remainder - process * clips, 0), clips)
+class _NoBatch:
+    """A loader's length and data set without its batches."""
+
+    def __init__(self, dataloader: DataLoader):
+        self.dataloader, self.dataset = dataloader, dataloader.dataset
+
+    def __len__(self) -> int:
+        return len(self.dataloader)
+
+    def __iter__(self) -> Iterator[BatchFeature]:
+        return iter(())
 
 
 class _EpochOfCollator(TrainerCallback):
@@ -286,32 +284,12 @@ class _EpochOfCollator(TrainerCallback):
         self.collator.epoch = int(state.epoch)
 
 
-class _Means:
-    """Weighted means of named scalars, summed on their device, so that adding does not wait for it."""
-
-    def __init__(self):
-        self.sums: dict[str, torch.Tensor] = {}
-        self.weight = 0.0
-
-    def add(self, values: dict[str, torch.Tensor], weight: float) -> None:
-        for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0) + weight * value
-        self.weight += weight
-
-    def compute(self, prefix: str, reduce: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:
-        if not self.sums:
-            return {}
-        sums = torch.stack(list(self.sums.values()))
-        *totals, weight = reduce(torch.cat([sums, sums.new_tensor([self.weight])])).tolist()
-        return {prefix + name: total / weight for name, total in zip(self.sums, totals, strict=True)}
-
-
 def _check_best_metric(args: LavsegTrainingArguments, eval_dataset: Any) -> None:
     """Refuse a `metric_for_best_model` that no evaluation will report, before training instead of after an epoch."""
     if args.metric_for_best_model is None or eval_dataset is None:
         return
     splits = [f"{split}_" for split in eval_dataset] if isinstance(eval_dataset, dict) else [""]
-    names = [split + name for split in splits for name in ("loss", *ClipScores.names(args.metric_protocols))]
+    names = [split + name for split in splits for name in ("loss", *MaskScores.names(args.metric_protocols))]
     if args.metric_for_best_model.removeprefix("eval_") not in names:
         raise ValueError(
             f"metric_for_best_model: got {args.metric_for_best_model!r}, evaluation reports {', '.join(names)}"

@@ -95,12 +95,12 @@ def test_nothing_is_written_when_the_checkpoint_does_not_fit(tmp_path, state, me
     assert list(tmp_path.iterdir()) == [checkpoint]
 
 
-@pytest.mark.parametrize("content", [b"", b"neither a zip archive nor a pickle", b"PK\x03\x04 cut off", bytes(100)])
-def test_files_of_another_kind_are_named(tmp_path, content):
+def test_files_of_another_kind_are_named(tmp_path):
     checkpoint = tmp_path / "vggish.pth"
-    checkpoint.write_bytes(content)
-    with pytest.raises(ValueError, match=r"checkpoint_path: .*vggish.pth is not a PyTorch file"):
-        convert_vggish_checkpoint(checkpoint, tmp_path / "out")
+    for content in (b"", b"neither a zip archive nor a pickle", b"PK\x03\x04 cut off", bytes(100)):
+        checkpoint.write_bytes(content)
+        with pytest.raises(ValueError, match=r"checkpoint_path: .*vggish.pth is not a PyTorch file"):
+            convert_vggish_checkpoint(checkpoint, tmp_path / "out")
 
 
 def test_pca_file_must_fit_too(tmp_path):
@@ -111,11 +111,11 @@ def test_pca_file_must_fit_too(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("argument", ["checkpoint_path", "pca_path"])
-def test_absent_files_are_named(tmp_path, argument):
-    paths = {"checkpoint_path": save(constant_state(), tmp_path / "vggish.pth"), argument: tmp_path / "absent.pth"}
-    with pytest.raises(ValueError, match=f"{argument}: there is no file"):
-        convert_vggish_checkpoint(output_dir=tmp_path / "out", **paths)
+def test_absent_files_are_named(tmp_path):
+    for argument in ("checkpoint_path", "pca_path"):
+        paths = {"checkpoint_path": save(constant_state(), tmp_path / "vggish.pth"), argument: tmp_path / "absent.pth"}
+        with pytest.raises(ValueError, match=f"{argument}: there is no file"):
+            convert_vggish_checkpoint(output_dir=tmp_path / "out", **paths)
 
 
 def test_a_folder_with_content_is_left_alone(tmp_path):

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 
@@ -105,20 +103,21 @@ def test_postprocessing_whitens_clips_and_quantises():
     assert quantised.tolist() == [[191.0, 191.0], [255.0, 0.0]]
 
 
-@pytest.mark.parametrize("leading", [(3,), (2, 1), (2, 3, 2), (0, 1), (2, 0, 2)])
-def test_leading_axes_are_kept_and_patches_are_independent(leading):
+def test_leading_axes_are_kept_and_patches_are_independent():
     model = tiny()
-    patches = torch.randn(*leading, 96, 64)
-    embeddings = embed(model, patches)
-    assert embeddings.shape == (*leading, 32)
-    alone = [embed(model, patch[None])[0] for patch in patches.reshape(int(np.prod(leading)), 96, 64)]
-    np.testing.assert_allclose(embeddings.reshape(-1, 32), np.reshape(alone, (-1, 32)), atol=1e-5)
+    for leading in [(3,), (2, 1), (2, 3, 2), (0, 1), (2, 0, 2)]:
+        patches = torch.randn(*leading, 96, 64)
+        embeddings = embed(model, patches)
+        assert embeddings.shape == (*leading, 32)
+        alone = [embed(model, patch[None])[0] for patch in patches.reshape(int(np.prod(leading)), 96, 64)]
+        np.testing.assert_allclose(embeddings.reshape(-1, 32), np.reshape(alone, (-1, 32)), atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(96, 64), (5, 1, 64, 96), (5, 1, 96, 63), (64,)])
-def test_other_trailing_shapes_are_rejected(shape):
-    with pytest.raises(ValueError, match="input_features must be log-mel patches"):
-        tiny()(torch.zeros(shape))
+def test_other_trailing_shapes_are_rejected():
+    model = tiny()
+    for shape in [(96, 64), (5, 1, 64, 96), (5, 1, 96, 63), (64,)]:
+        with pytest.raises(ValueError, match="input_features must be log-mel patches"):
+            model(torch.zeros(shape))
 
 
 def test_final_relu_is_the_only_difference_it_makes():
@@ -146,24 +145,17 @@ def test_half_precision_weights_take_float_patches():
     assert model(torch.zeros(1, 1, 96, 64)).embeddings.dtype == torch.bfloat16
 
 
-def test_checkpoint_gives_the_same_outputs_in_a_fresh_process(tmp_path):
+def test_a_saved_model_gives_the_same_outputs(tmp_path):
     model = tiny(postprocess=True)
     with torch.no_grad():
         model.postprocessor.pca_eigen_vectors.normal_()
         model.postprocessor.pca_means.normal_()
-    patches = torch.randn(3, 2, 96, 64)
     model.save_pretrained(tmp_path)
-    torch.save(patches, tmp_path / "patches.pt")
-    program = (
-        "import sys, torch; from lavseg.backbones.vggish import VggishModel\n"
-        "folder = sys.argv[1]\n"
-        "model = VggishModel.from_pretrained(folder)\n"
-        "with torch.no_grad(): embeddings = model(torch.load(folder + '/patches.pt')).embeddings\n"
-        "torch.save((embeddings, model.state_dict()), folder + '/result.pt')"
-    )
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, capture_output=True)
-    embeddings, state = torch.load(tmp_path / "result.pt")
+    loaded = VggishModel.from_pretrained(tmp_path)
+    patches = torch.randn(3, 2, 96, 64)
+    embeddings = embed(model, patches)
     assert np.unique(embeddings).size > 2
-    np.testing.assert_array_equal(embeddings, embed(model, patches))
+    np.testing.assert_array_equal(embed(loaded, patches), embeddings)
+    state = loaded.state_dict()
     for key, value in model.state_dict().items():
         assert torch.equal(state[key], value), key

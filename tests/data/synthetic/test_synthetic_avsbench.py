@@ -42,9 +42,9 @@ def test_tables_have_the_official_columns(root):
     assert labels == {name: index for index, name in enumerate(CLASSES)}
 
 
-@pytest.mark.parametrize("subset", SUBSETS)
-def test_numbers_of_clips(root, subset):
-    assert {split: len(load_avsbench(root, subset, split)) for split in SPLITS} == COUNTS
+def test_numbers_of_clips(root):
+    for subset in SUBSETS:
+        assert {split: len(load_avsbench(root, subset, split)) for split in SPLITS} == COUNTS
 
 
 def test_ids_tell_the_time(root):
@@ -126,14 +126,14 @@ def test_progress_wraps_the_scenes(tmp_path):
     assert [scene.subsets for scene in seen] == [("s4", "v1s"), ("v1s",)]
 
 
-@pytest.mark.parametrize("clips", [{}, {"v3": {"train": 1}}, {"s4": {}}, {"s4": {"test_s": 1}}, {"v2": {"val": -1}}])
-def test_bad_clips_are_refused(clips, tmp_path):
-    with pytest.raises(ValueError, match="clips: got"):
-        write_avsbench(tmp_path / "new", clips)
+def test_bad_clips_are_refused(tmp_path):
+    for clips in ({}, {"v3": {"train": 1}}, {"s4": {}}, {"s4": {"test_s": 1}}, {"v2": {"val": -1}}):
+        with pytest.raises(ValueError, match="clips: got"):
+            write_avsbench(tmp_path / "new", clips)
     assert not (tmp_path / "new").exists()
 
 
 def test_a_folder_in_use_is_refused(tmp_path):
     (tmp_path / "mine.txt").touch()
-    with pytest.raises(ValueError, match="not an empty folder"):
+    with pytest.raises(ValueError, match=r"^root: .* is not empty; give a new or an empty folder"):
         write_avsbench(tmp_path, {"s4": {"train": 1}})

@@ -134,16 +134,16 @@ def test_progress_wraps_the_clips(tmp_path):
     assert len(seen) == 3
 
 
-@pytest.mark.parametrize("clips", [{"test": 3}, {}, {"train": 0}, {"train": -1, "val": 2}, {"train": 1.5}])
-def test_bad_clips_are_refused(clips, tmp_path):
-    with pytest.raises(ValueError, match="clips: got"):
-        write_ref_avs(tmp_path / "new", clips)
+def test_bad_clips_are_refused(tmp_path):
+    for clips in ({"test": 3}, {}, {"train": 0}, {"train": -1, "val": 2}, {"train": 1.5}):
+        with pytest.raises(ValueError, match="clips: got"):
+            write_ref_avs(tmp_path / "new", clips)
     assert not (tmp_path / "new").exists()
 
 
 def test_a_folder_in_use_is_refused(tmp_path):
     (tmp_path / "mine.txt").touch()
-    with pytest.raises(ValueError, match="not an empty folder"):
+    with pytest.raises(ValueError, match=r"^root: .* is not empty; give a new or an empty folder"):
         write_ref_avs(tmp_path, {"train": 1})
 
 

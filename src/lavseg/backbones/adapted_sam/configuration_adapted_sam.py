@@ -4,14 +4,14 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig, Sam2VideoConfig
 from transformers.configuration_utils import SubConfigSpec
 
+from ...modeling.configuration import DISTILROBERTA, AudioVisualConfig
 from ...modeling.inputs import check_choices
-from ...modeling.text_config import DISTILROBERTA
 from ..sam.configuration_sam import with_original_norms
 from ..vggish import VggishConfig
 
 
 @strict
-class AdapterConfig(PreTrainedConfig):
+class AdapterConfig(AudioVisualConfig):
     """Base configuration of the adapter baselines. The type of `sam_config` says which host they are on.
 
     On SAM they are the published methods. On SAM2 they are what AuralSAM2 compares with (supplement 6.5): a clip is
@@ -25,12 +25,12 @@ class AdapterConfig(PreTrainedConfig):
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta", optional=True),
     }
     keys_to_ignore_at_inference = ["loss_dict"]
+    processor_fields = ("max_text_length",)
 
     sam_config: dict | PreTrainedConfig | None = None
     audio_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
     use_text: bool = False
-    max_text_length: int = 25
     train_adapters: bool = True
     train_mask_decoder: bool = True
     conditioning_frame: str | None = None

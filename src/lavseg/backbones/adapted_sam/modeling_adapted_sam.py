@@ -8,19 +8,16 @@ from torch import nn
 from transformers import PreTrainedModel, Sam2VideoModel, SamModel
 
 from ...losses import weighted_mean
-from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host, load_vggish
+from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
 from ...modeling.outputs import AudioVisualSegmentationOutput
 from ..sam.modeling_sam import FramePrediction, SamClipModel
 from ..sam2.attention_sam2 import use_lean_blocks
 from ..sam2.encoder_sam2 import encode_images, share_position_code
 from ..sam2.every_frame_tracking import FrameTracker, track_clip
-from ..sam2.losses_sam2 import sam2_losses
+from ..sam2.losses_sam2 import SAM2_LOSS_WEIGHTS, sam2_losses
 from ..sam2.tracking_sam2 import ImageFeatures, MaskPrediction, project_features
-from ..vggish import VggishModel
+from ..vggish import VggishModel, load_vggish
 from .configuration_adapted_sam import AdapterConfig
-
-# Of SAM2's focal loss, beside 1 for its other terms.
-FOCAL_WEIGHT = 20.0
 
 
 class AdapterClipModel(SamClipModel):
@@ -33,6 +30,8 @@ class AdapterClipModel(SamClipModel):
 
     def __init__(self, config: AdapterConfig):
         super().__init__(config)
+        if config.mask_loss == "sam2":
+            self.loss_weights = dict(SAM2_LOSS_WEIGHTS)
         self.text_encoder = build_encoder(config.text_config) if config.use_text else None
         self.freeze()
         self.post_init()
@@ -112,8 +111,14 @@ class AdapterClipModel(SamClipModel):
         if self.config.mask_loss == "original":
             return self.original_losses(prediction, targets, weights)
         candidates = F.interpolate(prediction.candidates, targets.shape[-2:], mode="bilinear")
-        terms = sam2_losses(candidates, prediction.candidate_scores, prediction.object_scores, targets, FOCAL_WEIGHT)
-        terms["focal"] = FOCAL_WEIGHT * terms["focal"]
+        terms = sam2_losses(
+            candidates,
+            prediction.candidate_scores,
+            prediction.object_scores,
+            targets,
+            self.loss_weights["focal"],
+            self.loss_weights["dice"],
+        )
         return {name: weighted_mean(value, weights) for name, value in terms.items()}
 
     def segment(
@@ -143,6 +148,7 @@ class AdapterClipModel(SamClipModel):
         labels: torch.Tensor | None = None,
         label_mask: torch.Tensor | None = None,
         original_sizes: list[tuple[int, int]] | None = None,
+        reshaped_input_sizes: torch.Tensor | None = None,
         image_embeddings: torch.Tensor | None = None,
         audio_embeddings: torch.Tensor | None = None,
         output_attentions: bool = False,
@@ -159,7 +165,8 @@ class AdapterClipModel(SamClipModel):
             audio_mask: not used, every frame has its patch; processors hand it out.
             labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
-            original_sizes: `(height, width)` of each clip's frames, for methods whose processor pads them.
+            original_sizes: not used, it is for the way back; processors hand it out.
+            reshaped_input_sizes: long `[B, T, 2]`, see [`SamClipModel`]. SAM only.
             image_embeddings: `[B, T, C, e, e]` in place of `pixel_values`: SAM's embeddings, made before. SAM only.
             audio_embeddings: `[B, T, D]` in place of `input_features`: VGGish's embeddings, made before.
             output_attentions: refused, these models have no attention between sound and image.
@@ -189,11 +196,14 @@ class AdapterClipModel(SamClipModel):
                 labels,
                 label_mask,
                 original_sizes,
+                reshaped_input_sizes,
                 image_embeddings,
                 audio_embeddings,
             )
         if image_embeddings is not None:
             raise ValueError("image_embeddings: only models on SAM take them; pass pixel_values")
+        if reshaped_input_sizes is not None:
+            raise ValueError("reshaped_input_sizes: SAM2 takes frames that fill the square, leave it out")
         if input_ids is not None and input_ids.dim() == 2:
             input_ids = input_ids[:, None]
         expressions = 1 if input_ids is None else input_ids.shape[1]

@@ -3,8 +3,7 @@
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.image_utils import PILImageResampling
 
-from ...modeling.optional_text import OptionalTextMixin
-from ...modeling.square_frames import square_image_processor
+from ...modeling.processing import OptionalTextMixin, square_image_processor
 from ..sam.processing_sam import SamClipProcessor
 from ..vggish import VggishFeatureExtractor
 from .configuration_adapted_sam import AdapterConfig

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from ...modeling.conversion import check_output_dir, check_state, read_tensors, staged_folder
+from ...modeling.conversion import check_state, read_tensors
+from ...output_folders import check_new_folder, staged_folder
 from .modeling_sam import SamClipModel
 from .processing_sam import SamClipProcessor
 
@@ -100,7 +101,7 @@ def convert_checkpoint(
     Raises:
         ValueError: when keys or shapes differ from the model's (each one is named), or when `output_dir` has content.
     """
-    output_dir = check_output_dir(output_dir)
+    output_dir = check_new_folder(output_dir, "output_dir")
     with torch.device("meta"):
         model = build().eval()
     expected = model.state_dict()

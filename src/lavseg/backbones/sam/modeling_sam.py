@@ -7,11 +7,12 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel, SamModel
 from transformers import initialization as init
 
-from ...modeling.base import AudioVisualPreTrainedModel, init_attention, init_linear
-from ...modeling.encoders import load_host, load_vggish
+from ...modeling.base import AudioVisualPreTrainedModel
+from ...modeling.encoders import load_host
+from ...modeling.initialization import init_attention, init_linear
 from ...modeling.inputs import check_shapes, real_lengths
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
-from ..vggish import VggishModel
+from ..vggish import VggishModel, load_vggish
 from .adapters_sam import SamAudioAdapters, encode_frames
 
 
@@ -126,7 +127,7 @@ class SamClipModel(AudioVisualPreTrainedModel):
     def mask_losses(
         self, prediction: FramePrediction, targets: torch.Tensor, weights: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """Weighted loss terms against `targets [N, h, w]`, of the frames where `weights [N]` is 1."""
+        """Loss terms, without their weights, against `targets [N, h, w]` where `weights [N]` is 1."""
         raise NotImplementedError
 
     def forward(
@@ -138,6 +139,7 @@ class SamClipModel(AudioVisualPreTrainedModel):
         labels: torch.Tensor | None = None,
         label_mask: torch.Tensor | None = None,
         original_sizes: list[tuple[int, int]] | None = None,
+        reshaped_input_sizes: torch.Tensor | None = None,
         image_embeddings: torch.Tensor | None = None,
         audio_embeddings: torch.Tensor | None = None,
         output_attentions: bool = False,
@@ -151,7 +153,9 @@ class SamClipModel(AudioVisualPreTrainedModel):
             audio_mask: not used, every frame has its patch; processors hand it out.
             labels: `[B, T, h, w]` or `[B, 1, T, h, w]`, masks of 0 and 1 at any one size.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
-            original_sizes: `(height, width)` of each clip's frames, for methods whose processor pads them.
+            original_sizes: not used, it is for the way back; processors hand it out.
+            reshaped_input_sizes: long `[B, T, 2]`, height and width that each frame has in `pixel_values`, from
+                processors that pad it (GAVS'): masks then cover the frame, and not the padding.
             image_embeddings: `[B, T, C, e, e]` in place of `pixel_values`: SAM's embeddings, made before.
             audio_embeddings: `[B, T, D]` in place of `input_features`: VGGish's embeddings, made before.
             output_attentions: return attention maps, where the method has them.
@@ -173,13 +177,15 @@ class SamClipModel(AudioVisualPreTrainedModel):
         else:
             images = image_embeddings[frame_mask]
         prediction, extra = self.segment(images, audio, frame_mask, output_attentions)
-        prediction = self._fit_to_frames(prediction, frame_mask, original_sizes)
+        prediction = self._fit_to_frames(prediction, frame_mask, reshaped_input_sizes)
         return self._output(prediction, frame_mask[:, None], labels, label_mask, extra)
 
     def _fit_to_frames(
-        self, prediction: FramePrediction, frame_mask: torch.Tensor, original_sizes: list[tuple[int, int]] | None
+        self, prediction: FramePrediction, frame_mask: torch.Tensor, reshaped_input_sizes: torch.Tensor | None
     ) -> FramePrediction:
         """Masks that cover the frames and nothing else; they do where frames fill SAM's input."""
+        if reshaped_input_sizes is not None:
+            raise ValueError("reshaped_input_sizes: this method was made for frames that fill the square; leave it out")
         return prediction
 
     def _encode_audio(
@@ -213,7 +219,7 @@ class SamClipModel(AudioVisualPreTrainedModel):
             precise = torch.promote_types(prediction.masks.dtype, torch.float32)
             values = FramePrediction(*(None if value is None else value.to(precise) for value in prediction))
             labeled = shown if label_mask is None else label_mask[:, None] & shown
-            losses = self.mask_losses(values, labels[shown].to(precise), labeled[shown].to(precise))
+            losses = self.weigh(self.mask_losses(values, labels[shown].to(precise), labeled[shown].to(precise)))
         scores, objects = prediction.iou_scores, prediction.object_scores
         return self.output_class(
             loss=sum(losses.values()) if losses else None,

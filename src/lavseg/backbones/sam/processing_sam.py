@@ -3,8 +3,7 @@
 import torch
 from transformers import BatchFeature, PreTrainedConfig, Sam2ImageProcessor
 
-from ...modeling.processing import AudioVisualProcessor
-from ...modeling.square_frames import square_image_processor
+from ...modeling.processing import AudioVisualProcessor, square_image_processor
 from ..vggish import VggishFeatureExtractor
 
 

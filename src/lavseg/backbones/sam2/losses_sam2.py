@@ -5,6 +5,9 @@ import torch.nn.functional as F
 
 from ...losses import mask_iou
 
+# Of its terms (SAM 2, appendix D.2.2).
+SAM2_LOSS_WEIGHTS = {"focal": 20.0, "dice": 1.0, "iou": 1.0, "object": 1.0}
+
 
 def focal_loss(logits: torch.Tensor, targets: torch.Tensor, alpha: float = 0.25, gamma: float = 2.0) -> torch.Tensor:
     """Focal loss (Lin et al., 2017), mean over pixels: `[..., h, w]` twice -> `[...]`."""

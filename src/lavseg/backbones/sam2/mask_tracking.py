@@ -1,11 +1,12 @@
 """Masks that a method has given, carried to other frames by SAM2's memory."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from transformers import Sam2VideoModel
 
 from ...modeling.base import AudioVisualPreTrainedModel
-from ...modeling.processing import AudioVisualProcessor
 from .encoder_sam2 import encode_images
 from .tracking_sam2 import FrameMemory, ImageFeatures, MaskPrediction, Memory, Sam2Tracker, project_features
 
@@ -52,9 +53,11 @@ class MaskMemory:
         return prediction
 
 
-def frame_pixels(processor: AudioVisualProcessor, frame: np.ndarray) -> torch.Tensor:
-    """A frame, uint8 `[H, W, 3]`, as SAM2 takes it, `[1, 3, S, S]`."""
-    return processor.image_inputs([torch.from_numpy(frame).permute(2, 0, 1)])["pixel_values"]
+def frame_pixels(
+    image_inputs: Callable[[list[torch.Tensor]], dict[str, torch.Tensor]], frame: np.ndarray
+) -> torch.Tensor:
+    """A frame, uint8 `[H, W, 3]`, as SAM2 takes it, `[1, 3, S, S]`; `image_inputs` is the method's processor's."""
+    return image_inputs([torch.from_numpy(frame).permute(2, 0, 1)])["pixel_values"]
 
 
 def _one_row_an_object(features: ImageFeatures, count: int) -> ImageFeatures:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...modeling.conversion import check_output_dir, check_state, staged_folder
+from ...modeling.conversion import check_state
+from ...output_folders import check_new_folder, staged_folder
 from .configuration_vggish import VggishConfig
 from .feature_extraction_vggish import VggishFeatureExtractor
 from .modeling_vggish import VggishModel
@@ -43,7 +44,7 @@ def convert_vggish_checkpoint(
         ValueError: when a file cannot be read, when keys or shapes differ from the network's (each one is named), or
             when `output_dir` already has content.
     """
-    output_dir = check_output_dir(output_dir)
+    output_dir = check_new_folder(output_dir, "output_dir")
     state = _read_tensors(checkpoint_path, "checkpoint_path")
     if pca_path is not None:
         pca = _read_tensors(pca_path, "pca_path")

@@ -115,3 +115,17 @@ class VggishModel(VggishPreTrainedModel):
         if self.postprocessor is not None:
             embeddings = self.postprocessor(embeddings)
         return VggishOutput(embeddings=embeddings.unflatten(0, shape[:-2]))
+
+
+def load_vggish(audio: str | VggishModel | None) -> VggishModel:
+    """A VGGish model as it is, or that of a folder or Hub id.
+
+    Raises:
+        ValueError: when `audio` is None: an untrained one would hear nothing.
+    """
+    if audio is None:
+        raise ValueError(
+            "audio: a VGGish checkpoint is needed; convert the public vggish-10086976.pth with "
+            "lavseg.backbones.vggish.convert_vggish and pass its folder"
+        )
+    return audio if isinstance(audio, VggishModel) else VggishModel.from_pretrained(audio)

@@ -1,4 +1,4 @@
-"""What writers of synthetic data sets share: an empty folder, names of clips, sound files."""
+"""What writers of synthetic data sets share: names of clips, sound files."""
 
 import wave
 from pathlib import Path
@@ -7,12 +7,6 @@ from zlib import crc32
 import numpy as np
 
 _ID_LETTERS = list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
-
-
-def require_new_folder(root: Path) -> None:
-    """Refuse a folder that holds something."""
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise ValueError(f"root: {root} exists and is not an empty folder; choose a new one or empty it.")
 
 
 def require_counts(clips: dict[str, int], splits: tuple[str, ...]) -> None:

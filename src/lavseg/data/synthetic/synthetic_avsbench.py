@@ -14,9 +14,10 @@ from PIL import Image
 
 from ...backbones.vggish.feature_extraction_vggish import log_mel_patches
 from ...media import read_audio
+from ...output_folders import check_new_folder
 from ..avsbench import SPLITS, SUBSETS
 from ..classes import CLASSES, PALETTE
-from .clip_files import draw_video_id, require_counts, require_new_folder, write_wav
+from .clip_files import draw_video_id, require_counts, write_wav
 from .scene import SAMPLING_RATE, SEEN, SceneObject, SyntheticClip, draw_objects, render_clip
 
 # The class each shape poses as, in the semantic release and in S4.
@@ -80,13 +81,12 @@ def write_avsbench(
             aspect ratio lost as in the original.
         progress: wraps the list of clips while they are written, e.g. `tqdm` or `rich.progress.track`.
     """
-    root = Path(root)
     unknown = sorted(set(clips) - set(SUBSETS))
     if unknown or not clips:
         raise ValueError(f"clips: got {clips}, expected numbers of clips for some of {', '.join(SUBSETS)}.")
     for counts in clips.values():
         require_counts(counts, SPLITS)
-    require_new_folder(root)
+    root = check_new_folder(root, "root")
     rows: dict[str, list[dict]] = {subset: [] for subset in SUBSETS}
     scenes = _plan(clips, seed)
     for scene in progress(scenes) if progress else scenes:

@@ -10,7 +10,8 @@ from zlib import crc32
 import numpy as np
 from PIL import Image
 
-from .clip_files import draw_video_id, require_counts, require_new_folder, write_wav
+from ...output_folders import check_new_folder
+from .clip_files import draw_video_id, require_counts, write_wav
 from .scene import SAMPLING_RATE, SEEN, UNSEEN, SyntheticClip, draw_objects, render_clip
 from .sentences import Expression, draw_expressions
 
@@ -54,9 +55,8 @@ def write_ref_avs(
         frame_size: height and width in pixels.
         progress: wraps the list of clips while they are written, e.g. `tqdm` or `rich.progress.track`.
     """
-    root = Path(root)
     require_counts(clips, SPLITS)
-    require_new_folder(root)
+    root = check_new_folder(root, "root")
     entries = _plan(clips, num_frames, seed)
     rows: list[tuple[dict, str]] = []
     for index, entry in enumerate(progress(entries) if progress else entries):

@@ -6,8 +6,8 @@ from transformers.configuration_utils import SubConfigSpec
 
 from ...backbones.sam2.configuration_sam2 import hiera_sam2_config
 from ...backbones.vggish import VggishConfig
+from ...modeling.configuration import DISTILROBERTA, AudioVisualConfig
 from ...modeling.inputs import check_choices
-from ...modeling.text_config import DISTILROBERTA
 
 NUM_LEVELS = 3
 
@@ -23,7 +23,7 @@ _PROJECTION_SIZE = {"release": 128, "paper": 64}
 
 
 @strict
-class AuralSam2Config(PreTrainedConfig):
+class AuralSam2Config(AudioVisualConfig):
     """Configuration of [`AuralSam2Model`] (AuralSAM2, arXiv 2506.01015).
 
     Args:
@@ -63,8 +63,6 @@ class AuralSam2Config(PreTrainedConfig):
             T // 2. In training it is always the middle one. None takes what the authors evaluate with: the middle
             with text, the first without.
         train_audio_encoder: None follows `behavior`.
-        focal_weight, dice_weight, iou_weight, object_weight: of SAM2's loss.
-        contrastive_weight: of the contrastive loss.
         contrastive_loss: "audiocon" as in the paper: half of the samples from mis-predicted pixels; "audiocon_release"
             as coded, where nearly every pixel counts as mis-predicted and many carry another pixel's label;
             "supcon", supervised contrastive learning; or "none" (table 5).
@@ -75,7 +73,6 @@ class AuralSam2Config(PreTrainedConfig):
         num_classes: classes that a head names on top of the masks, background not counted: 70 in AVSBench-semantic, 0
             for masks alone. With such a head nothing else trains, it is fitted to a model whose masks are good.
         class_layers: depth of that head.
-        max_text_length: tokens of a sentence.
         initializer_range: deviation of the truncated normal that fills the linear layers of the blocks.
     """
 
@@ -86,6 +83,8 @@ class AuralSam2Config(PreTrainedConfig):
         "audio_config": VggishConfig,
     }
     keys_to_ignore_at_inference = ["loss_dict", "key_frames"]
+    loss_weight_fields = {f"{term}_weight": term for term in ("focal", "dice", "iou", "object", "contrastive")}
+    processor_fields = ("max_text_length",)
 
     sam2_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
@@ -106,18 +105,12 @@ class AuralSam2Config(PreTrainedConfig):
     use_audio: bool = True
     conditioning_frame: str | None = None
     train_audio_encoder: bool | None = None
-    focal_weight: float = 20.0
-    dice_weight: float = 1.0
-    iou_weight: float = 1.0
-    object_weight: float = 1.0
-    contrastive_weight: float = 1.0
     contrastive_loss: str = "audiocon"
     contrastive_samples: int = 512
     contrastive_temperature: float = 0.1
     projection_size: int | None = None
     num_classes: int = 0
     class_layers: int = 3
-    max_text_length: int = 25
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs):

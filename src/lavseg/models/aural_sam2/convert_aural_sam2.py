@@ -7,7 +7,8 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from ...backbones.sam2.convert_sam2 import read_sam2, sam2_config_of, sam2_state_from_original
-from ...modeling.conversion import check_output_dir, check_state, read_tensors, staged_folder
+from ...modeling.conversion import check_state, read_tensors
+from ...output_folders import check_new_folder, staged_folder
 from .configuration_aural_sam2 import AuralSam2Config
 from .modeling_aural_sam2 import AuralSam2Model
 from .processing_aural_sam2 import AuralSam2Processor
@@ -198,7 +199,7 @@ def convert_aural_sam2_checkpoint(
     Raises:
         ValueError: as `read_release` does, and when `output_dir` already has content.
     """
-    output_dir = check_output_dir(output_dir)
+    output_dir = check_new_folder(output_dir, "output_dir")
     config, state, unused = read_release(checkpoint_path, sam2, text, image_size)
     tokenizer = AutoTokenizer.from_pretrained(text) if config.use_text else None
     model = AuralSam2Model.from_pretrained(None, config=config, state_dict=state)

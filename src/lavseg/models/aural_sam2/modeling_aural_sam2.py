@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from transformers import Sam2VideoModel
 from transformers import initialization as init
@@ -12,19 +11,21 @@ from transformers import initialization as init
 from ...backbones.sam2.attention_sam2 import use_lean_blocks
 from ...backbones.sam2.encoder_sam2 import encode_images, share_position_code
 from ...backbones.sam2.every_frame_tracking import FrameTracker, track_clip
-from ...backbones.sam2.losses_sam2 import sam2_losses
+from ...backbones.sam2.losses_sam2 import SAM2_LOSS_WEIGHTS
 from ...backbones.sam2.tracking_sam2 import NO_OBJ_SCORE, ImageFeatures, project_features
-from ...backbones.vggish import VggishModel
-from ...modeling.base import AudioVisualPreTrainedModel, init_attention, init_linear
-from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host, load_vggish
+from ...backbones.vggish import VggishModel, load_vggish
+from ...modeling.base import AudioVisualPreTrainedModel
+from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
+from ...modeling.initialization import init_attention, init_linear
 from ...modeling.inputs import check_shapes
 from ...modeling.outputs import AudioVisualSegmentationOutput
-from .batch_aural_sam2 import ClipGroup, group_clips
+from .batch_aural_sam2 import group_clips
+from .clip_losses_aural_sam2 import clip_losses
 from .configuration_aural_sam2 import NUM_LEVELS, AuralSam2Config
-from .decoder_aural_sam2 import AuralSam2TwoWayTransformer, StagePrompt, UserPrompt, frame_decoder
+from .decoder_aural_sam2 import AuralSam2TwoWayTransformer, SegmentedClips, StagePrompt, UserPrompt, frame_decoder
 from .fuser_aural_sam2 import AuralSam2Block, AuralSam2CrossFusion, AuralSam2Fuser, FusedLevel
-from .loss_aural_sam2 import contrastive_loss
 from .semantic_aural_sam2 import AuralSam2ClassHead, class_losses
+from .user_prompts_aural_sam2 import encode_user_prompts
 
 
 @dataclass
@@ -37,28 +38,6 @@ class AuralSam2Output(AudioVisualSegmentationOutput):
     """
 
     class_logits: torch.Tensor | None = None
-
-
-@dataclass
-class _Segmented:
-    """Masks of `n` objects in clips of one length: `candidates [n, T, M, h, w]`, `scores [n, T, M]`,
-    `object_scores [n, T]`, `choice [n, T]`, and the levels they were prompted with."""
-
-    candidates: torch.Tensor
-    scores: torch.Tensor
-    object_scores: torch.Tensor
-    choice: torch.Tensor
-    levels: list[FusedLevel]
-
-    @property
-    def masks(self) -> torch.Tensor:
-        """Logits of the mask of highest predicted IoU, `[n, T, h, w]`."""
-        index = self.choice[..., None, None, None].expand(-1, -1, 1, *self.candidates.shape[-2:])
-        return self.candidates.gather(2, index)[:, :, 0]
-
-    @property
-    def iou_scores(self) -> torch.Tensor:
-        return self.scores.gather(2, self.choice[..., None])[..., 0]
 
 
 class AuralSam2PreTrainedModel(AudioVisualPreTrainedModel):
@@ -102,10 +81,18 @@ class AuralSam2PreTrainedModel(AudioVisualPreTrainedModel):
 
 
 class AuralSam2Model(AuralSam2PreTrainedModel):
-    """AuralSAM2. It segments the whole clip, in training too; with `labels` it returns a loss."""
+    """AuralSAM2. It segments the whole clip, in training too; with `labels` it returns a loss.
+
+    Terms of the loss: `focal`, `dice`, `iou` and `object` of SAM2's own, and `contrastive` unless `contrastive_loss` is
+    "none" (supplement 6.1); or with a class head, which trains alone, `class`.
+    """
+
+    default_loss_weights = {**SAM2_LOSS_WEIGHTS, "contrastive": 1.0, "class": 1.0}
 
     def __init__(self, config: AuralSam2Config):
         super().__init__(config)
+        names = self.loss_weights.items()
+        self.loss_weights = {term: weight for term, weight in names if (term == "class") == (config.num_classes > 0)}
         self.sam2 = Sam2VideoModel(config.sam2_config)
         use_lean_blocks(self.sam2)
         self.sam2.mask_decoder.transformer.__class__ = AuralSam2TwoWayTransformer
@@ -236,8 +223,8 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         text = text_mask = None
         if input_ids is not None:
             text, text_mask = encode_text(self.text_encoder, input_ids, attention_mask)
-        user_prompts = self._encode_user_prompts(
-            (batch, expressions), input_points, input_labels, input_boxes, input_masks
+        user_prompts = encode_user_prompts(
+            self.sam2.prompt_encoder, (batch, expressions), input_points, input_labels, input_boxes, input_masks
         )
         size = self.sam2.prompt_encoder.mask_input_size
         masks = audio.new_full((batch, expressions, num_frames, *size), NO_OBJ_SCORE)
@@ -257,7 +244,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             )
             group.place(found.masks, masks)
             group.place(found.iou_scores, ious)
-            group.place(found.object_scores, scores)
+            group.place(found.object_score_logits, scores)
             for clip in group.clips:
                 key_frames[clip] = min(frames)
             counted = group.pick(labeled)[:, :length]
@@ -268,9 +255,12 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
                 group.place(class_logits, classes)
                 if class_labels is not None:
                     truth = group.pick(class_labels)[:, :length]
-                    losses.append({"class": class_losses(class_logits, found.masks, truth, counted)})
+                    terms = {"class": class_losses(class_logits, found.masks, truth, counted)}
+                    losses.append(self.weigh(terms))
             elif labels is not None:
-                losses.append(self._losses(found, group, group.pick(labels)[:, :, :length].flatten(0, 1), counted))
+                truth = group.pick(labels)[:, :, :length].flatten(0, 1)
+                terms = clip_losses(self.config, self.loss_weights, self.fuser, found, group, truth, counted)
+                losses.append(self.weigh(terms))
 
         losses = {name: torch.cat([part[name] for part in losses]).mean() for name in losses[0]} if losses else None
         return AuralSam2Output(
@@ -293,63 +283,6 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         last = audio_mask[:, :num_frames].sum(1, keepdim=True) - 1
         patches = torch.arange(num_frames, device=audio.device).minimum(last)
         return audio.gather(1, patches[..., None].expand(-1, -1, audio.shape[-1]))
-
-    def _encode_user_prompts(
-        self,
-        shape: tuple[int, int],
-        points: torch.Tensor | None,
-        labels: torch.Tensor | None,
-        boxes: torch.Tensor | None,
-        masks: torch.Tensor | None,
-    ) -> list[UserPrompt]:
-        """What a user says about each prompted frame, one row an object; empty without such prompts."""
-        if (points is None) != (labels is None):
-            raise ValueError("input_points and input_labels: pass both or neither, each point takes a label 1 or 0")
-        if points is not None and (points.shape[-1] != 2 or points.shape[:-1] != labels.shape):
-            raise ValueError(
-                "input_points and input_labels: each point is (x, y) and takes one label, got shapes "
-                f"{list(points.shape)} and {list(labels.shape)}"
-            )
-        if boxes is not None and boxes.shape[-1] != 4:
-            raise ValueError(f"input_boxes: each box is (x1, y1, x2, y2), got shape {list(boxes.shape)}")
-        given = {
-            "input_points": (points, 5),
-            "input_labels": (labels, 4),
-            "input_boxes": (boxes, 4),
-            "input_masks": (masks, 5),
-        }
-        framed = {}
-        for name, (value, axes) in given.items():
-            if value is None:
-                continue
-            value = value[:, :, None] if value.dim() == axes - 1 else value
-            if value.dim() != axes or tuple(value.shape[:2]) != shape:
-                raise ValueError(
-                    f"{name}: begins with the axes [clips, expressions] {list(shape)} and, for several frames, frames; "
-                    f"got {list(value.shape)}"
-                )
-            framed[name] = value.flatten(0, 1)
-        counts = {name: value.shape[1] for name, value in framed.items()}
-        if len(set(counts.values())) > 1:
-            raise ValueError(f"prompts of one call cover the same frames, got these numbers of frames: {counts}")
-        number = next(iter(counts.values()), 0)
-        return [self._encode_frame({name: value[:, i] for name, value in framed.items()}) for i in range(number)]
-
-    def _encode_frame(self, prompts: dict[str, torch.Tensor]) -> UserPrompt:
-        encoder, masks = self.sam2.prompt_encoder, prompts.get("input_masks")
-        if masks is not None:
-            masks = F.interpolate(masks[:, None].float(), encoder.mask_input_size, mode="bilinear", antialias=True)
-            masks = masks.to(self.dtype)
-        points, labels, boxes = (prompts.get(f"input_{name}") for name in ("points", "labels", "boxes"))
-        sparse, dense = encoder(
-            None if points is None else points[:, None].to(self.dtype),
-            None if labels is None else labels[:, None].int(),
-            None if boxes is None else boxes[:, None].to(self.dtype),
-            masks,
-        )
-        if sparse is None:
-            return UserPrompt(dense.new_zeros(len(dense), 0, dense.shape[1]), dense)
-        return UserPrompt(sparse[:, 0], dense)
 
     def _conditioning_frames(
         self, length: int, prompt_frames: list[int] | None, user_prompts: list[UserPrompt]
@@ -377,7 +310,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         text: torch.Tensor | None,
         text_mask: torch.Tensor | None,
         user_prompts: dict[int, UserPrompt | None],
-    ) -> _Segmented:
+    ) -> SegmentedClips:
         """Segment the objects of clips that all have the `T` frames of `pixel_values [b, T, 3, S, S]`."""
         num_clips, num_frames = pixel_values.shape[:2]
         features, patches = self._encode_frames(pixel_values)
@@ -392,7 +325,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         )
         predictions = dict(track_clip(tracker, lambda frame: features[frame].select(clips), decode, user_prompts))
         ordered = [predictions[frame] for frame in range(num_frames)]
-        return _Segmented(
+        return SegmentedClips(
             torch.stack([prediction.candidates for prediction in ordered], dim=1),
             torch.stack([prediction.candidate_scores for prediction in ordered], dim=1),
             torch.stack([prediction.object_score_logits for prediction in ordered], dim=1),
@@ -422,61 +355,3 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
                 fused.tokens[:, frame] if self.config.sparse_prompts else None,
             )
         return stages[::-1] if self.config.behavior == "release" else stages
-
-    def _losses(
-        self, found: _Segmented, group: ClipGroup, labels: torch.Tensor, counted: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
-        """Weighted loss terms `[n]` of `n` objects, summed over the frames that are `counted`, bool `[b, T]`.
-
-        Masks are compared with `labels [n, T, h, w]` at the labels' own size.
-        """
-        config, expressions = self.config, len(labels) // len(group.clips)
-        counted = counted.repeat_interleave(expressions, dim=0)
-        nothing = found.scores.float().sum((1, 2)) * 0  # with a gradient, for clips without labels
-        totals = dict.fromkeys(("focal", "dice", "iou", "object"), nothing)
-        for frame in sorted({frame for frames in group.labeled for frame in frames}):
-            resized = F.interpolate(
-                found.candidates[:, frame].float(), labels.shape[-2:], mode="bilinear", align_corners=False
-            )
-            terms = sam2_losses(
-                resized,
-                found.scores[:, frame].float(),
-                found.object_scores[:, frame].float(),
-                labels[:, frame],
-                config.focal_weight,
-                config.dice_weight,
-            )
-            for name, value in terms.items():
-                totals[name] = totals[name] + getattr(config, f"{name}_weight") * value * counted[:, frame]
-        if config.contrastive_loss != "none":
-            frames = [frames for frames in group.labeled for _ in range(expressions)]
-            totals["contrastive"] = config.contrastive_weight * self._contrastive_losses(found, labels, frames)
-        return totals
-
-    def _contrastive_losses(self, found: _Segmented, labels: torch.Tensor, labeled: list[list[int]]) -> torch.Tensor:
-        """Contrast `[n]` of each object over its frames `labeled`."""
-        pairs = [self.fuser.contrastive_features(level, labels.shape[1]) for level in found.levels]
-        masks = found.masks
-        losses = []
-        for index, kept in enumerate(labeled):
-            if not kept:
-                losses.append(masks[index].float().sum() * 0)
-                continue
-            with torch.autocast(labels.device.type, enabled=False):
-                losses.append(
-                    contrastive_loss(
-                        self.config.contrastive_loss,
-                        [_rows(frames[index], kept) for frames, _ in pairs],
-                        [_rows(sounds[index], kept) for _, sounds in pairs],
-                        _rows(masks[index], kept),
-                        _rows(labels[index], kept),
-                        self.config.contrastive_samples,
-                        self.config.contrastive_temperature,
-                    )
-                )
-        return torch.stack(losses)
-
-
-def _rows(values: torch.Tensor, rows: list[int]) -> torch.Tensor:
-    """Some rows in float32; indexing with a list would wait for the device."""
-    return torch.stack([values[row] for row in rows]).float()

@@ -11,10 +11,8 @@ from transformers.image_utils import PILImageResampling
 
 from ...backbones.vggish import VggishFeatureExtractor
 from ...modeling.inputs import check_outputs
-from ...modeling.optional_text import OptionalTextMixin
 from ...modeling.outputs import AudioVisualSegmentationOutput
-from ...modeling.processing import AudioVisualProcessor
-from ...modeling.square_frames import square_image_processor
+from ...modeling.processing import AudioVisualProcessor, OptionalTextMixin, square_image_processor
 from .configuration_aural_sam2 import AuralSam2Config
 
 # Clips with fewer patches of sound repeat the last one up to this number, as the released front end does.

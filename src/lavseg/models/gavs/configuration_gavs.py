@@ -20,7 +20,6 @@ class GavsConfig(AdapterConfig):
         audio_config: VGGish with its final ReLU.
         text_config: text encoder, any with `last_hidden_state`; DistilRoBERTa with `use_text`.
         use_text: SAM2 only: read a sentence (Ref-AVS). The bottleneck of each adapter attends to it.
-        max_text_length: tokens of a sentence.
         adapter_size: bottleneck of the adapters.
         first_adapted_block: image encoder blocks from this index on carry an adapter; the LayerNorms of those after it
             train, too.
@@ -31,9 +30,6 @@ class GavsConfig(AdapterConfig):
         audio_noise: what training does to the sound's embedding: "none"; "add" a tenth of its deviation as Gaussian
             noise; or "replace" it by noise of its deviation, as released, so that the prompt carries no sound in
             training and does in evaluation.
-        bgr_frames: hand out frames as BGR under RGB statistics, as released.
-        pad_frames: SAM only: keep the frames' aspect ratio and pad them to a square, as released, in place of a square
-            resize. `forward` then takes `original_sizes`.
         conditioning_frame: SAM2 only: the frame that is segmented first, without memory, at inference: "first" or
             "middle". None is the middle with text, the first without; in training it is always the middle one.
         mask_loss: "original", cross-entropy, or "sam2", SAM2's own with weights 20, 1, 1, 1. None is that of the host;
@@ -41,21 +37,16 @@ class GavsConfig(AdapterConfig):
     """
 
     model_type = "gavs"
+    processor_fields = ("max_text_length", "bgr_frames", "pad_frames")
 
     adapter_size: int = 128
     first_adapted_block: int = 9
     prompt_size: int = 512
     train_mask_decoder: bool = False
     audio_noise: str = "none"
-    bgr_frames: bool = False
-    pad_frames: bool | None = None
 
     def __post_init__(self, **kwargs):
         if self.sam_config is None:
             self.sam_config = vit_sam_config("base")
         super().__post_init__(**kwargs)
         check_choices(self, {"audio_noise": ("none", "add", "replace")})
-        if self.on_sam2 and self.pad_frames:
-            raise ValueError("pad_frames: what the release does on SAM; SAM2 takes squares, leave it out")
-        if self.pad_frames is None:
-            self.pad_frames = not self.on_sam2

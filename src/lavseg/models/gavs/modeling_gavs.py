@@ -10,31 +10,25 @@ from ...backbones.adapted_sam.modeling_adapted_sam import AdapterClipModel
 from ...backbones.sam.modeling_sam import FramePrediction
 from ...backbones.vggish import VggishModel
 from ...losses import mask_bce, weighted_mean
+from ...modeling.inputs import check_shapes
 from .adapters_gavs import GavsAdapters
 from .configuration_gavs import GavsConfig
 
 
-def cut_padding(
-    logits: torch.Tensor, original_sizes: list[tuple[int, int]], clips: torch.Tensor, image_size: int
-) -> torch.Tensor:
+def cut_padding(logits: torch.Tensor, reshaped_input_sizes: torch.Tensor, image_size: int) -> torch.Tensor:
     """Stretch the part of mask logits that lies over the frame to the whole map.
 
     The release brings the map to the input's size before it cuts; this differs from it by what one more bilinear
     resampling does (0.02 % of the pixels of masks at most, none for square frames).
 
     Args:
-        logits: `[N, K, h, w]`, over frames whose longer edge was brought to `image_size` and which were padded below or
-            on the right to a square.
-        original_sizes: `(height, width)` of each clip's frames before that; clips: long `[N]`, the clip of each frame.
+        logits: `[N, K, h, w]`, over frames that were padded below or on the right to a square of `image_size`.
+        reshaped_input_sizes: `[N, 2]`, height and width of each frame in that square.
 
     Returns:
         `[N, K, h, w]`, which cover the frames as a square resize would.
     """
-    shares = []
-    for height, width in original_sizes:
-        scale = image_size / max(height, width)
-        shares.append([int(width * scale + 0.5) / image_size, int(height * scale + 0.5) / image_size])
-    shares = torch.tensor(shares, dtype=torch.float32, device=logits.device)[clips]
+    shares = reshaped_input_sizes.flip(-1).float() / image_size
     # From output to input coordinates, both from -1 to 1: x -> share x + (share - 1).
     theta = torch.cat([torch.diag_embed(shares), (shares - 1)[..., None]], dim=-1)
     grid = F.affine_grid(theta, list(logits.shape), align_corners=False)
@@ -48,6 +42,7 @@ class GavsModel(AdapterClipModel):
     config: GavsConfig
     config_class = GavsConfig
     base_model_prefix = "gavs"
+    default_loss_weights = {"bce": 1.0}
 
     def _build_adapters(self) -> nn.Module:
         config, decoder = self.config, self.config.sam_config.mask_decoder_config
@@ -126,17 +121,12 @@ class GavsModel(AdapterClipModel):
         return self.adapters.adapted_decoder(self.sam, text, text_mask)
 
     def _fit_to_frames(
-        self, prediction: FramePrediction, frame_mask: torch.Tensor, original_sizes: list[tuple[int, int]] | None
+        self, prediction: FramePrediction, frame_mask: torch.Tensor, reshaped_input_sizes: torch.Tensor | None
     ) -> FramePrediction:
-        if not self.config.pad_frames:
+        if reshaped_input_sizes is None:
             return prediction
-        if original_sizes is None or len(original_sizes) != len(frame_mask):
-            raise ValueError(
-                f"original_sizes: the {len(frame_mask)} clips' frames are padded (pad_frames), pass (height, width) of "
-                f"each as the processor returns them, got {original_sizes}"
-            )
-        frames = torch.arange(len(frame_mask), device=frame_mask.device)[:, None].expand_as(frame_mask)[frame_mask]
-        candidates = cut_padding(prediction.candidates, original_sizes, frames, self.image_size)
+        check_shapes(*frame_mask.shape, {"reshaped_input_sizes": (reshaped_input_sizes, (*frame_mask.shape, 2))})
+        candidates = cut_padding(prediction.candidates, reshaped_input_sizes[frame_mask], self.image_size)
         return prediction._replace(masks=candidates[:, 0], candidates=candidates)
 
     def original_losses(

@@ -10,7 +10,8 @@ from .configuration_gavs import GavsConfig
 
 
 class GavsProcessor(AdapterClipProcessor):
-    """Prepares clips for [`GavsModel`]. With a `SamImageProcessor` frames keep their aspect ratio and are padded.
+    """Prepares clips for [`GavsModel`]. With a `SamImageProcessor` frames keep their aspect ratio and are padded, and
+    `reshaped_input_sizes [B, T, 2]` says to which height and width below the padding.
 
     Args:
         image_processor, feature_extractor, tokenizer, fps, max_text_length: see [`OptionalTextMixin`].
@@ -30,24 +31,48 @@ class GavsProcessor(AdapterClipProcessor):
         super().__init__(image_processor, feature_extractor, tokenizer, fps, max_text_length)
 
     @classmethod
-    def from_config(cls, config: GavsConfig, tokenizer: PreTrainedTokenizerBase | None = None) -> "GavsProcessor":
-        processor = super().from_config(config, tokenizer)
-        processor.bgr_frames = config.bgr_frames
+    def from_config(
+        cls,
+        config: GavsConfig,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        max_text_length: int = 25,
+        bgr_frames: bool = False,
+        pad_frames: bool | None = None,
+    ) -> "GavsProcessor":
+        """The processor whose sizes fit a model of `config`.
+
+        Args:
+            config: of the model.
+            tokenizer, max_text_length: see [`OptionalTextMixin`].
+            bgr_frames: hand out frames as BGR under RGB statistics, as released.
+            pad_frames: SAM only: keep the frames' aspect ratio and pad them to a square, as released, in place of a
+                square resize. None does what the host takes, True on SAM and False on SAM2.
+
+        Raises:
+            ValueError: when the tokenizer does not fit the model, or frames are to be padded for SAM2.
+        """
+        if config.on_sam2 and pad_frames:
+            raise ValueError("pad_frames: what the release does on SAM; SAM2 takes squares, leave it out")
+        processor = super().from_config(config, tokenizer, max_text_length)
+        processor.bgr_frames = bgr_frames
+        if pad_frames or (pad_frames is None and not config.on_sam2):
+            size = config.sam_config.prompt_encoder_config.image_size
+            square = {"height": size, "width": size}
+            processor.image_processor = SamImageProcessor(size={"longest_edge": size}, pad_size=square)
         return processor
 
-    @classmethod
-    def _parts(cls, config: GavsConfig) -> tuple[BaseImageProcessor, VggishFeatureExtractor]:
-        image_processor, feature_extractor = super()._parts(config)
-        if config.pad_frames:
-            size = config.sam_config.prompt_encoder_config.image_size
-            image_processor = SamImageProcessor(size={"longest_edge": size}, pad_size={"height": size, "width": size})
-        return image_processor, feature_extractor
+    @property
+    def pad_frames(self) -> bool:
+        """Whether frames keep their aspect ratio and are padded."""
+        return isinstance(self.image_processor, SamImageProcessor)
 
     @property
     def input_size(self) -> tuple[int, int]:
-        if isinstance(self.image_processor, SamImageProcessor):
+        if self.pad_frames:
             return self.image_processor.pad_size["height"], self.image_processor.pad_size["width"]
         return super().input_size
 
     def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-        return super().image_inputs([frame.flip(0) for frame in frames] if self.bgr_frames else frames)
+        frames = [frame.flip(0) for frame in frames] if self.bgr_frames else frames
+        prepared = self.image_processor(frames, return_tensors="pt")
+        return {name: prepared[name] for name in ("pixel_values", *["reshaped_input_sizes"] * self.pad_frames)}

@@ -6,8 +6,8 @@ from transformers.configuration_utils import SubConfigSpec
 
 from ...backbones.sam2.configuration_sam2 import hiera_sam2_config
 from ...backbones.vggish import VggishConfig
+from ...modeling.configuration import DISTILROBERTA, AudioVisualConfig
 from ...modeling.inputs import check_choices
-from ...modeling.text_config import DISTILROBERTA
 
 _CHOICES = {
     "mask_selection": ("best_iou", "min_loss", "single"),
@@ -20,7 +20,7 @@ _CHOICES = {
 
 
 @strict
-class Sam2LoveConfig(PreTrainedConfig):
+class Sam2LoveConfig(AudioVisualConfig):
     """Configuration of [`Sam2LoveModel`]. The defaults are the paper's (SAM2-LOVE, CVPR 2025, sec. 3 and 4.1); where it
     is silent, the reading taken is said here.
 
@@ -47,11 +47,6 @@ class Sam2LoveConfig(PreTrainedConfig):
         loss_size: resolution of the mask loss: the label's own, or that of the low-resolution logits.
         train_mask_decoder: table 6.
         train_prompt_encoder: table 6. With a token as prompt only its no-mask embedding is ever used.
-        bce_weight: weight of the cross-entropy (Eq. 5).
-        dice_weight: weight of the dice loss (Eq. 5).
-        object_loss_weight: weight of a cross-entropy on SAM2's object score, target "the key frame shows the object".
-            Not in the paper (its sec. 4.5 names null references as a limit); 0 is off.
-        iou_loss_weight: weight of an L1 loss on the predicted IoU, which otherwise drifts; not in the paper.
         presence_head: a linear head on the final [seg] that says whether the clip holds the object at all, trained by
             cross-entropy; where it says no, all masks of the clip are empty. Not in the paper.
         key_frame: "first" as in the paper, or "best": train on a random labelled frame, and at inference prompt every
@@ -63,7 +58,6 @@ class Sam2LoveConfig(PreTrainedConfig):
             it the fusion sees the sound as an unordered set. Not in the paper.
         seg_readout: what of the [seg] states of all frames prompts: the last (paper), their mean, or an attention.
         max_frames: frames and audio patches that `audio_temporal_embedding` has codes for.
-        max_text_length: tokens of an expression (supplement C).
         initializer_range: deviation of the truncated normal that fills tokens and fusion blocks.
     """
 
@@ -75,6 +69,13 @@ class Sam2LoveConfig(PreTrainedConfig):
         "audio_config": VggishConfig,
     }
     keys_to_ignore_at_inference = ["loss_dict", "prompt_embeddings", "key_frames"]
+    loss_weight_fields = {
+        "bce_weight": "bce",
+        "dice_weight": "dice",
+        "object_loss_weight": "object",
+        "iou_loss_weight": "iou",
+    }
+    processor_fields = ("max_text_length",)
 
     sam2_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
@@ -96,17 +97,12 @@ class Sam2LoveConfig(PreTrainedConfig):
     loss_size: str = "label"
     train_mask_decoder: bool = True
     train_prompt_encoder: bool = True
-    bce_weight: float = 1.0
-    dice_weight: float = 1.0
-    object_loss_weight: float = 0.0
-    iou_loss_weight: float = 0.0
     presence_head: bool = False
     key_frame: str = "first"
     handoff: str = "memory"
     audio_temporal_embedding: bool = False
     seg_readout: str = "last"
     max_frames: int = 10
-    max_text_length: int = 25
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs):

@@ -4,8 +4,8 @@ import torch
 from transformers import PreTrainedTokenizerBase, Sam2ImageProcessor, ViTImageProcessor
 
 from ...backbones.vggish import VggishFeatureExtractor
-from ...modeling.processing import AudioVisualProcessor
-from ...modeling.square_frames import square_image_processor
+from ...modeling.inputs import check_text_length
+from ...modeling.processing import AudioVisualProcessor, square_image_processor
 from .configuration_sam2_love import Sam2LoveConfig
 
 
@@ -42,19 +42,21 @@ class Sam2LoveProcessor(AudioVisualProcessor):
         fps: float = 1.0,
         max_text_length: int = 25,
     ):
-        self.max_text_length = max_text_length
+        self.max_text_length = check_text_length(max_text_length)
         super().__init__(image_processor, vit_image_processor, feature_extractor, tokenizer, fps=fps)
 
     @classmethod
-    def from_config(cls, config: Sam2LoveConfig, tokenizer: PreTrainedTokenizerBase) -> "Sam2LoveProcessor":
-        """The processor whose sizes fit a model of `config`."""
+    def from_config(
+        cls, config: Sam2LoveConfig, tokenizer: PreTrainedTokenizerBase, max_text_length: int = 25
+    ) -> "Sam2LoveProcessor":
+        """The processor whose sizes fit a model of `config`. Expressions have 25 tokens in the paper (supplement C)."""
         size, vit_size = config.sam2_config.image_size, config.vision_config.image_size
         return cls(
             square_image_processor(size),
             ViTImageProcessor(size={"height": vit_size, "width": vit_size}),
             VggishFeatureExtractor(min_patches=1),
             tokenizer,
-            max_text_length=config.max_text_length,
+            max_text_length=max_text_length,
         )
 
     def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:

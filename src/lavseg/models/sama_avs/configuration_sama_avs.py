@@ -17,7 +17,6 @@ class SamaAvsConfig(AdapterConfig):
         audio_config: VGGish with its final ReLU.
         text_config: text encoder, any with `last_hidden_state`; DistilRoBERTa with `use_text`.
         use_text: SAM2 only: read a sentence (Ref-AVS). The hidden layer of each adapter attends to it.
-        max_text_length: tokens of a sentence.
         adapter_size: hidden width of the adapters.
         use_adapters: False is the host's own encoder, which hears nothing.
         train_adapters: train the adapters.

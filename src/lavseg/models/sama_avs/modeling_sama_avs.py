@@ -26,6 +26,7 @@ class SamaAvsModel(AdapterClipModel):
     config: SamaAvsConfig
     config_class = SamaAvsConfig
     base_model_prefix = "sama_avs"
+    default_loss_weights = {"bce": 1.0, "soft_iou": 1.0}
 
     def _build_adapters(self) -> nn.Module | None:
         config = self.config

@@ -5,6 +5,7 @@ from transformers import PreTrainedConfig, SamConfig
 
 from ...backbones.sam.configuration_sam import vit_sam_config, with_original_norms
 from ...backbones.vggish import VggishConfig
+from ...modeling.configuration import AudioVisualConfig
 from ...modeling.inputs import check_choices
 
 _CHOICES = {
@@ -16,7 +17,7 @@ _CHOICES = {
 
 
 @strict
-class StBavaConfig(PreTrainedConfig):
+class StBavaConfig(AudioVisualConfig):
     """Configuration of [`StBavaModel`]. The defaults are the released code's for AVSBench S4 (Seon et al., "Extending
     Segment Anything Model into Auditory and Temporal Dimensions for Audio-Visual Segmentation", ICIP 2024).
 
@@ -45,13 +46,13 @@ class StBavaConfig(PreTrainedConfig):
         mask_reduce: "sum" of the three masks' logits as released, the one of highest predicted IoU ("best_iou"), or
             SAM's "single" mask. Under "sum" the IoU head gets no gradient: distributed training has to look for unused
             parameters.
-        iou_loss_weight: weight of an L1 loss on the predicted IoU, which otherwise drifts; not in the paper.
         jca_num_frames: frames a clip has under "jca", whose weights depend on it.
     """
 
     model_type = "st_bava"
     sub_configs_defaults = {"sam_config": SamConfig, "audio_config": VggishConfig}
     keys_to_ignore_at_inference = ["loss_dict", "audio_attentions", "vision_attentions"]
+    loss_weight_fields = {"iou_loss_weight": "iou"}
 
     sam_config: dict | PreTrainedConfig | None = None
     audio_config: dict | PreTrainedConfig | None = None
@@ -70,7 +71,6 @@ class StBavaConfig(PreTrainedConfig):
     train_adapters: bool = True
     train_mask_decoder: bool = True
     mask_reduce: str = "sum"
-    iou_loss_weight: float = 0.0
     jca_num_frames: int = 5
 
     def __post_init__(self, **kwargs):

@@ -248,6 +248,8 @@ class StBavaModel(SamClipModel):
     config_class = StBavaConfig
     base_model_prefix = "st_bava"
     output_class = StBavaOutput
+    # The L1 loss on the predicted IoU, which otherwise drifts, is not in the paper.
+    default_loss_weights = {"bce": 1.0, "iou": 0.0}
 
     def __init__(self, config: StBavaConfig):
         super().__init__(config)
@@ -325,8 +327,8 @@ class StBavaModel(SamClipModel):
         size = targets.shape[-2:]
         logits = self.scale_masks(prediction.masks, size)
         losses = {"bce": weighted_mean(mask_bce(logits, targets), weights)}
-        if self.config.iou_loss_weight:
+        if self.loss_weights["iou"]:
             resized = torch.stack([self.scale_masks(masks, size) for masks in prediction.candidates.unbind(1)], dim=1)
             error = (prediction.candidate_scores - mask_iou(resized, targets[:, None])).abs().mean(1)
-            losses["iou"] = self.config.iou_loss_weight * weighted_mean(error, weights)
+            losses["iou"] = weighted_mean(error, weights)
         return losses

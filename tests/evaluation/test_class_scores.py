@@ -3,7 +3,7 @@ import torch
 from tiny.configurations import tiny_config
 
 from lavseg.data import CLASSES, ClipCollator, load_avsbench, write_avsbench
-from lavseg.evaluation.semantic_scores import evaluate_semantic
+from lavseg.evaluation.evaluate_model import evaluate_semantic
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 
 

@@ -7,7 +7,7 @@ from tiny.configurations import tiny_config
 from torch import nn
 
 from lavseg.data import ClipCollator, build_tokenizer, load_ref_avs, row_masks, write_ref_avs
-from lavseg.evaluation.evaluate_checkpoint import evaluate
+from lavseg.evaluation.evaluate_model import evaluate
 from lavseg.media import read_audio
 from lavseg.metrics.protocols import AvsMetric
 from lavseg.modeling.base import AudioVisualPreTrainedModel

@@ -1,0 +1,105 @@
+"""The one loop that runs a model over a data set to score it, on any number of processes."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from transformers import BatchFeature
+
+from ..modeling.inputs import check_outputs
+from .scores import Scores
+
+# What a model is asked for, and which frames of it are known.
+_TARGETS = ("labels", "label_mask", "class_labels")
+
+
+def run(
+    model: nn.Module,
+    batches: Iterable[BatchFeature],
+    scores: Sequence[Scores],
+    accelerator: Accelerator | None = None,
+    transform: Callable[[BatchFeature], BatchFeature] | None = None,
+) -> None:
+    """Run a model, in evaluation mode and without gradients, over batches of [`ClipCollator`], and add them to scores.
+
+    Args:
+        model: where it is, on its device; it gets the labels only if some of the `scores` are of losses.
+        batches: each process its own.
+        scores: what is to be added up.
+        accelerator: that dealt out the batches to several processes; clips that it repeated to fill up the last round
+            do not count. None on one process.
+        transform: changes the model's inputs of each batch.
+
+    Raises:
+        ValueError: when the model gives NaN or infinite values.
+    """
+    with torch.no_grad(), _evaluation_mode(model):
+        for batch in batches:
+            clips = _own_clips(len(batch["label_mask"]), accelerator)
+            # A process without a clip of its own runs one all the same: others may wait for parts of the model.
+            if accelerator is not None:
+                batch = BatchFeature({name: value[: max(clips, 1)] for name, value in batch.items()})
+            _add(model, batch, clips, scores, transform)
+
+
+def results(scores: Sequence[Scores], accelerator: Accelerator) -> dict[str, float]:
+    """Values by name of all scores over all processes.
+
+    Raises:
+        ValueError: if one of them is not finite, or no frame with a label was seen.
+    """
+
+    def over_processes(sums: torch.Tensor) -> torch.Tensor:
+        return accelerator.reduce(sums.to(accelerator.device), "sum")
+
+    values = {name: value for part in scores for name, value in part.compute(over_processes).items()}
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise ValueError(f"evaluation: {name} is {value}; the weights or the data are damaged")
+    return values
+
+
+def unrepeated(clips: int, process: int, remainder: int) -> int:
+    """How many of the `clips` that a process gets in the last round count: that round holds `remainder` clips, dealt
+    out to the processes in order, and is filled up with clips from the beginning of the data."""
+    return min(max(remainder - process * clips, 0), clips)
+
+
+def _own_clips(clips: int, accelerator: Accelerator | None) -> int:
+    if accelerator is None:
+        return clips
+    state = accelerator.gradient_state
+    if state.end_of_dataloader and state.remainder > 0:
+        return unrepeated(clips, accelerator.process_index, state.remainder)
+    return clips
+
+
+# A function of its own, so that no output of one batch is kept while the next one is computed.
+def _add(
+    model: nn.Module,
+    batch: BatchFeature,
+    clips: int,
+    scores: Sequence[Scores],
+    transform: Callable[[BatchFeature], BatchFeature] | None,
+) -> None:
+    of_losses = any(part.of_losses for part in scores)
+    inputs = BatchFeature({name: value for name, value in batch.items() if of_losses or name not in _TARGETS})
+    inputs = (transform(inputs) if transform else inputs).to(model.device)
+    outputs = model(**inputs)
+    check_outputs(outputs, inputs["frame_mask"])
+    batch = batch.to(model.device)
+    for part in scores:
+        part.update(outputs, batch, clips)
+
+
+@contextmanager
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)

@@ -1,0 +1,50 @@
+"""What the configurations of all methods have in common."""
+
+import warnings
+from typing import Any, ClassVar
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+# Of `RobertaConfig`: distilroberta-base.
+DISTILROBERTA = {
+    "vocab_size": 50265,
+    "num_hidden_layers": 6,
+    "max_position_embeddings": 514,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+}
+
+
+@strict
+class AudioVisualConfig(PreTrainedConfig):
+    """Base configuration of the methods.
+
+    Weights of loss terms and settings of the processor once were fields of configurations. Files that hold them are
+    read with one DeprecationWarning and written without them. A model made from such a file starts with its loss
+    weights; the settings of the processor are in the `processor_config.json` beside it.
+    """
+
+    # What these fields were: by name the loss term that each one weighs, and names of settings of the processor.
+    loss_weight_fields: ClassVar[dict[str, str]] = {}
+    processor_fields: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self, **kwargs):
+        weights = {name: kwargs.pop(name) for name in self.loss_weight_fields if name in kwargs}
+        settings = {name: kwargs.pop(name) for name in self.processor_fields if name in kwargs}
+        self.former_loss_weights = {self.loss_weight_fields[name]: value for name, value in weights.items()}
+        super().__post_init__(**kwargs)
+        if not weights and not settings:
+            return
+        message = f"{', '.join([*weights, *settings])}: no longer fields of {type(self).__name__}; save it anew"
+        if weights:
+            message += f"; LavsegTrainingArguments takes loss_weights={self.former_loss_weights}"
+        if settings:
+            message += f"; {', '.join(settings)} of the processor"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in Transformers; without what an older file said about the loss."""
+        fields = super().to_dict()
+        fields.pop("former_loss_weights", None)
+        return fields
