@@ -134,8 +134,6 @@ UPWARD_NOW = {
     "modeling.optional_text imports backbones.vggish",
 }
 LONG_NOW = {
-    "app.page",
-    "media.reading",
     "models.aural_sam2.modeling_aural_sam2",
     "models.sam2_love.modeling_sam2_love",
 }
@@ -151,7 +149,6 @@ WITHOUT_TEST_NOW = {
     "backbones/sam2/convert_sam2.py",
     "backbones/sam2/encoder_sam2.py",
     "backbones/sam2/mask_tracking.py",
-    "cli/app.py",
     "cli/one_line_errors.py",
     "cli/quiet.py",
     "data/layouts.py",
@@ -159,7 +156,6 @@ WITHOUT_TEST_NOW = {
     "hub/hub_errors.py",
     "hub/model_card.py",
     "hub/record.py",
-    "inference/segment_file.py",
     "losses.py",
     "metrics/avs_metric.py",
     "metrics/frame_pairs.py",

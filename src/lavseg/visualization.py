@@ -96,7 +96,7 @@ def attention_sheet(frame: np.ndarray, attentions: dict[str, np.ndarray], width:
     Args:
         frame: uint8 `[H, W, 3]`, RGB.
         attentions: float `[blocks, h, w]` by name, such as `vision_attentions`, what updates the image.
-        width: of each picture, in pixels.
+        width: pixels of each picture.
     """
     height = max(1, round(width * frame.shape[0] / frame.shape[1]))
     small = np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR))
@@ -118,10 +118,10 @@ def side_by_side(
         frame: uint8 `[H, W, 3]`, RGB.
         results: for each model bool `[E, H, W]`.
         labels: a caption for each model.
-        colors: of the `E` objects, see `overlay`.
+        colors: one for each of the `E` objects, see `overlay`.
 
     Raises:
-        ValueError: shapes or types do not fit, or there is not one label a model.
+        ValueError: shapes or types do not fit, or the labels are not as many as the models.
     """
     drawn = [overlay(frame[None], np.asarray(masks)[:, None], colors)[0] for masks in results]
     return contact_sheet(drawn, len(drawn), labels)
@@ -135,16 +135,16 @@ def contact_sheet(
     Args:
         images: uint8 `[H, W, 3]` arrays (or `[N, H, W, 3]`) or PIL images; sizes may differ.
         columns: number of pictures in a row.
-        labels: one caption an image.
+        labels: a caption for each image.
 
     Raises:
-        ValueError: no images, no columns, or not one label an image.
+        ValueError: no images, no columns, or not one label for each image.
     """
     pictures = [image if isinstance(image, Image.Image) else Image.fromarray(image) for image in images]
     if not pictures or columns < 1:
         raise ValueError(f"{len(pictures)} images in {columns} columns; give at least one of each")
     if labels is not None and len(labels) != len(pictures):
-        raise ValueError(f"{len(labels)} labels for {len(pictures)} images; give one an image")
+        raise ValueError(f"{len(labels)} labels for {len(pictures)} images; give one for each")
     width, height = max(p.width for p in pictures), max(p.height for p in pictures)
     font = ImageFont.load_default(FONT_SIZE)
     letters = max(1, int(width / font.getlength("n")))
@@ -162,31 +162,6 @@ def contact_sheet(
         for number, text in enumerate(caption):
             draw.text((x, y + height + number * line), text, "black", font)
     return sheet
-
-
-def save_masks(masks: np.ndarray, folder: str | Path) -> list[Path]:
-    """Write masks as 8-bit PNG files with 0 and 255, `00000.png`, `00001.png`, ..., as Ref-AVS names them.
-
-    Args:
-        masks: bool `[T, H, W]`.
-        folder: made if it is missing; files of these names are replaced.
-
-    Returns:
-        The files' paths, in order.
-
-    Raises:
-        ValueError: `masks` has another shape or type.
-    """
-    masks = np.asarray(masks)
-    _require_bool(masks)
-    if masks.ndim != 3:
-        raise ValueError(f"masks is {list(masks.shape)}; give the masks of one object, [T, H, W]")
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{index:05d}.png" for index in range(len(masks))]
-    for mask, path in zip(masks, paths, strict=True):
-        save_mask(mask, path)
-    return paths
 
 
 def save_mask(mask: np.ndarray, path: Path) -> None:

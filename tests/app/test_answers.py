@@ -7,19 +7,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tiny.configurations import tiny_config
 
-from app_clips import SECONDS, TEXTS, masks_in, save_clips
 from lavseg.data import render_clip
 from lavseg.inference.segment_video import segment_video
 from lavseg.media import isolated_reading, read_video, write_video
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
-from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
+from saved_clips import SECONDS, masks_in, save_clips, visible_sam2_love
 from strange_files import movie
+from tiny_methods import tiny_method
 
 gr = pytest.importorskip("gradio", reason="Gradio is not installed (extra app)")
 
 from lavseg.app import answers  # noqa: E402
+
+TEXTS = ["the red circle", "the <b>object</b> making a sound"]
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +30,12 @@ def clips(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def love(tiny_processor):
-    torch.manual_seed(0)
-    model = Sam2LoveModel(tiny_config(Sam2LoveConfig, len(tiny_processor.tokenizer))).eval()
-    torch.nn.init.constant_(model.sam2.mask_decoder.pred_obj_score_head.proj_out.bias, 10.0)
-    return model
+    return visible_sam2_love(len(tiny_processor.tokenizer))
 
 
 @pytest.fixture(scope="module")
 def aural(tokenizer):
-    torch.manual_seed(0)
-    config = tiny_config(AuralSam2Config, len(tokenizer))
-    return AuralSam2Model(config).eval(), AuralSam2Processor.from_config(config, tokenizer)
+    return tiny_method((AuralSam2Config, AuralSam2Model, AuralSam2Processor), tokenizer)
 
 
 @pytest.fixture

@@ -11,19 +11,20 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-import torch
 from huggingface_hub.utils import httpx
-from tiny.configurations import tiny_config
 
-from app_clips import SECONDS, TEXTS, masks_in, save_clips
 from conftest import ROOT
 from lavseg.data import draw_objects, render_clip
 from lavseg.media import write_video
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from saved_clips import SECONDS, masks_in, save_clips
+from tiny_methods import tiny_method
 
 gr = pytest.importorskip("gradio", reason="Gradio is not installed (extra app)")
 
 from lavseg.app import page  # noqa: E402
+
+TEXTS = ["the red circle", "the <b>object</b> making a sound"]
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +34,7 @@ def clips(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def aural(tokenizer):
-    torch.manual_seed(0)
-    config = tiny_config(AuralSam2Config, len(tokenizer))
-    return AuralSam2Model(config).eval(), AuralSam2Processor.from_config(config, tokenizer)
+    return tiny_method((AuralSam2Config, AuralSam2Model, AuralSam2Processor), tokenizer)
 
 
 def test_large_uploads_are_refused_and_recordings_not_edited(aural, tmp_path, monkeypatch):

@@ -15,39 +15,24 @@ from transformers import BertConfig
 from typer.testing import CliRunner
 
 from lavseg.cli import app
-from lavseg.data import build_tokenizer, render_clip
-from lavseg.inference.mask_files import decode_rle
-from lavseg.inference.segment_file import segment_file
+from lavseg.data import render_clip
+from lavseg.inference.mask_files import PngMasks, decode_rle
 from lavseg.media import read_video, write_video
-from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
+from lavseg.models.sam2_love import Sam2LoveModel
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
+from saved_clips import save_checkpoint, save_clips
 
 TEXTS = ["the red circle", "the object making a sound"]
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """An untrained model that judges every object visible, so that its masks are not blank."""
-    folder = tmp_path_factory.mktemp("checkpoint")
-    tokenizer = build_tokenizer()
-    config = tiny_config(Sam2LoveConfig, vocab_size=len(tokenizer))
-    torch.manual_seed(0)
-    model = Sam2LoveModel(config)
-    torch.nn.init.constant_(model.sam2.mask_decoder.pred_obj_score_head.proj_out.bias, 10.0)
-    model.save_pretrained(folder)
-    Sam2LoveProcessor.from_config(config, tokenizer).save_pretrained(folder)
-    return folder
+    return save_checkpoint(tmp_path_factory.mktemp("checkpoint"))
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    """A clip of four seconds, one without sound, and a text file."""
-    folder = tmp_path_factory.mktemp("clips")
-    clip = render_clip(np.random.default_rng(0), 4, (60, 82))
-    write_video(folder / "clip.mp4", clip.frames, 1, clip.waveform, 16000)
-    write_video(folder / "mute.mp4", clip.frames, 1)
-    (folder / "notes.mp4").write_text("no video")
-    return folder
+    return save_clips(tmp_path_factory.mktemp("clips"))
 
 
 def segment(*arguments):
@@ -148,7 +133,7 @@ def test_a_link_to_a_folder_stays_a_link(checkpoint, clips, tmp_path):
     assert (tmp_path / "out").is_symlink() and (tmp_path / "disk" / "result.json").is_file()
 
 
-def test_a_sentence_that_is_cut_is_told(checkpoint, clips, tmp_path, caplog):
+def test_a_sentence_that_is_cut_is_named(checkpoint, clips, tmp_path, caplog):
     text = "the red circle " * 20
     assert segment(clips / "clip.mp4", *options([text], checkpoint, tmp_path / "out")).exit_code == 0
     assert any("reads the first 25" in message for message in caplog.messages)
@@ -258,22 +243,6 @@ def test_out_under_a_file(checkpoint, clips):
     assert result.exit_code == 2 and str(clips / "clip.mp4") in result.stderr
 
 
-@pytest.mark.parametrize("earlier", [True, False])
-def test_what_was_there_is_back_when_writing_fails(checkpoint, clips, tmp_path, monkeypatch, earlier):
-    out = tmp_path / "out"
-    if earlier:
-        out.mkdir()
-        (out / "result.json").write_text("earlier")
-
-    def full_disk(*arguments):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("lavseg.media.VideoWriter.write", full_disk)
-    result = segment(clips / "clip.mp4", *options(TEXTS, checkpoint, out), "--overwrite")
-    assert result.exit_code == 2 and "No space left" in result.stderr
-    assert [path.name for path in tmp_path.rglob("*")] == (["out", "result.json"] if earlier else [])
-
-
 def test_formats_hold_the_same_masks_and_json_is_the_summary(checkpoint, clips, tmp_path):
     outs = {kind: tmp_path / kind for kind in ("png", "rle", "npz")}
     for kind, out in outs.items():
@@ -323,8 +292,6 @@ def test_rates_the_clip_does_not_have(checkpoint, clips, tmp_path, fps):
 
 def test_an_unknown_format(checkpoint, clips, tmp_path):
     assert segment(clips / "clip.mp4", *options(TEXTS, checkpoint, tmp_path / "out"), "--format", "gif").exit_code == 2
-    with pytest.raises(ValueError, match="'gif' was given, accepted are png, rle, npz"):
-        segment_file(clips / "clip.mp4", TEXTS, checkpoint, tmp_path / "out", mask_format="gif")
 
 
 @pytest.fixture
@@ -336,27 +303,33 @@ def ctrl_c():
 
 
 @pytest.mark.usefixtures("ctrl_c")
-@pytest.mark.parametrize("kind", ["png", "rle", "npz"])
-def test_ctrl_c_leaves_whole_files_of_what_was_done(checkpoint, clips, tmp_path, kind):
-    out = tmp_path / "out"
+@pytest.mark.parametrize("done", [0, 2])
+def test_ctrl_c_ends_the_command_with_what_is_done(checkpoint, clips, tmp_path, monkeypatch, done):
+    write, written = PngMasks.write, []
 
-    def stop(done, total):
-        assert total == 4
-        if done == 3:
+    def stop(file, mask):
+        write(file, mask)
+        written.append(mask)
+        if len(written) == done:
             os.kill(os.getpid(), signal.SIGINT)
 
-    clip = clips / "clip.mp4"
-    summary = segment_file(clip, TEXTS, checkpoint, out, fps=1, mask_format=kind, on_frame=stop)
-    assert not summary["complete"] and json.loads((out / "result.json").read_text()) == summary
-    assert len(summary["frame_times"]) == 3 and len(summary["expressions"][1]["area_fractions"]) == 3
-    masks = {
-        "png": lambda: [*(out / "1").iterdir()],
-        "rle": lambda: json.loads((out / "1.json").read_text()),
-        "npz": lambda: np.load(out / "1.npz").files,
-    }[kind]()
-    assert len(masks) == 3 and len(read_video(out / "overlay.mp4").frames) == 3
+    def stop_at_once(model, **inputs):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(PngMasks, "write", stop)
+    if not done:
+        monkeypatch.setattr(Sam2LoveModel, "forward", stop_at_once)
+    out = tmp_path / "out"
+    result = segment(clips / "clip.mp4", *options(TEXTS[:1], checkpoint, out))
+    assert result.exit_code == 130
+    if done:
+        assert f"stopped; {out} holds the {done} frames done by then" in result.stderr
+        assert len(json.loads((out / "result.json").read_text())["frame_times"]) == done
+    else:
+        assert "stopped before the first frame was done, nothing was written" in result.stderr and not out.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_at_the_command(checkpoint, tmp_path):
     """Pressed once the first window of a longer clip is there, it stops the second one."""

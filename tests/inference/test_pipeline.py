@@ -12,8 +12,9 @@ from transformers import BertConfig, BertModel, pipeline
 from lavseg.data import render_clip
 from lavseg.inference.pipeline import AudioVisualSegmentationPipeline
 from lavseg.media import read_video, write_video
-from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
+from lavseg.models.sam2_love import Sam2LoveModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
+from saved_clips import visible_sam2_love
 
 TASK = "audio-visual-segmentation"
 TEXTS = ["the red circle", "the object making a sound"]
@@ -22,10 +23,8 @@ TEXTS = ["the red circle", "the object making a sound"]
 @pytest.fixture(scope="module")
 def segment(tiny_processor):
     """A pipeline of an untrained model that judges every object visible."""
-    torch.manual_seed(0)
-    model = Sam2LoveModel(tiny_config(Sam2LoveConfig, vocab_size=len(tiny_processor.tokenizer)))
-    torch.nn.init.constant_(model.sam2.mask_decoder.pred_obj_score_head.proj_out.bias, 10.0)
-    return pipeline(TASK, model=model.eval(), processor=tiny_processor, device="cpu")
+    model = visible_sam2_love(len(tiny_processor.tokenizer))
+    return pipeline(TASK, model=model, processor=tiny_processor, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +40,7 @@ def clips(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(clips):
+def url(clips):
     """Where the clips are served."""
     quiet = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *arguments: None})
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(quiet, directory=clips))
@@ -78,18 +77,18 @@ def test_a_clip_gives_masks_scores_and_label_of_each_sentence(segment, found, cl
         assert entry["score"] == pytest.approx(np.mean(entry["iou_scores"]))
 
 
-def test_all_kinds_of_input_are_the_same_clip(segment, found, clips, address, monkeypatch):
+def test_all_kinds_of_input_are_the_same_clip(segment, found, clips, url, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     path = clips / "long.mp4"
     clip = read_video(path)
     sound = {"audio": clip.waveform, "sampling_rate": clip.sampling_rate}
     images = [Image.fromarray(frame) for frame in clip.frames]
     same(segment(path, text=TEXTS), found)
-    same(segment(f"{address}/long.mp4", text=TEXTS), found)
+    same(segment(f"{url}/long.mp4", text=TEXTS), found)
     same(segment(clip.frames, text=TEXTS, **sound), found)
     same(segment(images, text=TEXTS, **sound), found)
     same(segment({"video": torch.from_numpy(clip.frames), "text": TEXTS, **sound}), found)
-    same(segment({"video": clip.frames, "audio": f"{address}/long.mp4"}, text=TEXTS), found)
+    same(segment({"video": clip.frames, "audio": f"{url}/long.mp4"}, text=TEXTS), found)
     same(segment([{"video": images, **sound}], text=TEXTS)[0], found)
 
 
@@ -167,12 +166,12 @@ def test_clips_of_a_batch_take_the_same_number_of_sentences(segment, clips):
     assert [len(entries) for entries in segment(inputs)] == [1, 2]
 
 
-def test_addresses_that_cannot_be_fetched_or_read(segment, address, monkeypatch):
+def test_urls_that_cannot_be_fetched_or_read(segment, url, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(ValueError, match=r"absent\.mp4: cannot be fetched \(.*404"):
-        segment(f"{address}/absent.mp4", text="a")
-    with pytest.raises(ValueError, match=f"^{address}/notes.mp4"):
-        segment(f"{address}/notes.mp4", text="a")
+        segment(f"{url}/absent.mp4", text="a")
+    with pytest.raises(ValueError, match=f"^{url}/notes.mp4"):
+        segment(f"{url}/notes.mp4", text="a")
     with pytest.raises(ValueError, match="cannot be fetched"):
         segment("http://127.0.0.1:1/clip.mp4", text="a")
 

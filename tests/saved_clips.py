@@ -1,16 +1,18 @@
-"""What tests of the web app give it, and what they take from it."""
+"""Clips and a checkpoint in files, and masks read from files."""
 
 import io
 import zipfile
 
 import numpy as np
+import torch
 from PIL import Image
+from tiny.configurations import tiny_config
 
-from lavseg.data import render_clip
+from lavseg.data import build_tokenizer, render_clip
 from lavseg.media import write_video
+from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 
 SECONDS = 4
-TEXTS = ["the red circle", "the <b>object</b> making a sound"]
 
 
 def save_clips(folder):
@@ -20,6 +22,23 @@ def save_clips(folder):
     write_video(folder / "mute.mp4", clip.frames, 1)
     (folder / "notes.mp4").write_text("no video")
     (folder / "half.mp4").write_bytes((folder / "clip.mp4").read_bytes()[:3000])
+    return folder
+
+
+def visible_sam2_love(vocab_size):
+    """An untrained SAM2-LOVE that judges every object visible, so that its masks are not blank."""
+    torch.manual_seed(0)
+    model = Sam2LoveModel(tiny_config(Sam2LoveConfig, vocab_size)).eval()
+    torch.nn.init.constant_(model.sam2.mask_decoder.pred_obj_score_head.proj_out.bias, 10.0)
+    return model
+
+
+def save_checkpoint(folder):
+    """`visible_sam2_love` with its processor."""
+    tokenizer = build_tokenizer()
+    model = visible_sam2_love(len(tokenizer))
+    model.save_pretrained(folder)
+    Sam2LoveProcessor.from_config(model.config, tokenizer).save_pretrained(folder)
     return folder
 
 
