@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--text", action="append", default=[], help="which object is meant; again for further ones")
     parser.add_argument("--model", required=True, help="folder or Hub id of a checkpoint")
     parser.add_argument("--compare", help="another checkpoint, to see both side by side")
-    parser.add_argument("--fps", type=float, default=1.0, help="frames a second, up to the clip's own")
+    parser.add_argument("--fps", type=float, default=1.0, help="frames per second, up to the clip's own")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     arguments = parser.parse_args()
     logging.disable_progress_bar()

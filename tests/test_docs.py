@@ -129,7 +129,6 @@ def test_commands_named_in_the_text_exist(name):
 @pytest.mark.parametrize("words", calls(".py"))
 def test_options_of_the_examples_exist(words, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [words[0], "--help"])
-    monkeypatch.syspath_prepend(ROOT / "examples")
     with suppress(SystemExit):
         runpy.run_path(str(ROOT / words[0]), run_name="__main__")
     assert options(words) <= set(re.findall(r"--\w+", capsys.readouterr().out))

@@ -1,10 +1,9 @@
-"""Fresh tiny models of the methods that hear and read nothing, all with one ear and on a host that knows shapes."""
+"""Fresh tiny models of the methods that hear and read nothing, all with one VGGish and on a host that knows shapes."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
-from tiny.configurations import tiny_config
 
 from lavseg import (
     AuralSam2Config,
@@ -22,6 +21,11 @@ from lavseg import (
 from lavseg.checkpoint import load_checkpoint
 from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
+
+from .configurations import tiny_config
+
+# SAM2-LOVE, whose SAM2 and VGGish the others build on.
+SHIPPED = Path(__file__).parents[1] / "sam2-love-tiny"
 
 _AURAL_SAM2_SIZES = ("visual_depths", "token_depths", "mlp_ratio", "fusion_size", "projection_size")
 
@@ -47,20 +51,20 @@ ON_SAM = ("st-bava",)
 
 
 def fresh_model(
-    method: str, host: Path, ear: VggishModel, seed: int, **fields: Any
+    method: str, host: Path, vggish: VggishModel, seed: int, **fields: Any
 ) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:
     """An untrained model of a method between trained encoders, and its processor.
 
     Args:
         method: a key of `METHODS`.
         host: folder of a SAM2, or of a SAM for methods in `ON_SAM`.
-        ear: VGGish with embeddings half as wide as the host's decoder, see `stereo_vggish`.
+        vggish: with embeddings half as wide as the host's decoder, see `stereo_vggish`.
         seed: of the weights that are new.
         fields: of the method's configuration, instead of the ones above.
     """
     model_class, processor_class, tiny = METHODS[method]
     torch.manual_seed(seed)
-    model = model_class.from_backbones(str(host), audio=ear, **{**tiny, **fields})
+    model = model_class.from_backbones(str(host), audio=vggish, **{**tiny, **fields})
     return model, processor_class.from_config(model.config)
 
 
