@@ -33,6 +33,7 @@ from tiny.sam_host import train_sam
 from tiny.scores import Clips, score_clips
 
 from lavseg import ClipCollator
+from lavseg.checkpoint import load_checkpoint
 from lavseg.cli.one_line_errors import one_line_errors
 from lavseg.modeling.base import AudioVisualPreTrainedModel
 
@@ -98,8 +99,9 @@ def load_clips(arguments: argparse.Namespace) -> Clips:
 def run_method(method: str, arguments: argparse.Namespace) -> dict:
     """Train and score one method; returns what is in its `scores.json`."""
     folder, clips = arguments.output / method, load_clips(arguments)
-    host = arguments.output / "sam" if method in ON_SAM else save_host(arguments.checkpoint, folder / "sam2")
-    model, processor = fresh_model(method, host, stereo_vggish(arguments.checkpoint), arguments.seed)
+    shipped, _ = load_checkpoint(arguments.checkpoint)
+    host = arguments.output / "sam" if method in ON_SAM else save_host(shipped.sam2, folder / "sam2")
+    model, processor = fresh_model(method, host, stereo_vggish(shipped.audio_encoder), arguments.seed)
     collator, steps = ClipCollator(processor), {"frame_steps": arguments.frame_steps, "steps": arguments.steps}
     _, minutes = train_method(model, processor, clips, folder, **steps, seed=arguments.seed)
     return {
@@ -193,7 +195,7 @@ def bar_plot(found: list[dict]) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">{"".join(parts)}</svg>'
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
@@ -209,4 +211,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

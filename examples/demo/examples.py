@@ -59,7 +59,7 @@ def make_example(
     waveform, _ = read_audio(row["audio"]["path"])
     return Example(
         kind=kind,
-        text=row["text"].strip() if "text" in row else None,
+        text=None if row["text"] is None else row["text"].strip(),
         frames=frames,
         truth=row_masks(row).astype(bool),
         predicted=predict(model, collator, row),

@@ -21,6 +21,7 @@ from tiny.scores import Clips, score_clips
 from tiny.single_frames import train_on_frames
 
 from lavseg import ClipCollator
+from lavseg.checkpoint import load_checkpoint
 from lavseg.data import draw_objects
 from lavseg.inference.segment_file import segment_file
 from lavseg.modeling.base import AudioVisualPreTrainedModel
@@ -48,13 +49,14 @@ def run(arguments: argparse.Namespace) -> dict:
     counts = {"train": arguments.clips, "val": max(2, arguments.clips // 16), "test": max(2, arguments.clips // 8)}
     clips = write_clips(output / "data", counts, SEED, stages.bar("clips"))
 
+    shipped, _ = load_checkpoint(arguments.checkpoint)
     if arguments.method in ON_SAM:
         stages.begin("Teach a tiny SAM from clicks")
         host = teach_sam(output / "sam", arguments.sam_steps, stages)
     else:
         stages.begin("Load the shipped SAM2")
-        host = save_host(arguments.checkpoint, output / "sam2")
-    model, processor = fresh_model(arguments.method, host, stereo_vggish(arguments.checkpoint), SEED)
+        host = save_host(shipped.sam2, output / "sam2")
+    model, processor = fresh_model(arguments.method, host, stereo_vggish(shipped.audio_encoder), SEED)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     collator = ClipCollator(processor)
     trained, every = (model.num_parameters(only_trainable=only) for only in (True, False))

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import Sam2VideoModel
 
 from lavseg import (
     AuralSam2Config,
@@ -18,7 +19,6 @@ from lavseg import (
     VggishConfig,
     VggishModel,
 )
-from lavseg.checkpoint import load_checkpoint
 from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
 
@@ -68,24 +68,22 @@ def fresh_model(
     return model, processor_class.from_config(model.config)
 
 
-def save_host(checkpoint: Path, folder: Path) -> Path:
-    """Save the SAM2 under a tiny SAM2-LOVE, with `handoff="mask"` as it was before, in `folder`, which is returned.
+def save_host(sam2: Sam2VideoModel, folder: Path) -> Path:
+    """Save the SAM2 of a tiny SAM2-LOVE, which `handoff="mask"` has left as it was, in `folder`, which is returned.
 
     It predicts one mask. Of three each would soon learn to be one object, and nothing would say which of them sounds.
     """
-    sam2 = load_checkpoint(checkpoint)[0].sam2
     sam2.config.multimask_output_in_sam = False
     sam2.config.mask_decoder_config.dynamic_multimask_via_stability = False
     sam2.save_pretrained(folder)
     return folder
 
 
-def stereo_vggish(checkpoint: Path) -> VggishModel:
+def stereo_vggish(narrow: VggishModel) -> VggishModel:
     """The VGGish of a tiny SAM2-LOVE, twice as wide: AuralSAM2 takes half of the host's width from each ear.
 
     Each output comes with its negative, so that the final ReLU loses nothing.
     """
-    narrow = load_checkpoint(checkpoint)[0].audio_encoder
     state, size = narrow.state_dict(), narrow.config.embedding_size
     for name in ("embeddings.4.weight", "embeddings.4.bias"):
         state[name] = torch.cat([state[name], -state[name]])

@@ -60,7 +60,7 @@ def optimize(
             nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             schedule.step()
-            recent.append({name: float(value) for name, value in terms.items()})
+            recent.append({name: float(value.detach()) for name, value in terms.items()})
             ends = step == steps or time.monotonic() - began > seconds
             if step % logging_steps == 0 or ends:
                 means = {name: round(float(np.mean([entry[name] for entry in recent])), 4) for name in recent[0]}

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lavseg.checkpoint import load_checkpoint
 from lavseg.data import ClipCollator, row_masks
 from lavseg.evaluation.evaluate_checkpoint import evaluate
 from lavseg.models.aural_sam2 import AuralSam2Model
@@ -80,7 +81,8 @@ def run(arguments: argparse.Namespace) -> dict:
     output, seed, report = arguments.output, arguments.seed, {}
     counts = {"train": arguments.clips, "val": max(2, arguments.clips // 40), "test": max(2, arguments.clips // 12)}
     clips = write_clips(output / "data", counts, seed)
-    vggish, host = stereo_vggish(arguments.checkpoint), save_host(arguments.checkpoint, output / "sam2")
+    shipped, _ = load_checkpoint(arguments.checkpoint)
+    host, vggish = save_host(shipped.sam2, output / "sam2"), stereo_vggish(shipped.audio_encoder)
     for behavior in arguments.behaviors:
         folder = output / behavior
         if not (folder / "scores.json").is_file():
