@@ -21,35 +21,13 @@ FRAMES, SIZE, LAYERS, WIDTH, REPEATS, RATE = 5, 256, 8, 192, 5, 16000
 def build():
     """ST-BAVA without adapters on an image encoder of eight blocks at 256x256."""
     torch.manual_seed(0)
-    channels = 32
+    encoder = {"image_size": SIZE, "hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": 2}
     sam = SamConfig(
-        vision_config={
-            "image_size": SIZE,
-            "hidden_size": WIDTH,
-            "mlp_dim": 4 * WIDTH,
-            "num_hidden_layers": LAYERS,
-            "num_attention_heads": 2,
-            "window_size": 3,
-            "global_attn_indexes": [1],
-            "output_channels": channels,
-            "num_pos_feats": channels // 2,
-        },
-        prompt_encoder_config={"image_size": SIZE, "hidden_size": channels},
-        mask_decoder_config={
-            "hidden_size": channels,
-            "num_attention_heads": 4,
-            "mlp_dim": 64,
-            "iou_head_hidden_dim": channels,
-        },
+        vision_config={**encoder, "mlp_dim": 4 * WIDTH, "window_size": 3, "global_attn_indexes": [1]},
+        prompt_encoder_config={"image_size": SIZE},
     )
-    config = StBavaConfig(
-        sam_config=sam,
-        audio_config=VggishConfig(conv_channels=(8, 16, 16, 16, 32, 32), hidden_size=64, embedding_size=32),
-        num_fusion_layers=2,
-        num_attention_heads=4,
-        use_adapters=False,
-        attention_dropout=0.0,
-    )
+    audio = VggishConfig(conv_channels=(8, 16, 16, 16, 32, 32), hidden_size=64, embedding_size=32)
+    config = StBavaConfig(sam_config=sam, audio_config=audio, use_adapters=False, attention_dropout=0.0)
     return StBavaModel(config).train(), StBavaProcessor.from_config(config)
 
 
