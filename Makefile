@@ -3,10 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Of `demo`: sam2-love, aural-sam2, sama-avs, gavs or st-bava; of `train-tiny`: one of the first two.
+# Of `demo`: sam2-love, aural-sam2, sama-avs, gavs or st-bava; of `train-tiny`: sam2-love or aural-sam2.
 METHOD ?= sam2-love
-TRAIN_TINY_sam2-love := train_tiny.py --output runs/tiny
-TRAIN_TINY_aural-sam2 := train_aural_sam2.py --output runs/aural-sam2-tiny
+TINY_sam2-love := runs/tiny
+TINY_aural-sam2 := runs/aural-sam2-tiny
 
 .PHONY: demo test test-slow quality docs train-tiny clean
 
@@ -20,11 +20,7 @@ $(READY): pyproject.toml
 	touch $(READY)
 
 demo: $(READY)
-ifeq ($(METHOD),sam2-love)
-	$(BIN)/python examples/demo.py --output runs/demo
-else
-	$(BIN)/python examples/demo_audio.py --method $(METHOD) --output runs/demo
-endif
+	$(BIN)/python examples/run_demo.py --method $(METHOD) --output runs/demo
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
@@ -41,7 +37,7 @@ docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 train-tiny: $(READY)
-	$(BIN)/python examples/$(or $(TRAIN_TINY_$(METHOD)),$(error METHOD: train-tiny takes sam2-love or aural-sam2, got $(METHOD)))
+	$(BIN)/python examples/train_tiny.py --method $(METHOD) --output $(or $(TINY_$(METHOD)),$(error METHOD: train-tiny takes sam2-love or aural-sam2, got $(METHOD)))
 
 clean:
 	rm -rf $(VENV) runs build dist

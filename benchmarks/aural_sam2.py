@@ -1,4 +1,4 @@
-"""What AuralSAM2 costs: seconds a frame of its parts, peak memory, and the whole beside SAM2 alone.
+"""What AuralSAM2 costs: seconds per frame of its parts, peak memory, and the whole beside SAM2 alone.
 
     python benchmarks/aural_sam2.py --hosts tiny base_plus large --frames 5 10 --dtypes float32 bfloat16
     python benchmarks/aural_sam2.py --hosts tiny --image-size 256 --frames 5
@@ -133,7 +133,7 @@ def make_run(arm, host, size, clock):
 
 
 def run_arm(arm, host, size, frames, dtype, repeats):
-    """Best of `repeats` runs of one arm, in seconds a frame, and the peak memory of this process in MB."""
+    """Best of `repeats` runs of one arm, in seconds per frame, and the peak memory of this process in MB."""
     torch.manual_seed(0)
     clock = Clock()
     run = make_run(arm, host, size, clock)

@@ -9,8 +9,9 @@ import time
 
 import numpy as np
 import torch
-from tiny.configurations import nano_sam_config, tiny_config
+from transformers import SamConfig
 
+from lavseg.backbones.vggish import VggishConfig
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
 from lavseg.training.feature_cache import FeatureCache
 
@@ -20,9 +21,13 @@ FRAMES, SIZE, LAYERS, WIDTH, REPEATS, RATE = 5, 256, 8, 192, 5, 16000
 def build():
     """ST-BAVA without adapters on an image encoder of eight blocks at 256x256."""
     torch.manual_seed(0)
-    sam = nano_sam_config(SIZE)
-    sam.vision_config.update({"hidden_size": WIDTH, "mlp_dim": 4 * WIDTH, "num_hidden_layers": LAYERS})
-    config = tiny_config(StBavaConfig, sam_config=sam, use_adapters=False, attention_dropout=0.0)
+    encoder = {"image_size": SIZE, "hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": 2}
+    sam = SamConfig(
+        vision_config={**encoder, "mlp_dim": 4 * WIDTH, "window_size": 3, "global_attn_indexes": [1]},
+        prompt_encoder_config={"image_size": SIZE},
+    )
+    audio = VggishConfig(conv_channels=(8, 16, 16, 16, 32, 32), hidden_size=64, embedding_size=32)
+    config = StBavaConfig(sam_config=sam, audio_config=audio, use_adapters=False, attention_dropout=0.0)
     return StBavaModel(config).train(), StBavaProcessor.from_config(config)
 
 

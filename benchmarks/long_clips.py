@@ -16,14 +16,15 @@ from lavseg.data import render_clip
 from lavseg.media import write_video
 
 CONTEXT = multiprocessing.get_context("spawn")
-SECONDS_A_SCENE = 10
+SECONDS_PER_SCENE = 10
 RATE = 16000
 
 
 def write_clip(path: Path, seconds: int, fps: int, size: tuple[int, int]) -> None:
     """One scene after the other, each frame shown for as long as the rate asks."""
     scenes = [
-        render_clip(np.random.default_rng(seed), SECONDS_A_SCENE, size) for seed in range(seconds // SECONDS_A_SCENE)
+        render_clip(np.random.default_rng(seed), SECONDS_PER_SCENE, size)
+        for seed in range(seconds // SECONDS_PER_SCENE)
     ]
     frames = (frame for scene in scenes for frame in scene.frames for _ in range(fps))
     write_video(path, frames, fps, np.concatenate([scene.waveform for scene in scenes]), RATE)
@@ -57,8 +58,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="examples/sam2-love-tiny", help="folder or Hub id of a checkpoint")
     parser.add_argument("--minutes", type=float, nargs="+", default=[1, 5, 10])
-    parser.add_argument("--clip_fps", type=int, default=5, help="frames a second of the clips")
-    parser.add_argument("--fps", type=float, help="frames a second that are segmented; by default the method's own")
+    parser.add_argument("--clip_fps", type=int, default=5, help="frames per second of the clips")
+    parser.add_argument("--fps", type=float, help="frames per second to segment; by default the method's own")
     parser.add_argument("--height", type=int, default=240)
     parser.add_argument("--width", type=int, default=320)
     arguments = parser.parse_args()

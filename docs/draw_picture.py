@@ -46,11 +46,11 @@ def segment(checkpoint: str, clip: SyntheticClip, texts: list[str]) -> np.ndarra
     """Masks bool `[E, T, H, W]`."""
     model, processor = load_checkpoint(checkpoint)
     inputs = processor(clip.frames, clip.waveform, texts, sampling_rate=SAMPLING_RATE)
-    return processor.post_process_masks(model(**inputs).pred_masks, inputs["original_sizes"])[0].numpy()
+    return processor.post_process_masks(model(**inputs), inputs["original_sizes"])[0].numpy()
 
 
 def draw_sound(waveform: np.ndarray, width: int) -> Image.Image:
-    """The loudness of a waveform `[samples]` over time, one line a pixel."""
+    """The loudness of a waveform `[samples]` over time, one line per pixel."""
     columns = np.array_split(np.abs(waveform), width)
     heights = np.array([column.max() for column in columns]) / max(np.abs(waveform).max(), 1e-9)
     rows = np.abs(np.linspace(-1, 1, SOUND_HEIGHT))[:, None]

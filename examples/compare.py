@@ -2,11 +2,11 @@
 
     python examples/compare.py --output runs/compare
 
-AuralSAM2, SAMA-AVS and GAVS build on the shipped SAM2 host, ST-BAVA on a tiny SAM taught from clicks (`train_sam.py`);
+AuralSAM2, SAMA-AVS and GAVS build on the shipped SAM2 host, ST-BAVA on a tiny SAM taught from clicks;
 all hear with the VGGish of the shipped SAM2-LOVE. SAM2-LOVE itself is left out: it answers sentences, of which
 AVSBench has none, and its shipped checkpoint was trained on other clips for longer.
 
-Each learns in single frames first (`warm_start_audio.py`), then from clips.
+Each learns in single frames first, then from clips.
 
 Writes `comparison.md`, `comparison.html`, `comparison.svg` and `comparison.json`, and for each method `scores.json`,
 `training_log.json` and the model. A method that is in the output folder already is not trained again. Each one runs in
@@ -26,16 +26,17 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from report import SCORES_NOTE, section, write_page
-from synthetic_avs import Clips, score, train, write_clips
-from tiny_models import METHODS, ON_SAM, fresh_model, save_host, stereo_vggish
-from train_sam import train_sam
+from demo.page import SCORES_NOTE, section, write_page
+from tiny.avs_training import train_method, write_clips
+from tiny.models import METHODS, ON_SAM, SHIPPED, fresh_model, save_host, stereo_vggish
+from tiny.sam_host import train_sam
+from tiny.scores import Clips, score_clips
 
 from lavseg import ClipCollator
+from lavseg.checkpoint import load_checkpoint
 from lavseg.cli.one_line_errors import one_line_errors
 from lavseg.modeling.base import AudioVisualPreTrainedModel
 
-HERE = Path(__file__).parent
 TIMED_CLIPS = 8
 COLUMNS = (
     "method",
@@ -46,7 +47,7 @@ COLUMNS = (
     "F, several sounds",
     "S in silence",
     "parameters trained",
-    "seconds a clip",
+    "seconds per clip",
     "peak memory, MB",
     "minutes of training",
 )
@@ -98,16 +99,17 @@ def load_clips(arguments: argparse.Namespace) -> Clips:
 def run_method(method: str, arguments: argparse.Namespace) -> dict:
     """Train and score one method; returns what is in its `scores.json`."""
     folder, clips = arguments.output / method, load_clips(arguments)
-    host = arguments.output / "sam" if method in ON_SAM else save_host(arguments.checkpoint, folder / "sam2")
-    model, processor = fresh_model(method, host, stereo_vggish(arguments.checkpoint), arguments.seed)
+    shipped, _ = load_checkpoint(arguments.checkpoint)
+    host = arguments.output / "sam" if method in ON_SAM else save_host(shipped.sam2, folder / "sam2")
+    model, processor = fresh_model(method, host, stereo_vggish(shipped.audio_encoder), arguments.seed)
     collator, steps = ClipCollator(processor), {"frame_steps": arguments.frame_steps, "steps": arguments.steps}
-    _, minutes = train(model, processor, clips, folder, **steps, seed=arguments.seed)
+    _, minutes = train_method(model, processor, clips, folder, **steps, seed=arguments.seed)
     return {
         "method": method,
         "host": "SAM" if method in ON_SAM else "SAM2",
-        **score(model, collator, clips),
+        **score_clips(model, collator, clips),
         "parameters_trained": model.num_parameters(only_trainable=True),
-        "seconds_a_clip": round(seconds_a_clip(model, collator, clips["single"]["test"]), 4),
+        "seconds_per_clip": round(seconds_per_clip(model, collator, clips["single"]["test"]), 4),
         "peak_memory_mb": round(peak_memory()),
         "training_minutes": minutes,
         **steps,
@@ -115,7 +117,7 @@ def run_method(method: str, arguments: argparse.Namespace) -> dict:
 
 
 @torch.inference_mode()
-def seconds_a_clip(model: AudioVisualPreTrainedModel, collator: ClipCollator, rows: Dataset) -> float:
+def seconds_per_clip(model: AudioVisualPreTrainedModel, collator: ClipCollator, rows: Dataset) -> float:
     """Median time that the model, without the processor, takes for one clip."""
     model.eval()
     times = []
@@ -165,7 +167,7 @@ def table_row(scores: dict) -> list[str]:
         *sounding,
         f"{silent:.3f}",
         f"{scores['parameters_trained']:,}",
-        f"{scores['seconds_a_clip']:.3f}",
+        f"{scores['seconds_per_clip']:.3f}",
         f"{scores['peak_memory_mb']:,}",
         f"{scores['training_minutes']:.1f}",
     ]
@@ -193,13 +195,11 @@ def bar_plot(found: list[dict]) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">{"".join(parts)}</svg>'
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
-    parser.add_argument(
-        "--checkpoint", type=Path, default=HERE / "sam2-love-tiny", help="SAM2-LOVE, for its SAM2 and VGGish"
-    )
+    parser.add_argument("--checkpoint", type=Path, default=SHIPPED, help="SAM2-LOVE, for its SAM2 and VGGish")
     parser.add_argument("--frame_steps", type=int, default=600, help="of each method, 48 single frames each")
     parser.add_argument("--steps", type=int, default=100, help="of each method, 16 clips each")
     parser.add_argument("--sam_steps", type=int, default=600, help="of the SAM that ST-BAVA builds on")
@@ -211,4 +211,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -4,6 +4,7 @@ python examples/segment_clip.py runs/demo/clip.mp4 --text "the star" --model exa
 """
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -59,15 +60,15 @@ def write_comparison(
     return float(np.mean(agreement))
 
 
-def main() -> None:
+def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clip", type=Path, help="video file with sound")
     parser.add_argument("--text", action="append", default=[], help="which object is meant; again for further ones")
     parser.add_argument("--model", required=True, help="folder or Hub id of a checkpoint")
     parser.add_argument("--compare", help="another checkpoint, to see both side by side")
-    parser.add_argument("--fps", type=float, default=1.0, help="frames a second, up to the clip's own")
+    parser.add_argument("--fps", type=float, default=1.0, help="frames per second, up to the clip's own")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     logging.disable_progress_bar()
     with one_line_errors("segment_clip.py"):
         run(arguments)
@@ -91,4 +92,4 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -146,7 +146,6 @@ def test_commands_named_in_the_text_exist():
 
 
 def test_options_of_the_examples_exist(monkeypatch, capsys):
-    monkeypatch.syspath_prepend(ROOT / "examples")
     unknown = {}
     for words in calls(".py"):
         monkeypatch.setattr(sys, "argv", [words[0], "--help"])

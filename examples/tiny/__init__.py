@@ -1,1 +1,1 @@
-"""Models of a few million parameters: their configurations, and how the shipped ones are trained."""
+"""Models of a few million parameters: their configurations, and how they are trained."""

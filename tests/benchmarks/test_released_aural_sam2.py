@@ -1,7 +1,5 @@
 """Agreement of AuralSAM2 with the released code's order of operations over the original `sam2` package."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
@@ -10,18 +8,17 @@ from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model
 
 pytest.importorskip("sam2", reason="the original sam2 package is not installed")
+from released_aural_sam2 import ReleasedAuralSam2
 
 CASES = [
-    *[("tiny", 256, 9, seed) for seed in (0, 1)],
+    ("tiny", 256, 9, 0),  # more frames than are remembered
+    ("tiny", 256, 3, 1),
     pytest.param("base_plus", 1024, 3, 2, marks=pytest.mark.slow),
 ]
 
 
 @pytest.mark.parametrize(("host", "image_size", "num_frames", "seed"), CASES)
-def test_masks_are_the_released_ones(monkeypatch, host, image_size, num_frames, seed):
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
-    from released_aural_sam2 import ReleasedAuralSam2
-
+def test_masks_are_the_released_ones(host, image_size, num_frames, seed):
     torch.manual_seed(seed)
     released = ReleasedAuralSam2(host, image_size)
     with torch.no_grad():

@@ -1,19 +1,8 @@
 import json
 import re
-from pathlib import Path
 
+import compare
 import pytest
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture
-def script(monkeypatch):
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    monkeypatch.syspath_prepend(EXAMPLES)
-    import compare
-
-    return compare
 
 
 def made_up(method, jaccard, silent):
@@ -26,40 +15,43 @@ def made_up(method, jaccard, silent):
         "single_silent": {**scores, "s": silent},
         "multi_silent": {**scores, "s": 3 * silent},
         "parameters_trained": 1234567,
-        "seconds_a_clip": 0.125,
+        "seconds_per_clip": 0.125,
         "peak_memory_mb": 1500,
         "training_minutes": 12.25,
         "steps": 7,
     }
 
 
-def test_methods_are_compared_and_not_trained_twice(script, tmp_path, monkeypatch, capsys):
+def test_methods_are_compared_and_not_trained_twice(
+    tmp_path, monkeypatch, capsys, untrained, small_clips, processes_here
+):
     arguments = [f"--output={tmp_path}", "--methods", "gavs", "--frame_steps=1", "--steps=1", "--clips=2"]
-    script.main(arguments)
+    arguments.append(f"--checkpoint={untrained}")
+    compare.main(arguments)
     found = json.loads((tmp_path / "comparison.json").read_text())
     (scores,) = found
     assert scores["method"] == "gavs" and scores["steps"] == 1
-    assert scores["seconds_a_clip"] > 0 and scores["peak_memory_mb"] > 100
+    assert scores["seconds_per_clip"] > 0 and scores["peak_memory_mb"] > 100
     assert all(0 <= scores[part]["jaccard"] <= 1 for part in ("single", "multi", "single_silent", "multi_silent"))
     log = json.loads((tmp_path / "gavs" / "training_log.json").read_text())
     assert log["frames"][-1]["step"] == 1 and any("eval_single_jaccard" in entry for entry in log["clips"])
     first = (tmp_path / "comparison.md").read_text()
 
-    monkeypatch.setattr(script, "ProcessPoolExecutor", lambda *args, **kwargs: pytest.fail("trained twice"))
-    script.main(arguments)
+    monkeypatch.setattr(compare, "ProcessPoolExecutor", lambda *args, **kwargs: pytest.fail("trained twice"))
+    compare.main(arguments)
     assert (tmp_path / "comparison.md").read_text() == first
 
     with pytest.raises(SystemExit, match="2"):
-        script.main([*arguments, "--steps=2"])
+        compare.main([*arguments, "--steps=2"])
     assert "was begun with" in capsys.readouterr().err
     assert (tmp_path / "comparison.md").read_text() == first
 
 
-def test_the_table_says_what_was_measured(script, tmp_path):
-    script.write_comparison(tmp_path, [made_up("gavs", 0.5, 0.1), made_up("st-bava", 0.25, 0.05)], 9, 7)
+def test_the_table_says_what_was_measured(tmp_path):
+    compare.write_comparison(tmp_path, [made_up("gavs", 0.5, 0.1), made_up("st-bava", 0.25, 0.05)], 9, 7)
     text = (tmp_path / "comparison.md").read_text()
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
-    assert {len(row) for row in table} == {len(script.COLUMNS)} and tuple(table[0]) == script.COLUMNS
+    assert {len(row) for row in table} == {len(compare.COLUMNS)} and tuple(table[0]) == compare.COLUMNS
     assert table[2] == [
         "gavs",
         "SAM2",

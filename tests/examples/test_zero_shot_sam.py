@@ -1,9 +1,9 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import zero_shot_sam
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -11,20 +11,11 @@ from PIL import Image
 from tiny.configurations import nano_sam2_config, nano_sam_config
 from transformers import Sam2ImageProcessor, Sam2Processor, Sam2VideoModel, SamImageProcessor, SamModel, SamProcessor
 
+from conftest import ROOT
 from lavseg.data import load_avsbench, row_masks, write_avsbench
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 KINDS = ("sam", "sam2")
 SIZE = 64
-
-
-@pytest.fixture(scope="module")
-def script():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(EXAMPLES)
-        import zero_shot_sam
-
-        yield zero_shot_sam
 
 
 @pytest.fixture(scope="module")
@@ -57,39 +48,39 @@ def regions_by_hand(mask):
 
 @settings(max_examples=100, deadline=None)
 @given(mask=arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))))
-def test_regions_are_those_of_flooding(script, mask):
+def test_regions_are_those_of_flooding(mask):
     if not mask.any():
         return
-    found = [{tuple(pixel) for pixel in region.tolist()} for region in script.largest_regions(mask, 3)]
+    found = [{tuple(pixel) for pixel in region.tolist()} for region in zero_shot_sam.largest_regions(mask, 3)]
     expected = regions_by_hand(mask)
     assert [len(region) for region in found] == [len(region) for region in expected[:3]]
     assert all(region in expected for region in found) and len({frozenset(region) for region in found}) == len(found)
 
 
-def test_a_winding_region_is_one(script):
+def test_a_winding_region_is_one():
     mask = np.zeros((99, 99), bool)
     mask[::2] = True
     mask[1::4, -1] = mask[3::4, 0] = True
-    assert [len(region) for region in script.largest_regions(mask, 2)] == [mask.sum()]
+    assert [len(region) for region in zero_shot_sam.largest_regions(mask, 2)] == [mask.sum()]
 
 
-def test_prompts_lie_on_and_around_regions(script):
+def test_prompts_lie_on_and_around_regions():
     mask = np.zeros((20, 30), bool)
     mask[2:5, 3:10] = True
     mask[10:19, 12:25] = True
     mask[12:17, 14:23] = False  # a ring, its centre is not on it
-    regions, rng = script.largest_regions(mask, 3), np.random.default_rng(0)
-    points = script.points_of(regions, 3, rng).long()
+    regions, rng = zero_shot_sam.largest_regions(mask, 3), np.random.default_rng(0)
+    points = zero_shot_sam.points_of(regions, 3, rng).long()
     assert mask[points[:, 1], points[:, 0]].all() and points[1].tolist() == [6, 3]
     assert (points[[0, 2], 1] >= 10).all()
-    assert script.boxes_of(regions, 3).tolist() == [[12, 10, 24, 18], [3, 2, 9, 4]]
-    assert script.boxes_of(regions, 1).tolist() == [[12, 10, 24, 18]]
+    assert zero_shot_sam.boxes_of(regions, 3).tolist() == [[12, 10, 24, 18], [3, 2, 9, 4]]
+    assert zero_shot_sam.boxes_of(regions, 1).tolist() == [[12, 10, 24, 18]]
 
 
 @pytest.mark.parametrize("host", KINDS)
 @pytest.mark.parametrize("size", [(48, 72), (90, 40)])
-def test_masks_are_those_of_the_stock_processor(script, hosts, host, size):
-    segmenter = script.ImageSegmenter(str(hosts / host))
+def test_masks_are_those_of_the_stock_processor(hosts, host, size):
+    segmenter = zero_shot_sam.ImageSegmenter(str(hosts / host))
     assert segmenter.model.mask_decoder.transformer.layers[0].layer_norm1.eps == 1e-5  # of the original SAM, too
     frame = Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8))
     if host == "sam":
@@ -121,17 +112,17 @@ def test_masks_are_those_of_the_stock_processor(script, hosts, host, size):
 
 
 @pytest.mark.parametrize("host", KINDS)
-def test_it_scores_every_prompt(script, hosts, data, tmp_path, capsys, host):
+def test_it_scores_every_prompt(hosts, data, tmp_path, capsys, host):
     output = tmp_path / "scores.json"
-    script.main([f"--model={hosts / host}", f"--data_root={data}", "--subset", "s4", f"--output={output}"])
+    zero_shot_sam.main([f"--model={hosts / host}", f"--data_root={data}", "--subset", "s4", f"--output={output}"])
     report = json.loads(output.read_text())
-    assert report["rows"] == 2 and list(report["prompts"]) == list(script.PROMPTS)
+    assert report["rows"] == 2 and list(report["prompts"]) == list(zero_shot_sam.PROMPTS)
     for scores in report["prompts"].values():
         assert all(0 <= scores[name] <= 1 for name in ("jaccard", "f_score", "j_and_f", "s"))
     assert "3 boxes" in capsys.readouterr().out
 
 
-def test_answers_follow_the_truth(script, data):
+def test_answers_follow_the_truth(data):
     """A segmenter that fills its boxes gets what the boxes cover; a frame without truth stays empty."""
 
     class Boxes:
@@ -147,16 +138,16 @@ def test_answers_follow_the_truth(script, data):
     row = load_avsbench(data, "v1m", "test")[0]
     truth = torch.from_numpy(row_masks(row)).bool()
     assert not truth.flatten(1).any(1).all()
-    answers = script.segment_row(Boxes(), row)
+    answers = zero_shot_sam.segment_row(Boxes(), row)
     found = answers["3 boxes"] > 0
     assert (found.flatten(1).any(1) == truth.flatten(1).any(1)).all()
     assert (found | ~truth).float().mean() > 0.99
     assert (found.sum() >= (answers["1 box"] > 0).sum()) and not (answers["1 point"] > 0).any()
-    scores = script.score(Boxes(), load_avsbench(data, "v1m", "test"), "frame")
+    scores = zero_shot_sam.score(Boxes(), load_avsbench(data, "v1m", "test"), "frame")
     assert scores["3 boxes"]["jaccard"] > scores["1 point"]["jaccard"]
 
 
-def test_only_labelled_frames_count(script, data):
+def test_only_labelled_frames_count(data):
     class Nothing:
         def show(self, frame): ...
 
@@ -164,26 +155,26 @@ def test_only_labelled_frames_count(script, data):
             return torch.zeros(224, 224)
 
     row = load_avsbench(data, "s4", "train")[0]
-    assert {len(logits) for logits in script.segment_row(Nothing(), row).values()} == {1}
+    assert {len(logits) for logits in zero_shot_sam.segment_row(Nothing(), row).values()} == {1}
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"--model": str(EXAMPLES / "recipes")}, "recipes is no"),
+        ({"--model": str(ROOT / "examples" / "recipes")}, "recipes is no"),
         ({"--data_root": "absent"}, "absent"),
         ({"--subset": "s5"}, "s5"),
     ],
 )
-def test_unusable_options_end_in_one_line(script, hosts, data, capsys, change, words):
+def test_unusable_options_end_in_one_line(hosts, data, capsys, change, words):
     options = {"--model": str(hosts / "sam"), "--data_root": str(data), "--subset": "s4", **change}
     with pytest.raises(SystemExit):
-        script.main([part for item in options.items() for part in item])
+        zero_shot_sam.main([part for item in options.items() for part in item])
     error = capsys.readouterr().err
     assert error.startswith("zero_shot_sam.py: ") and error.count("\n") == 1 and words in error
 
 
-def test_other_checkpoints_are_refused(script, data, capsys):
+def test_other_checkpoints_are_refused(data, capsys):
     with pytest.raises(SystemExit):
-        script.main([f"--model={EXAMPLES / 'sam2-love-tiny'}", f"--data_root={data}", "--subset", "s4"])
+        zero_shot_sam.main([f"--model={ROOT / 'examples' / 'sam2-love-tiny'}", f"--data_root={data}", "--subset", "s4"])
     assert "a SAM or SAM2 checkpoint is needed" in capsys.readouterr().err

@@ -1,9 +1,9 @@
 """Train a tiny AuralSAM2 on synthetic AVSBench clips, in both of its behaviours, on two CPU cores.
 
-    python examples/train_aural_sam2.py --output runs/aural-sam2-tiny
+    python examples/train_tiny.py --method aural-sam2 --output runs/aural-sam2-tiny
 
 The encoders are the shipped ones: the SAM2 host, and the VGGish of the shipped SAM2-LOVE. The fuser starts untrained.
-It learns in single frames which object sounds (`warm_start_audio.py`), then from clips in which one object sounds (V1s,
+It learns in single frames which object sounds (`single_frames.py`), then from clips in which one object sounds (V1s,
 the first frame labelled) and in which several do (V1m). For every behaviour the best checkpoint on the validation clips
 of one sound is scored on test clips of both kinds, with their sound, in silence, and in bfloat16. A behaviour that is
 in the output folder already is not trained again.
@@ -18,17 +18,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from demo import silencer, values
-from report import line_chart
-from synthetic_avs import SCORES, Clips, predict, score, train, write_clips
-from tiny_models import fresh_model, save_host, stereo_vggish
 
+from lavseg.checkpoint import load_checkpoint
 from lavseg.data import ClipCollator, row_masks
 from lavseg.evaluation.evaluate_model import evaluate
 from lavseg.models.aural_sam2 import AuralSam2Model
 from lavseg.visualization import contact_sheet
 
-HERE = Path(__file__).parent
+from .avs_training import train_method, write_clips
+from .charts import line_chart
+from .models import SHIPPED, fresh_model, save_host, stereo_vggish
+from .scores import SCORES, Clips, predict, score_clips, silencer, values
+
 BEHAVIORS = ("release", "paper")
 SHOWN_CLIPS = 3
 
@@ -80,16 +81,17 @@ def run(arguments: argparse.Namespace) -> dict:
     output, seed, report = arguments.output, arguments.seed, {}
     counts = {"train": arguments.clips, "val": max(2, arguments.clips // 40), "test": max(2, arguments.clips // 12)}
     clips = write_clips(output / "data", counts, seed)
-    ear, host = stereo_vggish(arguments.checkpoint), save_host(arguments.checkpoint, output / "sam2")
+    shipped, _ = load_checkpoint(arguments.checkpoint)
+    host, vggish = save_host(shipped.sam2, output / "sam2"), stereo_vggish(shipped.audio_encoder)
     for behavior in arguments.behaviors:
         folder = output / behavior
         if not (folder / "scores.json").is_file():
-            model, processor = fresh_model("aural-sam2", host, ear, seed, behavior=behavior)
+            model, processor = fresh_model("aural-sam2", host, vggish, seed, behavior=behavior)
             collator, steps = ClipCollator(processor), {"frame_steps": arguments.frame_steps, "steps": arguments.steps}
-            log, minutes = train(model, processor, clips, folder, **steps, seed=seed, on_log=print)
+            log, minutes = train_method(model, processor, clips, folder, **steps, seed=seed, on_log=print)
             draw_curves(log, folder / "curves.svg")
             draw_examples(model, collator, clips, folder / "examples.jpg")
-            scores = {**score(model, collator, clips), **score_bf16(model, collator, clips)}
+            scores = {**score_clips(model, collator, clips), **score_bf16(model, collator, clips)}
             scores = {**steps, "minutes": minutes, **scores}
             (folder / "scores.json").write_text(json.dumps(scores, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         report[behavior] = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
@@ -98,19 +100,11 @@ def run(arguments: argparse.Namespace) -> dict:
     return report
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
-    parser.add_argument(
-        "--checkpoint", type=Path, default=HERE / "sam2-love-tiny", help="SAM2-LOVE, for its SAM2 and VGGish"
-    )
+    parser.add_argument("--checkpoint", type=Path, default=SHIPPED, help="SAM2-LOVE, for its SAM2 and VGGish")
     parser.add_argument("--behaviors", nargs="+", default=BEHAVIORS, choices=BEHAVIORS)
     parser.add_argument("--frame_steps", type=int, default=1200, help="of each behaviour, 48 single frames each")
     parser.add_argument("--steps", type=int, default=200, help="of each behaviour, 16 clips each")
     parser.add_argument("--clips", type=int, default=800, help="training clips of each subset")
     parser.add_argument("--seed", type=int, default=0)
-    run(parser.parse_args(argv))
-
-
-if __name__ == "__main__":
-    main()

@@ -2,22 +2,14 @@
 
 from pathlib import Path
 
-from report import (
-    SCORES_NOTE,
-    Example,
-    Video,
-    bar_table,
-    examples_of,
-    section,
-    training_charts,
-    video_section,
-    write_page,
-)
+from .examples import Example, examples_of
+from .page import SCORES_NOTE, bar_table, section, training_charts, write_page
+from .video import Video, video_section
 
 SCORES = ("jaccard", "f_score", "j_and_f")
 
 
-def write_audio_report(
+def write_report(
     path: Path, name: str, results: dict, history: list[dict], examples: list[Example], video: Video
 ) -> None:
     """Write the page.

@@ -1,24 +1,21 @@
 """Train a tiny SAM on synthetic frames from clicks, in a minute or two: a host for methods on SAM, of which none is
 shipped.
 
-As `train_host.py` does for SAM2. SAM has no memory, so single frames are all it learns from.
+As `sam2_host.py` does for SAM2. SAM has no memory, so single frames are all it learns from.
 """
 
 import math
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from tiny_training import OneCycle, reset_layers
 from torch import nn
-from train_host import IMAGE_SIZE, ClipPool
 from transformers import SamConfig, SamModel
 
 from lavseg.backbones.sam.configuration_sam import with_original_norms
-from lavseg.backbones.sam2.losses_sam2 import sam2_losses
-from lavseg.losses import mask_iou
+
+from .clicks import IMAGE_SIZE, ClipPool, click_loss, mean_iou
+from .optimization import optimize, reset_layers
 
 BATCH, PEAK_RATE = 16, 1e-3
 
@@ -63,7 +60,7 @@ def train_sam(
     seconds: float = math.inf,
     steps: int = 600,
     clips: int = 1000,
-    on_log: Callable[[dict], None] | None = None,
+    on_log: Callable[[dict], None] = lambda entry: None,
 ) -> tuple[SamModel, list[dict]]:
     """A SAM trained from clicks on so many clips, and a log of `{step, loss, iou}`.
 
@@ -72,28 +69,20 @@ def train_sam(
         on_log: called with each new entry of the log.
     """
     sam, pool, rng = build_sam(seed), ClipPool.render(clips, 1, seed), np.random.default_rng(seed)
-    training = OneCycle(sam.parameters(), PEAK_RATE, steps)
-    log, recent, began = [], [], time.monotonic()
     sam.train()
-    for step in range(1, steps + 1):
-        loss, iou = click_loss(sam, *pool.draw(rng, BATCH))
-        training.step(loss)
-        recent.append((loss.item(), iou.item()))
-        ends = step == steps or time.monotonic() - began > seconds
-        if step % 50 == 0 or ends:
-            log.append({"step": step, **dict(zip(("loss", "iou"), np.mean(recent, 0).round(4).tolist(), strict=True))})
-            recent = []
-            if on_log is not None:
-                on_log(log[-1])
-        if ends:
-            break
+    log = []
+    for entry in optimize(
+        sam.parameters(), lambda: click_terms(sam, *pool.draw(rng, BATCH)), PEAK_RATE, steps, "SAM", seconds=seconds
+    ):
+        log.append(entry)
+        on_log(entry)
     return sam.eval(), log
 
 
-def click_loss(
+def click_terms(
     sam: SamModel, images: torch.Tensor, clicks: torch.Tensor, masks: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """SAM's loss, focal, dice and predicted IoU 20:1:1, and the mean IoU of the masks of highest predicted IoU.
+) -> dict[str, torch.Tensor]:
+    """`loss`, and the mean `iou` of the masks of highest predicted IoU.
 
     The arguments are what `ClipPool.draw` returns for clips of one frame.
     """
@@ -104,10 +93,5 @@ def click_loss(
     code = sam.get_image_wide_positional_embeddings().expand(len(clicks), -1, -1, -1)
     candidates, scores = sam.mask_decoder(embeddings, code, sparse, dense, multimask_output=True)
     candidates, scores, targets = candidates[:, 0], scores[:, 0], masks[:, 0]
-    logits = F.interpolate(candidates, targets.shape[-2:], mode="bilinear", align_corners=False)
-    # SAM has no object score, whose term is left out.
-    terms = sam2_losses(logits, scores, torch.zeros(len(scores)), targets)
-    loss = (20 * terms["focal"] + terms["dice"] + terms["iou"]).mean()
-    with torch.no_grad():
-        chosen = logits[torch.arange(len(logits)), scores.argmax(1)]
-        return loss, mask_iou(chosen, targets).mean()
+    chosen = candidates[torch.arange(len(candidates)), scores.argmax(1)]
+    return {"loss": click_loss(candidates, scores, None, targets), "iou": mean_iou(chosen, targets)}

@@ -5,22 +5,22 @@ SAM2-LOVE begins: to name shapes and colours in a picture, sounds in a second of
 Like AudioSet and ImageNet, their data holds the categories that the method later never trains on.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rich.progress import Progress
-from tiny_training import OneCycle
 from torch import nn
 
 from lavseg.backbones.vggish import VggishModel
 from lavseg.data import COLORS, SEEN, UNSEEN, draw_expressions, draw_objects, render_clip
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 
+from .optimization import optimize
+
 CATEGORIES = SEEN + UNSEEN
 COLOR_NAMES = tuple(COLORS)
-PATCHES_A_SIDE = 8
+PATCHES_PER_SIDE = 8
 
 Batch = tuple[torch.Tensor, ...]
 
@@ -54,7 +54,7 @@ class _VisionTask(nn.Module):
         super().__init__()
         width = config.vision_config.hidden_size
         self.category, self.color = nn.Linear(width, len(CATEGORIES) + 1), nn.Linear(width, len(COLOR_NAMES) + 1)
-        self.place = nn.Linear(width, PATCHES_A_SIDE**2)
+        self.place = nn.Linear(width, PATCHES_PER_SIDE**2)
         self.present = nn.Linear(width, len(CATEGORIES) * len(COLOR_NAMES))
 
     def forward(
@@ -63,7 +63,7 @@ class _VisionTask(nn.Module):
         states = encoder(pixel_values=pixels).last_hidden_state
         loss = F.cross_entropy(self.category(states[:, 1:]).flatten(0, 1), category.flatten())
         loss = loss + F.cross_entropy(self.color(states[:, 1:]).flatten(0, 1), color.flatten())
-        places = torch.arange(PATCHES_A_SIDE**2).expand(len(pixels), -1)
+        places = torch.arange(PATCHES_PER_SIDE**2).expand(len(pixels), -1)
         loss = loss + F.cross_entropy(self.place(states[:, 1:]).flatten(0, 1), places.flatten())
         pairs = F.one_hot(category * len(COLOR_NAMES) + color.clamp(max=len(COLOR_NAMES) - 1), 54)[..., :48].amax(1)
         return loss + F.binary_cross_entropy_with_logits(self.present(states[:, 0]), pairs.float())
@@ -108,7 +108,7 @@ def _patch_labels(processor: Sam2LoveProcessor, rng: np.random.Generator) -> Bat
     clip = render_clip(rng, 10, (112, 144), CATEGORIES)
     frames = list(torch.from_numpy(clip.frames).permute(0, 3, 1, 2))
     pixels = processor.vit_image_processor(frames, return_tensors="pt")["pixel_values"]
-    shares = F.adaptive_avg_pool2d(torch.from_numpy(clip.masks).float(), PATCHES_A_SIDE).flatten(2)
+    shares = F.adaptive_avg_pool2d(torch.from_numpy(clip.masks).float(), PATCHES_PER_SIDE).flatten(2)
     owner = torch.cat([shares, 1 - shares.sum(0, keepdim=True)]).argmax(0)
     categories = [CATEGORIES.index(item.category) for item in clip.objects] + [len(CATEGORIES)]
     colors = [COLOR_NAMES.index(item.color) for item in clip.objects] + [len(COLOR_NAMES)]
@@ -116,7 +116,7 @@ def _patch_labels(processor: Sam2LoveProcessor, rng: np.random.Generator) -> Bat
 
 
 def _sounds(processor: Sam2LoveProcessor, rng: np.random.Generator, batch: int = 6) -> Iterator[Batch]:
-    """Ten patches a clip with the categories heard in each."""
+    """Ten patches of each clip with the categories heard in them."""
     while True:
         patches, heard = [], []
         for _ in range(batch):
@@ -156,24 +156,12 @@ def _scale_embeddings(encoder: VggishModel, patches: torch.Tensor) -> None:
     last.bias.div_(deviation)
 
 
-def _fit(
-    name: str, encoder: nn.Module, task: Callable[..., torch.Tensor], batches: Iterator[Batch], steps: int
-) -> list[dict]:
+def _fit(name: str, encoder: nn.Module, task: nn.Module, batches: Iterator[Batch], steps: int) -> list[dict]:
     encoder.requires_grad_(True)
     encoder.train()
-    training = OneCycle([*encoder.parameters(), *task.parameters()], 2e-3, steps)
-    log, losses = [], []
-    with Progress(*Progress.get_default_columns(), "{task.fields[status]}") as progress:
-        bar = progress.add_task(f"{name} encoder", total=steps, status="")
-        for step in range(1, steps + 1):
-            loss = task(encoder, *next(batches))
-            training.step(loss)
-            losses.append(loss.item())
-            if step % 50 == 0 or step == steps:
-                log.append({"encoder": name, "step": step, "loss": round(float(np.mean(losses)), 4)})
-                progress.update(bar, status=f"loss {log[-1]['loss']}")
-                losses = []
-            progress.advance(bar)
+    parameters = [*encoder.parameters(), *task.parameters()]
+    entries = optimize(parameters, lambda: {"loss": task(encoder, *next(batches))}, 2e-3, steps, f"{name} encoder")
+    log = [{"encoder": name, **entry} for entry in entries]
     encoder.requires_grad_(False)
     encoder.eval()
     return log

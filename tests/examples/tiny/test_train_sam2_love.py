@@ -1,43 +1,39 @@
 import json
-import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
+import train_tiny
 from safetensors.torch import load_file
+from tiny import train_sam2_love
 from transformers import AutoModel
 
 from lavseg.checkpoint import load_checkpoint
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 STAGES = ("host", "encoders", "pointing", "model")
 
 
 @pytest.fixture
-def train_tiny(monkeypatch):
-    """The script with every stage cut to a few steps on a few clips."""
-    monkeypatch.syspath_prepend(EXAMPLES)
-    import train_tiny
-
+def short(monkeypatch, processes_here):
+    """Every stage is cut to a few steps on a few clips."""
     host_stages = [
         {"num_frames": 1, "steps": 1, "batch": 2, "peak_rate": 1e-4},
         {"num_frames": 2, "steps": 1, "batch": 2, "peak_rate": 1e-4, "prompt": "mask"},
     ]
     pointing = [{"num_frames": 2, "steps": 2, "peak_rate": 1e-4, "clips": 2, "expressions": 2}]
-    monkeypatch.setattr(train_tiny, "train_host", partial(train_tiny.train_host, clips=4, stages=host_stages))
-    monkeypatch.setattr(
-        train_tiny, "train_encoders", partial(train_tiny.train_encoders, clips=2, vision_steps=2, steps=1)
-    )
-    monkeypatch.setattr(train_tiny, "warm_start", partial(train_tiny.warm_start, clips=4, stages=pointing))
-    monkeypatch.setattr(train_tiny, "CLIPS", {"train": 4, "val": 1})
-    return train_tiny
+    for name, few in (
+        ("train_host", {"clips": 4, "stages": host_stages}),
+        ("train_encoders", {"clips": 2, "vision_steps": 2, "steps": 1}),
+        ("teach_pointing", {"clips": 4, "stages": pointing}),
+        ("write_ref_avs", {"num_frames": 3, "frame_size": (56, 72)}),
+    ):
+        monkeypatch.setattr(train_sam2_love, name, partial(getattr(train_sam2_love, name), **few))
+    monkeypatch.setattr(train_sam2_love, "CLIPS", {"train": 2, "val": 1})
 
 
-def test_every_stage_leaves_a_checkpoint_that_the_next_builds_on(train_tiny, tmp_path, monkeypatch, capsys):
-    command = ["train_tiny.py", "--output", str(tmp_path), "--steps", "2"]  # the first step's rate is 0
-    monkeypatch.setattr(sys, "argv", command)
-    train_tiny.main()
+def test_every_stage_leaves_a_checkpoint_that_the_next_builds_on(short, tmp_path, capsys):
+    command = ["--output", str(tmp_path), "--steps", "2"]  # the first step's rate is 0
+    train_tiny.main(command)
     logs = {stage: json.loads((tmp_path / stage / "training_log.json").read_text()) for stage in STAGES}
     assert [(entry["prompt"], entry["frames"]) for entry in logs["host"]] == [("click", 1), ("mask", 2)]
     assert {entry["encoder"] for entry in logs["encoders"]} == {"vision", "audio", "text"}
@@ -55,6 +51,6 @@ def test_every_stage_leaves_a_checkpoint_that_the_next_builds_on(train_tiny, tmp
 
     weights = (tmp_path / "host" / "model.safetensors").stat().st_mtime_ns
     capsys.readouterr()
-    train_tiny.main()
+    train_tiny.main(command)
     assert capsys.readouterr().out.count("is there already") == len(STAGES)
     assert (tmp_path / "host" / "model.safetensors").stat().st_mtime_ns == weights

@@ -1,10 +1,10 @@
-"""Fresh tiny models of the methods that hear and read nothing, all with one ear and on a host that knows shapes."""
+"""Fresh tiny models of the methods that hear and read nothing, all with one VGGish and on a host that knows shapes."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
-from tiny.configurations import tiny_config
+from transformers import Sam2VideoModel
 
 from lavseg import (
     AuralSam2Config,
@@ -19,9 +19,13 @@ from lavseg import (
     VggishConfig,
     VggishModel,
 )
-from lavseg.checkpoint import load_checkpoint
 from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
+
+from .configurations import tiny_config
+
+# SAM2-LOVE, whose SAM2 and VGGish the others build on.
+SHIPPED = Path(__file__).parents[1] / "sam2-love-tiny"
 
 _AURAL_SAM2_SIZES = ("visual_depths", "token_depths", "mlp_ratio", "fusion_size", "projection_size")
 
@@ -47,42 +51,40 @@ ON_SAM = ("st-bava",)
 
 
 def fresh_model(
-    method: str, host: Path, ear: VggishModel, seed: int, **fields: Any
+    method: str, host: Path, vggish: VggishModel, seed: int, **fields: Any
 ) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:
     """An untrained model of a method between trained encoders, and its processor.
 
     Args:
         method: a key of `METHODS`.
         host: folder of a SAM2, or of a SAM for methods in `ON_SAM`.
-        ear: VGGish with embeddings half as wide as the host's decoder, see `stereo_vggish`.
+        vggish: with embeddings half as wide as the host's decoder, see `stereo_vggish`.
         seed: of the weights that are new.
         fields: of the method's configuration, instead of the ones above.
     """
     model_class, processor_class, tiny = METHODS[method]
     torch.manual_seed(seed)
-    model = model_class.from_backbones(str(host), audio=ear, **{**tiny, **fields})
+    model = model_class.from_backbones(str(host), audio=vggish, **{**tiny, **fields})
     model.set_loss_weights(_LOSS_WEIGHTS.get(method, {}))
     return model, processor_class.from_config(model.config)
 
 
-def save_host(checkpoint: Path, folder: Path) -> Path:
-    """Save the SAM2 under a tiny SAM2-LOVE, with `handoff="mask"` as it was before, in `folder`, which is returned.
+def save_host(sam2: Sam2VideoModel, folder: Path) -> Path:
+    """Save the SAM2 of a tiny SAM2-LOVE, which `handoff="mask"` has left as it was, in `folder`, which is returned.
 
     It predicts one mask. Of three each would soon learn to be one object, and nothing would say which of them sounds.
     """
-    sam2 = load_checkpoint(checkpoint)[0].sam2
     sam2.config.multimask_output_in_sam = False
     sam2.config.mask_decoder_config.dynamic_multimask_via_stability = False
     sam2.save_pretrained(folder)
     return folder
 
 
-def stereo_vggish(checkpoint: Path) -> VggishModel:
+def stereo_vggish(narrow: VggishModel) -> VggishModel:
     """The VGGish of a tiny SAM2-LOVE, twice as wide: AuralSAM2 takes half of the host's width from each ear.
 
     Each output comes with its negative, so that the final ReLU loses nothing.
     """
-    narrow = load_checkpoint(checkpoint)[0].audio_encoder
     state, size = narrow.state_dict(), narrow.config.embedding_size
     for name in ("embeddings.4.weight", "embeddings.4.bias"):
         state[name] = torch.cat([state[name], -state[name]])

@@ -4,14 +4,11 @@ A frame costs a fifth of a clip of five. Whole clips, in which objects have to b
 """
 
 import math
-import time
 from collections.abc import Callable
-from itertools import chain, islice, repeat
+from itertools import chain, repeat
 
 import numpy as np
 import torch
-from rich.progress import Progress
-from tiny_training import OneCycle
 from torch.utils.data import DataLoader
 
 from lavseg.data import render_clip
@@ -20,22 +17,24 @@ from lavseg.data.synthetic.synthetic_avsbench import draw_sounding_objects
 from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
 
+from .optimization import optimize
+
 BATCH = 48
 PEAK_RATE, BETAS = 3e-3, (0.9, 0.95)
-LOGGED_STEPS = 25
-FRAMES_A_CLIP = 5
+LOGGING_STEPS = 25
+FRAMES_PER_CLIP = 5
 
 
 def single_frames(processor: AudioVisualProcessor, clips: int, seed: int) -> list[dict[str, torch.Tensor]]:
     """The frames of so many clips, of either kind in turn, each as a clip of its own; `labels` mark what sounds."""
     rng, found = np.random.default_rng([seed, 5]), []
     for number in range(clips):
-        objects = draw_sounding_objects(rng, FRAMES_A_CLIP, several=number % 2 == 1)
-        clip = render_clip(rng, FRAMES_A_CLIP, objects=objects)
+        objects = draw_sounding_objects(rng, FRAMES_PER_CLIP, several=number % 2 == 1)
+        clip = render_clip(rng, FRAMES_PER_CLIP, objects=objects)
         inputs = processor(clip.frames, clip.waveform, sampling_rate=SAMPLING_RATE)
         sounding = np.stack([item.seconds for item in objects])[..., None, None]
         labels = torch.from_numpy((clip.masks & sounding).any(0))
-        for frame in range(FRAMES_A_CLIP):
+        for frame in range(FRAMES_PER_CLIP):
             found.append(
                 {
                     "pixel_values": inputs["pixel_values"][0, frame : frame + 1].half(),
@@ -46,7 +45,7 @@ def single_frames(processor: AudioVisualProcessor, clips: int, seed: int) -> lis
     return found
 
 
-def warm_start_audio(
+def train_on_frames(
     model: AudioVisualPreTrainedModel,
     processor: AudioVisualProcessor,
     seed: int,
@@ -62,33 +61,21 @@ def warm_start_audio(
         seconds: training ends after these even if steps remain.
         on_log: called with each new entry of the log.
     """
-    ear = {id(parameter) for parameter in model.backbones()["audio"].parameters()}
-    trained = [value for value in model.parameters() if value.requires_grad and id(value) not in ear]
-    training, log, entries = OneCycle(trained, PEAK_RATE, steps, BETAS), [], []
-    order = torch.Generator().manual_seed(seed)
+    vggish = {id(parameter) for parameter in model.backbones()["audio"].parameters()}
+    trained = [value for value in model.parameters() if value.requires_grad and id(value) not in vggish]
+    order, log = torch.Generator().manual_seed(seed), []
     frames = single_frames(processor, clips, seed)
     batches = DataLoader(frames, min(BATCH, len(frames)), shuffle=True, drop_last=True, generator=order)
+    batches = chain.from_iterable(repeat(batches))
     model.train()
-    began = time.monotonic()
-    with Progress(*Progress.get_default_columns(), "{task.fields[status]}", transient=True) as progress:
-        bar = progress.add_task("single frames", total=steps, status="")
-        for step, batch in enumerate(islice(chain.from_iterable(repeat(batches)), steps), 1):
-            outputs = model(**{name: values.to(model.device).float() for name, values in batch.items()})
-            training.step(outputs.loss)
-            entries.append({"loss": outputs.loss.detach(), **outputs.loss_dict})
-            ends = step == steps or time.monotonic() - began > seconds
-            if step % LOGGED_STEPS == 0 or ends:
-                log.append({"step": step, **_means(entries)})
-                progress.update(bar, status=f"loss {log[-1]['loss']}")
-                on_log(log[-1])
-                entries = []
-            if ends:
-                break
-            progress.advance(bar)
+
+    def terms() -> dict[str, torch.Tensor]:
+        outputs = model(**{name: values.to(model.device).float() for name, values in next(batches).items()})
+        return {"loss": outputs.loss, **outputs.loss_dict}
+
+    for entry in optimize(trained, terms, PEAK_RATE, steps, "single frames", BETAS, seconds, LOGGING_STEPS):
+        log.append(entry)
+        on_log(entry)
     model.zero_grad()
     model.eval()
     return log
-
-
-def _means(entries: list[dict[str, torch.Tensor]]) -> dict[str, float]:
-    return {name: round(torch.stack([entry[name] for entry in entries]).mean().item(), 4) for name in entries[0]}

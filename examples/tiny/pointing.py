@@ -5,18 +5,19 @@ the token stays between all objects for as long as was tried (600 steps of 48 se
 """
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from rich.progress import Progress
-from tiny_training import OneCycle
+from rich.progress import track
 from torch import nn
 
 from lavseg.data import SceneObject, draw_expressions, render_clip
 from lavseg.models.sam2_love import Sam2LoveModel, Sam2LoveProcessor
+
+from .clicks import number_objects
+from .optimization import optimize
 
 FRAMES = 10
 
@@ -46,16 +47,15 @@ def encode_clips(
 ) -> list[EncodedClip]:
     """Render `count` clips and run the encoders once."""
     encoded = []
-    with Progress(transient=True) as progress:
-        for _ in progress.track(range(count), description="clips for pointing"):
-            clip = render_clip(rng, FRAMES)
-            images = list(torch.from_numpy(clip.frames).permute(0, 3, 1, 2))
-            pixels = processor.vit_image_processor(images, return_tensors="pt")["pixel_values"]
-            patches = processor.feature_extractor(clip.waveform, sampling_rate=16000, return_tensors="pt")
-            owners = (clip.masks * np.arange(1, len(clip.masks) + 1, dtype=np.uint8)[:, None, None, None]).max(0)
-            frames = model.vision_encoder(pixel_values=pixels.to(model.device)).last_hidden_state
-            audio = model.audio_encoder(patches["input_features"].to(model.device)).embeddings.squeeze(1)
-            encoded.append(EncodedClip(frames.half().cpu(), audio.cpu(), torch.from_numpy(owners), clip.objects))
+    for _ in track(range(count), "clips for pointing", transient=True):
+        clip = render_clip(rng, FRAMES)
+        images = list(torch.from_numpy(clip.frames).permute(0, 3, 1, 2))
+        pixels = processor.vit_image_processor(images, return_tensors="pt")["pixel_values"]
+        patches = processor.feature_extractor(clip.waveform, sampling_rate=16000, return_tensors="pt")
+        owners = torch.from_numpy(number_objects(clip.masks))
+        frames = model.vision_encoder(pixel_values=pixels.to(model.device)).last_hidden_state
+        audio = model.audio_encoder(patches["input_features"].to(model.device)).embeddings.squeeze(1)
+        encoded.append(EncodedClip(frames.half().cpu(), audio.cpu(), owners, clip.objects))
     return encoded
 
 
@@ -134,13 +134,13 @@ class Pointing:
         return (entropy + nearest).mean(), hits.float().mean().item()
 
 
-def warm_start(
+def teach_pointing(
     model: Sam2LoveModel,
     processor: Sam2LoveProcessor,
     seed: int,
     clips: int = 1500,
     stages: Sequence[dict] = STAGES,
-    on_log: Callable[[dict], None] | None = None,
+    on_log: Callable[[dict], None] = lambda entry: None,
 ) -> list[dict]:
     """Train the prompter of `model` in place; returns a log of `{frames, step, loss, hits}`, hits on unseen clips.
 
@@ -158,8 +158,7 @@ def warm_start(
     for stage in stages:
         for entry in _train(Pointing(model, processor, rng), seen, unseen, **stage):
             log.append(entry)
-            if on_log is not None:
-                on_log(entry)
+            on_log(entry)
     return log
 
 
@@ -174,22 +173,15 @@ def _train(
     expressions: int,
     seconds: float = math.inf,
 ) -> Iterator[dict]:
-    training = OneCycle(task.model.prompter.parameters(), peak_rate, steps, betas=(0.9, 0.95))
-    losses, began = [], time.monotonic()
-    with Progress(*Progress.get_default_columns(), "{task.fields[status]}", transient=True) as progress:
-        bar = progress.add_task(f"pointing, {num_frames} frame(s)", total=steps, status="")
-        for step in range(1, steps + 1):
-            loss, _ = task.loss(seen, num_frames, clips, expressions)
-            training.step(loss)
-            losses.append(loss.item())
-            ends = step == steps or time.monotonic() - began > seconds
-            if step % 50 == 0 or ends:
-                with torch.no_grad():
-                    _, hits = task.loss(unseen, num_frames, 2 * clips, expressions)
-                mean = round(float(np.mean(losses)), 4)
-                progress.update(bar, status=f"loss {mean} hits {hits:.3f}")
-                yield {"frames": num_frames, "step": step, "loss": mean, "hits": round(hits, 4)}
-                losses = []
-            if ends:
-                break
-            progress.advance(bar)
+    for entry in optimize(
+        task.model.prompter.parameters(),
+        lambda: {"loss": task.loss(seen, num_frames, clips, expressions)[0]},
+        peak_rate,
+        steps,
+        f"pointing, {num_frames} frame(s)",
+        betas=(0.9, 0.95),
+        seconds=seconds,
+    ):
+        with torch.no_grad():
+            _, hits = task.loss(unseen, num_frames, 2 * clips, expressions)
+        yield {"frames": num_frames, **entry, "hits": round(hits, 4)}

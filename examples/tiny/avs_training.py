@@ -1,4 +1,4 @@
-"""Training and scoring on synthetic clips of AVSBench, in which one object sounds (v1s) or several do (v1m)."""
+"""Training on synthetic clips of AVSBench, in which one object sounds (v1s) or several do (v1m)."""
 
 import json
 import time
@@ -6,56 +6,32 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from datasets import Dataset, concatenate_datasets
-from demo import silencer, values
-from transformers import BatchFeature
-from warm_start_audio import warm_start_audio
+from datasets import concatenate_datasets
 
 from lavseg.data import ClipCollator, load_avsbench, write_avsbench
-from lavseg.evaluation.evaluate_model import evaluate
 from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
-from lavseg.training import LavsegTrainer, LavsegTrainingArguments
+from lavseg.training import LavsegTrainer
+
+from .optimization import training_arguments
+from .scores import Clips
+from .single_frames import train_on_frames
 
 SUBSETS = {"single": "v1s", "multi": "v1m"}
 # Of training on clips, after the one on single frames.
-RATE = 3e-4
-SCORES = ("jaccard", "f_score", "j_and_f", "s")
-
-# Splits of both subsets, by name.
-Clips = dict[str, dict[str, Dataset]]
+CLIP_TRAINING: dict[str, Any] = {"per_device_train_batch_size": 16, "learning_rate": 3e-4, "weight_decay": 0.01}
 
 
 def write_clips(
     folder: Path, counts: dict[str, int], seed: int, progress: Callable[[list], Iterable] | None = None
 ) -> Clips:
-    """So many clips a split of both subsets; what is there already is taken as it is."""
+    """So many clips for each split of both subsets; what is there already is taken as it is."""
     if not folder.exists():
         write_avsbench(folder, dict.fromkeys(SUBSETS.values(), counts), seed=seed, progress=progress)
     return {name: {split: load_avsbench(folder, subset, split) for split in counts} for name, subset in SUBSETS.items()}
 
 
-def training_arguments(folder: Path, seed: int, **more: Any) -> LavsegTrainingArguments:
-    """What all trainings of tiny models have in common, and `more`."""
-    return LavsegTrainingArguments(
-        output_dir=folder / "training",
-        per_device_train_batch_size=16,
-        per_device_eval_batch_size=8,
-        learning_rate=RATE,
-        weight_decay=0.01,
-        max_grad_norm=1.0,
-        eval_strategy="steps",
-        dataloader_num_workers=1,
-        dataloader_pin_memory=False,
-        report_to="none",
-        seed=seed,
-        **more,
-    )
-
-
-def train(
+def train_method(
     model: AudioVisualPreTrainedModel,
     processor: AudioVisualProcessor,
     clips: Clips,
@@ -75,7 +51,7 @@ def train(
         The logs, `frames` and `clips`, and the minutes it took.
     """
     began, drawn = time.monotonic(), sum(len(splits["train"]) for splits in clips.values())
-    log = {"frames": warm_start_audio(model, processor, seed, frame_steps, drawn, on_log=on_log)}
+    log = {"frames": train_on_frames(model, processor, seed, frame_steps, drawn, on_log=on_log)}
     log["clips"] = _train_on_clips(model, ClipCollator(processor), clips, folder, steps, seed)
     minutes = round((time.monotonic() - began) / 60, 1)
     for part in (model, processor):
@@ -94,8 +70,9 @@ def _train_on_clips(
     """
     every = max(1, steps // 10)
     arguments = training_arguments(
-        folder,
+        folder / "training",
         seed,
+        **CLIP_TRAINING,
         max_steps=steps,
         audio_learning_rate_factor=0.1,
         lr_scheduler_type="polynomial",
@@ -115,33 +92,3 @@ def _train_on_clips(
     trainer = LavsegTrainer(model, arguments, collator, train_dataset=rows, eval_dataset=watched)
     trainer.train()
     return trainer.state.log_history
-
-
-def score(
-    model: AudioVisualPreTrainedModel,
-    collator: ClipCollator,
-    clips: Clips,
-    progress: Callable[[Iterable], Iterable] | None = None,
-) -> dict[str, dict]:
-    """Scores of the test clips of both subsets, `single` and `multi`, and of these in silence, `single_silent` and
-    `multi_silent`. In silence nothing sounds, so that S there says how much is drawn that should not be."""
-    silence, results = silencer(collator.processor), {}
-    for name, splits in clips.items():
-        for part, change in ((name, None), (f"{name}_silent", silence)):
-            metric = evaluate(model, collator, splits["test"], transform=change, progress=progress)
-            results[part] = values(metric, *SCORES)
-    return results
-
-
-@torch.inference_mode()
-def predict(
-    model: AudioVisualPreTrainedModel,
-    collator: ClipCollator,
-    row: dict,
-    change: Callable[[BatchFeature], BatchFeature] | None = None,
-) -> np.ndarray:
-    """Masks bool `[T, H, W]` of one row, its inputs changed as in `evaluate`."""
-    inputs = collator([row])
-    del inputs["labels"], inputs["label_mask"]
-    outputs = model(**(change(inputs) if change else inputs).to(model.device))
-    return collator.processor.post_process_masks(outputs, inputs["original_sizes"])[0].cpu().numpy()

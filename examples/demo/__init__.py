@@ -1,0 +1,1 @@
+"""The demos of the methods on synthetic clips, and the pages that report them."""

@@ -1,0 +1,135 @@
+"""A method that hears and reads nothing, end to end on synthetic clips in a few minutes on two CPU cores.
+
+Scores an untrained model, trains it for some minutes, scores it on clips with one sound and with several, as they are
+and in silence, and segments a video file. Writes `report.json`, `report.html` and the model in `model/`.
+
+AuralSAM2, SAMA-AVS and GAVS are trained on the shipped SAM2 host. ST-BAVA is a method on SAM, of which no checkpoint is
+shipped: a tiny one is taught from clicks first, for at most two minutes.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import concatenate_datasets
+from tiny.avs_training import CLIP_TRAINING, write_clips
+from tiny.models import ON_SAM, fresh_model, save_host, stereo_vggish
+from tiny.sam_host import train_sam
+from tiny.scores import Clips, score_clips
+from tiny.single_frames import train_on_frames
+
+from lavseg import ClipCollator
+from lavseg.checkpoint import load_checkpoint
+from lavseg.data import draw_objects
+from lavseg.inference.segment_file import segment_file
+from lavseg.modeling.base import AudioVisualPreTrainedModel
+
+from .examples import make_example
+from .report_sounding_objects import write_report
+from .stages import SEED, Stages, prepare_folder
+from .training import WatchedTraining
+from .video import Video, write_scene
+
+STAGES = 7
+DEFAULTS = {"minutes": 3, "clips": 200}
+FEWEST_CLIPS = 2
+EXAMPLES_PER_KIND = 4
+SAM_SECONDS = 120
+# The share of the training time that is for single frames; so many steps take longer.
+FRAME_SHARE, FRAME_STEPS, MEASURED_EVERY = 0.75, 400, 50
+
+
+def run(arguments: argparse.Namespace) -> dict:
+    """Everything the demo does; returns what is in `report.json`."""
+    output, stages = prepare_folder(arguments.output), Stages(STAGES)
+
+    stages.begin("Write synthetic clips in the layout of AVSBench")
+    counts = {"train": arguments.clips, "val": max(2, arguments.clips // 16), "test": max(2, arguments.clips // 8)}
+    clips = write_clips(output / "data", counts, SEED, stages.bar("clips"))
+
+    shipped, _ = load_checkpoint(arguments.checkpoint)
+    if arguments.method in ON_SAM:
+        stages.begin("Teach a tiny SAM from clicks")
+        host = teach_sam(output / "sam", arguments.sam_steps, stages)
+    else:
+        stages.begin("Load the shipped SAM2")
+        host = save_host(shipped.sam2, output / "sam2")
+    model, processor = fresh_model(arguments.method, host, stereo_vggish(shipped.audio_encoder), SEED)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    collator = ClipCollator(processor)
+    trained, every = (model.num_parameters(only_trainable=only) for only in (True, False))
+    stages.say(f"{type(model).__name__}: {every / 1e6:.2f} M parameters, {trained / 1e6:.2f} M of them to be trained")
+    results = {"method": arguments.method, "parameters": every, "parameters_trained": trained}
+
+    stages.begin("Score it untrained")
+    results["untrained"] = score_clips(model, collator, clips, stages.bar("untrained"))
+    stages.say_scores(results["untrained"])
+
+    stages.begin(f"Train it for {arguments.minutes:g} minutes")
+    history = train(model, collator, clips, output, 60 * arguments.minutes, stages)
+
+    stages.begin("Score it trained, with the sound and in silence")
+    results["trained"] = score_clips(model, collator, clips, stages.bar("trained"))
+    stages.say_scores(results["trained"])
+
+    stages.begin("Segment a video file")
+    video = segment_video(output)
+
+    stages.begin("Write the report")
+    examples = [
+        make_example(model, collator, kind, row, in_silence=True)
+        for kind, splits in clips.items()
+        for row in splits["test"].select(range(min(EXAMPLES_PER_KIND, len(splits["test"]))))
+    ]
+    results["seconds"] = round(stages.seconds, 1)
+    write_report(output / "report.html", type(model).__name__, results, history, examples, video)
+    stages.end(output, results)
+    return results
+
+
+def teach_sam(folder: Path, steps: int, stages: Stages) -> Path:
+    """Train a SAM host and save it in `folder`, which is returned."""
+
+    def say(entry: dict) -> None:
+        if entry["step"] % 100 == 0:
+            stages.say(f"step {entry['step']:4d}  IoU {entry['iou']:.3f}  loss {entry['loss']:.3f}")
+
+    sam, _ = train_sam(SEED, SAM_SECONDS, steps, on_log=say)
+    sam.save_pretrained(folder)
+    return folder
+
+
+def train(
+    model: AudioVisualPreTrainedModel,
+    collator: ClipCollator,
+    clips: Clips,
+    output: Path,
+    seconds: float,
+    stages: Stages,
+) -> list[dict]:
+    """Train for so long, in single frames first, and save the model; returns a log as the Trainer's."""
+    rows = {split: concatenate_datasets([splits[split] for splits in clips.values()]) for split in ("train", "val")}
+    training = WatchedTraining(model, collator, rows["val"], stages)
+
+    def note(entry: dict) -> None:
+        training.note(entry["step"], "frame_loss", entry["loss"], entry["step"] % MEASURED_EVERY == 0)
+
+    train_on_frames(model, collator.processor, SEED, FRAME_STEPS, len(rows["train"]), FRAME_SHARE * seconds, note)
+    training.train_for((1 - FRAME_SHARE) * seconds, rows["train"], output, **CLIP_TRAINING)
+    return training.log
+
+
+def segment_video(output: Path) -> Video:
+    """Make a video file in which one object after the other sounds, and segment it with the model in `output`, as
+    `lavseg segment` does."""
+    rng = np.random.default_rng(SEED)
+    objects = draw_objects(rng, plan="silent")
+    turns = np.array_split(np.arange(10), len(objects))
+    objects = [replace(item, seconds=np.isin(np.arange(10), turn)) for item, turn in zip(objects, turns, strict=True)]
+    write_scene(output / "clip.mp4", rng, objects)
+    summary = segment_file(output / "clip.mp4", [], output / "model", output / "segmented")
+    names = ", then ".join(f"the {item.color} {item.category}" for item in objects)
+    color = summary["expressions"][0]["color"]
+    return Video(output / "segmented" / "overlay.mp4", [(f"what sounds: {names}", color)])

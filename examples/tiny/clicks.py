@@ -1,0 +1,107 @@
+"""Synthetic clips with clicks on their objects, and the loss of the masks that a click leads to."""
+
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+from lavseg.backbones.sam2.losses_sam2 import sam2_losses
+from lavseg.data import render_clip
+from lavseg.losses import mask_iou, weighted_mean
+
+IMAGE_SIZE = 128
+
+
+@dataclass
+class ClipPool:
+    """Rendered clips that training draws from: `images` uint8 `[N, T, 3, S, S]`, `owners` uint8 `[N, T, S, S]`.
+
+    `owners` holds the number of the object that a pixel shows, from 1, and 0 for background.
+    """
+
+    images: torch.Tensor
+    owners: torch.Tensor
+
+    @classmethod
+    def render(cls, count: int, num_frames: int, seed: int) -> "ClipPool":
+        """Render `count` clips in as many processes as there are cores."""
+        seeds = [(seed, num_frames, index) for index in range(count)]
+        # Forked workers inherit torch's thread pool in an unusable state.
+        with ProcessPoolExecutor(mp_context=get_context("spawn")) as workers:
+            images, owners = zip(*workers.map(_render, seeds, chunksize=64), strict=True)
+        return cls(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(owners)))
+
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """A batch: images `[B, T, 3, S, S]`, a click `[B, 2]` on an object of frame 0, its masks `[B, T, S, S]`.
+
+        One clip of several frames in ten is cut: its last frame comes from another clip, where the object is absent.
+        """
+        rows = rng.integers(len(self.images), size=count)
+        images, owners = self.images[rows].float(), self.owners[rows].clone()
+        if images.shape[1] > 1:
+            cut = torch.from_numpy(rng.random(count) < 0.1)
+            images[cut, -1] = self.images[rng.integers(len(self.images), size=int(cut.sum())), -1].float()
+            owners[cut, -1] = 0
+        clicks, masks = [], []
+        for owner in owners:
+            pixels = owner[0].nonzero()
+            row, column = pixels[rng.integers(len(pixels))]
+            clicks.append([column + 0.5, row + 0.5])
+            masks.append((owner == owner[0, row, column]).float())
+        mean, std = (
+            torch.tensor(values).view(3, 1, 1) * 255 for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+        )
+        return (images - mean) / std, torch.tensor(clicks), torch.stack(masks)
+
+
+def _render(seed: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """One clip of `seed[1]` frames: images uint8 `[T, 3, S, S]` and owners uint8 `[T, S, S]`."""
+    torch.set_num_threads(1)
+    clip = render_clip(np.random.default_rng(seed), seed[1])
+    size = (IMAGE_SIZE, IMAGE_SIZE)
+    images = F.interpolate(torch.from_numpy(clip.frames).permute(0, 3, 1, 2), size, mode="bilinear", antialias=True)
+    owners = F.interpolate(torch.from_numpy(number_objects(clip.masks))[:, None], size, mode="nearest")[:, 0]
+    return images.numpy(), owners.numpy()
+
+
+def number_objects(masks: np.ndarray) -> np.ndarray:
+    """The number of the object that each pixel shows, from 1, and 0 for background: bool `[N, T, H, W]` -> uint8
+    `[T, H, W]`."""
+    return (masks * np.arange(1, len(masks) + 1, dtype=np.uint8)[:, None, None, None]).max(0)
+
+
+def click_loss(
+    candidates: torch.Tensor,
+    iou_scores: torch.Tensor,
+    object_score_logits: torch.Tensor | None,
+    targets: torch.Tensor,
+) -> torch.Tensor:
+    """SAM2's loss on one frame: focal, dice, predicted IoU and object score 20:1:1:1. Where the object is hidden only
+    the object score learns.
+
+    Args:
+        candidates: logits `[N, M, h, w]`.
+        iou_scores: predicted IoU `[N, M]`.
+        object_score_logits: `[N]`; None for SAM, which has none.
+        targets: 0 and 1, `[N, S, S]`.
+    """
+    logits = _enlarge(candidates, targets)
+    scores = torch.zeros(len(targets)) if object_score_logits is None else object_score_logits
+    terms, visible = sam2_losses(logits, iou_scores, scores, targets), targets.flatten(1).any(1).float()
+    loss = weighted_mean(20 * terms["focal"] + terms["dice"] + terms["iou"], visible)
+    return loss if object_score_logits is None else loss + terms["object"].mean()
+
+
+@torch.no_grad()
+def mean_iou(masks: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """IoU of logits `[N, h, w]` with `targets [N, S, S]`, its mean over those where the object is visible."""
+    logits = _enlarge(masks[:, None], targets)[:, 0]
+    return weighted_mean(mask_iou(logits, targets), targets.flatten(1).any(1).float())
+
+
+def _enlarge(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return F.interpolate(logits, targets.shape[-2:], mode="bilinear", align_corners=False)

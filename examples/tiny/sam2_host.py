@@ -1,0 +1,133 @@
+"""Train the smallest SAM2 host on synthetic clips from clicks, as SAM2 itself was trained before any method used it.
+
+A click on one object of the first frame, the object tracked through the following ones, SAM2's own losses; then the
+same from the object's mask.
+"""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import Sam2VideoModel
+
+from lavseg.backbones.sam2.attention_sam2 import use_lean_blocks
+from lavseg.backbones.sam2.encoder_sam2 import encode_images
+from lavseg.backbones.sam2.tracking_sam2 import (
+    ImageFeatures,
+    MaskPrediction,
+    Memory,
+    Sam2Tracker,
+    project_features,
+    propagate,
+)
+
+from .clicks import IMAGE_SIZE, ClipPool, click_loss, mean_iou
+from .configurations import nano_sam2_config
+from .optimization import optimize, reset_layers
+
+# Single frames first; tracking is learnt from pairs of frames, where a higher rate gets it off the ground.
+STAGES = (
+    {"num_frames": 1, "steps": 1500, "batch": 16, "peak_rate": 5e-4},
+    {"num_frames": 2, "steps": 800, "batch": 16, "peak_rate": 8e-4},
+    {"num_frames": 4, "steps": 300, "batch": 8, "peak_rate": 3e-4},
+    # A frame remembers six before it: with shorter clips the older slots would stay untrained.
+    {"num_frames": 10, "steps": 900, "batch": 6, "peak_rate": 5e-4},
+    # At last the small part that reads masks, with all others as they are.
+    {"num_frames": 4, "steps": 300, "batch": 8, "peak_rate": 1e-2, "prompt": "mask"},
+)
+
+
+def build_host(seed: int) -> Sam2VideoModel:
+    """An untrained host."""
+    torch.manual_seed(seed)
+    config = nano_sam2_config(IMAGE_SIZE)
+    config.memory_attention_dropout = config.memory_attention_rope_dropout = 0.0
+    sam = Sam2VideoModel(config)
+    reset_layers(sam)
+    for layer in sam.memory_encoder.memory_fuser.layers:
+        nn.init.constant_(layer.scale, 0.1)
+    for parameter in (sam.memory_temporal_positional_encoding, sam.no_memory_embedding, sam.no_object_pointer):
+        nn.init.normal_(parameter, std=0.02)
+    code = sam.shared_image_embedding.positional_embedding
+    sam.prompt_encoder.shared_embedding.positional_embedding.copy_(code)
+    use_lean_blocks(sam)
+    return sam
+
+
+def encode_frames(sam: Sam2VideoModel, images: torch.Tensor) -> list[ImageFeatures]:
+    """Features of each frame of `images [B, T, 3, S, S]`."""
+    maps = encode_images(sam, images.flatten(0, 1))
+    return [
+        project_features(sam, tuple(feature.unflatten(0, images.shape[:2])[:, frame] for feature in maps))
+        for frame in range(images.shape[1])
+    ]
+
+
+def track_clicks(sam: Sam2VideoModel, images: torch.Tensor, clicks: torch.Tensor) -> list[MaskPrediction]:
+    """Predictions of every frame of `images [B, T, 3, S, S]` from one click `[B, 2]` on the first."""
+    labels = torch.ones(len(clicks), 1, 1, dtype=torch.int32)
+    sparse = sam.prompt_encoder(clicks[:, None, None], labels, None, None)[0][:, 0]
+    tracker = Sam2Tracker(sam, images.shape[1])
+    return [prediction for _, prediction in propagate(tracker, encode_frames(sam, images).__getitem__, sparse)]
+
+
+def track_masks(sam: Sam2VideoModel, images: torch.Tensor, masks: torch.Tensor) -> list[MaskPrediction]:
+    """Predictions of every frame of `images [B, T, 3, S, S]` from the masks `[B, S, S]` of the first."""
+    features, tracker = encode_frames(sam, images), Sam2Tracker(sam, images.shape[1])
+    predictions = [tracker.decode_mask(features[0], masks > 0)]
+    memory = Memory(prompted={0: tracker.encode_mask(features[0], masks > 0)})
+    for frame in range(1, len(features)):
+        predictions.append(tracker.track(features[frame], memory, frame))
+        memory = tracker.remember(memory, frame, features[frame], predictions[-1])
+    return predictions
+
+
+def train_stage(
+    sam: Sam2VideoModel,
+    clips: int,
+    num_frames: int,
+    steps: int,
+    batch: int,
+    peak_rate: float,
+    seed: int,
+    prompt: str = "click",
+) -> list[dict]:
+    """Train on so many clips of `num_frames` frames; returns a log of `{prompt, frames, step, loss, iou, seconds}`, the
+    IoU that of the last frame.
+
+    From a "click" everything learns, from a "mask" only what reads it.
+    """
+    pool, rng = ClipPool.render(clips, num_frames, seed), np.random.default_rng(seed)
+    sam.requires_grad_(prompt == "click")
+    for part in (sam.mask_downsample, sam.prompt_encoder.mask_embed):
+        part.requires_grad_(True)
+    parameters = [parameter for parameter in sam.parameters() if parameter.requires_grad]
+    sam.train()
+
+    def terms() -> dict[str, torch.Tensor]:
+        images, clicks, labels = pool.draw(rng, batch)
+        if prompt == "click":
+            predictions = track_clicks(sam, images, clicks)
+        else:
+            predictions = track_masks(sam, images, labels[:, 0])
+        losses = [
+            click_loss(found.candidates, found.candidate_scores, found.object_score_logits, labels[:, frame])
+            for frame, found in enumerate(predictions)
+        ]
+        return {"loss": sum(losses) / num_frames, "iou": mean_iou(predictions[-1].masks, labels[:, -1])}
+
+    began, title = time.monotonic(), f"SAM2, {prompt}, {num_frames} frame(s)"
+    return [
+        {"prompt": prompt, "frames": num_frames, **entry, "seconds": round(time.monotonic() - began, 1)}
+        for entry in optimize(parameters, terms, peak_rate, steps, title)
+    ]
+
+
+def train_host(seed: int, clips: int = 2000, stages: Sequence[dict] = STAGES) -> tuple[Sam2VideoModel, list[dict]]:
+    """A host trained through all `stages`, and the log of its training."""
+    sam, log = build_host(seed), []
+    for stage in stages:
+        log += train_stage(sam, clips, **stage, seed=seed)
+    return sam, log

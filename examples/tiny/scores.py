@@ -1,0 +1,79 @@
+"""Scores of models as they are, in silence and without words."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+from datasets import Dataset
+from transformers import BatchFeature
+
+from lavseg.data import ClipCollator
+from lavseg.evaluation.evaluate_model import evaluate
+from lavseg.metrics.protocols import AvsMetric
+from lavseg.modeling.base import AudioVisualPreTrainedModel
+from lavseg.modeling.processing import AudioVisualProcessor
+from lavseg.models.sam2_love import Sam2LoveProcessor
+
+SCORES = ("jaccard", "f_score", "j_and_f", "s")
+
+# Splits of AVSBench in which one object sounds and in which several do, "single" and "multi", by name.
+Clips = dict[str, dict[str, Dataset]]
+
+
+def values(metric: AvsMetric, *names: str) -> dict:
+    scores = metric.compute()
+    return {**{name: round(scores[name], 4) for name in names}, "protocol": metric.protocol}
+
+
+def silencer(processor: AudioVisualProcessor) -> Callable[[BatchFeature], BatchFeature]:
+    """A change of model inputs to what the processor makes of a waveform of zeros."""
+    second = np.zeros(16000, np.float32)
+    patch = processor.feature_extractor(second, sampling_rate=16000, return_tensors="pt")["input_features"][0]
+
+    def silence(inputs: BatchFeature) -> BatchFeature:
+        inputs["input_features"] = patch * inputs["audio_mask"][..., None, None, None]
+        return inputs
+
+    return silence
+
+
+def blanker(processor: Sam2LoveProcessor) -> Callable[[BatchFeature], BatchFeature]:
+    """A change of model inputs to the tokens of an empty sentence, which the processor itself refuses."""
+    tokens = processor.tokenizer("", padding="max_length", max_length=processor.max_text_length, return_tensors="pt")
+
+    def blank(inputs: BatchFeature) -> BatchFeature:
+        for name in ("input_ids", "attention_mask"):
+            inputs[name] = tokens[name].expand_as(inputs[name])
+        return inputs
+
+    return blank
+
+
+def score_clips(
+    model: AudioVisualPreTrainedModel,
+    collator: ClipCollator,
+    clips: Clips,
+    progress: Callable[[Iterable], Iterable] | None = None,
+) -> dict[str, dict]:
+    """Scores of the test clips of both subsets, `single` and `multi`, and of these in silence, `single_silent` and
+    `multi_silent`. In silence nothing sounds, so that S there says how much is drawn that should not be."""
+    silence, results = silencer(collator.processor), {}
+    for name, splits in clips.items():
+        for part, change in ((name, None), (f"{name}_silent", silence)):
+            metric = evaluate(model, collator, splits["test"], transform=change, progress=progress)
+            results[part] = values(metric, *SCORES)
+    return results
+
+
+@torch.inference_mode()
+def predict(
+    model: AudioVisualPreTrainedModel,
+    collator: ClipCollator,
+    row: dict,
+    change: Callable[[BatchFeature], BatchFeature] | None = None,
+) -> np.ndarray:
+    """Masks bool `[T, H, W]` of one row, its inputs changed as in `evaluate`."""
+    inputs = collator([row])
+    del inputs["labels"], inputs["label_mask"]
+    outputs = model(**(change(inputs) if change else inputs).to(model.device))
+    return collator.processor.post_process_masks(outputs, inputs["original_sizes"])[0].cpu().numpy()

@@ -1,0 +1,64 @@
+"""What the tests of the examples share: one untrained SAM2-LOVE, and one small tree of Ref-AVS."""
+
+import pickle
+from functools import partial
+from pkgutil import resolve_name
+
+import pytest
+import torch
+from tiny.configurations import tiny_config
+
+from lavseg.data import write_ref_avs
+from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory, tiny_processor):
+    """Folder of an untrained stand-in for the shipped SAM2-LOVE."""
+    folder = tmp_path_factory.mktemp("untrained") / "sam2-love"
+    torch.manual_seed(0)
+    config = tiny_config(Sam2LoveConfig, len(tiny_processor.tokenizer), handoff="mask")
+    Sam2LoveModel(config).save_pretrained(folder)
+    tiny_processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ref_avs(tmp_path_factory):
+    """Folder of a few small clips of every split that the examples read."""
+    splits = {"train": 3, "val": 1, "test_s": 1, "test_n": 1}
+    return write_ref_avs(tmp_path_factory.mktemp("data") / "SHAPES", splits, 3, (32, 40))
+
+
+class HereExecutor:
+    """Stands in for a pool of fresh processes: the same demands on what is sent, none of the seconds to start."""
+
+    def __init__(self, *args, **kwargs): ...
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args): ...
+
+    def map(self, function, values, chunksize=1):
+        return [pickle.loads(pickle.dumps(function))(value) for value in values]
+
+    def submit(self, function, *args):
+        self.result = lambda: pickle.loads(pickle.dumps(function))(*pickle.loads(pickle.dumps(args)))
+        return self
+
+
+@pytest.fixture
+def processes_here(monkeypatch):
+    """Work that is sent to fresh processes is done in this one, on the CPU."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    for name in ("compare", "tiny.clicks"):
+        monkeypatch.setattr(f"{name}.ProcessPoolExecutor", HereExecutor)
+
+
+@pytest.fixture
+def small_clips(monkeypatch):
+    """The demos and trainings write clips of few pixels, those of sentences with three frames only."""
+    size = {"frame_size": (56, 72)}
+    for name, more in (("demo.sam2_love.write_ref_avs", {"num_frames": 3}), ("tiny.avs_training.write_avsbench", {})):
+        monkeypatch.setattr(name, partial(resolve_name(name.replace(".write", ":write")), **size, **more))
