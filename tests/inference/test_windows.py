@@ -16,7 +16,6 @@ from lavseg.inference.windows import OVERLAP, _windows, segment_video, window_le
 from lavseg.media import iter_clip, read_video, write_video
 from lavseg.modeling.outputs import AudioVisualSegmentationOutput
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
-from lavseg.models.gavs import GavsConfig, GavsModel, GavsProcessor
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
 
 RATE = 16000
@@ -232,23 +231,6 @@ def test_methods_on_single_frames_segment_every_frame_with_the_second_before_it(
     maps = torch.stack(outputs.vision_attentions)[:, 0, -1].mean(1)
     np.testing.assert_allclose(found[-1].attentions["vision_attentions"], maps, atol=1e-5)
     assert found[0].attentions["audio_attentions"].shape == maps.shape
-
-
-def test_padding_of_single_frames_does_not_come_back(tmp_path):
-    torch.manual_seed(0)
-    config = tiny_config(GavsConfig)
-    model, processor = GavsModel(config).eval(), GavsProcessor.from_config(config)
-    write_clip(tmp_path / "clip.mp4", 5, fps=4)
-    found = list(segment_video(model, processor, tmp_path / "clip.mp4", fps=4))
-    parts = list(iter_clip(tmp_path / "clip.mp4", 4))
-    sound = np.concatenate([part.waveform for part in parts[:4]], axis=1)
-    inputs = processor(parts[3].frame[None], sound, sampling_rate=RATE)
-    assert inputs["reshaped_input_sizes"].tolist() == [[[94, 128]]]
-    with torch.no_grad():
-        outputs, padded = model(**inputs), model(**{**inputs, "reshaped_input_sizes": None})
-    expected, wrong = (processor.post_process_masks(output, [SIZE])[0][0].numpy() for output in (outputs, padded))
-    np.testing.assert_array_equal(found[3].masks[0], expected)
-    assert (expected != wrong).any()
 
 
 def test_aural_sam2_keeps_its_frames_and_its_windows_are_handed_over(tmp_path):
