@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 from tiny.configurations import nano_sam2_config, tiny_config
 from transformers import AutoProcessor
 
-from lavseg.models.gavs import GavsConfig, GavsProcessor
+import lavseg
+from lavseg.data import render_clip
+from lavseg.media import iter_clip, write_video
+from lavseg.models.gavs import GavsConfig, GavsModel, GavsProcessor
 from lavseg.models.gavs.modeling_gavs import cut_padding
 
 RATE = 16000
@@ -100,3 +103,20 @@ def test_masks_come_back_as_in_sam_itself(size):
     cut = cut_padding(logits, covered(size, 1024), 1024)
     found = processor.post_process_masks(cut[None], [size])[0][0]
     assert (found != expected).float().mean() < 1e-3
+
+
+def test_padding_of_a_videos_single_frames_does_not_come_back(tmp_path):
+    torch.manual_seed(0)
+    config, size = tiny_config(GavsConfig), (60, 82)
+    model, processor = GavsModel(config).eval(), GavsProcessor.from_config(config)
+    clip = render_clip(np.random.default_rng(0), 5, size)
+    write_video(tmp_path / "clip.mp4", clip.frames, 4, clip.waveform[: 5 * RATE // 4], RATE)
+    found = list(lavseg.segment_video(model, processor, tmp_path / "clip.mp4", fps=4))
+    parts = list(iter_clip(tmp_path / "clip.mp4", 4))
+    sound = np.concatenate([part.waveform for part in parts[:4]], axis=1)
+    inputs = processor(parts[3].frame[None], sound, sampling_rate=RATE)
+    with torch.no_grad():
+        outputs, padded = model(**inputs), model(**{**inputs, "reshaped_input_sizes": None})
+    expected, wrong = (processor.post_process_masks(output, [size])[0][0].numpy() for output in (outputs, padded))
+    np.testing.assert_array_equal(found[3].masks[0], expected)
+    assert (expected != wrong).any()
