@@ -8,9 +8,8 @@ from typer.testing import CliRunner
 
 from lavseg.cli import app
 from lavseg.data import CLASSES, ClipCollator, load_avsbench, write_avsbench, write_ref_avs
-from lavseg.evaluation.evaluate_checkpoint import _SETTINGS, AVSS
 from lavseg.evaluation.evaluate_model import evaluate_semantic
-from lavseg.metrics.protocols import PROTOCOLS
+from lavseg.metrics.semantic import AVSS
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 
@@ -31,10 +30,6 @@ def folder(tmp_path_factory):
 def evaluate(folder, data, *arguments):
     given = ["--model", folder / "model", "--data", folder / data, *arguments]
     return CliRunner().invoke(app, ["evaluate", *map(str, given)])
-
-
-def test_every_protocol_has_its_settings():
-    assert _SETTINGS.keys() == PROTOCOLS.keys() | {AVSS}
 
 
 def test_splits_of_ref_avs(folder, tmp_path):
