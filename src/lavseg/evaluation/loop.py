@@ -12,7 +12,7 @@ from transformers import BatchFeature
 from ..modeling.inputs import check_outputs
 from .scores import Scores
 
-# What a model is asked for, and which frames of it are known.
+# The ground truth, and which frames have it.
 _TARGETS = ("labels", "label_mask", "class_labels")
 
 

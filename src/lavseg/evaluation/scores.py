@@ -34,7 +34,7 @@ class Scores(ABC):
         """Add one batch; nothing of it is kept but sums.
 
         Args:
-            outputs: of the model.
+            outputs: what the model returned.
             batch: what [`ClipCollator`] made, on the same device.
             clips: how many of the batch count, from the first on; the others only fill it up.
         """
@@ -53,7 +53,7 @@ class MaskScores(Scores):
 
     Args:
         protocols: keys of `lavseg.metrics.protocols.PROTOCOLS`.
-        processor: of the model; masks pass its `gate_masks`.
+        processor: the model's; masks go through its `gate_masks`.
         scale_masks: brings logits `[N, h, w]` to the size of the labels, see `AudioVisualPreTrainedModel.scale_masks`.
 
     Raises:
@@ -101,7 +101,7 @@ class ClassScores(Scores):
 
     Args:
         model: with a class head (`num_classes`).
-        processor: of the model.
+        processor: the model's.
 
     Raises:
         ValueError: if the model has no class head.

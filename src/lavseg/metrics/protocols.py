@@ -1,7 +1,7 @@
 """Named evaluation protocols for binary masks: J, F, and S for null expressions.
 
 Publications share these names but not their definitions, so a number is only comparable under one protocol. All but
-`frame` score a batch at a time and average the batches with equal weight: values depend on how frames are grouped.
+`frame` score each batch and average the batches with equal weight: values depend on how frames are grouped.
 """
 
 from dataclasses import dataclass

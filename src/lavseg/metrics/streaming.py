@@ -23,7 +23,7 @@ class StreamingMetric(evaluate.Metric, ABC):
     def __init__(self, config_name: str | None = None, num_process: int = 1, **kwargs: Any):
         if num_process != 1:
             raise ValueError(
-                f"num_process must be 1, got {num_process}: load one metric a process and sum-reduce "
+                f"num_process must be 1, got {num_process}: load one metric per process and sum-reduce "
                 "metric.statistics.state before compute()."
             )
         super().__init__(config_name=config_name, **kwargs)
@@ -38,7 +38,7 @@ class StreamingMetric(evaluate.Metric, ABC):
         self.statistics.update(predictions, references)
 
     def add(self, *, prediction: Any, reference: Any) -> None:
-        """Reduce one frame, `[H, W]` both, to statistics: a batch of its own."""
+        """Reduce one frame, `[H, W]` both, to statistics; it is a batch of its own."""
         frame = as_tensor("prediction", prediction), as_tensor("reference", reference)
         self.add_batch(predictions=frame[0][None], references=frame[1][None])
 

@@ -22,14 +22,14 @@ _SETTINGS, _NAME = "settings.json", "image_embeddings"
 
 
 class FeatureCache:
-    """A folder with SAM's image embeddings of clips, one file a clip, under the content of the clip's frames.
+    """A folder with SAM's image embeddings of clips, one file per clip, named by the content of its frames.
 
     It stands for one encoder and one way to prepare frames: `settings.json` in the folder says which.
 
     Args:
         folder: where the embeddings are; made by `fill` if it is not there.
-        model: a model on SAM without adapters, of which the encoder's weights and precision count.
-        processor: of that model, of which the preparation of frames counts.
+        model: on SAM, without adapters; its encoder's weights and precision are part of the settings.
+        processor: the model's; its preparation of frames is part of the settings.
 
     Raises:
         ValueError: when the folder was made with other settings (each one is named), when it has other content, or when

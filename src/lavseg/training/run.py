@@ -239,7 +239,7 @@ def build_model(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTrain
     """The model that a run trains, and its processor.
 
     Args:
-        run: of which `model` names the checkpoints to start from, or else `method` and the encoders what is made anew.
+        run: its `model` names the checkpoints to start from; without it, `method` and the encoders say what to make.
         overrides: fields of the configuration that differ from the checkpoint's or the method's own.
 
     Raises:

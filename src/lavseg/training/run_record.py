@@ -44,7 +44,7 @@ def record_of(
 
     Args:
         model: its sub-configurations know the published encoders it was put together from, if it was in this process.
-        args, state: of the Trainer.
+        args, state: the Trainer's.
         train_rows: size of the training data.
         datasets, base_models, license: see [`Record`]; base models are looked up in `model` where none are given.
     """

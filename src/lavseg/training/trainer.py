@@ -153,7 +153,7 @@ class LavsegTrainer(Trainer):
         # The last log of a training.
         if "train_loss" in logs:
             self._check_divergence(weights=True)
-        # Of a step that fp16's loss scaling leaves out; JSON has no number for it.
+        # The norm of a step that fp16's loss scaling leaves out; JSON has no number for it.
         if not math.isfinite(logs.get("grad_norm", 0.0)):
             logs["grad_norm"] = None
         super().log(logs, start_time)
@@ -169,7 +169,7 @@ class LavsegTrainer(Trainer):
         """Upload model, processor and card, as in Transformers.
 
         Args:
-            args, kwargs: of Transformers' `push_to_hub`; those of `create_model_card` go on to it.
+            args, kwargs: as in Transformers' `push_to_hub`; those of `create_model_card` are passed on to it.
 
         Raises:
             ValueError: when the Trainer was made without a processor.
@@ -191,7 +191,7 @@ class LavsegTrainer(Trainer):
 
         Args:
             model_name: for the title of the results; by default the repository's.
-            license: of the weights, as the Hub names licences; "other" when not given.
+            license: the weights' licence, as the Hub names licences; "other" when not given.
             dataset: Hub ids or names of the data.
             finetuned_from: Hub ids of what training started from; by default what the model says, where it came from
                 the Hub or was put together from encoders there.

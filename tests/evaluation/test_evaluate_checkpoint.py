@@ -1,0 +1,54 @@
+import json
+
+import pytest
+import torch
+from tiny.configurations import tiny_config
+
+from lavseg.data import CLASSES, ClipCollator, load_avsbench, write_avsbench
+from lavseg.evaluation.evaluate_checkpoint import _SETTINGS, evaluate_checkpoint, protocol_settings
+from lavseg.evaluation.evaluate_model import evaluate
+from lavseg.metrics.protocols import PROTOCOLS
+from lavseg.metrics.semantic import AVSS
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_avsbench(tmp_path_factory.mktemp("data") / "root", {"v1m": {"test": 2}}, (32, 40))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A model that names classes."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    torch.manual_seed(0)
+    model = AuralSam2Model(tiny_config(AuralSam2Config, use_text=False, num_classes=len(CLASSES) - 1))
+    model.save_pretrained(folder)
+    AuralSam2Processor.from_config(model.config).save_pretrained(folder)
+    return folder
+
+
+def test_every_protocol_has_its_settings():
+    assert _SETTINGS.keys() == PROTOCOLS.keys() | {AVSS}
+    assert protocol_settings("aural_sam2", "ref_avs")[0] == 4 and protocol_settings("aural_sam2", "avsbench")[0] == 1
+
+
+def test_masks_are_scored_as_in_memory_and_the_report_says_what_was_asked(checkpoint, data, tmp_path):
+    out = tmp_path / "new" / "scores.json"
+    report = evaluate_checkpoint(checkpoint, data, None, "frame", "avsbench", ["v1m"], out=out)
+    assert report == json.loads(out.read_text())
+    found = report["splits"].pop("test")
+    asked = {"model": str(checkpoint), "data_root": str(data), "dataset": "avsbench", "subsets": ["v1m"]}
+    assert report == {**asked, "protocol": "frame", "splits": {}}
+    model, processor = AuralSam2Model.from_pretrained(checkpoint), AuralSam2Processor.from_pretrained(checkpoint)
+    scores = evaluate(model, ClipCollator(processor), load_avsbench(data, "v1m", "test"), batch_size=1).compute()
+    assert found.pop("loss") > 0 and found.pop("rows") == 2 and scores.pop("s_ratio") >= 0
+    assert found == pytest.approx(scores, abs=1e-6)
+
+
+def test_bfloat16_is_used_where_it_is_asked_for(checkpoint, data):
+    exact, rounded = (
+        evaluate_checkpoint(checkpoint, data, None, "frame", "avsbench", ["v1m"], bf16=bf16)["splits"]["test"]
+        for bf16 in (False, True)
+    )
+    assert rounded["loss"] != exact["loss"] and rounded["loss"] == pytest.approx(exact["loss"], rel=0.05)
