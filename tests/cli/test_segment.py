@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 
 from lavseg.cli import app
 from lavseg.data import render_clip
-from lavseg.inference.mask_files import PngMasks, decode_rle
+from lavseg.inference.mask_files import PngMasks
 from lavseg.media import read_video, write_video
 from lavseg.models.sam2_love import Sam2LoveModel
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
-from saved_clips import save_checkpoint, save_clips
+from saved_clips import decode_rle, save_checkpoint, save_clips
 
 TEXTS = ["the red circle", "the object making a sound"]
 
