@@ -50,3 +50,26 @@ def masks_in(archive):
         labels = files.read("labels.txt").decode().splitlines()
     assert names == [f"{i}/{t:05d}.png" for i in range(len(labels)) for t in range(len(names) // len(labels))]
     return np.stack(masks).reshape(len(labels), -1, *masks[0].shape), labels
+
+
+def decode_rle(rle: dict) -> np.ndarray:
+    """The mask, bool `[H, W]`, of COCO's compressed run-length encoding.
+
+    Raises:
+        ValueError: the runs do not fill the mask.
+    """
+    height, width = rle["size"]
+    letters = np.frombuffer(rle["counts"].encode("ascii"), np.uint8).astype(np.int64) - 48
+    last = (letters & 32) == 0
+    number = np.cumsum(last) - last
+    begins = np.flatnonzero(np.concatenate([[True], last[:-1]]))
+    place = np.arange(len(letters)) - begins[number]
+    values = np.zeros(int(last.sum()), np.int64)
+    np.add.at(values, number, (letters & 31) << (5 * place))
+    negative = (letters[last] & 16) > 0
+    values[negative] -= 1 << (5 * (place[last][negative] + 1))
+    runs = values.copy()
+    runs[1::2], runs[2::2] = values[1::2].cumsum(), values[2::2].cumsum()
+    if (runs < 0).any() or runs.sum() != height * width:
+        raise ValueError(f"counts: the runs add up to {runs.sum()} pixels, {height} x {width} were stated")
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width, order="F")

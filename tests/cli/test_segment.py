@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 
 from lavseg.cli import app
 from lavseg.data import render_clip
-from lavseg.inference.mask_files import PngMasks, decode_rle
+from lavseg.inference.mask_files import PngMasks
 from lavseg.media import read_video, write_video
 from lavseg.models.sam2_love import Sam2LoveModel
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
-from saved_clips import save_checkpoint, save_clips
+from saved_clips import decode_rle, save_checkpoint, save_clips
 
 TEXTS = ["the red circle", "the object making a sound"]
 
@@ -339,7 +339,7 @@ def test_ctrl_c_at_the_command(checkpoint, tmp_path):
     arguments = [str(item) for item in (tmp_path / "clip.mp4", *options(TEXTS[:1], checkpoint, out))]
     program = [sys.executable, "-c", "from lavseg.cli import main; main()", "segment", *arguments]
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        while running.poll() is None and not (out / "0" / "00000.png").exists():
+        while running.poll() is None and not any(tmp_path.rglob("00000.png")):
             time.sleep(0.01)
         running.send_signal(signal.SIGINT)
         stderr = running.communicate()[1]

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from lavseg.inference.mask_files import MASK_FILES, decode_rle, encode_rle
+from lavseg.inference.mask_files import MASK_FILES, encode_rle
+from saved_clips import decode_rle
 
 
 @settings(max_examples=200, deadline=None)

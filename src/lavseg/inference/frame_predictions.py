@@ -70,8 +70,8 @@ def split_clips(
     """What a model gives for the real frames of each clip of a batch, its masks gated.
 
     Args:
-        processor: of the model.
-        outputs: of the model for `B` clips; attention maps are taken where `B` is 1.
+        processor: that belongs to the model.
+        outputs: what the model gave for `B` clips; attention maps are taken where `B` is 1.
         frame_mask: bool `[B, T]`, True for real frames, which come first.
 
     Raises:

@@ -18,9 +18,9 @@ class ResultFiles:
     Args:
         folder: an empty one.
         texts: the expressions; empty for a model that takes none.
-        first: frame, for the number of objects and the sampling rate.
-        fps: rate of the frames.
-        mask_format: of `MASK_FILES`.
+        first: the first frame, for the number of objects and the sampling rate.
+        fps: frames per second.
+        mask_format: a name in `MASK_FILES`.
     """
 
     def __init__(self, folder: Path, texts: Sequence[str], first: SegmentedFrame, fps: float, mask_format: str = "png"):

@@ -1,14 +1,11 @@
 """Segments a video file and writes what was found into a folder, frame by frame."""
 
 import json
-import os
 import re
-import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
@@ -16,7 +13,7 @@ import torch
 
 from ..checkpoint import load_checkpoint
 from ..media import ClipReader
-from ..output_folders import check_can_be_made
+from ..output_folders import check_new_folder, check_writable_folder, staged_folder
 from .mask_files import MASK_FILES
 from .result_files import ResultFiles
 from .segment_video import segment_video
@@ -41,9 +38,9 @@ def segment_file(
 ) -> dict:
     """Segment what each expression means and write masks, an overlay video and a summary.
 
-    The clip may have any length, see `segment_video`. Files grow as frames are done; nothing is written before the
-    first frame is. Ctrl-C ends the work and leaves whole files with the frames done so far; after any other error `out`
-    is as it was before.
+    The clip may have any length, see `segment_video`. Files grow, frame by frame, in a folder beside `out` that takes
+    its place at the end; nothing is written before the first frame is done. Ctrl-C ends the work and leaves whole files
+    with the frames done so far; after any other error `out` is as it was before.
 
     `out` receives the masks at the clip's size: `0/00000.png`, ... for the first expression (8 bit, 0 and 255), `1/`
     for the second, and so on; or `0.json` with COCO's run-length encoding; or `0.npz` with an array for each frame.
@@ -74,9 +71,7 @@ def segment_file(
         ValueError: (of which `MediaError` and `CheckpointError` are kinds) something given cannot be used.
         KeyboardInterrupt: by Ctrl-C before the first frame was done.
     """
-    out = Path(out)
-    out = out.resolve() if out.is_symlink() else out
-    _check_out(out, overwrite, Path(clip))
+    _check_out(Path(out), overwrite, Path(clip))
     if mask_format not in MASK_FILES:
         raise ValueError(f"format: {mask_format!r} was given, accepted are {', '.join(MASK_FILES)}")
     on_stage("Reading the clip")
@@ -90,8 +85,9 @@ def segment_file(
     frames = segment_video(network, processor, reader, texts, rate, attention)
     # What cannot be used shows by the first frame, before anything is written.
     first = next(frames)
-    with _fresh_folder(out):
-        results, complete = ResultFiles(out, texts, first, rate, mask_format), True
+    with ExitStack() as stack:
+        folder = stack.enter_context(staged_folder(out, replace=overwrite))
+        results, complete = ResultFiles(folder, texts, first, rate, mask_format), True
         try:
             for frame in chain([first], frames):
                 with _uninterrupted():
@@ -104,26 +100,9 @@ def segment_file(
             given = {"clip": str(clip), "model": str(model), "complete": complete}
             summary = given | results.summary()
             text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-            (out / RESULT).write_text(text, encoding="utf-8")
+            (folder / RESULT).write_text(text, encoding="utf-8")
+            stack.close()
     return summary
-
-
-@contextmanager
-def _fresh_folder(out: Path) -> Iterator[None]:
-    """An empty folder `out`; after an error what was there before is back."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
-        earlier = Path(folder) / "earlier"
-        if out.exists():
-            os.replace(out, earlier)
-        out.mkdir()
-        try:
-            yield
-        except BaseException:
-            shutil.rmtree(out)
-            if earlier.exists():
-                os.replace(earlier, out)
-            raise
 
 
 @contextmanager
@@ -143,18 +122,15 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def _check_out(out: Path, overwrite: bool, clip: Path) -> None:
-    check_can_be_made(out)
-    if out.resolve() == Path.cwd():
-        raise ValueError(f"{out}: is the folder of this command; give a folder in it, or elsewhere")
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out}: is a file; give a folder for the results")
-    if not out.exists() or not any(out.iterdir()):
+    if not (out.is_dir() and any(out.iterdir())):
+        check_new_folder(out, "out")
         return
     if not overwrite:
-        raise ValueError(f"{out}: is not empty; choose another folder, or replace it with --overwrite")
+        raise ValueError(f"out: {out} is not empty; choose another folder, or replace it with --overwrite")
     others = [path.name for path in out.iterdir() if not _RESULT_NAMES.fullmatch(path.name)]
-    if others or not (out / RESULT).is_file() or clip.resolve().parent == out.resolve():
-        raise ValueError(f"{out}: holds other things than an earlier result and is not overwritten")
+    if others or not (out / RESULT).is_file() or out.resolve() in (clip.resolve().parent, Path.cwd()):
+        raise ValueError(f"out: {out} is in use or holds more than an earlier result, and is not overwritten")
+    check_writable_folder(out.resolve().parent, "out")
 
 
 def _device(name: str | None) -> torch.device:

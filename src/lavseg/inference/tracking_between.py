@@ -31,7 +31,7 @@ def track_between(
     """Each frame with the method's own predictions for it, or else with masks tracked from those before and after.
 
     Args:
-        segmenter: of a method on SAM2.
+        segmenter: with a method on SAM2.
         segmented: the clip's frames at the method's own rate, with its predictions.
         parts: the clip's frames at the rate `fps`, which is higher.
         fps: the rate of `parts`.

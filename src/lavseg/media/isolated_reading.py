@@ -38,7 +38,7 @@ class IsolatedClipReader(ClipReader):
     Answers come one by one as they are asked for; the child is ahead by one. Needs Unix, whose limits it sets.
 
     Args:
-        path: of the file.
+        path: a video file.
         time_limit: seconds from now on in which everything is to be read.
     """
 

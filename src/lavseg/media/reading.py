@@ -151,7 +151,7 @@ class ClipReader:
     """A video file that is read more than once, and inspected only once.
 
     Args:
-        path: of the file; it is opened when something is read.
+        path: a video file; it is opened when something is read.
     """
 
     def __init__(self, path: str | Path):
