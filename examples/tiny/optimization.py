@@ -57,12 +57,12 @@ def optimize(
         bar = progress.add_task(title, total=steps, status="")
         for step in range(1, steps + 1):
             terms = batch_terms()
+            recent.append({name: float(value.detach()) for name, value in terms.items()})
             optimizer.zero_grad()
             terms["loss"].backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             schedule.step()
-            recent.append({name: float(value.detach()) for name, value in terms.items()})
             ends = step == steps or time.monotonic() - began > seconds
             if step % logging_steps == 0 or ends:
                 means = {name: round(float(np.mean([entry[name] for entry in recent])), 4) for name in recent[0]}
