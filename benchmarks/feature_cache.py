@@ -22,12 +22,16 @@ def build():
     """ST-BAVA without adapters on an image encoder of eight blocks at 256x256."""
     torch.manual_seed(0)
     encoder = {"image_size": SIZE, "hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": 2}
+    # As in the published model the encoder is most of the work.
+    decoder = {"hidden_size": 32, "num_attention_heads": 4, "mlp_dim": 64, "iou_head_hidden_dim": 32}
     sam = SamConfig(
-        vision_config={**encoder, "mlp_dim": 4 * WIDTH, "window_size": 3, "global_attn_indexes": [1]},
-        prompt_encoder_config={"image_size": SIZE},
+        vision_config={**encoder, "mlp_dim": 4 * WIDTH, "window_size": 3, "output_channels": 32, "num_pos_feats": 16},
+        prompt_encoder_config={"image_size": SIZE, "hidden_size": 32},
+        mask_decoder_config=decoder,
     )
+    sizes = {"num_fusion_layers": 2, "num_attention_heads": 4}
     audio = VggishConfig(conv_channels=(8, 16, 16, 16, 32, 32), hidden_size=64, embedding_size=32)
-    config = StBavaConfig(sam_config=sam, audio_config=audio, use_adapters=False, attention_dropout=0.0)
+    config = StBavaConfig(sam_config=sam, audio_config=audio, use_adapters=False, attention_dropout=0.0, **sizes)
     return StBavaModel(config).train(), StBavaProcessor.from_config(config)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich import get_console
 from rich.progress import Progress
 from torch import nn
 
@@ -51,16 +52,17 @@ def optimize(
     optimizer = torch.optim.AdamW(parameters, lr=peak_rate, weight_decay=0.01, betas=betas)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak_rate, total_steps=steps, pct_start=0.1)
     recent, began = [], time.monotonic()
-    with Progress(*Progress.get_default_columns(), "{task.fields[status]}", transient=True) as progress:
+    columns, visible = (*Progress.get_default_columns(), "{task.fields[status]}"), get_console().is_terminal
+    with Progress(*columns, transient=True, disable=not visible) as progress:
         bar = progress.add_task(title, total=steps, status="")
         for step in range(1, steps + 1):
             terms = batch_terms()
+            recent.append({name: float(value.detach()) for name, value in terms.items()})
             optimizer.zero_grad()
             terms["loss"].backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             schedule.step()
-            recent.append({name: float(value.detach()) for name, value in terms.items()})
             ends = step == steps or time.monotonic() - began > seconds
             if step % logging_steps == 0 or ends:
                 means = {name: round(float(np.mean([entry[name] for entry in recent])), 4) for name in recent[0]}

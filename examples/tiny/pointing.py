@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from rich import get_console
 from rich.progress import track
 from torch import nn
 
@@ -47,7 +48,7 @@ def encode_clips(
 ) -> list[EncodedClip]:
     """Render `count` clips and run the encoders once."""
     encoded = []
-    for _ in track(range(count), "clips for pointing", transient=True):
+    for _ in track(range(count), "clips for pointing", transient=True, disable=not get_console().is_terminal):
         clip = render_clip(rng, FRAMES)
         images = list(torch.from_numpy(clip.frames).permute(0, 3, 1, 2))
         pixels = processor.vit_image_processor(images, return_tensors="pt")["pixel_values"]

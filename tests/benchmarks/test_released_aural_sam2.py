@@ -11,7 +11,7 @@ pytest.importorskip("sam2", reason="the original sam2 package is not installed")
 from released_aural_sam2 import ReleasedAuralSam2
 
 CASES = [
-    ("tiny", 256, 9, 0),  # more frames than are remembered
+    ("tiny", 128, 9, 0),  # more frames than are remembered
     ("tiny", 256, 3, 1),
     pytest.param("base_plus", 1024, 3, 2, marks=pytest.mark.slow),
 ]
