@@ -49,3 +49,48 @@ def tiny_processor(tokenizer):
     from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveProcessor
 
     return Sam2LoveProcessor.from_config(tiny_config(Sam2LoveConfig, len(tokenizer)), tokenizer)
+
+
+@pytest.fixture(scope="session")
+def saved_sam2_love(tiny_processor, tmp_path_factory) -> Path:
+    """The folder of a saved model that reads."""
+    import torch
+
+    from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("saved") / "tiny-1.0"
+    Sam2LoveModel(tiny_config(Sam2LoveConfig, len(tiny_processor.tokenizer))).save_pretrained(folder)
+    tiny_processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def saved_sama_avs(tmp_path_factory) -> Path:
+    """The folder of a saved model that does not read."""
+    from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
+
+    folder, config = tmp_path_factory.mktemp("saved"), tiny_config(SamaAvsConfig)
+    SamaAvsModel(config).save_pretrained(folder)
+    SamaAvsProcessor.from_config(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """A stand-in for the Hub, to which uploads go."""
+    from hub_stand_in import running_hub, use
+
+    with running_hub() as hub:
+        use(hub, monkeypatch)
+        yield hub
+
+
+@pytest.fixture(scope="session")
+def script_cache(tmp_path_factory) -> None:
+    """Metric scripts are copied here instead of the user's home; one folder, as the copies form one package."""
+    import evaluate
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate.config, "HF_MODULES_CACHE", tmp_path_factory.mktemp("modules"))
+        yield

@@ -20,10 +20,8 @@ import torch
 from huggingface_hub.utils import httpx
 from PIL import Image
 from tiny.configurations import tiny_config
-from typer.testing import CliRunner
 
 from conftest import ROOT
-from lavseg.cli import app as cli
 from lavseg.data import draw_objects, render_clip
 from lavseg.inference.windows import segment_video
 from lavseg.media import isolated_reading, read_video, write_video
@@ -270,39 +268,6 @@ def test_the_strip_spans_the_clip(seconds):
     ticks = [float(part.split("%")[0]) for part in strip.split('<span style="left: ')[1:]]
     assert ticks == sorted(ticks) and ticks[0] == 0 and len(ticks) <= 10 and ticks[-1] < 100
     assert strip.count("<rect") == seconds and f'viewBox="0 0 {seconds} 1"' in strip and "nan" not in strip
-
-
-def test_a_port_that_is_none_is_refused():
-    refused = CliRunner().invoke(cli, ["app", "--port", "99999"])
-    assert refused.exit_code == 2 and "--port" in refused.stderr
-
-
-@pytest.mark.parametrize(
-    "options", [("--host", "192.0.2.7"), ("--host", "no.such.host.invalid"), ("--host", "a..b"), ("--host", "::1::")]
-)
-def test_a_host_that_is_not_here_is_refused_at_once(options):
-    began = time.monotonic()
-    refused = CliRunner().invoke(cli, ["app", *options])
-    assert refused.exit_code == 2 and refused.stderr.count("\n") == 1
-    assert refused.stderr.startswith(f"lavseg app: --host, --port: cannot listen at {options[1]} (")
-    assert time.monotonic() - began < 10
-
-
-def test_a_port_that_is_taken_is_refused_at_once():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        refused = CliRunner().invoke(cli, ["app", "--port", str(taken.getsockname()[1])])
-    assert refused.exit_code == 2 and "cannot listen at 127.0.0.1 port" in refused.stderr
-
-
-def test_without_gradio_or_a_model_the_command_says_what_to_do(monkeypatch, tmp_path):
-    from lavseg.cli import serve
-
-    monkeypatch.setattr(sys.modules[serve.__module__], "SHIPPED_MODEL", tmp_path / "none")
-    done = CliRunner().invoke(cli, ["app"])
-    assert done.exit_code == 2 and "--model: is missing" in done.stderr
-    monkeypatch.setattr(sys.modules[serve.__module__], "find_spec", lambda name: None)
-    done = CliRunner().invoke(cli, ["app"])
-    assert done.exit_code == 2 and "pip install 'lavseg[app]'" in done.stderr
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import torch
 from huggingface_hub import ModelCard
 from tiny.configurations import tiny_config
 
-from hub_stand_in import running_hub, use
 from lavseg.data import write_ref_avs
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
 
@@ -30,13 +29,6 @@ def checkpoint(tmp_path_factory, tiny_processor):
     Sam2LoveModel(tiny_config(Sam2LoveConfig, vocab_size=len(tiny_processor.tokenizer))).save_pretrained(folder)
     tiny_processor.save_pretrained(folder)
     return folder
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    with running_hub() as hub:
-        use(hub, monkeypatch)
-        yield hub
 
 
 def test_a_checkpoint_is_scored_and_pushed_with_its_scores(hub, data, checkpoint, capsys):
