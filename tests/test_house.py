@@ -140,7 +140,6 @@ LONG_NOW = {
     "models.sam2_love.modeling_sam2_love",
 }
 WITHOUT_TEST_NOW = {
-    "auto.py",
     "backbones/adapted_sam/configuration_adapted_sam.py",
     "backbones/adapted_sam/processing_adapted_sam.py",
     "backbones/sam/adapters_sam.py",
@@ -151,8 +150,6 @@ WITHOUT_TEST_NOW = {
     "backbones/sam2/convert_sam2.py",
     "backbones/sam2/encoder_sam2.py",
     "backbones/sam2/mask_tracking.py",
-    "data/layouts.py",
-    "data/synthetic/clip_files.py",
     "inference/segment_file.py",
     "modeling/encoders.py",
     "modeling/optional_text.py",
