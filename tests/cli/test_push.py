@@ -12,7 +12,7 @@ app.command()(push)
 
 
 @pytest.mark.parametrize("options", [[], ["--private", "--json"]])
-def test_push_prints_the_address_of_the_page(hub, saved_sama_avs, options):
+def test_push_prints_the_url_of_the_page(hub, saved_sama_avs, options):
     done = CliRunner().invoke(app, [str(saved_sama_avs), NAME, *options])
     assert done.exit_code == 0, done.output
     page = f"{hub.endpoint}/{NAME}"

@@ -32,7 +32,7 @@ def segment(
     ] = None,
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:0.", show_default="a GPU if any")] = None,
     fps: Annotated[
-        float | None, typer.Option(help="Frames a second, up to the clip's own.", show_default="the method's own, 1")
+        float | None, typer.Option(help="Frames per second, up to the clip's own.", show_default="the method's own, 1")
     ] = None,
     mask_format: Annotated[
         MaskFormat, typer.Option("--format", help="PNG files, COCO run lengths in JSON, or npz.")

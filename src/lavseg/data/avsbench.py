@@ -28,7 +28,7 @@ class _Clip:
 
 
 def load_avsbench(root: str | Path, subset: str, split: str, on_error: str = "raise") -> Dataset:
-    """One row a clip, in the order of the subset's table, images and sound as paths until they are read.
+    """One row per clip, in the order of the subset's table, images and sound as paths until they are read.
 
     Columns are those of `load_ref_avs` but `fid`: `id` (row of the table), `uid` and `clip` (the clip's name), `vid`
     (the video it is from), `object` (as the table names it, blank in ms3; no class, see `row_classes`), `split`,

@@ -1,6 +1,6 @@
 """Statistics and scores of binary masks, without state.
 
-Statistics are integer counts a frame; scores are float64. All functions take valid tensors and stay on their device:
+Statistics are integer counts per frame; scores are float64. All functions take valid tensors and stay on their device:
 frames are `[N, H, W]`, masks are bool. Reductions over frames are always spelled out by the caller or the name.
 """
 
