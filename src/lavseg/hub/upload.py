@@ -43,7 +43,7 @@ def push_to_hub(
     Raises:
         CheckpointError: the folder does not exist or does not hold a whole model with its processor, or a weight is NaN
             or infinite.
-        ValueError: when the Hub takes no such `repo_id`, a file beside the model cannot be used (one that holds NaN, for
+        ValueError: when the Hub takes no such `repo_id`, a file beside the model cannot be used (it holds NaN, for
             example), or the Hub refuses; the message says which.
     """
     folder = Path(folder)
