@@ -74,3 +74,38 @@ def load_script(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate.config, "HF_MODULES_CACHE", tmp_path_factory.mktemp("modules"))
         yield lambda name, *args, **kwargs: evaluate.load(str(folder / f"{name}.py"), *args, **kwargs)
+
+
+@pytest.fixture(scope="session")
+def saved_sam2_love(tiny_processor, tmp_path_factory) -> Path:
+    """The folder of a saved model that reads."""
+    import torch
+
+    from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("saved") / "tiny-1.0"
+    Sam2LoveModel(tiny_config(Sam2LoveConfig, len(tiny_processor.tokenizer))).save_pretrained(folder)
+    tiny_processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def saved_sama_avs(tmp_path_factory) -> Path:
+    """The folder of a saved model that does not read."""
+    from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
+
+    folder, config = tmp_path_factory.mktemp("saved"), tiny_config(SamaAvsConfig)
+    SamaAvsModel(config).save_pretrained(folder)
+    SamaAvsProcessor.from_config(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """A stand-in for the Hub, to which uploads go."""
+    from hub_stand_in import running_hub, use
+
+    with running_hub() as hub:
+        use(hub, monkeypatch)
+        yield hub

@@ -166,3 +166,10 @@ def test_make_targets_exist():
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
     named = {target for text in TEXTS.values() for target in re.findall(r"(?:^|`)make ([\w-]+)", text, re.M)}
     assert named and named <= targets
+
+
+def test_the_changelog_says_where_modules_went():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(lavseg\.[\w.]+)` \| `(lavseg\.[\w.]+)` \|$", text, re.M)
+    assert rows and {new for _, new in rows if not resolves(new)} == set()
+    assert {old for old, _ in rows if resolves(old)} == set()

@@ -138,7 +138,6 @@ LONG_NOW = {
     "models.sam2_love.modeling_sam2_love",
 }
 WITHOUT_TEST_NOW = {
-    "auto.py",
     "backbones/adapted_sam/configuration_adapted_sam.py",
     "backbones/adapted_sam/processing_adapted_sam.py",
     "backbones/sam/adapters_sam.py",
@@ -149,18 +148,7 @@ WITHOUT_TEST_NOW = {
     "backbones/sam2/convert_sam2.py",
     "backbones/sam2/encoder_sam2.py",
     "backbones/sam2/mask_tracking.py",
-    "cli/one_line_errors.py",
-    "cli/quiet.py",
-    "data/layouts.py",
-    "data/synthetic/clip_files.py",
-    "hub/hub_errors.py",
-    "hub/model_card.py",
-    "hub/record.py",
-    "losses.py",
-    "metrics/avs_metric.py",
-    "metrics/frame_pairs.py",
-    "metrics/labeled_frames.py",
-    "metrics/semantic_metric.py",
+    "inference/segment_file.py",
     "modeling/encoders.py",
     "modeling/optional_text.py",
     "modeling/outputs.py",
@@ -177,11 +165,6 @@ WITHOUT_TEST_NOW = {
     "models/st_bava/configuration_st_bava.py",
     "training/divergence.py",
     "training/progress.py",
-    "training/run_record.py",
-}
-WITHOUT_TEST = {
-    # Runs from a checkpoint's folder, in tests/test_checkpoint.py and tests/hub/test_upload.py.
-    "modeling/remote_code/hub_lavseg.py",
 }
 
 
@@ -251,7 +234,7 @@ def test_what_methods_share_stays_small():
 
 
 def test_tests_mirror_the_modules():
-    assert {*without_test(SOURCE, ROOT / "tests")} == WITHOUT_TEST_NOW | WITHOUT_TEST
+    assert {*without_test(SOURCE, ROOT / "tests")} == WITHOUT_TEST_NOW
 
 
 def test_a_module_without_test_is_found(made_up):

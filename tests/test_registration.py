@@ -1,25 +1,7 @@
 """The Auto classes and pipelines know this package however it and Transformers are imported."""
 
-import subprocess
-import sys
+from fresh_interpreters import run_each
 
-# One interpreter imports what takes long and has no part in registration; each case then runs in a fork of it.
-FORKS = """
-import os, sys, traceback
-import datasets, torch, torchvision
-assert not {"transformers", "lavseg"} & sys.modules.keys()
-failed = False
-for code in sys.argv[1:]:
-    if not (child := os.fork()):
-        try:
-            exec(code, {"__name__": "__main__"})
-        except BaseException:
-            print(code, traceback.format_exc(), sep="\\n", file=sys.stderr, flush=True)
-            os._exit(1)
-        os._exit(0)
-    failed |= os.waitpid(child, 0)[1] != 0
-sys.exit(failed)
-"""
 KNOWN = """
 from transformers import AutoConfig, AutoModel
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
@@ -74,25 +56,19 @@ else:
 """
 
 
-def python(code, *arguments):
-    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
-
-
 def test_registration_works_in_every_order_of_imports():
-    done = python(FORKS, *ORDERS, *TASK_ORDERS, NO_PIPELINES, PUBLIC_NAMES)
+    done = run_each(*ORDERS, *TASK_ORDERS, NO_PIPELINES, PUBLIC_NAMES, preload="datasets, torch, torchvision")
     assert done.returncode == 0, done.stderr
 
 
 def test_a_case_that_fails_is_seen():
-    done = python(
-        FORKS.replace("datasets, torch, torchvision", "json"), "pass", "import sys; assert 'lavseg' in sys.modules"
-    )
-    assert done.returncode == 1 and "AssertionError" in done.stderr
+    done = run_each("print(1)", "import sys; assert 'lavseg' in sys.modules", "print(3)", preload="json")
+    assert done.returncode == 1 and "AssertionError" in done.stderr and done.stdout.split() == ["1", "3"]
 
 
 def test_importing_the_package_imports_nothing_heavy():
     code = "import lavseg, sys; print({'torch', 'transformers', 'numpy', 'av', 'datasets'} & set(sys.modules))"
-    assert python(code).stdout.strip() == "set()"
+    assert run_each(code, preload="json").stdout.strip() == "set()"
 
 
 def test_other_finders_are_asked_modules_keep_their_loaders_and_the_watcher_leaves():
@@ -112,5 +88,5 @@ assert type(module.__loader__).__name__ == type(module.__spec__.loader).__name__
 assert not any(type(finder).__module__ == "lavseg.registration" for finder in sys.meta_path)
 assert sys.meta_path[: len(before)] == before
 """
-    result = python(code)
-    assert result.returncode == 0, result.stderr
+    done = run_each(code, preload="json")
+    assert done.returncode == 0, done.stderr

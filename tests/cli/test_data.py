@@ -81,8 +81,8 @@ def test_check_of_something_else(tmp_path, content):
 
 
 @pytest.mark.parametrize("layout", ["ref-avs", "avsbench"])
-def test_synthetic_trees_are_whole(tmp_path, layout):
-    out = tmp_path / "tree"
+def test_synthetic_data_sets_are_whole(tmp_path, layout):
+    out = tmp_path / "written"
     result = data("synthetic", "--dataset", layout, "--out", out, "--clips", 1, "--json")
     assert result.exit_code == 0 and json.loads(result.stdout) == {"out": str(out)}
     found = json.loads(data("check", out, "--json").stdout)
@@ -96,7 +96,7 @@ def test_synthetic_trees_are_whole(tmp_path, layout):
 
 
 def test_synthetic_of_an_unknown_layout(tmp_path):
-    refused(data("synthetic", "--dataset", "coco", "--out", tmp_path / "tree"), "synthetic", "'coco'")
+    refused(data("synthetic", "--dataset", "coco", "--out", tmp_path / "written"), "synthetic", "'coco'")
 
 
 def batches_equal(found, expected):
@@ -108,7 +108,7 @@ def batches_equal(found, expected):
         )
 
 
-def test_an_exported_tree_needs_no_other_files(ref_avs, tmp_path):
+def test_an_exported_data_set_needs_no_other_files(ref_avs, tmp_path):
     splits = ("train", "test_s", "test_n")
     expected = {split: list(load_ref_avs(ref_avs, split)) for split in splits}
     result = data("export", ref_avs, "--out", tmp_path / "parquet", *(f"--split={split}" for split in splits))
@@ -124,7 +124,7 @@ def test_an_exported_tree_needs_no_other_files(ref_avs, tmp_path):
 
 
 def test_a_subset_of_avsbench_is_exported_in_files_of_a_few_rows(avsbench, tmp_path, monkeypatch):
-    monkeypatch.setattr("lavseg.data.layouts._ROWS_A_FILE", 1)
+    monkeypatch.setattr("lavseg.data.layouts._ROWS_PER_FILE", 1)
     result = data("export", avsbench, "--out", tmp_path / "parquet", "--subset", "s4", "--json")
     assert result.exit_code == 0 and json.loads(result.stdout)["rows"] == {"train": 1, "test": 1}
     found = datasets.load_dataset(str(tmp_path / "parquet"), cache_dir=str(tmp_path / "cache"), split="test")

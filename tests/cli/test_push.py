@@ -2,37 +2,18 @@ import json
 
 import pytest
 import typer
-from tiny.configurations import tiny_config
 from typer.testing import CliRunner
 
-from hub_stand_in import running_hub, use
 from lavseg.cli.push import push
-from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 
 NAME = "org/a-model"
 app = typer.Typer()
 app.command()(push)
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("checkpoint")
-    config = tiny_config(SamaAvsConfig)
-    SamaAvsModel(config).save_pretrained(folder)
-    SamaAvsProcessor.from_config(config).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    with running_hub() as hub:
-        use(hub, monkeypatch)
-        yield hub
-
-
 @pytest.mark.parametrize("options", [[], ["--private", "--json"]])
-def test_push_prints_the_address_of_the_page(hub, checkpoint, options):
-    done = CliRunner().invoke(app, [str(checkpoint), NAME, *options])
+def test_push_prints_the_url_of_the_page(hub, saved_sama_avs, options):
+    done = CliRunner().invoke(app, [str(saved_sama_avs), NAME, *options])
     assert done.exit_code == 0, done.output
     page = f"{hub.endpoint}/{NAME}"
     if options:
@@ -47,7 +28,7 @@ def test_push_prints_the_address_of_the_page(hub, checkpoint, options):
     ("folder", "name", "word"),
     [("nowhere", NAME, "no such folder"), (".", NAME, "config.json"), (None, "a-model", "ORG/NAME")],
 )
-def test_mistakes_give_one_line_and_status_2(hub, checkpoint, tmp_path, folder, name, word):
-    done = CliRunner().invoke(app, [str(checkpoint if folder is None else tmp_path / folder), name])
+def test_mistakes_give_one_line_and_status_2(hub, saved_sama_avs, tmp_path, folder, name, word):
+    done = CliRunner().invoke(app, [str(saved_sama_avs if folder is None else tmp_path / folder), name])
     assert done.exit_code == 2 and not hub.requests and done.stdout == ""
     assert done.stderr.startswith("lavseg push: ") and word in done.stderr and done.stderr.count("\n") == 1

@@ -25,9 +25,9 @@ _Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")
 def check(root: _Root, dataset: _Dataset = None, as_json: _Json = False) -> None:
     """Count what ROOT holds and look at every file for faults. Exit status 1 where there are any."""
     with one_line_errors("lavseg data check"):
-        from ..data.layouts import check_tree
+        from ..data.layouts import check_data_set
 
-        reports = list(check_tree(root, dataset))
+        reports = list(check_data_set(root, dataset))
     if as_json:
         typer.echo(json.dumps([asdict(report) for report in reports]))
     else:

@@ -1,4 +1,4 @@
-"""How a program tells a mistake of its user's."""
+"""How a program reports a mistake of its user."""
 
 import sys
 from collections.abc import Iterator

@@ -24,13 +24,13 @@ class ClipAugmentation:
     take the nearest pixel, where the release enlarges them a little by interpolation.
 
     Attributes:
-        flip_probability: of clips that are mirrored.
+        flip_probability: how likely a clip is mirrored.
         degrees: largest rotation to either side.
         shear: largest shear to either side, in degrees.
-        grayscale_probability: of clips that become gray.
+        grayscale_probability: how likely a clip becomes gray.
         color_jitter: vary brightness by 10 % and contrast and saturation by 3 % for the clip, before it may become
             gray, and then by 10 %, 5 % and 5 % for each frame.
-        seed: of all draws.
+        seed: that all draws depend on.
 
     Raises:
         ValueError: for a probability outside 0..1, or an angle outside 0..180 (shear: below 90).

@@ -28,14 +28,14 @@ class _Clip:
 
 
 def load_avsbench(root: str | Path, subset: str, split: str, on_error: str = "raise") -> Dataset:
-    """One row a clip, in the order of the subset's table, images and sound as paths until they are read.
+    """One row per clip, in the order of the subset's table, images and sound as paths until they are read.
 
     Columns are those of `load_ref_avs` but `fid`: `id` (row of the table), `uid` and `clip` (the clip's name), `vid`
     (the video it is from), `object` (as the table names it, blank in ms3; no class, see `row_classes`), `split`,
     `is_null` (always false), `text` (always None: what sounds is meant), `frames` (`T` images, 10 in v2, else 5),
     `audio` (struct of path and bytes), `masks`; and `subset` and `has_classes`, whether the masks' colours say the
-    class. `masks` are those of all frames, or of the first frame only in the training split of s4 and v1s. Of a frame
-    in which nothing sounds the mask is blank.
+    class. `masks` are those of all frames, or of the first frame only in the training split of s4 and v1s. Where
+    nothing sounds in a frame, its mask is blank.
 
     The object release's log-mel files are pickles, which run code when they are opened: they are left alone, and the
     sound is read from the wav files, of which they were made.

@@ -30,7 +30,7 @@ class ClipCollator:
         class_labels: whether to add the classes of the pixels, which rows of AVSBench's semantic release have.
         augment: changes a row before anything else, for training only; called with the row and `epoch`, such as
             `ClipAugmentation`.
-        epoch: of the training, set anew at the start of each.
+        epoch: number of the training epoch, set at the start of each.
 
     Calling it returns what the processor returns with `labels` uint8 `[B, 1, T, h, w]` and `label_mask` bool `[B, T]`,
     false where a clip has fewer frames than the longest one of the batch or carries fewer labels than frames; with

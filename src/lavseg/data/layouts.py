@@ -18,8 +18,8 @@ from .tables import read_table
 
 DATASETS = ("ref_avs", "avsbench")
 
-# Rows a Parquet file: those of Ref-AVS weigh about a megabyte each.
-_ROWS_A_FILE = 256
+# Rows per Parquet file: those of Ref-AVS weigh about a megabyte each.
+_ROWS_PER_FILE = 256
 
 
 def load_rows(
@@ -31,7 +31,7 @@ def load_rows(
         root: the data set's folder.
         split: one of its splits.
         dataset: its layout, "ref_avs" or "avsbench".
-        subsets: of AVSBench, one or several to join; of Ref-AVS, none.
+        subsets: for AVSBench, one or several to join; Ref-AVS has none.
         on_error: `raise` at the first missing or damaged file, or `skip` such rows with a warning.
 
     Raises:
@@ -81,7 +81,7 @@ class SplitReport:
     """What a split holds.
 
     Attributes:
-        subset: of AVSBench; None for Ref-AVS.
+        subset: one of AVSBench's; None for Ref-AVS.
         split: its name.
         rows: listed in the table.
         readable: of these, rows whose files are all there and whole.
@@ -122,7 +122,7 @@ def listed_splits(root: str | Path, dataset: str | None = None) -> list[tuple[st
     return found
 
 
-def check_tree(root: str | Path, dataset: str | None = None) -> Iterator[SplitReport]:
+def check_data_set(root: str | Path, dataset: str | None = None) -> Iterator[SplitReport]:
     """Look at every file of a data set, split by split; images are not decoded.
 
     Args:
@@ -156,9 +156,9 @@ def export_parquet(splits: dict[str, Dataset], out: str | Path) -> Path:
     with staged_folder(out) as folder:
         (folder / "data").mkdir()
         for split, rows in splits.items():
-            rows, starts = with_audio_type(rows), range(0, len(rows), _ROWS_A_FILE)
+            rows, starts = with_audio_type(rows), range(0, len(rows), _ROWS_PER_FILE)
             for number, start in enumerate(starts):
-                part = rows.select(range(start, min(start + _ROWS_A_FILE, len(rows)))).with_format("arrow")
+                part = rows.select(range(start, min(start + _ROWS_PER_FILE, len(rows)))).with_format("arrow")
                 part = part.map(embed_table_storage, batched=True, batch_size=16, keep_in_memory=True)
                 part.with_format(None).to_parquet(
                     folder / "data" / f"{split}-{number:05d}-of-{len(starts):05d}.parquet"
@@ -175,7 +175,7 @@ def push_rows(splits: dict[str, Dataset], repo: str, subset: str | None = None, 
     """As [`export_parquet`], to the data set `repo` on the Hub, under the name of its subset if it is one.
 
     Raises:
-        ValueError: of `repo`, or the Hub's refusal; the message says which.
+        ValueError: when `repo` is no name that the Hub takes, or the Hub refuses; the message says which.
     """
     try:
         for split, rows in splits.items():

@@ -42,7 +42,7 @@ def stack_images(images: Sequence[Image.Image], mode: str, size: tuple[int, int]
     """Images in one mode as one array `[T, h, w, ...]`, of their own size or brought to `size` (height, width) without
     interpolation."""
     if not images:
-        raise ValueError("images: got none, expected one mask image a frame.")
+        raise ValueError("images: got none, expected one mask image per frame.")
     images = [image.convert(mode) for image in images]
     if size is not None:
         images = [image.resize(size[::-1], Image.Resampling.NEAREST) for image in images]

@@ -22,8 +22,8 @@ def load_ref_avs(root: str | Path, split: str, novel_unseen_only: bool = False, 
     Args:
         root: the folder that holds `metadata.csv`, `media` and `gt_mask`.
         split: train, val, test_s (seen), test_u (unseen), test_n (null), or TODO, which the papers leave out.
-        novel_unseen_only: of test_u keep only the objects that train never names: 1,454 rows of the official 1,656, the
-            paper's number.
+        novel_unseen_only: keep only those objects of test_u that train never names: 1,454 rows of the official 1,656,
+            the paper's number.
         on_error: `raise` a `DataError` at the first missing or damaged file, or `skip` such rows with a warning that
             counts them.
     """

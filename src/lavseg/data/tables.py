@@ -75,7 +75,7 @@ def build_dataset(
         selected: rows with their numbers in the table.
         load_row: called with number and row; raises `DataError` for what is missing or damaged.
         on_error: `raise` that error, or `skip` such rows with a warning that counts them.
-        name: of the data set with its split, for messages.
+        name: the data set's, with its split, for messages.
         table: where the rows are from, for messages.
     """
     if on_error not in ("raise", "skip"):

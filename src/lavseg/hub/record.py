@@ -1,4 +1,4 @@
-"""What is known about how a checkpoint came about: kept beside it, and told by its card."""
+"""What is known about how a checkpoint came about: kept beside it and shown on its card."""
 
 import json
 import math
@@ -26,7 +26,7 @@ class Result:
 
     Args:
         dataset: name of the data set.
-        split: of the data set; empty where the evaluation gave none.
+        split: name of the split; empty where the evaluation gave none.
         protocol: a key of `SOURCES`.
         scores: as `AvsMetric.compute` or `SemanticMetric.compute` names them.
 
@@ -55,9 +55,9 @@ class Record:
     Args:
         base_models: Hub ids of what it started from.
         datasets: Hub ids or names of the data.
-        license: of the weights, as the Hub names licences.
+        license: the weights' licence, as the Hub names it.
         recipe: arguments of the training, empty where it is not known.
-        results: of these weights.
+        results: scores of these weights.
     """
 
     base_models: list[str] = field(default_factory=list)

@@ -35,16 +35,16 @@ def push_to_hub(
         folder: with model and processor.
         repo_id: such as `org/name`; made where it does not exist.
         private: whether it is made private.
-        on_stage: is told in a few words what begins.
+        on_stage: called with a few words when a stage begins.
 
     Returns:
-        The address of the model's page.
+        The URL of the model's page.
 
     Raises:
         CheckpointError: the folder does not exist or does not hold a whole model with its processor, or a weight is NaN
             or infinite.
-        ValueError: of `repo_id`, a file beside the model (one that holds NaN, for example), or the Hub's refusal; the
-            message says which.
+        ValueError: when the Hub takes no such `repo_id`, a file beside the model cannot be used (it holds NaN, for
+            example), or the Hub refuses; the message says which.
     """
     folder = Path(folder)
     _check_repo_id(repo_id)

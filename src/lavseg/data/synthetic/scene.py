@@ -35,7 +35,7 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class SyntheticClip:
-    """A rendered clip of `T` frames (one a second) and `K` objects, the last object in front.
+    """A rendered clip of `T` frames (one per second) and `K` objects, the last object in front.
 
     Attributes:
         frames: uint8 `[T, H, W, 3]`.
@@ -102,7 +102,7 @@ def render_clip(
     categories: Sequence[str] = SEEN,
     objects: list[SceneObject] | None = None,
 ) -> SyntheticClip:
-    """Render moving shapes with their sound, one frame a second.
+    """Render moving shapes with their sound, one frame per second.
 
     Args:
         rng: source of everything random; the same state gives the same clip.

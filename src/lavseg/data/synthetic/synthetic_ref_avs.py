@@ -17,7 +17,7 @@ from .sentences import Expression, draw_expressions
 
 SPLITS = ("train", "val", "test_s", "test_u", "test_n")
 COLUMNS = ("vid", "uid", "split", "fid", "exp")
-_CLIPS_A_NULL_CLIP = 8
+_CLIPS_PER_NULL_CLIP = 8
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def write_ref_avs(
         root: a folder that does not exist yet or is empty.
         clips: number of clips for each of the splits train, val, test_s, test_u and test_n; left out means none.
             A clip of the unused split TODO is always added.
-        num_frames: frames (and seconds) a clip; the official data have 10.
+        num_frames: frames (and seconds) per clip; the official data have 10.
         frame_size: height and width in pixels.
         progress: wraps the list of clips while they are written, e.g. `tqdm` or `rich.progress.track`.
     """
@@ -89,7 +89,7 @@ def _plan(clips: dict[str, int], num_frames: int, seed: int) -> list[_Entry]:
         vids = [draw_video_id(split, index, num_frames, seed) for index in range(count)]
         nulls = count if split == "test_n" else 0
         if split in ("train", "val") and count > 1:
-            nulls = -(-count // _CLIPS_A_NULL_CLIP)
+            nulls = -(-count // _CLIPS_PER_NULL_CLIP)
         entries += [_Entry(split, vid, vid) for vid in vids[: count - nulls]]
         parents = [entry.vid for entry in entries if entry.split == ("test_s" if split == "test_n" else split)]
         for index, vid in enumerate([*parents[:nulls], *vids[len(parents) :]][:nulls]):

@@ -1,0 +1,61 @@
+"""Data sets by the name of their layout; `lavseg data`, in tests/cli/test_data.py, reports on and exports them."""
+
+import pytest
+
+from lavseg.data import layouts, write_avsbench, write_ref_avs
+from lavseg.data.layouts import known_layout, layout_of, listed_splits, load_rows, splits_of
+
+
+@pytest.fixture(scope="module")
+def ref_avs(tmp_path_factory):
+    return write_ref_avs(tmp_path_factory.mktemp("ref_avs"), {"train": 1}, 2, (32, 40))
+
+
+@pytest.fixture(scope="module")
+def avsbench(tmp_path_factory):
+    return write_avsbench(tmp_path_factory.mktemp("avsbench"), {"s4": {"train": 1}, "v1m": {"train": 1}}, (32, 40))
+
+
+def test_names_with_hyphens_and_underscores_are_one():
+    assert known_layout("ref-avs") == known_layout("ref_avs") == "ref_avs"
+    with pytest.raises(ValueError, match="dataset: got 'coco', expected one of ref_avs, avsbench"):
+        known_layout("coco")
+
+
+def test_the_layout_is_found_by_the_tables(ref_avs, avsbench, tmp_path):
+    assert (layout_of(ref_avs), layout_of(avsbench)) == ("ref_avs", "avsbench")
+    with pytest.raises(ValueError, match=r"root: .* is neither Ref-AVS .* nor AVSBench"):
+        layout_of(tmp_path)
+    with pytest.raises(ValueError, match="root: there is no folder"):
+        layout_of(tmp_path / "absent")
+
+
+def test_splits_are_listed_and_chosen(ref_avs, avsbench):
+    assert [split for _, split, _ in listed_splits(ref_avs)] == ["train", "TODO"]
+    assert listed_splits(avsbench) == [("s4", "train", 1), ("v1m", "train", 1)]
+    assert splits_of(avsbench, subset="v1m") == (["train"], "avsbench")
+    assert splits_of(ref_avs, wanted=["train"]) == (["train"], "ref_avs")
+    with pytest.raises(ValueError, match=r"split: .* lists no val, only train"):
+        splits_of(avsbench, subset="s4", wanted=["val"])
+
+
+def test_subsets_are_joined_where_there_are_some(ref_avs, avsbench):
+    assert len(load_rows(avsbench, "train", "avsbench", ["s4", "v1m"])) == 2
+    with pytest.raises(ValueError, match="subset: missing; AVSBench consists of s4"):
+        load_rows(avsbench, "train", "avsbench")
+    with pytest.raises(ValueError, match="subset: Ref-AVS has none, got s4"):
+        load_rows(ref_avs, "train", "ref_avs", ["s4"])
+
+
+def test_an_export_that_fails_leaves_nothing(ref_avs, tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError("the disk is full")
+
+    rows = {"train": load_rows(ref_avs, "train")}
+    monkeypatch.setattr("datasets.Dataset.to_parquet", fail)
+    with pytest.raises(OSError, match="the disk is full"):
+        layouts.export_parquet(rows, tmp_path / "new" / "out")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "notes").touch()
+    with pytest.raises(ValueError, match=r"^out: .* is not empty; give a new or an empty folder"):
+        layouts.export_parquet(rows, tmp_path)
