@@ -20,7 +20,7 @@ from torch import nn
 from transformers import Sam2VideoModel
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
-from lavseg.backbones.sam2.attention_sam2 import use_lean_blocks
+from lavseg.backbones.sam2.attention_sam2 import use_faster_blocks
 from lavseg.backbones.sam2.encoder_sam2 import encode_images
 from lavseg.backbones.sam2.tracking_sam2 import (
     ImageFeatures,
@@ -60,7 +60,7 @@ def build_host(seed: int) -> Sam2VideoModel:
         nn.init.normal_(parameter, std=0.02)
     code = sam.shared_image_embedding.positional_embedding
     sam.prompt_encoder.shared_embedding.positional_embedding.copy_(code)
-    use_lean_blocks(sam)
+    use_faster_blocks(sam)
     return sam
 
 

@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedConfig
 
 from .. import media
-from ..backbones.sam2.mask_tracking import MaskMemory, frame_pixels, tracking_host
+from ..backbones.sam2.mask_tracking import MaskTracker, frame_pixels, tracking_host
 from ..backbones.sam2.tracking_sam2 import NO_OBJ_SCORE, FrameMemory, MaskPrediction
 from ..media import SAME_INSTANT, ClipPart, VideoInfo
 from ..modeling.base import AudioVisualPreTrainedModel
@@ -196,7 +196,7 @@ class _Method:
         self.texts = texts
         self.options = {"output_attentions": True} if output_attentions else {}
         host = tracking_host(model)
-        self.memory = None if host is None else MaskMemory(host)
+        self.memory = None if host is None else MaskTracker(host)
 
     def answer(self, pieces: list[_Piece]) -> _Answer:
         """One clip of all pieces."""

@@ -38,6 +38,11 @@ class GavsConfig(AdapterConfig):
             "middle". None is the middle with text, the first without; in training it is always the middle one.
         mask_loss: "original", cross-entropy, or "sam2", SAM2's own with weights 20, 1, 1, 1. None is that of the host;
             the supplement does not say.
+
+    ```python
+    config = GavsConfig(adapter_size=64)
+    model = GavsModel(config)
+    ```
     """
 
     model_type = "gavs"
@@ -59,3 +64,6 @@ class GavsConfig(AdapterConfig):
             raise ValueError("pad_frames: what the release does on SAM; SAM2 takes squares, leave it out")
         if self.pad_frames is None:
             self.pad_frames = not self.on_sam2
+
+
+__all__ = ["GavsConfig"]

@@ -15,6 +15,11 @@ class GavsProcessor(AdapterClipProcessor):
     Args:
         image_processor, feature_extractor, tokenizer, fps, max_text_length: see [`OptionalTextMixin`].
         bgr_frames: hand out frames as BGR under RGB statistics, as released.
+
+    ```python
+    processor = GavsProcessor.from_config(GavsConfig())
+    inputs = processor("clip.mp4")
+    ```
     """
 
     def __init__(
@@ -51,3 +56,6 @@ class GavsProcessor(AdapterClipProcessor):
 
     def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
         return super().image_inputs([frame.flip(0) for frame in frames] if self.bgr_frames else frames)
+
+
+__all__ = ["GavsProcessor"]

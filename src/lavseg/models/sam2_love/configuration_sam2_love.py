@@ -65,6 +65,11 @@ class Sam2LoveConfig(PreTrainedConfig):
         max_frames: frames and audio patches that `audio_temporal_embedding` has codes for.
         max_text_length: tokens of an expression (supplement C).
         initializer_range: deviation of the truncated normal that fills tokens and fusion blocks.
+
+    ```python
+    config = Sam2LoveConfig(presence_head=True)
+    model = Sam2LoveModel(config)
+    ```
     """
 
     model_type = "sam2_love"
@@ -119,3 +124,6 @@ class Sam2LoveConfig(PreTrainedConfig):
                 f"hidden_size: {self.hidden_size} was given, it has to be a multiple of num_attention_heads, "
                 f"{self.num_attention_heads}"
             )
+
+
+__all__ = ["Sam2LoveConfig"]
