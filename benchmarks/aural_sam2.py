@@ -29,7 +29,7 @@ from multiprocessing import get_context
 import torch
 
 from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
-from lavseg.backbones.sam2.key_frame_tracking import ClipSegmenter
+from lavseg.backbones.sam2.key_frame_tracking import KeyFrameTracker
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, modeling_aural_sam2
 
 ARMS = ("forward", "released", "sam2", "step")
@@ -81,7 +81,7 @@ def track_alone(model, clip):
     point = torch.full((1, 1, 1, 2), pixels.shape[-1] / 2, device=DEVICE)
     click = model.sam2.prompt_encoder(point, torch.ones(1, 1, 1, dtype=torch.int32, device=DEVICE), None, None)[0]
     lengths, first = torch.tensor([pixels.shape[1]], device=DEVICE), torch.zeros(1, dtype=torch.long, device=DEVICE)
-    return ClipSegmenter(model.sam2, pixels, lengths, first, click[:, 0]).segment(first)
+    return KeyFrameTracker(model.sam2, pixels, lengths, first, click[:, 0]).segment(first)
 
 
 def make_step(model):
@@ -101,9 +101,9 @@ def make_step(model):
 
 def ours(model, clock):
     """Our forward pass; the clock tells its parts."""
-    track = modeling_aural_sam2.track_clip
-    modeling_aural_sam2.track_clip = lambda *args, **kwargs: list(track(*args, **kwargs))
-    clock.watch(modeling_aural_sam2, "track_clip", "tracking")
+    track = modeling_aural_sam2.track_every_frame
+    modeling_aural_sam2.track_every_frame = lambda *args, **kwargs: list(track(*args, **kwargs))
+    clock.watch(modeling_aural_sam2, "track_every_frame", "tracking")
     clock.watch(model, "_encode_frames", "encoder")
     clock.watch(model, "_encode_audio", "fuser")
     clock.watch(model.fuser, "forward", "fuser")

@@ -18,6 +18,11 @@ METHODS = [
 ]
 
 
+def method_name(name: str) -> str:
+    """The name of a method as commands write it, such as `sam2-love`, from either spelling, `sam2_love` too."""
+    return name.replace("_", "-")
+
+
 def register() -> None:
     """Make `AutoConfig`, `AutoModel`, `AutoProcessor` and `AutoFeatureExtractor` know this package's architectures."""
     AutoConfig.register(VggishConfig.model_type, VggishConfig, exist_ok=True)

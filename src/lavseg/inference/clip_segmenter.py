@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from transformers import BatchFeature
 
-from ..backbones.sam2.mask_tracking import MaskMemory, tracking_host
+from ..backbones.sam2.mask_tracking import MaskTracker, tracking_host
 from ..media import ClipPart
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.processing import AudioVisualProcessor
@@ -46,7 +46,7 @@ class ClipSegmenter:
         self.texts = list(texts)
         self.options = {"output_attentions": True} if output_attentions else {}
         host = tracking_host(model)
-        self.memory = None if host is None else MaskMemory(host)
+        self.memory = None if host is None else MaskTracker(host)
 
     def segment_clip(
         self, inputs: Sequence[FrameInput], prompts: dict[str, Any] | None = None, **options: Any

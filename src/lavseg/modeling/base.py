@@ -27,16 +27,15 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("video", "audio", "text")
     supports_gradient_checkpointing = True
+    # Attentions of the methods' own do not go through Transformers' switch, which flash attention would need.
     _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_attention_backend = True
     # The loss is a mean over the batch: the Trainer has to divide it by its accumulation steps.
     accepts_loss_kwargs = False
     default_loss_weights: ClassVar[dict[str, float]] = {}
 
     def __init__(self, config: AudioVisualConfig):
         super().__init__(config)
-        self.loss_weights = {**self.default_loss_weights, **config.former_loss_weights}
+        self.loss_weights = {**self.default_loss_weights, **getattr(config, "former_loss_weights", {})}
 
     def set_loss_weights(self, weights: Mapping[str, float]) -> None:
         """Weigh some terms of the loss differently.
@@ -66,6 +65,11 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     def backbones(self) -> dict[str, nn.Module]:
         """The published networks this model is composed of, by the names `from_backbones` takes."""
         raise NotImplementedError
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether it takes sentences, as `input_ids`."""
+        return "text" in self.backbones()
 
     @classmethod
     def _compose(cls, parts: dict[str, PreTrainedModel], **config_overrides) -> "AudioVisualPreTrainedModel":

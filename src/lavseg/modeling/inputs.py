@@ -55,11 +55,42 @@ def check_text_length(length: int) -> int:
     return length
 
 
+def check_text(argument: str, owner: str, given: Any, reads: bool) -> None:
+    """Text is needed by what reads and refused by what does not.
+
+    Args:
+        argument: name of the text, for the message.
+        owner: whom it is for.
+        given: the text in any form, or None.
+        reads: whether the owner does.
+
+    Raises:
+        ValueError: when text is missing or given for one that reads none.
+    """
+    if reads and given is None:
+        raise ValueError(f"{argument}: {owner} needs an expression, such as 'the louder of the two dogs'")
+    if not reads and given is not None:
+        raise ValueError(f"{argument}: {owner} reads no text; leave it out")
+
+
+def check_given(name: str, given: Any, other_name: str = "", other: Any = None) -> None:
+    """An input is needed, or else the one that may stand in for it.
+
+    Raises:
+        ValueError: when neither or both of them are given.
+    """
+    if given is None and other is None:
+        instead = f", or {other_name} in its place" if other_name else ""
+        raise ValueError(f"{name}: missing; pass it as the processor returns it{instead}")
+    if given is not None and other is not None:
+        raise ValueError(f"{name}: {other_name} was given, too; pass one of them")
+
+
 def check_shapes(clips: int, frames: int, inputs: dict[str, tuple[torch.Tensor | None, tuple[int | str, ...]]]) -> None:
     """Compare the shapes of a model's inputs with those wanted.
 
     Args:
-        clips, frames: of the batch, for the message.
+        clips, frames: numbers of the batch, for the message.
         inputs: by name what was given and the shape wanted, where a word stands for an axis of any length; inputs that
             are None are passed over.
 
@@ -119,7 +150,7 @@ def check_outputs(outputs: Mapping[str, torch.Tensor | None], frame_mask: torch.
     """Look at the masks, scores and classes that a model gives; waits for its device.
 
     Args:
-        outputs: of a model, or some of them by the same names.
+        outputs: what a model gives, or some of them by the same names.
         frame_mask: bool `[B, T]`; what is said about padding frames is passed over where given.
 
     Raises:

@@ -24,7 +24,7 @@ from transformers.utils import logging
 
 from ..media import iter_frames, read_audio, read_video
 from .clip_inputs import as_batch, as_frames, pad_sounds
-from .inputs import check_constants, check_outputs, check_text_length
+from .inputs import check_constants, check_outputs, check_text, check_text_length
 from .outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .remote_code import AUTO_MAP
 
@@ -48,6 +48,7 @@ class AudioVisualProcessor(ProcessorMixin):
         fps: rate at which video files are read.
         max_text_length: tokens an expression is padded and cut to.
         needs_text: whether the method reads; one that does not refuses `text`.
+        image_input_names: what `image_inputs` returns.
         empties_absent: whether the method was published with masks that are emptied where it judges an object absent.
 
     Raises:
@@ -57,6 +58,7 @@ class AudioVisualProcessor(ProcessorMixin):
 
     max_text_length: int = 25
     needs_text: bool = True
+    image_input_names: tuple[str, ...] = ("pixel_values",)
     empties_absent: bool = False
 
     def __init__(self, *sub_processors: Any, fps: float = 1.0):
@@ -67,6 +69,12 @@ class AudioVisualProcessor(ProcessorMixin):
                 check_constants(type(part).__name__, part.to_dict())
         super().__init__(*sub_processors)
         self.fps = fps
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """Names of all that a call returns when nothing optional is given."""
+        text = ["input_ids", "attention_mask"] if self.needs_text else []
+        return [*self.image_input_names, "frame_mask", "input_features", "audio_mask", *text, "original_sizes"]
 
     @classmethod
     def get_processor_dict(cls, *args, **kwargs) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -103,7 +111,7 @@ class AudioVisualProcessor(ProcessorMixin):
                 with sound. For a list of clips, a list.
             text: an expression, or several about the same clip. For a list of clips, a list with the expression or
                 the expressions of each; every clip takes the same number.
-            sampling_rate: of waveforms, in Hz; one for all, or one a clip.
+            sampling_rate: samples per second of the waveforms, one for all clips or one for each.
             return_tensors: only `"pt"`.
 
         Returns:
@@ -169,14 +177,9 @@ class AudioVisualProcessor(ProcessorMixin):
         return data
 
     def _text_inputs(self, texts: list[list[str]] | None) -> dict[str, torch.Tensor]:
+        check_text("text", type(self).__name__, texts, self.needs_text)
         if texts is None:
-            if self.needs_text:
-                raise ValueError(
-                    f"text: {type(self).__name__} needs an expression, such as 'the louder of the two dogs'"
-                )
             return {}
-        if not self.needs_text:
-            raise ValueError(f"text: {type(self).__name__} reads no text, got {texts!r}; leave it out")
         if len({len(expressions) for expressions in texts}) > 1:
             counts = [len(expressions) for expressions in texts]
             raise ValueError(f"text: every clip of a batch takes the same number of expressions, got {counts}")
@@ -218,10 +221,10 @@ class AudioVisualProcessor(ProcessorMixin):
         """Scale mask logits to the clips' sizes and cut them at `mask_threshold`.
 
         Args:
-            outputs: of the model, whose masks go through `gate_masks`; or mask logits `[B, E, T, h, w]` as they are.
+            outputs: what the model gives, to go through `gate_masks`; or mask logits `[B, E, T, h, w]` as they are.
             original_sizes: `(height, width)` of each clip.
             frame_mask: bool `[B, T]`; padding frames are left out where given.
-            mask_threshold: of the logits.
+            mask_threshold: logits above it are inside the mask.
 
         Returns:
             For each clip bool `[E, T, H, W]`, or `[T, H, W]` where it has one expression.
@@ -235,7 +238,7 @@ class AudioVisualProcessor(ProcessorMixin):
         pred_masks = outputs if isinstance(outputs, torch.Tensor) else self.gate_masks(outputs)
         if pred_masks.dim() != 5 or len(pred_masks) != len(original_sizes):
             raise ValueError(
-                f"pred_masks: has to be [B, E, T, h, w] with one entry of original_sizes a clip, got "
+                f"pred_masks: has to be [B, E, T, h, w] with one entry of original_sizes per clip, got "
                 f"{list(pred_masks.shape)} and {len(original_sizes)} sizes"
             )
         sizes = [tuple(int(edge) for edge in size) for size in original_sizes]
@@ -269,7 +272,7 @@ class OptionalTextMixin:
     Args:
         image_processor: frames for the host, `pixel_values`.
         feature_extractor: log-mel patches.
-        tokenizer: of the text encoder.
+        tokenizer: that of the text encoder; None for a model that reads no text.
         fps: rate at which video files are read; a patch lasts 0.96 s.
         max_text_length: tokens an expression is padded and cut to.
     """
@@ -303,8 +306,8 @@ class OptionalTextMixin:
         """
         if config.use_text and tokenizer is None:
             raise ValueError("tokenizer: missing; a model with use_text reads sentences")
-        if not config.use_text and tokenizer is not None:
-            raise ValueError("tokenizer: a model with use_text=False reads no text, leave it out")
+        if not config.use_text:
+            check_text("tokenizer", "a model with use_text=False", tokenizer, reads=False)
         image_processor, feature_extractor = cls._parts(config)
         return cls(image_processor, feature_extractor, tokenizer, max_text_length=max_text_length)
 

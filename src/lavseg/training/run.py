@@ -27,7 +27,7 @@ from .checkpoints import last_checkpoint
 from .feature_cache import FeatureCache
 from .trainer import LavsegTrainer
 
-METHODS = {config.model_type.replace("_", "-"): (config, model, processor) for config, model, processor in auto.METHODS}
+METHODS = {auto.method_name(config.model_type): (config, model, processor) for config, model, processor in auto.METHODS}
 ENCODERS = ("sam2", "sam", "vision", "text", "audio")
 
 _HELP = (
@@ -245,7 +245,7 @@ def build_model(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTrain
     Raises:
         ValueError: when these do not fit together.
     """
-    if run.method is not None and run.method.replace("_", "-") not in METHODS:
+    if run.method is not None and auto.method_name(run.method) not in METHODS:
         raise ValueError(f"method: {run.method!r} is unknown, accepted are {', '.join(METHODS)}")
     return _from_checkpoints(run, overrides) if run.model else _from_encoders(run, overrides)
 
@@ -253,7 +253,7 @@ def build_model(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTrain
 def _from_encoders(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:
     if run.method is None:
         raise ValueError(f"method: missing; name one of {', '.join(METHODS)}, or a checkpoint as --model")
-    config_class, model_class, processor_class = METHODS[run.method.replace("_", "-")]
+    config_class, model_class, processor_class = METHODS[auto.method_name(run.method)]
     _check_overrides(config_class, overrides)
     settings = _processor_settings(run, config_class, processor_class, overrides)
     taken = signature(model_class.from_backbones).parameters
@@ -273,7 +273,7 @@ def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPr
     """The first checkpoint under its configuration with `overrides`; parts that it lacks come from the others."""
     model, processor = load_checkpoint(run.model[0])
     config, name = model.config, run.model[0]
-    if run.method is not None and run.method.replace("-", "_") != config.model_type:
+    if run.method is not None and auto.method_name(run.method) != auto.method_name(config.model_type):
         raise ValueError(f"model: {name} is a {config.model_type!r} checkpoint, not one of {run.method}")
     _check_overrides(type(config), overrides)
     for setting, value in _processor_settings(run, type(config), type(processor), overrides).items():

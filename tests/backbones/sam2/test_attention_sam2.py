@@ -9,20 +9,20 @@ from tiny.configurations import nano_sam2_config
 from transformers import Sam2VideoModel
 
 from lavseg.backbones.sam2 import attention_sam2
-from lavseg.backbones.sam2.attention_sam2 import streamed_attention, use_lean_blocks
+from lavseg.backbones.sam2.attention_sam2 import streamed_attention, use_faster_blocks
 from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
 from lavseg.backbones.sam2.encoder_sam2 import encode_images
 
 
-def stock_and_lean(config):
+def stock_and_faster(config):
     torch.manual_seed(0)
     stock = Sam2VideoModel(config).eval()
     with torch.no_grad():
         for parameter in stock.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
-    lean = copy.deepcopy(stock)
-    use_lean_blocks(lean)
-    return stock, lean
+    faster = copy.deepcopy(stock)
+    use_faster_blocks(faster)
+    return stock, faster
 
 
 @torch.no_grad()
@@ -31,13 +31,13 @@ def stock_and_lean(config):
 def test_image_features_equal_the_stock_encoder(monkeypatch, config, band_size, banded):
     """Windows of 14 and 7 do not fit the tiny host's maps of 20 and 10: the last band is padded, once with pooling."""
     monkeypatch.setattr(attention_sam2, "BAND_SIZE", band_size)
-    stock, lean = stock_and_lean(config)
-    calls, blocks = [], lean.vision_encoder.backbone.blocks
+    stock, faster = stock_and_faster(config)
+    calls, blocks = [], faster.vision_encoder.backbone.blocks
     for block in blocks:
         block.mlp.register_forward_hook(lambda *args: calls.append(1))
     images = torch.randn(2, 3, config.image_size, config.image_size)
     expected = stock.vision_encoder(images).fpn_hidden_states
-    for ours, theirs in zip(encode_images(lean, images), expected, strict=True):
+    for ours, theirs in zip(encode_images(faster, images), expected, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
     assert (len(calls) > len(blocks)) is banded
 
@@ -63,19 +63,19 @@ def attend_to_memory(sam, num_objects, num_maps, num_pointers):
 def test_memory_attention_equals_the_stock_one(monkeypatch, shape, query_block, key_block):
     monkeypatch.setattr(attention_sam2, "QUERY_BLOCK", query_block)
     monkeypatch.setattr(attention_sam2, "KEY_BLOCK", key_block)
-    stock, lean = stock_and_lean(nano_sam2_config())
+    stock, faster = stock_and_faster(nano_sam2_config())
     asked = []
     streamed = streamed_attention
     monkeypatch.setattr(attention_sam2, "streamed_attention", lambda *args: asked.append(1) or streamed(*args))
     with torch.no_grad():
-        expected, found = (attend_to_memory(sam, *shape)[1] for sam in (stock, lean))
-    assert len(asked) == len(lean.memory_attention.layers)
+        expected, found = (attend_to_memory(sam, *shape)[1] for sam in (stock, faster))
+    assert len(asked) == len(faster.memory_attention.layers)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_memory_attention_has_the_stock_gradient():
     gradients = []
-    for sam in stock_and_lean(nano_sam2_config()):
+    for sam in stock_and_faster(nano_sam2_config()):
         query, attended = attend_to_memory(sam, 2, 3, 6)
         attended.square().sum().backward()
         gradients.append(query.grad)
@@ -83,14 +83,14 @@ def test_memory_attention_has_the_stock_gradient():
 
 
 def test_memory_attention_has_shapes_without_data():
-    _, lean = stock_and_lean(nano_sam2_config())
+    _, faster = stock_and_faster(nano_sam2_config())
     with torch.no_grad(), torch.device("meta"):
-        assert attend_to_memory(lean.to("meta"), 2, 3, 6)[1].shape == (1, 2, 64, 128)
+        assert attend_to_memory(faster.to("meta"), 2, 3, 6)[1].shape == (1, 2, 64, 128)
 
 
 def test_memory_attention_in_bfloat16_is_the_stock_one():
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        expected, found = (attend_to_memory(sam, 2, 3, 6)[1] for sam in stock_and_lean(nano_sam2_config()))
+        expected, found = (attend_to_memory(sam, 2, 3, 6)[1] for sam in stock_and_faster(nano_sam2_config()))
     assert torch.equal(found, expected)
 
 

@@ -6,7 +6,7 @@ from tiny.configurations import nano_sam2_config
 from transformers import Sam2VideoModel
 
 from lavseg.backbones.sam2.encoder_sam2 import encode_images
-from lavseg.backbones.sam2.every_frame_tracking import FrameTracker, track_clip
+from lavseg.backbones.sam2.every_frame_tracking import EveryFrameTracker, track_every_frame
 from lavseg.backbones.sam2.tracking_sam2 import project_features
 from tiny_clips import away_from_zero
 
@@ -26,19 +26,19 @@ def features(sam):
 
 @torch.no_grad()
 def test_conditioning_frames_come_first_and_see_no_memory(sam, features):
-    tracker, seen = FrameTracker(sam, 4), {}
+    tracker, seen = EveryFrameTracker(sam, 4), {}
 
     def decode(frame, given, embeddings):
         seen[frame] = (embeddings - given.stride16 - sam.no_memory_embedding.view(1, -1, 1, 1)).abs().max() > 1e-4
         return tracker.decode(given, embeddings, tracker.empty_prompt)
 
-    found = dict(track_clip(tracker, features.__getitem__, decode, [3, 1]))
+    found = dict(track_every_frame(tracker, features.__getitem__, decode, [3, 1]))
     assert list(found) == [1, 3, 0, 2] and list(seen.values()) == [False, False, True, True]
 
 
 @torch.no_grad()
 def test_the_memory_holds_the_hard_mask_whatever_the_object_score(sam, features):
-    tracker, given = FrameTracker(sam, 4), features[0]
+    tracker, given = EveryFrameTracker(sam, 4), features[0]
     prediction = tracker.decode(given, given.stride16, tracker.empty_prompt)
     of = {
         name: tracker.encode_memory(given.stride16, changed, prompted=False)

@@ -5,7 +5,7 @@ from transformers import Sam2VideoModel
 
 from lavseg.backbones.sam2 import key_frame_tracking
 from lavseg.backbones.sam2.encoder_sam2 import encode_images
-from lavseg.backbones.sam2.key_frame_tracking import ClipSegmenter
+from lavseg.backbones.sam2.key_frame_tracking import KeyFrameTracker
 from tiny_clips import away_from_zero
 
 CLIPS = torch.tensor([0, 0, 1, 2])
@@ -49,10 +49,10 @@ def encoded(monkeypatch):
 @torch.no_grad()
 def test_every_object_is_segmented_as_if_alone(sam, frames, prompts, key_frames, multimask):
     key_frames = torch.tensor(key_frames)
-    masks, ious, scores, on_keys = ClipSegmenter(sam, frames, LENGTHS, CLIPS, prompts, multimask).segment(key_frames)
+    masks, ious, scores, on_keys = KeyFrameTracker(sam, frames, LENGTHS, CLIPS, prompts, multimask).segment(key_frames)
     for index, clip in enumerate(CLIPS.tolist()):
         length = LENGTHS[clip : clip + 1]
-        alone = ClipSegmenter(
+        alone = KeyFrameTracker(
             sam, frames[clip : clip + 1, : length.item()], length, CLIPS[:1], prompts[index : index + 1], multimask
         )
         expected = alone.segment(key_frames[index : index + 1])
@@ -66,23 +66,23 @@ def test_every_object_is_segmented_as_if_alone(sam, frames, prompts, key_frames,
 
 @torch.no_grad()
 def test_a_frame_is_encoded_once_whatever_its_objects(sam, frames, prompts, encoded):
-    ClipSegmenter(sam, frames, LENGTHS, CLIPS, prompts).segment(torch.zeros(4, dtype=torch.long))
+    KeyFrameTracker(sam, frames, LENGTHS, CLIPS, prompts).segment(torch.zeros(4, dtype=torch.long))
     assert sum(encoded) == LENGTHS.sum()
 
 
 @torch.no_grad()
 def test_looking_for_key_frames_first_encodes_nothing_twice(sam, frames, prompts, encoded):
-    segmenter = ClipSegmenter(sam, frames, LENGTHS, CLIPS, prompts)
+    segmenter = KeyFrameTracker(sam, frames, LENGTHS, CLIPS, prompts)
     key_frames = segmenter.best_key_frames()
     found = segmenter.segment(key_frames)[0]
     assert sum(encoded) == frames.shape[0] * frames.shape[1]
-    expected = ClipSegmenter(sam, frames, LENGTHS, CLIPS, prompts).segment(key_frames)[0]
+    expected = KeyFrameTracker(sam, frames, LENGTHS, CLIPS, prompts).segment(key_frames)[0]
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
 @torch.no_grad()
 def test_the_best_key_frame_is_real_and_has_the_highest_score(sam, frames, prompts):
-    segmenter = ClipSegmenter(sam, frames, LENGTHS, CLIPS, prompts)
+    segmenter = KeyFrameTracker(sam, frames, LENGTHS, CLIPS, prompts)
     best = segmenter.best_key_frames()
     scores = []
     for frame in range(5):
@@ -97,7 +97,7 @@ def test_the_best_key_frame_is_real_and_has_the_highest_score(sam, frames, promp
 def test_gradients_reach_the_prompts_and_the_decoder_but_not_the_encoder(sam, frames, prompts):
     prompts = prompts.clone().requires_grad_()
     sam.zero_grad()
-    ClipSegmenter(sam, frames, LENGTHS, CLIPS, prompts).prompt(torch.tensor([0, 2, 4])).masks.sum().backward()
+    KeyFrameTracker(sam, frames, LENGTHS, CLIPS, prompts).prompt(torch.tensor([0, 2, 4])).masks.sum().backward()
     assert (prompts.grad.abs().flatten(1).max(1).values > 0).all()
     assert sam.mask_decoder.conv_s0.weight.grad.abs().max() > 0
     assert all(parameter.grad is None for parameter in sam.vision_encoder.parameters())

@@ -7,7 +7,7 @@ import torch
 from accelerate import init_empty_weights
 from transformers import Sam2VideoModel
 
-from lavseg.backbones.sam2.attention_sam2 import use_lean_blocks
+from lavseg.backbones.sam2.attention_sam2 import use_faster_blocks
 from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
 from lavseg.backbones.sam2.encoder_sam2 import encode_images
 from lavseg.backbones.sam2.tracking_sam2 import Sam2Tracker, project_features, propagate
@@ -130,7 +130,7 @@ def case(request):
         bias = head.bias.clone()
         head.bias.add_(100)
         ours.load_state_dict(converted(original), strict=True)
-        use_lean_blocks(ours)
+        use_faster_blocks(ours)
         # What it says while the gate is open is centred between the two kinds of tracked frames, clicks above.
         scores = track(ours, video, points, 0)[1] - 100
         middle = (scores[:, 1:].min() + scores[:, 1:].max()) / 2

@@ -19,7 +19,7 @@ from transformers import RobertaConfig, RobertaModel, Sam2VideoModel
 
 from conftest import golden_files
 from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
-from lavseg.backbones.sam2.every_frame_tracking import FrameTracker
+from lavseg.backbones.sam2.every_frame_tracking import EveryFrameTracker
 from lavseg.backbones.sam2.tracking_sam2 import ImageFeatures
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.modeling.encoders import encode_text
@@ -84,7 +84,7 @@ def test_decoder(file):
         StagePrompt(det_input(f"dec_rv{k}", seed, 256, 256)[None], det_input(f"dec_ra{k}", seed, 256)[None])
         for k in (3, 2, 1)
     ]
-    tracker, empty = FrameTracker(sam, 1), torch.zeros(1, 0, 256)
+    tracker, empty = EveryFrameTracker(sam, 1), torch.zeros(1, 0, 256)
     prediction = tracker.decode(features, features.stride16, empty, stage_prompts=stages, prompts_are_positions=True)
     with np.load(file) as golden:
         close(prediction.candidates, golden["low_res_multimasks"])

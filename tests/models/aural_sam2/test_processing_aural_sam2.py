@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 from tiny.configurations import tiny_config
-from transformers import AutoProcessor
 
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Processor
 
@@ -30,25 +29,6 @@ def test_a_clip_becomes_frames_and_at_least_five_stereo_patches(processor):
     assert ("input_ids" in inputs) == processor.needs_text
     if processor.needs_text:
         assert inputs["input_ids"].shape == (1, 2, 25)
-
-
-def test_text_is_asked_for_or_refused(processor):
-    if processor.needs_text:
-        with pytest.raises(ValueError, match="text: AuralSam2Processor needs an expression"):
-            processor(**clip())
-    else:
-        with pytest.raises(ValueError, match="text: AuralSam2Processor reads no text"):
-            processor(**clip(), text="the dog")
-
-
-def test_a_saved_processor_comes_back(processor, tmp_path):
-    processor.save_pretrained(tmp_path)
-    loaded = AutoProcessor.from_pretrained(tmp_path)
-    text = {"text": "the dog"} if processor.needs_text else {}
-    before, after = processor(**clip(), **text), loaded(**clip(), **text)
-    assert isinstance(loaded, AuralSam2Processor) and loaded.needs_text == processor.needs_text
-    assert before.keys() == after.keys()
-    assert all(torch.equal(before[name], after[name]) for name in before if name != "original_sizes")
 
 
 def test_points_and_boxes_are_scaled_to_the_models_pixels(processor):

@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from tiny.configurations import tiny_config
-from transformers import AutoProcessor
 
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
 
@@ -70,11 +69,6 @@ def test_clips_of_different_length_keep_their_own_sound(processor):
             assert torch.equal(batch[name][index, : len(video)], alone[name][0])
 
 
-def test_text_is_refused(processor):
-    with pytest.raises(ValueError, match=r"text: StBavaProcessor .*reads no text"):
-        processor(*make_clip(), text="the dog", sampling_rate=RATE)
-
-
 def test_masks_come_back_by_way_of_sams_size(processor):
     logits = torch.randn(2, 1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     frame_mask = torch.tensor([[True, True, True], [True, False, False]])
@@ -85,18 +79,3 @@ def test_masks_come_back_by_way_of_sams_size(processor):
     assert torch.equal(masks[0], StBavaModel(tiny_config(StBavaConfig)).scale_masks(logits[0, 0], (48, 80)) > 0)
     directly = F.interpolate(logits[0], (48, 80), mode="bilinear")[0] > 0
     assert not torch.equal(masks[0], directly)
-
-
-def test_saved_and_loaded_it_prepares_the_same_and_feeds_the_model(processor, tmp_path):
-    processor.save_pretrained(tmp_path)
-    tiny_config(StBavaConfig).save_pretrained(tmp_path)
-    loaded = AutoProcessor.from_pretrained(tmp_path)
-    assert type(loaded) is StBavaProcessor
-    inputs = processor(*make_clip(), sampling_rate=RATE)
-    again = loaded(*make_clip(), sampling_rate=RATE)
-    assert torch.equal(inputs["pixel_values"], again["pixel_values"])
-    assert torch.equal(inputs["input_features"], again["input_features"])
-    with torch.no_grad():
-        output = StBavaModel(tiny_config(StBavaConfig)).eval()(**again)
-    masks = loaded.post_process_masks(output.pred_masks, again["original_sizes"])
-    assert masks[0].shape == (3, 48, 80) and masks[0].dtype == torch.bool

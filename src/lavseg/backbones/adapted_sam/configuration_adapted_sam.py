@@ -61,3 +61,6 @@ class AdapterConfig(AudioVisualConfig):
     def on_sam2(self) -> bool:
         """Whether the host is SAM2."""
         return isinstance(self.sam_config, Sam2VideoConfig)
+
+
+__all__ = ["AdapterConfig"]

@@ -1,4 +1,4 @@
-"""What the adapter baselines share: a host that is SAM or SAM2, and clips tracked by SAM2 with a prompt a frame."""
+"""What the adapter baselines share: a host that is SAM or SAM2, which tracks with a prompt on every frame."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -11,9 +11,9 @@ from ...losses import weighted_mean
 from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
 from ...modeling.outputs import AudioVisualSegmentationOutput
 from ..sam.modeling_sam import FramePrediction, SamClipModel
-from ..sam2.attention_sam2 import use_lean_blocks
+from ..sam2.attention_sam2 import use_faster_blocks
 from ..sam2.encoder_sam2 import encode_images, share_position_code
-from ..sam2.every_frame_tracking import FrameTracker, track_clip
+from ..sam2.every_frame_tracking import EveryFrameTracker, track_every_frame
 from ..sam2.losses_sam2 import SAM2_LOSS_WEIGHTS, sam2_losses
 from ..sam2.tracking_sam2 import ImageFeatures, MaskPrediction, project_features
 from ..vggish import VggishModel, load_vggish
@@ -40,7 +40,7 @@ class AdapterClipModel(SamClipModel):
         if not self.config.on_sam2:
             return super()._build_host()
         sam = Sam2VideoModel(self.config.sam_config)
-        use_lean_blocks(sam)
+        use_faster_blocks(sam)
         return sam
 
     @classmethod
@@ -114,7 +114,7 @@ class AdapterClipModel(SamClipModel):
         terms = sam2_losses(
             candidates,
             prediction.candidate_scores,
-            prediction.object_scores,
+            prediction.object_score_logits,
             targets,
             self.loss_weights["focal"],
             self.loss_weights["dice"],
@@ -157,12 +157,12 @@ class AdapterClipModel(SamClipModel):
 
         Args:
             pixel_values: `[B, T, 3, S, S]`, frames for the host.
-            input_features: `[B, T, 1, 96, 64]`, one log-mel patch of the mono sound a frame.
-            input_ids: `[B, E, P]`, or `[B, P]` for one expression a clip; with `use_text` only. As the expression
+            input_features: `[B, T, 1, 96, 64]`, one log-mel patch of the mono sound for each frame.
+            input_ids: `[B, E, P]`, or `[B, P]` for one expression per clip; with `use_text` only. As the expression
                 changes what the encoder sees, each costs an encoding of the clip.
             attention_mask: as `input_ids`, 1 for real tokens; all real when None.
             frame_mask: bool `[B, T]`, True for real frames, which come first; all real when None.
-            audio_mask: not used, every frame has its patch; processors hand it out.
+            audio_mask: bool `[B, T]`, not used: every frame has its patch.
             labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
             original_sizes: not used, it is for the way back; processors hand it out.
@@ -181,16 +181,12 @@ class AdapterClipModel(SamClipModel):
             raise ValueError(
                 f"output_attentions: {type(self).__name__} has no attention between sound and image, leave it out"
             )
-        if (input_ids is None) == self.config.use_text:
-            raise ValueError(
-                "input_ids: this model reads a sentence (use_text), pass text to the processor"
-                if self.config.use_text
-                else "input_ids: this model reads no text (use_text=False), leave it out"
-            )
         if not self.config.on_sam2:
             return super().forward(
                 pixel_values,
                 input_features,
+                input_ids,
+                attention_mask,
                 frame_mask,
                 audio_mask,
                 labels,
@@ -210,16 +206,24 @@ class AdapterClipModel(SamClipModel):
         if labels is not None and labels.dim() == 4:
             labels = labels[:, None]
         self._check_inputs(
-            pixel_values, None, input_features, audio_embeddings, frame_mask, labels, label_mask, input_ids
+            pixel_values,
+            None,
+            input_features,
+            audio_embeddings,
+            input_ids,
+            frame_mask,
+            audio_mask,
+            labels,
+            label_mask,
         )
         audio, frame_mask = self._encode_audio(input_features, audio_embeddings, frame_mask)
         text = text_mask = None
         if input_ids is not None:
             states = encode_text(self.text_encoder, input_ids, attention_mask)
             text, text_mask = (value.flatten(0, 1) for value in states)
-        shown = frame_mask[:, None].expand(-1, expressions, -1)
-        prediction = self._track(pixel_values, audio, text, text_mask, shown)
-        return self._output(prediction, shown, labels, label_mask, {})
+        real = frame_mask[:, None].expand(-1, expressions, -1)
+        prediction = self._track(pixel_values, audio, text, text_mask, real)
+        return self._output(prediction, real, labels, label_mask, {})
 
     def _track(
         self,
@@ -227,20 +231,20 @@ class AdapterClipModel(SamClipModel):
         audio: torch.Tensor,
         text: torch.Tensor | None,
         text_mask: torch.Tensor | None,
-        shown: torch.Tensor,
+        real: torch.Tensor,
     ) -> FramePrediction:
-        """Masks of the frames that `shown`, bool `[B, E, T]`, says are real; clips of one length go together."""
-        lengths, expressions = shown.sum(-1).flatten(), shown.shape[1]
+        """Masks of the frames that are `real`, bool `[B, E, T]`; clips of one length go together."""
+        lengths, expressions = real.sum(-1).flatten(), real.shape[1]
         values = None
         for length in lengths.unique().tolist():
             objects = (lengths == length).nonzero()[:, 0]
             chosen = [None if value is None else value[objects] for value in (text, text_mask)]
             found = self._track_objects(pixel_values, audio, objects // expressions, *chosen, length)
             if values is None:
-                values = [part.new_zeros(len(lengths), shown.shape[-1], *part.shape[2:]) for part in found]
+                values = [part.new_zeros(len(lengths), real.shape[-1], *part.shape[2:]) for part in found]
             for total, part in zip(values, found, strict=True):
                 total[objects, :length] = part
-        return FramePrediction(*(value[shown.flatten(0, 1)] for value in values))
+        return FramePrediction(*(value[real.flatten(0, 1)] for value in values))
 
     def _track_objects(
         self,
@@ -251,13 +255,13 @@ class AdapterClipModel(SamClipModel):
         text_mask: torch.Tensor | None,
         length: int,
     ) -> FramePrediction:
-        """Masks of `n` objects, one a row of `text`, in `clips [n]` of `length`: everything as `[n, length, ...]`."""
+        """Masks of `n` objects, one per row of `text`, in `clips [n]` of `length`: everything as `[n, length, ...]`."""
 
         def features_of(frame: int) -> ImageFeatures:
             maps = self._encode_maps(pixel_values[clips, frame], audio[clips, frame], text, text_mask)
             return project_features(self.sam, maps)
 
-        tracker = FrameTracker(self.sam, length)
+        tracker = EveryFrameTracker(self.sam, length)
 
         def decode(frame: int, features: ImageFeatures, embeddings: torch.Tensor) -> MaskPrediction:
             prompts = self._prompts(audio[clips, frame])
@@ -266,9 +270,12 @@ class AdapterClipModel(SamClipModel):
 
         first = 0 if self.config.conditioning_frame == "first" and not self.training else length // 2
         with self._adapted_decoder(text, text_mask):
-            tracked = dict(track_clip(tracker, features_of, decode, [first]))
+            tracked = dict(track_every_frame(tracker, features_of, decode, [first]))
         ordered = [tracked[frame] for frame in range(length)]
         names = ("masks", "iou_scores", "candidates", "candidate_scores", "object_score_logits")
         return FramePrediction(
             *(torch.stack([getattr(prediction, name) for prediction in ordered], dim=1) for name in names)
         )
+
+
+__all__ = ["AdapterClipModel"]

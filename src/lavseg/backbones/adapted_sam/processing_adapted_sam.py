@@ -17,3 +17,6 @@ class AdapterClipProcessor(OptionalTextMixin, SamClipProcessor):
         size = config.sam_config.prompt_encoder_config.image_size
         resample = PILImageResampling.BICUBIC if config.on_sam2 else PILImageResampling.BILINEAR
         return square_image_processor(size, resample), VggishFeatureExtractor(min_patches=1)
+
+
+__all__ = ["AdapterClipProcessor"]

@@ -1,11 +1,11 @@
-"""Adapters that tell SAM's image encoder the sound of each frame (SAMA-AVS, Liu et al., WACV 2024)."""
+"""Adapters that bring the sound of each frame into SAM's image encoder (SAMA-AVS, Liu et al., WACV 2024)."""
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers.models.sam.modeling_sam import SamVisionEncoder
 
-# Frames the encoder takes at a time: one block's attention of a ViT-H at 1024x1024 fills 1 GB a frame.
+# Frames the encoder takes at a time: one block's attention of a ViT-H at 1024x1024 fills 1 GB per frame.
 _FRAMES_PER_PASS = 4
 
 

@@ -42,3 +42,6 @@ def with_original_norms(config: SamConfig) -> SamConfig:
     config = deepcopy(config)
     config.mask_decoder_config.layer_norm_eps = 1e-5
     return config
+
+
+__all__ = ["vit_sam_config", "with_original_norms"]

@@ -90,7 +90,7 @@ def convert_checkpoint(
         build: makes the model; it is called for shapes only.
         state: tensors by the checkpoint's names.
         rules: how they are called here, see [`rename_keys`].
-        processor_class: of the model.
+        processor_class: class of the processor that is written beside the model.
         output_dir: a folder that is empty or does not exist; nothing is written unless everything fits.
         unused: keys that may be in the checkpoint and are left out.
         blank: says of this package's names which the checkpoint lacks and the model never uses; they become zero.

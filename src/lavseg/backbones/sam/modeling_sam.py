@@ -10,21 +10,21 @@ from transformers import initialization as init
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import load_host
 from ...modeling.initialization import init_attention, init_linear
-from ...modeling.inputs import check_shapes, real_lengths
+from ...modeling.inputs import check_given, check_shapes, check_text, real_lengths
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from ..vggish import VggishModel, load_vggish
 from .adapters_sam import SamAudioAdapters, encode_frames
 
 
 class FramePrediction(NamedTuple):
-    """Masks of `N` frames: the one to use `[N, h, w]`, its predicted IoU `[N]` where that means something, all that
-    the decoder offered `[N, K, h, w]`, their predicted IoU `[N, K]` and, on SAM2, the object scores `[N]`."""
+    """Masks of `N` frames: the one to use `[N, h, w]`, its predicted IoU `[N]` where that means something, all
+    candidates of the decoder `[N, K, h, w]`, their predicted IoU `[N, K]` and, on SAM2, the object scores `[N]`."""
 
     masks: torch.Tensor
     iou_scores: torch.Tensor | None
     candidates: torch.Tensor
     candidate_scores: torch.Tensor
-    object_scores: torch.Tensor | None = None
+    object_score_logits: torch.Tensor | None = None
 
 
 class SamClipModel(AudioVisualPreTrainedModel):
@@ -33,8 +33,6 @@ class SamClipModel(AudioVisualPreTrainedModel):
     `_build_adapters` is the one below, `adapter_size` and `use_adapters`."""
 
     input_modalities = ("video", "audio")
-    _supports_flash_attn = False
-    _supports_attention_backend = False
     output_class = AudioVisualSegmentationOutput
 
     def __init__(self, config: PreTrainedConfig):
@@ -134,6 +132,8 @@ class SamClipModel(AudioVisualPreTrainedModel):
         self,
         pixel_values: torch.Tensor | None = None,
         input_features: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
         frame_mask: torch.Tensor | None = None,
         audio_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
@@ -148,9 +148,10 @@ class SamClipModel(AudioVisualPreTrainedModel):
 
         Args:
             pixel_values: `[B, T, 3, S, S]`, frames for SAM.
-            input_features: `[B, T, 1, 96, 64]`, one log-mel patch of the mono sound a frame.
-            frame_mask: bool `[B, T]`, True for real frames; all real when None.
-            audio_mask: not used, every frame has its patch; processors hand it out.
+            input_features: `[B, T, 1, 96, 64]`, one log-mel patch of the mono sound for each frame.
+            input_ids, attention_mask: refused, the method reads no text.
+            frame_mask: bool `[B, T]`, True for real frames, which come first; all real when None.
+            audio_mask: bool `[B, T]`, not used: every frame has its patch.
             labels: `[B, T, h, w]` or `[B, 1, T, h, w]`, masks of 0 and 1 at any one size.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
             original_sizes: not used, it is for the way back; processors hand it out.
@@ -169,7 +170,15 @@ class SamClipModel(AudioVisualPreTrainedModel):
         if labels is not None and labels.dim() == 4:
             labels = labels[:, None]
         self._check_inputs(
-            pixel_values, image_embeddings, input_features, audio_embeddings, frame_mask, labels, label_mask
+            pixel_values,
+            image_embeddings,
+            input_features,
+            audio_embeddings,
+            input_ids,
+            frame_mask,
+            audio_mask,
+            labels,
+            label_mask,
         )
         audio, frame_mask = self._encode_audio(input_features, audio_embeddings, frame_mask)
         if image_embeddings is None:
@@ -205,12 +214,12 @@ class SamClipModel(AudioVisualPreTrainedModel):
     def _output(
         self,
         prediction: FramePrediction,
-        shown: torch.Tensor,
+        real: torch.Tensor,
         labels: torch.Tensor | None,
         label_mask: torch.Tensor | None,
         extra: dict,
     ) -> AudioVisualSegmentationOutput:
-        """What `forward` returns, from the masks of the frames that `shown`, bool `[B, E, T]`, says are real.
+        """What `forward` returns, from the masks of the frames that are `real`, bool `[B, E, T]`.
 
         `labels` is `[B, E, T, h, w]`, `label_mask` bool `[B, T]`.
         """
@@ -218,15 +227,17 @@ class SamClipModel(AudioVisualPreTrainedModel):
         if labels is not None:
             precise = torch.promote_types(prediction.masks.dtype, torch.float32)
             values = FramePrediction(*(None if value is None else value.to(precise) for value in prediction))
-            labeled = shown if label_mask is None else label_mask[:, None] & shown
-            losses = self.weigh(self.mask_losses(values, labels[shown].to(precise), labeled[shown].to(precise)))
-        scores, objects = prediction.iou_scores, prediction.object_scores
+            labeled = real if label_mask is None else label_mask[:, None] & real
+            losses = self.weigh(self.mask_losses(values, labels[real].to(precise), labeled[real].to(precise)))
+        iou_scores, object_score_logits = prediction.iou_scores, prediction.object_score_logits
         return self.output_class(
             loss=sum(losses.values()) if losses else None,
             loss_dict={name: value.detach() for name, value in losses.items()} if losses else None,
-            pred_masks=to_clips(prediction.masks, shown, NO_MASK_LOGIT),
-            iou_scores=None if scores is None else to_clips(scores, shown),
-            object_score_logits=None if objects is None else to_clips(objects, shown, NO_MASK_LOGIT),
+            pred_masks=to_clips(prediction.masks, real, NO_MASK_LOGIT),
+            iou_scores=None if iou_scores is None else to_clips(iou_scores, real),
+            object_score_logits=None
+            if object_score_logits is None
+            else to_clips(object_score_logits, real, NO_MASK_LOGIT),
             **extra,
         )
 
@@ -246,15 +257,15 @@ class SamClipModel(AudioVisualPreTrainedModel):
         image_embeddings: torch.Tensor | None,
         input_features: torch.Tensor | None,
         audio_embeddings: torch.Tensor | None,
+        input_ids: torch.Tensor | None,
         frame_mask: torch.Tensor | None,
+        audio_mask: torch.Tensor | None,
         labels: torch.Tensor | None,
         label_mask: torch.Tensor | None,
-        input_ids: torch.Tensor | None = None,
     ) -> None:
-        if (pixel_values is None) == (image_embeddings is None):
-            raise ValueError("pixel_values: pass the frames [clips, frames, 3, S, S], or else image_embeddings")
-        if (input_features is None) == (audio_embeddings is None):
-            raise ValueError("input_features: pass the sound [clips, frames, 1, 96, 64], or else audio_embeddings")
+        check_given("pixel_values", pixel_values, "image_embeddings", image_embeddings)
+        check_given("input_features", input_features, "audio_embeddings", audio_embeddings)
+        check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
         prompts, size = self.config.sam_config.prompt_encoder_config, self.image_size
         edge, expressions = size // prompts.patch_size, 1 if input_ids is None else input_ids.shape[1]
         clips, frames = (image_embeddings if pixel_values is None else pixel_values).shape[:2]
@@ -265,6 +276,7 @@ class SamClipModel(AudioVisualPreTrainedModel):
             "audio_embeddings": (audio_embeddings, (clips, frames, self.config.audio_config.embedding_size)),
             "input_ids": (input_ids, (clips, "expressions", "tokens")),
             "frame_mask": (frame_mask, (clips, frames)),
+            "audio_mask": (audio_mask, (clips, frames)),
             "label_mask": (label_mask, (clips, frames)),
             "labels": (labels, (clips, expressions, frames, "height", "width")),
         }
@@ -279,3 +291,6 @@ def to_clips(values: torch.Tensor, frame_mask: torch.Tensor, fill: float = 0.0) 
     clips = values.new_full((*frame_mask.shape, *values.shape[1:]), fill)
     clips[frame_mask] = values
     return clips
+
+
+__all__ = ["FramePrediction", "SamClipModel", "to_clips"]

@@ -8,7 +8,7 @@ from ..vggish import VggishFeatureExtractor
 
 
 class SamClipProcessor(AudioVisualProcessor):
-    """Prepares clips for a method on SAM: frames resized to a square, and one second of sound a frame.
+    """Prepares clips for a method on SAM: frames resized to a square, and one second of sound for each frame.
 
     SAM's stock image processor keeps the aspect ratio and pads; the methods were trained on plain squares. SAM2's is
     that: the same statistics and interpolation, without padding.
@@ -56,3 +56,6 @@ class SamClipProcessor(AudioVisualProcessor):
     def _resize(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """As the base class, by way of SAM's input size as in the releases."""
         return super()._resize(super()._resize(logits, self.input_size), size)
+
+
+__all__ = ["SamClipProcessor"]

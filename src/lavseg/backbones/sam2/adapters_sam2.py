@@ -28,16 +28,16 @@ class SentenceAttention(nn.Module):
 
 
 class Sam2AudioAdapters(GradientCheckpointingLayer):
-    """[`SamAudioAdapters`] for Hiera, whose blocks differ in width: the second layer is shared by the blocks of a width
-    (AuralSAM2, supplement 6.5). Where there is text, the hidden layer attends to it, by one attention a width.
+    """[`SamAudioAdapters`] for Hiera, whose blocks differ in width: blocks of one width share the second layer
+    (AuralSAM2, supplement 6.5). Where there is text, the hidden layer attends to it, by one attention per width.
 
     Calling it encodes frames; under gradient checkpointing a call is made again in the backward pass.
 
     Args:
-        widths: of the input of each block.
-        audio_size: of the sound's embedding.
-        hidden_size: of the adapters.
-        text_size: of the text encoder's states; None for adapters that do not read.
+        widths: channels of the input of each block.
+        audio_size: channels of the sound's embedding.
+        hidden_size: hidden channels of the adapters.
+        text_size: channels of the text encoder's states; None for adapters that do not read.
     """
 
     def __init__(self, widths: list[int], audio_size: int, hidden_size: int, text_size: int | None = None):
@@ -53,7 +53,7 @@ class Sam2AudioAdapters(GradientCheckpointingLayer):
     def prompts(
         self, audio: torch.Tensor, text: torch.Tensor | None = None, text_mask: torch.Tensor | None = None
     ) -> list[torch.Tensor]:
-        """Embeddings `[N, audio_size]` and sentences `[N, P, text_size]` to one prompt `[N, width]` a block."""
+        """Embeddings `[N, audio_size]` and sentences `[N, P, text_size]` to one prompt `[N, width]` per block."""
         prompts = []
         if self.sentence is not None:
             text = self.text_projection(text)

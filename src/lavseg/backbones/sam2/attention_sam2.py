@@ -19,7 +19,7 @@ BAND_SIZE = 2**19
 QUERY_BLOCK, KEY_BLOCK = 2048, 512
 
 
-class LeanMultiScaleAttention(Sam2MultiScaleAttention):
+class FasterMultiScaleAttention(Sam2MultiScaleAttention):
     """Hiera's attention without a softmax that the stock module discards."""
 
     def forward(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
@@ -44,7 +44,7 @@ class LeanMultiScaleAttention(Sam2MultiScaleAttention):
         return self.proj(output.reshape(batch_size, height, width, -1))
 
 
-class LeanMultiScaleBlock(Sam2MultiScaleBlock):
+class FasterMultiScaleBlock(Sam2MultiScaleBlock):
     """Hiera's block; on a CPU bands of the image follow each other where they are independent.
 
     Windows do not see each other, and of blocks without windows the MLP does not see other tokens.
@@ -57,14 +57,16 @@ class LeanMultiScaleBlock(Sam2MultiScaleBlock):
         if hidden_states.device.type != "cpu" or rows >= height or (self.window_size == 0 and changes_shape):
             return super().forward(hidden_states, **kwargs)
         if self.window_size > 0:
-            bands = [super(LeanMultiScaleBlock, self).forward(band, **kwargs) for band in hidden_states.split(rows, 1)]
+            bands = [
+                super(FasterMultiScaleBlock, self).forward(band, **kwargs) for band in hidden_states.split(rows, 1)
+            ]
         else:
             attended = hidden_states + self.attn(self.layer_norm1(hidden_states), **kwargs)
             bands = [band + self.mlp(self.layer_norm2(band)) for band in attended.split(rows, 1)]
         return torch.cat(bands, dim=1)
 
 
-class LeanMemoryAttention(Sam2VideoRoPEAttention):
+class FasterMemoryAttention(Sam2VideoRoPEAttention):
     """Attention to the memory; on a CPU without gradient and in single precision it is computed piece by piece.
 
     Weights are then applied to the memory itself, which is narrower than the projected values: they sum to one, so the
@@ -132,13 +134,16 @@ def streamed_attention(query: torch.Tensor, pieces: Iterable[tuple[torch.Tensor,
     return torch.cat([total / norm for _, norm, total in states], dim=1)
 
 
-def use_lean_blocks(sam: Sam2VideoModel) -> None:
-    """Make Hiera's blocks and the attention to the memory lean, and the memory's feed-forward layers work in place."""
+def use_faster_blocks(sam: Sam2VideoModel) -> None:
+    """Put the classes above in the place of Hiera's blocks and of the attention to the memory.
+
+    Where the memory's feed-forward layers have a ReLU it works in place.
+    """
     for block in sam.vision_encoder.backbone.blocks:
-        block.__class__, block.attn.__class__ = LeanMultiScaleBlock, LeanMultiScaleAttention
+        block.__class__, block.attn.__class__ = FasterMultiScaleBlock, FasterMultiScaleAttention
     for layer in sam.memory_attention.layers:
-        layer.cross_attn_image.__class__ = LeanMemoryAttention
+        layer.cross_attn_image.__class__ = FasterMemoryAttention
         if isinstance(layer.activation, nn.ReLU):
             layer.activation.inplace = True
     # Models around `sam` take over, in their `post_init`, which of its blocks FSDP and device maps keep whole.
-    sam._no_split_modules = {LeanMultiScaleBlock.__name__}
+    sam._no_split_modules = {FasterMultiScaleBlock.__name__}

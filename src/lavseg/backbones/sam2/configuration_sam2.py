@@ -75,3 +75,6 @@ def hiera_sam2_config(size: str = "large", image_size: int = 1024) -> Sam2VideoC
         enable_occlusion_spatial_embedding=False,
         **fields,
     )
+
+
+__all__ = ["hiera_sam2_config", "size_fields"]

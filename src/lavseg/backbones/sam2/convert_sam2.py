@@ -90,7 +90,7 @@ def sam2_config_of(state: dict[str, torch.Tensor], image_size: int = 1024) -> Sa
     """The configuration of the published host that these weights, under transformers' names, belong to.
 
     Args:
-        state: of which the width and the number of the encoder's blocks tell the size, and two tensors the version.
+        state: the file's. Width and number of the blocks of its encoder tell the size, and two tensors the version.
         image_size: edge of the square input.
 
     Raises:

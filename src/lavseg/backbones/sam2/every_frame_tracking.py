@@ -7,7 +7,7 @@ import torch
 from .tracking_sam2 import FrameMemory, ImageFeatures, MaskPrediction, Memory, Sam2Tracker
 
 
-class FrameTracker(Sam2Tracker):
+class EveryFrameTracker(Sam2Tracker):
     """Remembers hard masks of every frame, whatever their object score, in full precision."""
 
     @property
@@ -28,8 +28,8 @@ class FrameTracker(Sam2Tracker):
         return FrameMemory(spatial.flatten(2).permute(2, 0, 1), pointer)
 
 
-def track_clip(
-    tracker: FrameTracker,
+def track_every_frame(
+    tracker: EveryFrameTracker,
     features_of: Callable[[int], ImageFeatures],
     decode: Callable[[int, ImageFeatures, torch.Tensor], MaskPrediction],
     conditioning: Collection[int],
@@ -38,7 +38,7 @@ def track_clip(
 
     Args:
         tracker: for the clips at hand.
-        features_of: features of a frame, one row an object; asked for each frame once.
+        features_of: features of a frame, one row per object; asked for each frame once.
         decode: the prediction of a frame from its features and its map `[N, C, h, w]`, with or without memory.
         conditioning: the frames that come first.
     """

@@ -1,4 +1,4 @@
-"""Segments all objects of a batch of clips with SAM2."""
+"""Tracks all objects of a batch of clips with SAM2, each from the one frame on which it is prompted."""
 
 from dataclasses import fields
 from functools import partial
@@ -11,7 +11,7 @@ from .encoder_sam2 import encode_images
 from .tracking_sam2 import NO_OBJ_SCORE, ImageFeatures, MaskPrediction, Sam2Tracker, project_features, propagate
 
 
-class ClipSegmenter:
+class KeyFrameTracker:
     """`N` objects in `B` clips, each prompted on one frame; a frame is encoded once, whatever its objects.
 
     Args:
@@ -75,8 +75,8 @@ class ClipSegmenter:
         masks = self.prompts.new_full(
             (num_objects, num_frames, *self.sam2.prompt_encoder.mask_input_size), NO_OBJ_SCORE
         )
-        ious = self.prompts.new_zeros(num_objects, num_frames)
-        scores = self.prompts.new_full((num_objects, num_frames), NO_OBJ_SCORE)
+        iou_scores = self.prompts.new_zeros(num_objects, num_frames)
+        object_score_logits = self.prompts.new_full((num_objects, num_frames), NO_OBJ_SCORE)
         runs = torch.stack([self.lengths[self.clips], key_frames], dim=1)
         on_key_frames = []
         for run in runs.unique(dim=0):
@@ -85,11 +85,11 @@ class ClipSegmenter:
             tracker, features_of = self._tracker(length), partial(self._features, objects)
             for frame, prediction in propagate(tracker, features_of, self.prompts[objects], key_frame, self.multimask):
                 masks[objects, frame] = prediction.masks.to(masks.dtype)
-                ious[objects, frame] = prediction.iou_scores.to(ious.dtype)
-                scores[objects, frame] = prediction.object_score_logits.to(scores.dtype)
+                iou_scores[objects, frame] = prediction.iou_scores.to(iou_scores.dtype)
+                object_score_logits[objects, frame] = prediction.object_score_logits.to(iou_scores.dtype)
                 if frame == key_frame:
                     on_key_frames.append((objects, prediction))
-        return masks, ious, scores, _merge(on_key_frames)
+        return masks, iou_scores, object_score_logits, _merge(on_key_frames)
 
     def _tracker(self, num_frames: int) -> Sam2Tracker:
         return Sam2Tracker(self.sam2, num_frames, self.prompt_decoder)

@@ -48,13 +48,13 @@ def sam2_losses(
         `focal`, `dice`, `iou` and `object`, each `[N]`.
     """
     targets = targets.to(candidates.dtype)
-    shown = targets.flatten(1).any(1).to(candidates.dtype)
+    visible = targets.flatten(1).any(1).to(candidates.dtype)
     every = targets[:, None].expand_as(candidates)
     focal, dice = focal_loss(candidates, every), dice_loss(candidates, every)
     best = (focal_weight * focal + dice_weight * dice).argmin(1, keepdim=True)
     return {
-        "focal": shown * focal.gather(1, best)[:, 0],
-        "dice": shown * dice.gather(1, best)[:, 0],
-        "iou": shown * (iou_scores - mask_iou(candidates, every)).abs().mean(1),
-        "object": F.binary_cross_entropy_with_logits(object_score_logits, shown, reduction="none"),
+        "focal": visible * focal.gather(1, best)[:, 0],
+        "dice": visible * dice.gather(1, best)[:, 0],
+        "iou": visible * (iou_scores - mask_iou(candidates, every)).abs().mean(1),
+        "object": F.binary_cross_entropy_with_logits(object_score_logits, visible, reduction="none"),
     }

@@ -16,7 +16,7 @@ def tracking_host(model: AudioVisualPreTrainedModel) -> Sam2VideoModel | None:
     return next((part for part in model.backbones().values() if isinstance(part, Sam2VideoModel)), None)
 
 
-class MaskMemory:
+class MaskTracker:
     """Tracks objects from masks that are given for some frames, as if a user had drawn them there.
 
     Frames are numbered at one rate. What the tracker remembers is bounded, whatever the length of the video.

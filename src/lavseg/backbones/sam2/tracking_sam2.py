@@ -27,7 +27,7 @@ class ImageFeatures:
     stride16: torch.Tensor
 
     def select(self, images: torch.Tensor) -> "ImageFeatures":
-        """Features of the images `[N]`, which may repeat: one row an object."""
+        """Features of the images `[N]`, which may repeat: one row per object."""
         return ImageFeatures(self.stride4[images], self.stride8[images], self.stride16[images])
 
 
@@ -153,7 +153,7 @@ class Sam2Tracker:
         """Run a mask decoder for `N` objects.
 
         Args:
-            features: of the frame, one row an object.
+            features: what the decoder reads of the frame, one row per object.
             image_embeddings: `[N, C, h, w]`, the stride-16 map with or without memory.
             sparse: prompt tokens `[N, n, C]`; they replace the not-a-point tokens.
             dense: mask prompt `[N, C, h, w]`; SAM's no-mask embedding when None.
@@ -163,7 +163,7 @@ class Sam2Tracker:
         """
         if dense is None:
             dense = self.sam.prompt_encoder.no_mask_embed.weight[..., None, None]
-        masks, scores, tokens, object_scores = (decoder or self.sam.mask_decoder)(
+        masks, iou_scores, tokens, object_score_logits = (decoder or self.sam.mask_decoder)(
             image_embeddings=image_embeddings,
             image_positional_embeddings=self.image_positions.expand(len(image_embeddings), -1, -1, -1),
             sparse_prompt_embeddings=sparse[:, None].expand(len(image_embeddings), -1, -1, -1),
@@ -172,8 +172,8 @@ class Sam2Tracker:
             high_resolution_features=[features.stride4, features.stride8],
             **decoder_kwargs,
         )
-        masks, scores, tokens = masks[:, 0], scores[:, 0], tokens[:, 0]
-        return MaskPrediction(masks, scores, tokens, object_scores[:, 0, 0], scores.argmax(-1))
+        masks, iou_scores, tokens = masks[:, 0], iou_scores[:, 0], tokens[:, 0]
+        return MaskPrediction(masks, iou_scores, tokens, object_score_logits[:, 0, 0], iou_scores.argmax(-1))
 
     def prompt(
         self, features: ImageFeatures, sparse: torch.Tensor, dense: torch.Tensor | None = None, multimask: bool = True
@@ -293,10 +293,10 @@ class Sam2Tracker:
     def encode_mask(self, features: ImageFeatures, masks: torch.Tensor) -> FrameMemory:
         """Turn masks that are given for a frame, bool `[N, S, S]`, into a memory; objects with none are absent."""
         prediction = self.decode_mask(features, masks)
-        shown = masks.flatten(1).any(1)
+        given = masks.flatten(1).any(1)
         # A pointer needs the decoder, too, to see the object.
-        pointed = (prediction.object_score_logits > 0) & shown
-        logits, scores = (20 * given.to(features.stride16.dtype) - 10 for given in (masks[:, None], shown))
+        pointed = (prediction.object_score_logits > 0) & given
+        logits, scores = (20 * known.to(features.stride16.dtype) - 10 for known in (masks[:, None], given))
         return self._memory(features.stride16, logits, scores, prediction.token, pointed=pointed)
 
     def _memory(
@@ -336,7 +336,7 @@ def propagate(
 
     Args:
         tracker: for the clips at hand.
-        features_of: features of a frame, one row an object. Asked for each frame once, so that nothing but the
+        features_of: features of a frame, one row per object. Asked for each frame once, so that nothing but the
             tracker's bounded memory needs to be held.
         sparse: prompt tokens `[N, n, C]` for `key_frame`.
         key_frame: index of the prompted frame, which comes first.

@@ -1,5 +1,5 @@
 from .configuration_vggish import VggishConfig
 from .feature_extraction_vggish import VggishFeatureExtractor
-from .modeling_vggish import VggishModel, load_vggish
+from .modeling_vggish import VggishModel, VggishOutput, load_vggish
 
-__all__ = ["VggishConfig", "VggishFeatureExtractor", "VggishModel", "load_vggish"]
+__all__ = ["VggishConfig", "VggishFeatureExtractor", "VggishModel", "VggishOutput", "load_vggish"]

@@ -17,6 +17,11 @@ class VggishConfig(PreTrainedConfig):
             published for Ref-AVS and GAVS have negative values, thus no final ReLU.
         postprocess: PCA-whiten the embedding, clip to [-2, 2] and quantise to whole numbers 0..255, the form of the
             AudioSet release. Rounding lets no gradient through.
+
+    ```python
+    config = VggishConfig(final_relu=False)
+    model = VggishModel(config)
+    ```
     """
 
     model_type = "vggish"
@@ -34,3 +39,6 @@ class VggishConfig(PreTrainedConfig):
         for width in (*self.conv_channels, self.hidden_size, self.embedding_size):
             if width < 1:
                 raise ValueError(f"conv_channels, hidden_size and embedding_size must be positive, got {width}")
+
+
+__all__ = ["VggishConfig"]

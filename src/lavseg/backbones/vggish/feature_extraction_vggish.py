@@ -263,3 +263,6 @@ class VggishFeatureExtractor(FeatureExtractionMixin):
         if not patches.isfinite().all():
             raise ValueError(f"{name} is too loud to be analysed: floats are samples in [-1, 1]")
         return patches[:num_patches].contiguous()
+
+
+__all__ = ["VggishFeatureExtractor", "log_mel_patches", "resample"]

@@ -37,11 +37,17 @@ class VggishPostprocessor(nn.Module):
 
 
 class VggishPreTrainedModel(PreTrainedModel):
+    """Configuration and initialisation of VGGish."""
+
     config: VggishConfig
     config_class = VggishConfig
     base_model_prefix = "vggish"
     main_input_name = "input_features"
     input_modalities = ("audio",)
+    # It has no attention: models that hold it take any implementation that their other parts take.
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
 
     @classmethod
     def from_pretrained(cls, *args, **kwargs) -> "VggishPreTrainedModel":
@@ -65,7 +71,14 @@ class VggishPreTrainedModel(PreTrainedModel):
 
 
 class VggishModel(VggishPreTrainedModel):
-    """VGGish: log-mel patches of 0.96 s to embeddings. Parameter names are those of the public PyTorch checkpoints."""
+    """VGGish: log-mel patches of 0.96 s to embeddings. Parameter names are those of the public PyTorch checkpoints.
+
+    ```python
+    model, feature_extractor = VggishModel(VggishConfig()), VggishFeatureExtractor()
+    features = feature_extractor(waveform, sampling_rate=44100, return_tensors="pt")["input_features"]
+    embeddings = model(features).embeddings
+    ```
+    """
 
     def __init__(self, config: VggishConfig):
         super().__init__(config)
@@ -129,3 +142,6 @@ def load_vggish(audio: str | VggishModel | None) -> VggishModel:
             "lavseg.backbones.vggish.convert_vggish and pass its folder"
         )
     return audio if isinstance(audio, VggishModel) else VggishModel.from_pretrained(audio)
+
+
+__all__ = ["VggishModel", "VggishOutput", "VggishPostprocessor", "VggishPreTrainedModel", "load_vggish"]

@@ -47,10 +47,10 @@ class AuralSam2Config(AudioVisualConfig):
         visual_depths: transformer blocks on the frames of levels 1 to 3. (3, 6, 12) as released, (3, 3, 3) in the
             paper.
         token_depths: transformer blocks on the audio and text tokens. (3, 3, 3) as released, (1, 1, 1) in the paper.
-        num_attention_heads: of these blocks.
+        num_attention_heads: heads of these blocks.
         mlp_ratio: width of their MLPs in units of the model's.
         reduction_ratio: edge of the patches that the frames' self-attention reads keys and values from.
-        dropout: of attention, projections and MLPs in these blocks.
+        dropout: rate of dropout of attention, projections and MLPs in these blocks.
         fusion_size: width of the cross fusion.
         text_projection_size: hidden width of the MLP that reads the text encoder.
         pyramid_levels: levels that are fused, of 1 (stride 4), 2 (stride 8) and 3 (stride 16); (3,) is table 3 without
@@ -66,14 +66,19 @@ class AuralSam2Config(AudioVisualConfig):
         contrastive_loss: "audiocon" as in the paper: half of the samples from mis-predicted pixels; "audiocon_release"
             as coded, where nearly every pixel counts as mis-predicted and many carry another pixel's label;
             "supcon", supervised contrastive learning; or "none" (table 5).
-        contrastive_samples: pixels drawn a level and frame for "audiocon" and "supcon", and a level, frame and class
-            for "audiocon_release", whose code has 384 without text and 192 with it.
-        contrastive_temperature: of all of them.
+        contrastive_samples: pixels drawn per level and frame for "audiocon" and "supcon"; per level, frame and
+            class for "audiocon_release", whose code has 384 without text and 192 with it.
+        contrastive_temperature: temperature of all of them.
         projection_size: outputs of the heads of the contrastive loss. 128 as released, 64 in the paper.
         num_classes: classes that a head names on top of the masks, background not counted: 70 in AVSBench-semantic, 0
             for masks alone. With such a head nothing else trains, it is fitted to a model whose masks are good.
         class_layers: depth of that head.
         initializer_range: deviation of the truncated normal that fills the linear layers of the blocks.
+
+    ```python
+    config = AuralSam2Config(use_text=False)
+    model = AuralSam2Model(config)
+    ```
     """
 
     model_type = "aural_sam2"
@@ -133,7 +138,7 @@ class AuralSam2Config(AudioVisualConfig):
     def _check(self) -> None:
         for name in ("visual_depths", "token_depths"):
             if len(getattr(self, name)) != NUM_LEVELS:
-                raise ValueError(f"{name}: takes one depth a level, {NUM_LEVELS}, got {getattr(self, name)}")
+                raise ValueError(f"{name}: takes one depth per level, {NUM_LEVELS}, got {getattr(self, name)}")
         levels = self.pyramid_levels
         if not levels or list(levels) != sorted(set(levels) & {1, 2, 3}):
             raise ValueError(f"pyramid_levels: takes some of 1, 2, 3 in this order, got {levels}")
@@ -164,3 +169,6 @@ class AuralSam2Config(AudioVisualConfig):
     def hidden_size(self) -> int:
         """Width of the fuser, which is that of the host's mask decoder."""
         return self.sam2_config.mask_decoder_config.hidden_size
+
+
+__all__ = ["AuralSam2Config"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoTwoWayTransformer
 
-from ...backbones.sam2.every_frame_tracking import FrameTracker
+from ...backbones.sam2.every_frame_tracking import EveryFrameTracker
 from ...backbones.sam2.tracking_sam2 import ImageFeatures, MaskPrediction
 from .batch_aural_sam2 import ClipGroup
 from .fuser_aural_sam2 import FusedLevel
@@ -116,12 +116,12 @@ class AuralSam2TwoWayTransformer(Sam2VideoTwoWayTransformer):
 
 
 def frame_decoder(
-    tracker: FrameTracker,
+    tracker: EveryFrameTracker,
     stages_of: Callable[[int], list[StagePrompt]],
     user_prompts: dict[int, UserPrompt | None],
     prompts_are_positions: bool,
 ) -> Callable[[int, ImageFeatures, torch.Tensor], MaskPrediction]:
-    """What decodes the frames in `track_clip`.
+    """What decodes the frames in `track_every_frame`.
 
     Args:
         tracker: for the clips at hand.

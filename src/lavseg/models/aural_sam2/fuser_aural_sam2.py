@@ -13,7 +13,7 @@ from .configuration_aural_sam2 import AuralSam2Config
 
 @dataclass(frozen=True)
 class FusedLevel:
-    """One level's features of `N` objects, `P = (S/16)^2` positions a frame, `M` audio and text tokens.
+    """One level's features of `N` objects, `P = (S/16)^2` positions per frame, `M` audio and text tokens.
 
     `frames [N, T, P, C]` and `tokens [N, M, C]` prompt the decoder; `frame_attention [N, T, P, C]` is what the cross
     fusion added to the frames, before residual and normalisation.
@@ -230,7 +230,7 @@ class AuralSam2Fuser(nn.Module):
         """Fuse `B` clips of `T` frames with `E` sentences each (one without text).
 
         Args:
-            patches: of each level, `[B, T, P, C]` from `embed_patches`.
+            patches: `[B, T, P, C]` of each level, from `embed_patches`.
             audio: `[B, T, C]`, left and right embeddings of the sound at each frame.
             text: `[B, E, L, Dt]`, states of the text encoder; text_mask: bool `[B, E, L]`, False for padding.
 

@@ -20,7 +20,7 @@ def info_nce(
     Args:
         pixels: unit vectors `[n, c]`; pixel_labels: 0 or 1, `[n]`.
         sounds: unit vectors `[m, c]`; sound_labels: 0 or 1, `[m]`.
-        temperature: of the softmax.
+        temperature: divides what the softmax takes.
         sound_negatives: push away from sounds of the other label as well, as the released code does.
 
     Returns:
@@ -42,7 +42,7 @@ def supervised_contrast(vectors: torch.Tensor, labels: torch.Tensor, temperature
 
     Args:
         vectors: unit vectors `[n, c]`; labels: 0 or 1, `[n]`.
-        temperature: of the softmax.
+        temperature: divides what the softmax takes.
 
     Returns:
         Scalar, the mean over vectors that have another one of their label.
@@ -61,7 +61,7 @@ def draw_pixels(logits: torch.Tensor, targets: torch.Tensor, count: int) -> torc
 
     Args:
         logits: `[F, P]`, above zero where the object is predicted; targets: bool `[F, P]`.
-        count: pixels a frame; all where there are fewer.
+        count: pixels per frame; all where there are fewer.
 
     Returns:
         Indices of the drawn pixels, long `[F, min(count, P)]`.
@@ -121,10 +121,10 @@ def contrastive_loss(
 
     Args:
         kind: "audiocon", "audiocon_release" or "supcon", see [`AuralSam2Config`].
-        frames: of each level unit vectors `[T, P, c]`; sounds: of each level unit vectors `[T, c]`.
+        frames: unit vectors `[T, P, c]` of each level; sounds: unit vectors `[T, c]` of each level.
         logits: the predicted masks `[T, h, w]`; targets: 0 and 1, `[T, H, W]`.
         samples: pixels drawn, see `contrastive_samples` of [`AuralSam2Config`].
-        temperature: of the softmax.
+        temperature: divides what the softmax takes.
 
     Returns:
         Scalar.
@@ -137,15 +137,15 @@ def contrastive_loss(
     num_levels = len(frames)
     if kind == "audiocon_release":
         pixels, labels = _released_samples(features, logits, targets, samples)
-        heard = (targets.any(1) & ~targets.all(1)).long().repeat_interleave(num_levels)
-        return info_nce(pixels, labels, sounds_flat, heard, temperature)
+        sound_labels = (targets.any(1) & ~targets.all(1)).long().repeat_interleave(num_levels)
+        return info_nce(pixels, labels, sounds_flat, sound_labels, temperature)
     drawn = torch.stack([draw_pixels(logits, targets, samples) for _ in range(num_levels)], dim=1)
     pixels = features.gather(2, drawn[..., None].expand(-1, -1, -1, features.shape[-1])).flatten(0, 2)
     labels = targets[:, None].expand(-1, num_levels, -1).gather(2, drawn).flatten().long()
-    heard = targets.any(1).long().repeat_interleave(num_levels)
+    sound_labels = targets.any(1).long().repeat_interleave(num_levels)
     if kind == "supcon":
-        return supervised_contrast(torch.cat([pixels, sounds_flat]), torch.cat([labels, heard]), temperature)
-    return info_nce(pixels, labels, sounds_flat, heard, temperature, sound_negatives=False)
+        return supervised_contrast(torch.cat([pixels, sounds_flat]), torch.cat([labels, sound_labels]), temperature)
+    return info_nce(pixels, labels, sounds_flat, sound_labels, temperature, sound_negatives=False)
 
 
 def _released_samples(

@@ -8,16 +8,16 @@ from torch import nn
 from transformers import Sam2VideoModel
 from transformers import initialization as init
 
-from ...backbones.sam2.attention_sam2 import use_lean_blocks
+from ...backbones.sam2.attention_sam2 import use_faster_blocks
 from ...backbones.sam2.encoder_sam2 import encode_images, share_position_code
-from ...backbones.sam2.every_frame_tracking import FrameTracker, track_clip
+from ...backbones.sam2.every_frame_tracking import EveryFrameTracker, track_every_frame
 from ...backbones.sam2.losses_sam2 import SAM2_LOSS_WEIGHTS
 from ...backbones.sam2.tracking_sam2 import NO_OBJ_SCORE, ImageFeatures, project_features
 from ...backbones.vggish import VggishModel, load_vggish
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
 from ...modeling.initialization import init_attention, init_linear
-from ...modeling.inputs import check_shapes
+from ...modeling.inputs import check_given, check_shapes, check_text
 from ...modeling.outputs import AudioVisualSegmentationOutput
 from .batch_aural_sam2 import group_clips
 from .clip_losses_aural_sam2 import clip_losses
@@ -41,6 +41,8 @@ class AuralSam2Output(AudioVisualSegmentationOutput):
 
 
 class AuralSam2PreTrainedModel(AudioVisualPreTrainedModel):
+    """Configuration and initialisation of AuralSAM2."""
+
     config: AuralSam2Config
     config_class = AuralSam2Config
     base_model_prefix = "aural_sam2"
@@ -85,6 +87,13 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
 
     Terms of the loss: `focal`, `dice`, `iou` and `object` of SAM2's own, and `contrastive` unless `contrastive_loss` is
     "none" (supplement 6.1); or with a class head, which trains alone, `class`.
+
+    ```python
+    config = AuralSam2Config(use_text=False)
+    model, processor = AuralSam2Model(config).eval(), AuralSam2Processor.from_config(config)
+    inputs = processor("clip.mp4")
+    masks = processor.post_process_masks(model(**inputs), inputs["original_sizes"])
+    ```
     """
 
     default_loss_weights = {**SAM2_LOSS_WEIGHTS, "contrastive": 1.0, "class": 1.0}
@@ -94,7 +103,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         names = self.loss_weights.items()
         self.loss_weights = {term: weight for term, weight in names if (term == "class") == (config.num_classes > 0)}
         self.sam2 = Sam2VideoModel(config.sam2_config)
-        use_lean_blocks(self.sam2)
+        use_faster_blocks(self.sam2)
         self.sam2.mask_decoder.transformer.__class__ = AuralSam2TwoWayTransformer
         self.audio_encoder = VggishModel(config.audio_config)
         self.text_encoder = build_encoder(config.text_config) if config.use_text else None
@@ -139,8 +148,8 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
 
     def forward(
         self,
-        pixel_values: torch.Tensor,
-        input_features: torch.Tensor,
+        pixel_values: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         frame_mask: torch.Tensor | None = None,
@@ -164,7 +173,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             pixel_values: `[B, T, 3, S, S]`, frames for SAM2.
             input_features: `[B, A, 2, 96, 64]`, log-mel patches of left and right. Patch `t` belongs to frame `t`: a
                 surplus is not heard, and where there are fewer the last one lasts.
-            input_ids: `[B, E, P]`, or `[B, P]` for one expression a clip; none with `use_text=False`.
+            input_ids: `[B, E, P]`, or `[B, P]` for one expression per clip; none with `use_text=False`.
             attention_mask: as `input_ids`, 1 for real tokens; all real when None.
             frame_mask, audio_mask: bool `[B, T]` and `[B, A]`, True for real frames and patches, which come first.
             input_points: `[B, E, n, 2]` (x, y) in pixels of `pixel_values`, or `[B, E, F, n, 2]` for `F` frames.
@@ -182,13 +191,12 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             [`AuralSam2Output`]. Masks are not gated by the object score; padding frames hold -1024.
 
         Raises:
-            ValueError: when shapes do not fit together.
+            ValueError: when an input is missing or not read, or shapes do not fit together.
         """
+        check_given("pixel_values", pixel_values)
+        check_given("input_features", input_features)
+        check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
         batch, num_frames = pixel_values.shape[:2]
-        if self.config.use_text and input_ids is None:
-            raise ValueError("input_ids: missing; this model reads a sentence (use_text), pass text to the processor")
-        if not self.config.use_text and input_ids is not None:
-            raise ValueError("input_ids: this model hears and sees only (use_text=False), do not pass text")
         if input_ids is not None and input_ids.dim() == 2:
             input_ids = input_ids[:, None]
         expressions = 1 if input_ids is None else input_ids.shape[1]
@@ -277,9 +285,8 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         """Embeddings of left and right at each frame, `[B, T, C]`."""
         if not self.config.use_audio:
             return input_features.new_zeros(len(input_features), num_frames, self.config.hidden_size)
-        heard = input_features[:, :num_frames]
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_audio_encoder):
-            audio = self.audio_encoder(heard).embeddings.flatten(2)
+            audio = self.audio_encoder(input_features[:, :num_frames]).embeddings.flatten(2)
         last = audio_mask[:, :num_frames].sum(1, keepdim=True) - 1
         patches = torch.arange(num_frames, device=audio.device).minimum(last)
         return audio.gather(1, patches[..., None].expand(-1, -1, audio.shape[-1]))
@@ -316,14 +323,16 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         features, patches = self._encode_frames(pixel_values)
         levels = self.fuser(patches, audio, text, text_mask)
         clips = torch.arange(num_clips, device=audio.device).repeat_interleave(len(levels[0].frames) // num_clips)
-        tracker = FrameTracker(self.sam2, num_frames)
+        tracker = EveryFrameTracker(self.sam2, num_frames)
         decode = frame_decoder(
             tracker,
             lambda frame: self._stage_prompts(levels, frame),
             user_prompts,
             prompts_are_positions=self.config.behavior == "release",
         )
-        predictions = dict(track_clip(tracker, lambda frame: features[frame].select(clips), decode, user_prompts))
+        predictions = dict(
+            track_every_frame(tracker, lambda frame: features[frame].select(clips), decode, user_prompts)
+        )
         ordered = [predictions[frame] for frame in range(num_frames)]
         return SegmentedClips(
             torch.stack([prediction.candidates for prediction in ordered], dim=1),
@@ -355,3 +364,6 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
                 fused.tokens[:, frame] if self.config.sparse_prompts else None,
             )
         return stages[::-1] if self.config.behavior == "release" else stages
+
+
+__all__ = ["AuralSam2Model", "AuralSam2Output", "AuralSam2PreTrainedModel"]

@@ -21,7 +21,13 @@ MIN_PATCHES = 5
 
 class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
     """Prepares clips for [`AuralSam2Model`]: a square resize of the frames, and left and right of the sound apart; mono
-    is doubled."""
+    is doubled.
+
+    ```python
+    processor = AuralSam2Processor.from_config(AuralSam2Config(use_text=False))
+    inputs = processor("clip.mp4")
+    ```
+    """
 
     @classmethod
     def _parts(cls, config: AuralSam2Config) -> tuple[BaseImageProcessor, VggishFeatureExtractor]:
@@ -89,7 +95,7 @@ class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
         """The most likely class of every pixel inside the masks, background outside, at the clips' sizes.
 
         Args:
-            outputs: of a model with a class head.
+            outputs: what a model gives with a class head.
             original_sizes, frame_mask: as in `post_process_masks`.
 
         Returns:
@@ -114,3 +120,6 @@ class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
             found.append((torch.cat(classes) * inside).to(torch.uint8))
         check_outputs({"class_logits": class_logits}, frame_mask)
         return found
+
+
+__all__ = ["AuralSam2Processor"]

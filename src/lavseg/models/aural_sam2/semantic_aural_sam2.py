@@ -11,7 +11,7 @@ from .fuser_aural_sam2 import FusedLevel
 class AuralSam2ClassHead(nn.Module):
     """Class tokens that name what the masks show (supplement, sec. 6.1, after Stepping Stones, arXiv 2407.11820).
 
-    On each frame one learned token a class, background first, reads the frame's sound and the positions inside the
+    On each frame one learned token per class, background first, reads the frame's sound and the positions inside the
     predicted mask; every position is then compared with all tokens. The network that makes the masks does not change.
     The supplement gives neither depth nor features: here these are the fused ones of all levels.
     """
@@ -41,7 +41,7 @@ class AuralSam2ClassHead(nn.Module):
         """Compare every position of `N` clips with every class.
 
         Args:
-            levels: fused features, `P = e^2` positions a frame.
+            levels: fused features, `P = e^2` positions per frame.
             masks: logits of the predicted masks, `[N, T, h, w]`.
 
         Returns:
@@ -52,8 +52,10 @@ class AuralSam2ClassHead(nn.Module):
         features = torch.cat([level.frames for level in levels], dim=-1).flatten(0, 1)
         features = self.position_projection(self.position_norm(features))
         sound = levels[-1].tokens[:, :num_frames].flatten(0, 1)[:, None]
-        shown = F.interpolate(masks.float(), (edge, edge), mode="bilinear", antialias=True).flatten(0, 1).flatten(1) > 0
-        hidden = torch.cat([torch.zeros_like(shown[:, :1]), ~shown], dim=1)
+        inside = (
+            F.interpolate(masks.float(), (edge, edge), mode="bilinear", antialias=True).flatten(0, 1).flatten(1) > 0
+        )
+        hidden = torch.cat([torch.zeros_like(inside[:, :1]), ~inside], dim=1)
         tokens = self.tokens.expand(len(features), -1, -1)
         for layer in self.layers:
             tokens = layer(tokens, torch.cat([sound, features], dim=1), memory_key_padding_mask=hidden)

@@ -1,5 +1,5 @@
 from .configuration_gavs import GavsConfig
-from .modeling_gavs import GavsModel
+from .modeling_gavs import GavsModel, GavsPreTrainedModel
 from .processing_gavs import GavsProcessor
 
-__all__ = ["GavsConfig", "GavsModel", "GavsProcessor"]
+__all__ = ["GavsConfig", "GavsModel", "GavsPreTrainedModel", "GavsProcessor"]

@@ -52,11 +52,12 @@ class GavsAdapters(GradientCheckpointingLayer):
     backward pass.
 
     Args:
-        block_widths: of the adapted blocks of the image encoder, the last ones.
-        decoder_width: of the mask decoder, and `decoder_layers` its two-way layers.
-        size: of the bottlenecks.
-        audio_sizes: of the sound's embedding, and of the hidden layer that turns it into a prompt.
-        text_size: of the text encoder's states; None for adapters that do not read.
+        block_widths: channels of the adapted blocks of the image encoder, the last ones.
+        decoder_width: channels of the mask decoder.
+        decoder_layers: number of its two-way layers.
+        size: channels of the bottlenecks.
+        audio_sizes: channels of the sound's embedding, and of the hidden layer that turns it into a prompt.
+        text_size: channels of the text encoder's states; None for adapters that do not read.
     """
 
     def __init__(

@@ -34,6 +34,11 @@ class GavsConfig(AdapterConfig):
             "middle". None is the middle with text, the first without; in training it is always the middle one.
         mask_loss: "original", cross-entropy, or "sam2", SAM2's own with weights 20, 1, 1, 1. None is that of the host;
             the supplement does not say.
+
+    ```python
+    config = GavsConfig(adapter_size=64)
+    model = GavsModel(config)
+    ```
     """
 
     model_type = "gavs"
@@ -50,3 +55,6 @@ class GavsConfig(AdapterConfig):
             self.sam_config = vit_sam_config("base")
         super().__post_init__(**kwargs)
         check_choices(self, {"audio_noise": ("none", "add", "replace")})
+
+
+__all__ = ["GavsConfig"]

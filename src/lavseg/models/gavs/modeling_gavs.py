@@ -35,14 +35,25 @@ def cut_padding(logits: torch.Tensor, reshaped_input_sizes: torch.Tensor, image_
     return F.grid_sample(logits.float(), grid, padding_mode="border", align_corners=False).to(logits.dtype)
 
 
-class GavsModel(AdapterClipModel):
-    """SAM or SAM2 with adapters that do not hear, prompted by the sound of each frame. On SAM every frame is segmented
-    by itself; SAM2 tracks, and the prompt takes the place of its not-a-point tokens on every frame."""
+class GavsPreTrainedModel(AdapterClipModel):
+    """What GAVS has in common with the other adapter baselines, under its configuration."""
 
     config: GavsConfig
     config_class = GavsConfig
     base_model_prefix = "gavs"
     default_loss_weights = {"bce": 1.0}
+
+
+class GavsModel(GavsPreTrainedModel):
+    """SAM or SAM2 with adapters that do not hear, prompted by the sound of each frame. On SAM every frame is segmented
+    by itself; SAM2 tracks, and the prompt takes the place of its not-a-point tokens on every frame.
+
+    ```python
+    model, processor = GavsModel(GavsConfig()).eval(), GavsProcessor.from_config(GavsConfig())
+    inputs = processor("clip.mp4")
+    masks = processor.post_process_masks(model(**inputs), inputs["original_sizes"])
+    ```
+    """
 
     def _build_adapters(self) -> nn.Module:
         config, decoder = self.config, self.config.sam_config.mask_decoder_config
@@ -135,3 +146,6 @@ class GavsModel(AdapterClipModel):
         """Binary cross-entropy."""
         logits = self.scale_masks(prediction.masks, targets.shape[-2:])
         return {"bce": weighted_mean(mask_bce(logits, targets), weights)}
+
+
+__all__ = ["GavsModel", "GavsPreTrainedModel", "cut_padding"]

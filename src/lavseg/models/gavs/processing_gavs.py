@@ -16,6 +16,11 @@ class GavsProcessor(AdapterClipProcessor):
     Args:
         image_processor, feature_extractor, tokenizer, fps, max_text_length: see [`OptionalTextMixin`].
         bgr_frames: hand out frames as BGR under RGB statistics, as released.
+
+    ```python
+    processor = GavsProcessor.from_config(GavsConfig())
+    inputs = processor("clip.mp4")
+    ```
     """
 
     def __init__(
@@ -76,3 +81,6 @@ class GavsProcessor(AdapterClipProcessor):
         frames = [frame.flip(0) for frame in frames] if self.bgr_frames else frames
         prepared = self.image_processor(frames, return_tensors="pt")
         return {name: prepared[name] for name in ("pixel_values", *["reshaped_input_sizes"] * self.pad_frames)}
+
+
+__all__ = ["GavsProcessor"]

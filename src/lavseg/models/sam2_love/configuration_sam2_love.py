@@ -59,6 +59,11 @@ class Sam2LoveConfig(AudioVisualConfig):
         seg_readout: what of the [seg] states of all frames prompts: the last (paper), their mean, or an attention.
         max_frames: frames and audio patches that `audio_temporal_embedding` has codes for.
         initializer_range: deviation of the truncated normal that fills tokens and fusion blocks.
+
+    ```python
+    config = Sam2LoveConfig(presence_head=True)
+    model = Sam2LoveModel(config)
+    ```
     """
 
     model_type = "sam2_love"
@@ -115,3 +120,6 @@ class Sam2LoveConfig(AudioVisualConfig):
                 f"hidden_size: {self.hidden_size} was given, it has to be a multiple of num_attention_heads, "
                 f"{self.num_attention_heads}"
             )
+
+
+__all__ = ["Sam2LoveConfig"]

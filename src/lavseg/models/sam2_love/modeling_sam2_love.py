@@ -8,22 +8,24 @@ from torch import nn
 from transformers import Sam2VideoModel
 from transformers import initialization as init
 
-from ...backbones.sam2.attention_sam2 import use_lean_blocks
+from ...backbones.sam2.attention_sam2 import use_faster_blocks
 from ...backbones.sam2.encoder_sam2 import share_position_code
-from ...backbones.sam2.key_frame_tracking import ClipSegmenter
+from ...backbones.sam2.key_frame_tracking import KeyFrameTracker
 from ...backbones.sam2.tracking_sam2 import MaskPrediction
 from ...backbones.vggish import VggishModel, load_vggish
 from ...losses import mask_bce, mask_dice, mask_iou, weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
 from ...modeling.initialization import init_linear
-from ...modeling.inputs import check_shapes, real_lengths
+from ...modeling.inputs import check_given, check_shapes, check_text, real_lengths
 from ...modeling.outputs import AudioVisualSegmentationOutput
 from .configuration_sam2_love import Sam2LoveConfig
 from .prompter_sam2_love import Sam2LoveFusionLayer, Sam2LoveMlp, Sam2LovePrompter
 
 
 class Sam2LovePreTrainedModel(AudioVisualPreTrainedModel):
+    """Configuration and initialisation of SAM2-LOVE."""
+
     config: Sam2LoveConfig
     config_class = Sam2LoveConfig
     base_model_prefix = "sam2_love"
@@ -69,6 +71,12 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
     cross-entropy of SAM2's object score, target "the key frame shows the object" (the paper's sec. 4.5 names null
     references as a limit), and `iou`, an L1 loss on the predicted IoU, which otherwise drifts. `presence`, the
     cross-entropy of the presence head where there is one.
+
+    ```python
+    model, processor = load_checkpoint("examples/sam2-love-tiny")
+    inputs = processor("clip.mp4", text="the object making the loudest sound")
+    masks = processor.post_process_masks(model(**inputs), inputs["original_sizes"])
+    ```
     """
 
     default_loss_weights = {"bce": 1.0, "dice": 1.0, "object": 0.0, "iou": 0.0, "presence": 1.0}
@@ -78,7 +86,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         if not config.presence_head:
             del self.loss_weights["presence"]
         self.sam2 = Sam2VideoModel(config.sam2_config)
-        use_lean_blocks(self.sam2)
+        use_faster_blocks(self.sam2)
         self.vision_encoder = build_encoder(config.vision_config)
         self.text_encoder = build_encoder(config.text_config)
         self.audio_encoder = VggishModel(config.audio_config)
@@ -147,10 +155,10 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
 
     def forward(
         self,
-        pixel_values: torch.Tensor,
-        vit_pixel_values: torch.Tensor,
-        input_features: torch.Tensor,
-        input_ids: torch.Tensor,
+        pixel_values: torch.Tensor | None = None,
+        vit_pixel_values: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         frame_mask: torch.Tensor | None = None,
         audio_mask: torch.Tensor | None = None,
@@ -164,7 +172,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             pixel_values: `[B, T, 3, S, S]`, frames for SAM2.
             vit_pixel_values: `[B, T, 3, s, s]`, the same frames for the frame encoder.
             input_features: `[B, A, 1, 96, 64]`, log-mel patches of the mono sound.
-            input_ids: `[B, E, P]`, or `[B, P]` for one expression a clip.
+            input_ids: `[B, E, P]`, or `[B, P]` for one expression per clip.
             attention_mask: as `input_ids`, 1 for real tokens; all real when None.
             frame_mask, audio_mask: bool `[B, T]` and `[B, A]`, True for real frames and patches, which come first.
             labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
@@ -176,8 +184,12 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             `pred_masks` is `[B, E, 1, h, w]`; otherwise it covers the clip.
 
         Raises:
-            ValueError: when shapes do not fit together.
+            ValueError: when an input is missing, or shapes do not fit together.
         """
+        check_given("pixel_values", pixel_values)
+        check_given("vit_pixel_values", vit_pixel_values)
+        check_given("input_features", input_features)
+        check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
         if input_ids.dim() == 2:
             input_ids = input_ids[:, None]
         if labels is not None and labels.dim() == 4:
@@ -212,7 +224,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             frame_mask,
         )
         clips = torch.arange(len(input_ids), device=prompts.device).repeat_interleave(input_ids.shape[1])
-        segmenter = ClipSegmenter(
+        segmenter = KeyFrameTracker(
             self.sam2,
             pixel_values,
             frame_mask.sum(1),
@@ -237,9 +249,9 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             targets = labels.flatten(0, 1)[rows, key_frames].to(prompts.dtype)
             prediction, losses = self._mask_losses(prediction, targets, labeled[clips, key_frames])
             if presence is not None:
-                shown = (labels.flatten(3) > 0).any(-1) & labeled[:, None]
+                visible = (labels.flatten(3) > 0).any(-1) & labeled[:, None]
                 costs = F.binary_cross_entropy_with_logits(
-                    presence, shown.any(-1).flatten().to(presence.dtype), reduction="none"
+                    presence, visible.any(-1).flatten().to(presence.dtype), reduction="none"
                 )
                 # What a clip without labels holds is not known.
                 losses["presence"] = weighted_mean(costs, labeled.any(-1)[clips].to(costs.dtype))
@@ -297,10 +309,13 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             "dice": weighted_mean(mask_dice(chosen, targets), weights),
         }
         if self.loss_weights["object"]:
-            shown = (targets > 0).flatten(1).any(-1).to(targets.dtype)
-            cost = F.binary_cross_entropy_with_logits(prediction.object_score_logits, shown, reduction="none")
+            visible = (targets > 0).flatten(1).any(-1).to(targets.dtype)
+            cost = F.binary_cross_entropy_with_logits(prediction.object_score_logits, visible, reduction="none")
             losses["object"] = weighted_mean(cost, weights)
         if self.loss_weights["iou"]:
             error = (prediction.candidate_scores - mask_iou(resized, every)).abs().mean(-1)
             losses["iou"] = weighted_mean(error, weights)
         return prediction, losses
+
+
+__all__ = ["Sam2LoveModel", "Sam2LovePreTrainedModel", "build_prompt_decoder"]

@@ -16,22 +16,18 @@ class Sam2LoveProcessor(AudioVisualProcessor):
         image_processor: frames for SAM2, `pixel_values`.
         vit_image_processor: the same frames for the frame encoder, `vit_pixel_values`.
         feature_extractor: mono log-mel patches.
-        tokenizer: of the text encoder.
+        tokenizer: that of the text encoder.
         fps: rate at which video files are read.
         max_text_length: tokens an expression is padded and cut to.
+
+    ```python
+    processor = AutoProcessor.from_pretrained("examples/sam2-love-tiny")
+    inputs = processor("clip.mp4", text=["the red circle", "the object making the loudest sound"])
+    ```
     """
 
     empties_absent = True
-    model_input_names = [
-        "pixel_values",
-        "vit_pixel_values",
-        "frame_mask",
-        "input_features",
-        "audio_mask",
-        "input_ids",
-        "attention_mask",
-        "original_sizes",
-    ]
+    image_input_names = ("pixel_values", "vit_pixel_values")
 
     def __init__(
         self,
@@ -63,3 +59,6 @@ class Sam2LoveProcessor(AudioVisualProcessor):
         processors = {"pixel_values": self.image_processor, "vit_pixel_values": self.vit_image_processor}
         options = {"return_tensors": "pt", "input_data_format": "channels_first"}
         return {name: processor(frames, **options)["pixel_values"] for name, processor in processors.items()}
+
+
+__all__ = ["Sam2LoveProcessor"]

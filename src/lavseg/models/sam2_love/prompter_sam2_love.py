@@ -103,7 +103,7 @@ class Sam2LovePrompter(nn.Module):
         """Fuse `B` clips with `E` expressions each.
 
         Args:
-            audio: `[B, A, Da]`, one row a patch of 0.96 s; audio_mask: bool `[B, A]`.
+            audio: `[B, A, Da]`, one row per patch of 0.96 s; audio_mask: bool `[B, A]`.
             text: `[B, E, P, Dt]`; text_mask: bool `[B, E, P]`.
             frames: `[B, T, 1 + hw, Dv]`, class token first; frame_mask: bool `[B, T]`, real frames first.
 

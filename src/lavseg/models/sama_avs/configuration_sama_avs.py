@@ -27,6 +27,11 @@ class SamaAvsConfig(AdapterConfig):
             "middle". None is the middle with text, the first without; in training it is always the middle one.
         mask_loss: "original", cross-entropy and soft IoU, or "sam2", SAM2's own with weights 20, 1, 1, 1. None is that
             of the host; the supplement does not say.
+
+    ```python
+    config = SamaAvsConfig(adapter_size=256)
+    model = SamaAvsModel(config)
+    ```
     """
 
     model_type = "sama_avs"
@@ -43,3 +48,6 @@ class SamaAvsConfig(AdapterConfig):
             raise ValueError("random_position_code: what happened in the release on SAM; leave it out on SAM2")
         if self.use_text and not self.use_adapters:
             raise ValueError("use_text: the adapters read the sentence, so use_adapters cannot be off")
+
+
+__all__ = ["SamaAvsConfig"]

@@ -1,4 +1,4 @@
-"""SAMA-AVS: SAM segments what sounds, told by audio adapters in its image encoder alone (Liu et al., WACV 2024)."""
+"""SAMA-AVS: SAM segments what sounds, by audio adapters in its image encoder alone (Liu et al., WACV 2024)."""
 
 import torch
 from torch import nn
@@ -19,14 +19,33 @@ def mask_soft_iou(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return 1 - overlap / ((probabilities + targets).sum((-2, -1)) - overlap)
 
 
-class SamaAvsModel(AdapterClipModel):
-    """SAM or SAM2 with audio adapters in its image encoder and no prompt. On SAM every frame is segmented by itself;
-    SAM2 tracks what the adapters make it see."""
+class SamaAvsPreTrainedModel(AdapterClipModel):
+    """What SAMA-AVS has in common with the other adapter baselines, under its configuration."""
 
     config: SamaAvsConfig
     config_class = SamaAvsConfig
     base_model_prefix = "sama_avs"
     default_loss_weights = {"bce": 1.0, "soft_iou": 1.0}
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, Sam2AudioAdapters):
+            for linear in (*module.audio_layers, *module.shared.values()):
+                init.trunc_normal_(linear.weight, std=0.02)
+                init.zeros_(linear.bias)
+
+
+class SamaAvsModel(SamaAvsPreTrainedModel):
+    """SAM or SAM2 with audio adapters in its image encoder and no prompt. On SAM every frame is segmented by itself;
+    SAM2 tracks what the adapters make it see.
+
+    ```python
+    model, processor = SamaAvsModel(SamaAvsConfig()).eval(), SamaAvsProcessor.from_config(SamaAvsConfig())
+    inputs = processor("clip.mp4")
+    masks = processor.post_process_masks(model(**inputs), inputs["original_sizes"])
+    ```
+    """
 
     def _build_adapters(self) -> nn.Module | None:
         config = self.config
@@ -42,14 +61,6 @@ class SamaAvsModel(AdapterClipModel):
     def freeze(self) -> None:
         super().freeze()
         self.sam.prompt_encoder.no_mask_embed.requires_grad_(self.config.train_mask_decoder)
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, Sam2AudioAdapters):
-            for linear in (*module.audio_layers, *module.shared.values()):
-                init.trunc_normal_(linear.weight, std=0.02)
-                init.zeros_(linear.bias)
 
     @classmethod
     def from_backbones(
@@ -86,3 +97,6 @@ class SamaAvsModel(AdapterClipModel):
             "bce": weighted_mean(mask_bce(logits, targets), weights),
             "soft_iou": weighted_mean(mask_soft_iou(logits, targets), weights),
         }
+
+
+__all__ = ["SamaAvsModel", "SamaAvsPreTrainedModel", "mask_soft_iou"]

@@ -4,4 +4,13 @@ from ...backbones.adapted_sam.processing_adapted_sam import AdapterClipProcessor
 
 
 class SamaAvsProcessor(AdapterClipProcessor):
-    """Prepares clips for [`SamaAvsModel`]."""
+    """Prepares clips for [`SamaAvsModel`].
+
+    ```python
+    processor = SamaAvsProcessor.from_config(SamaAvsConfig())
+    inputs = processor("clip.mp4")
+    ```
+    """
+
+
+__all__ = ["SamaAvsProcessor"]

@@ -28,7 +28,7 @@ class StBavaConfig(AudioVisualConfig):
             "han", "cmran", "jca"; their internals are their papers', the way in and out of SAM is this package's, as no
             code was published. "none" leaves the sound to the adapters and SAM's decoder unprompted.
         num_fusion_layers: blocks of ST-BAVA, 5 for S4 and 7 for MS3.
-        num_attention_heads: of ST-BAVA's attentions.
+        num_attention_heads: heads of ST-BAVA's attentions.
         attention_dropout: on their weights, in training.
         temporal_attention: table 3.
         bidirectional: table 3; False leaves only the attentions that update the image.
@@ -47,6 +47,11 @@ class StBavaConfig(AudioVisualConfig):
             SAM's "single" mask. Under "sum" the IoU head gets no gradient: distributed training has to look for unused
             parameters.
         jca_num_frames: frames a clip has under "jca", whose weights depend on it.
+
+    ```python
+    config = StBavaConfig(spatial_mode="gate")
+    model = StBavaModel(config)
+    ```
     """
 
     model_type = "st_bava"
@@ -91,3 +96,6 @@ class StBavaConfig(AudioVisualConfig):
     def hidden_size(self) -> int:
         """Width of the fusion, which is that of SAM's image embeddings."""
         return self.sam_config.mask_decoder_config.hidden_size
+
+
+__all__ = ["StBavaConfig"]

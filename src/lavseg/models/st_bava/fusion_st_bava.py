@@ -2,7 +2,7 @@
 
 A module takes the image `[B, T, P, C]`, the sound `[B, T, C]`, the position code `[P, C]` and the frame mask bool
 `[B, T]`, and returns [`Fused`]. Their internals are the originals'; the width and the way in and out are this
-package's. Where a module works on one vector a frame, that is the mean over positions, and its output is added to all
+package's. Where a module works on one vector per frame, that is the mean over positions, and its output is added to all
 positions.
 """
 

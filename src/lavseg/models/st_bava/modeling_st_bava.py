@@ -17,7 +17,7 @@ from .fusion_st_bava import CmranFusion, Fused, HanFusion, JcaFusion, TpaviFusio
 
 @dataclass
 class StBavaOutput(AudioVisualSegmentationOutput):
-    """[`AudioVisualSegmentationOutput`] with ST-BAVA's spatial attention maps (figure 5), one entry a block.
+    """[`AudioVisualSegmentationOutput`] with ST-BAVA's spatial attention maps (figure 5), one entry per block.
 
     Args:
         audio_attentions: `[B, T, heads, e, e]`, weights by which the image updates the sound. 1 everywhere under
@@ -240,9 +240,8 @@ _FUSIONS = {
 }
 
 
-class StBavaModel(SamClipModel):
-    """SAM with audio adapters, a fusion between encoder and decoder, and the fused sound as prompt: twice the same
-    token, with the fused image as dense prompt (sec. 3)."""
+class StBavaPreTrainedModel(SamClipModel):
+    """What ST-BAVA has in common with the other methods on SAM, under its configuration."""
 
     config: StBavaConfig
     config_class = StBavaConfig
@@ -250,6 +249,28 @@ class StBavaModel(SamClipModel):
     output_class = StBavaOutput
     # The L1 loss on the predicted IoU, which otherwise drifts, is not in the paper.
     default_loss_weights = {"bce": 1.0, "iou": 0.0}
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, StBavaAttention):
+            init.xavier_uniform_(module.in_proj.weight)
+            init.zeros_(module.in_proj.bias)
+            init.zeros_(module.out_proj.bias)
+        elif isinstance(module, TpaviFusion):
+            init.zeros_(module.norm_output.weight)
+
+
+class StBavaModel(StBavaPreTrainedModel):
+    """SAM with audio adapters, a fusion between encoder and decoder, and the fused sound as prompt: twice the same
+    token, with the fused image as dense prompt (sec. 3).
+
+    ```python
+    model, processor = StBavaModel(StBavaConfig()).eval(), StBavaProcessor.from_config(StBavaConfig())
+    inputs = processor("clip.mp4")
+    masks = processor.post_process_masks(model(**inputs), inputs["original_sizes"])
+    ```
+    """
 
     def __init__(self, config: StBavaConfig):
         super().__init__(config)
@@ -263,16 +284,6 @@ class StBavaModel(SamClipModel):
     def frozen_modules(self) -> list[nn.Module]:
         fixed = self.fusion is not None and not self.config.train_fusion
         return super().frozen_modules() + ([self.audio_projection, self.fusion] if fixed else [])
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, StBavaAttention):
-            init.xavier_uniform_(module.in_proj.weight)
-            init.zeros_(module.in_proj.bias)
-            init.zeros_(module.out_proj.bias)
-        elif isinstance(module, TpaviFusion):
-            init.zeros_(module.norm_output.weight)
 
     def segment(
         self, images: torch.Tensor, audio: torch.Tensor, frame_mask: torch.Tensor, output_attentions: bool
@@ -313,7 +324,7 @@ class StBavaModel(SamClipModel):
         return self.fusion(tokens, code, positions.flatten(2)[0].T, frame_mask)
 
     def _reduce(self, candidates: torch.Tensor, scores: torch.Tensor) -> FramePrediction:
-        """One mask a frame from `[N, K, h, w]`, whose predicted IoU is `[N, K]`."""
+        """One mask for each frame from `[N, K, h, w]`, whose predicted IoU is `[N, K]`."""
         if self.config.mask_reduce == "sum":
             return FramePrediction(candidates.sum(1), None, candidates, scores)
         best = scores.argmax(1)
@@ -332,3 +343,15 @@ class StBavaModel(SamClipModel):
             error = (prediction.candidate_scores - mask_iou(resized, targets[:, None])).abs().mean(1)
             losses["iou"] = weighted_mean(error, weights)
         return losses
+
+
+__all__ = [
+    "StBavaAttention",
+    "StBavaFusion",
+    "StBavaLayer",
+    "StBavaMlp",
+    "StBavaModel",
+    "StBavaOutput",
+    "StBavaPreTrainedModel",
+    "StBavaStream",
+]

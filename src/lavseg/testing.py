@@ -1,0 +1,442 @@
+"""The contract of a method as tests, for the methods of this package and for those from outside it.
+
+It needs pytest, which is not installed with the package. A method is tested by a sub-class in a test file:
+
+```python
+from lavseg.testing import MethodContract, Variant
+
+
+class TestMyMethod(MethodContract):
+    variants = {"plain": Variant(MyConfig(...), MyModel, MyProcessor, parameters=120_000, trainable=30_000)}
+```
+
+The configuration should be a tiny one: clips are segmented some twenty times. Model and processor have to be known to
+the Auto classes once the module of the model is imported.
+"""
+
+import copy
+import inspect
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+from transformers import (
+    AutoModel,
+    AutoProcessor,
+    BatchFeature,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from .modeling.base import AudioVisualPreTrainedModel
+from .modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
+from .modeling.processing import AudioVisualProcessor
+
+RATE = 16000
+# Frames of the two clips, their size, and the size of labels.
+LENGTHS = (3, 2)
+FRAME_SIZE, LABEL_SIZE = (48, 64), (45, 60)
+SENTENCES = ["the red circle", "what sounds"]
+# Outputs with one entry for each clip and sentence, or for each of their frames.
+_PER_CLIP = ("presence_logits", "prompt_embeddings", "key_frames")
+_PER_FRAME = ("pred_masks", "iou_scores", "object_score_logits")
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """One configuration of a method, and what is declared about it.
+
+    Args:
+        config: of the model, as small as can be.
+        model_class, processor_class: of the method.
+        parameters: number of the model's parameters.
+        trainable: number of those that train under this configuration.
+        tokenizer: of the text encoder; None for a method that reads no text.
+        unreached: parts of the names of trainable parameters that the loss of this configuration does not reach.
+    """
+
+    config: PreTrainedConfig
+    model_class: type[AudioVisualPreTrainedModel]
+    processor_class: type[AudioVisualProcessor]
+    parameters: int
+    trainable: int
+    tokenizer: PreTrainedTokenizerBase | None = None
+    unreached: tuple[str, ...] = ()
+
+    def make_model(self) -> AudioVisualPreTrainedModel:
+        """A model with reproducible weights, also where layers start at zero, that judges objects visible."""
+        torch.manual_seed(0)
+        model = self.model_class(copy.deepcopy(self.config)).eval()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if "positional_embedding" not in name:
+                    parameter.add_(0.05 * torch.randn_like(parameter))
+            shift_object_scores(model, 20)
+        return model
+
+    @cached_property
+    def model(self) -> AudioVisualPreTrainedModel:
+        """The model in double precision, in which nothing hangs on rounding. Not to be changed."""
+        return self.make_model().double()
+
+    @cached_property
+    def processor(self) -> AudioVisualProcessor:
+        """The processor that fits the model."""
+        return self.processor_class.from_config(self.config, *([self.tokenizer] if self.tokenizer else []))
+
+    @property
+    def num_sentences(self) -> int:
+        """Sentences asked of each clip; a method that reads none has one mask for each frame."""
+        return len(SENTENCES) if self.tokenizer else 1
+
+    def prepare(self, clips: list[int], sentences: list[str] | None = None) -> BatchFeature:
+        """Model inputs of some of the clips, by their places in `LENGTHS`, with all sentences or some."""
+        videos, sounds = zip(*(make_clip(clip) for clip in clips), strict=True)
+        texts = [[sentences or SENTENCES] * len(clips)] if self.tokenizer else []
+        return self.processor(list(videos), list(sounds), *texts, sampling_rate=RATE)
+
+    @cached_property
+    def inputs(self) -> BatchFeature:
+        """Model inputs of the two clips, of different lengths."""
+        return self.prepare([0, 1])
+
+    @cached_property
+    def outputs(self) -> AudioVisualSegmentationOutput:
+        """What the model makes of them."""
+        return run(self.model, self.inputs)
+
+    @cached_property
+    def labels(self) -> dict[str, torch.Tensor]:
+        """Masks and, where the model takes them, classes for the two clips."""
+        labels = torch.zeros(len(LENGTHS), self.num_sentences, max(LENGTHS), *LABEL_SIZE, dtype=torch.uint8)
+        labels[..., 10:30, 20:50] = 1
+        classes = {"class_labels": labels[:, 0].long()} if getattr(self.config, "num_classes", 0) else {}
+        return {"labels": labels, **classes}
+
+    @property
+    def arguments(self) -> set[str]:
+        """Names that `forward` takes."""
+        return set(inspect.signature(self.model_class.forward).parameters)
+
+    def train_once(self, checkpointing: bool = False) -> AudioVisualPreTrainedModel:
+        """A model in training mode after one backward pass."""
+        model = self.make_model()
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        model.train()
+        torch.manual_seed(0)
+        model(**self.inputs, **self.labels).loss.backward()
+        return model
+
+    @cached_property
+    def trained(self) -> AudioVisualPreTrainedModel:
+        """A model after one backward pass. Not to be changed."""
+        return self.train_once()
+
+
+def make_clip(index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Frames uint8 `[T, H, W, 3]` and stereo sound of one of the two clips."""
+    rng = np.random.default_rng(index)
+    height, width = (edge // 8 for edge in FRAME_SIZE)
+    coarse = rng.integers(0, 256, (LENGTHS[index], height, width, 3), dtype=np.uint8)
+    time = np.arange(LENGTHS[index] * RATE) / RATE
+    sound = 0.3 * np.stack([np.sin(2 * np.pi * (300 + 200 * index + 80 * time) * time), np.sin(4400 * time)])
+    return coarse.repeat(8, axis=1).repeat(8, axis=2), sound.astype(np.float32)
+
+
+def shift_object_scores(model: nn.Module, by: float) -> bool:
+    """Make the mask decoder of a SAM2 host judge every object more visible; False where there is no such host."""
+    heads = [module for name, module in model.named_modules() if name.endswith("pred_obj_score_head")]
+    for head in heads:
+        nn.init.constant_(head.proj_out.bias, by)
+    return bool(heads)
+
+
+def as_double(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Inputs whose floating tensors are in double precision."""
+    floating = {name for name, value in inputs.items() if torch.is_tensor(value) and value.is_floating_point()}
+    return {name: value.double() if name in floating else value for name, value in inputs.items()}
+
+
+@torch.no_grad()
+def run(model: AudioVisualPreTrainedModel, inputs: dict[str, Any]) -> AudioVisualSegmentationOutput:
+    """The outputs of a model in double precision."""
+    return model(**as_double(inputs))
+
+
+def assert_same_outputs(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Both hold the same tensors, up to what single precision rounds."""
+    tensors = {name: value for name, value in expected.items() if torch.is_tensor(value)}
+    assert tensors.keys() == {name for name, value in found.items() if torch.is_tensor(value)}
+    for name, value in tensors.items():
+        torch.testing.assert_close(found[name], value, atol=1e-5, rtol=1e-5, msg=lambda text, name=name: name + text)
+
+
+def check_reloaded(folder: str) -> None:
+    """What a fresh process loads from sub-folders of `folder` is what `MethodContract` saved there."""
+    for path in sorted(Path(folder).iterdir()):
+        saved = torch.load(path / "saved.pt", weights_only=False)
+        model = AutoModel.from_pretrained(path).eval()
+        processor = AutoProcessor.from_pretrained(path)
+        assert (type(model).__name__, type(processor).__name__) == saved["names"], path
+        state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        assert state.keys() == saved["state"].keys(), path
+        assert all(torch.equal(state[name], value) for name, value in saved["state"].items()), path
+        assert {n for n, p in model.named_parameters() if p.requires_grad} == saved["trainable"], path
+        inputs = processor(**saved["clip"])
+        assert inputs.keys() == saved["inputs"].keys(), path
+        for name, value in saved["inputs"].items():
+            assert torch.equal(inputs[name], value) if torch.is_tensor(value) else inputs[name] == value, (path, name)
+        assert_same_outputs(run(model, inputs), saved["outputs"])
+
+
+class MethodContract:
+    """What every method has to do. A sub-class names its `variants`; every test runs for each of them."""
+
+    variants: ClassVar[dict[str, Variant]] = {}
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "variant" in metafunc.fixturenames:
+            metafunc.parametrize(
+                "variant", [pytest.param(value, id=name) for name, value in self.variants.items()], scope="class"
+            )
+
+    def test_the_processor_names_what_it_makes_and_the_model_takes_it(self, variant: Variant) -> None:
+        made = set(variant.inputs)
+        assert made == set(variant.processor.model_input_names)
+        assert made <= variant.arguments
+        assert variant.model_class.main_input_name in made
+
+    def test_outputs_have_their_shapes_and_types(self, variant: Variant) -> None:
+        outputs = variant.outputs
+        batch, frames = (len(LENGTHS), variant.num_sentences), max(LENGTHS)
+        assert isinstance(outputs, AudioVisualSegmentationOutput)
+        assert outputs.loss is None and outputs.loss_dict is None
+        assert outputs.pred_masks.dim() == 5 and outputs.pred_masks.shape[:3] == (*batch, frames)
+        for name in ("iou_scores", "object_score_logits"):
+            assert getattr(outputs, name) is None or getattr(outputs, name).shape == (*batch, frames), name
+        assert outputs.presence_logits is None or outputs.presence_logits.shape == batch
+        assert outputs.prompt_embeddings is None or outputs.prompt_embeddings.shape[:-1] == batch
+        for name in (*_PER_FRAME, "presence_logits", "prompt_embeddings"):
+            value = getattr(outputs, name)
+            assert value is None or (value.is_floating_point() and value.isfinite().all()), name
+        if outputs.key_frames is not None:
+            assert outputs.key_frames.dtype == torch.long and outputs.key_frames.shape == batch
+            lengths = torch.tensor(LENGTHS)[:, None]
+            assert ((outputs.key_frames >= 0) & (outputs.key_frames < lengths)).all()
+
+    def test_masks_are_empty_on_padding_frames_and_nowhere_else(self, variant: Variant) -> None:
+        for masks, length in zip(variant.outputs.pred_masks, LENGTHS, strict=True):
+            assert (masks[:, length:] == NO_MASK_LOGIT).all()
+            assert (masks[:, :length] > NO_MASK_LOGIT).all()
+
+    def test_masks_of_absent_objects_are_emptied_by_the_processor_alone(self, variant: Variant) -> None:
+        assert torch.equal(variant.processor.gate_masks(variant.outputs), variant.outputs.pred_masks)
+        model = variant.make_model().double()
+        if not shift_object_scores(model, -20):
+            return
+        outputs = run(model, variant.prepare([1]))
+        assert (outputs.object_score_logits < 0).all()
+        assert (outputs.pred_masks > NO_MASK_LOGIT).all()
+        gated = variant.processor.gate_masks(outputs)
+        assert (gated == NO_MASK_LOGIT).all() if variant.processor.empties_absent else gated is outputs.pred_masks
+
+    @pytest.mark.parametrize("clip", range(len(LENGTHS)))
+    def test_a_batch_gives_what_each_clip_and_sentence_gives_alone(self, variant: Variant, clip: int) -> None:
+        for sentence in range(variant.num_sentences):
+            alone = run(variant.model, variant.prepare([clip], SENTENCES[sentence : sentence + 1]))
+            for name in (*_PER_FRAME, *_PER_CLIP):
+                whole, single = getattr(variant.outputs, name), getattr(alone, name)
+                assert (whole is None) == (single is None), name
+                if whole is not None:
+                    found = whole[clip, sentence]
+                    found = found[: LENGTHS[clip]] if name in _PER_FRAME else found
+                    torch.testing.assert_close(found, single[0, 0], atol=1e-5, rtol=1e-5)
+
+    def test_it_hears_and_reads(self, variant: Variant) -> None:
+        inputs = dict(variant.inputs)
+        inputs["input_features"] = inputs["input_features"].flip(-2)
+        changed = (run(variant.model, inputs).pred_masks - variant.outputs.pred_masks).abs().amax((-3, -2, -1))
+        assert (changed > 1e-6).all()
+        if variant.tokenizer:
+            first, second = variant.outputs.pred_masks.unbind(1)
+            assert ((first - second).abs().amax((-3, -2, -1)) > 1e-6).all()
+
+    def test_its_parameters_are_as_many_as_declared(self, variant: Variant) -> None:
+        counts = [(p.numel(), p.requires_grad) for p in variant.model.parameters()]
+        assert sum(count for count, _ in counts) == variant.parameters
+        assert sum(count for count, trains in counts if trains) == variant.trainable
+
+    def test_gradients_reach_what_trains_and_nothing_else(self, variant: Variant) -> None:
+        for name, parameter in variant.trained.named_parameters():
+            reached = parameter.requires_grad and not any(part in name for part in variant.unreached)
+            assert (parameter.grad is not None) == reached, name
+            assert parameter.grad is None or parameter.grad.isfinite().all(), name
+
+    def test_frozen_parts_stay_in_evaluation_mode(self, variant: Variant) -> None:
+        model = variant.trained
+        assert model.training and model.frozen_modules()
+        for module in model.frozen_modules():
+            assert not module.training
+            noisy = [part for part in module.modules() if isinstance(part, _DropoutNd | _BatchNorm)]
+            assert not any(part.training for part in noisy)
+        before, after = variant.make_model().state_dict(), model.state_dict()
+        trains = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        frozen = [name for name in after if name not in trains and not _is_statistic(model, name)]
+        assert all(torch.equal(before[name], after[name]) for name in frozen)
+
+    def test_gradient_checkpointing_gives_the_same_gradients(self, variant: Variant) -> None:
+        plain = dict(variant.trained.named_parameters())
+        for name, parameter in variant.train_once(checkpointing=True).named_parameters():
+            assert (parameter.grad is None) == (plain[name].grad is None), name
+            if parameter.grad is not None:
+                torch.testing.assert_close(parameter.grad, plain[name].grad, atol=1e-5, rtol=1e-4)
+
+    def test_the_loss_is_the_sum_of_its_terms_over_labelled_frames(self, variant: Variant) -> None:
+        inputs, labels = as_double(variant.prepare([1])), variant.labels
+        labels = {name: value[:1].narrow(-3, 0, LENGTHS[1]).clone() for name, value in labels.items()}
+        mask = torch.zeros(1, LENGTHS[1], dtype=torch.bool)
+        losses = []
+        with torch.no_grad():
+            assert variant.model(**inputs, **labels, label_mask=mask).loss == 0
+            mask[:, 0] = True
+            for value in (0, 1):
+                for given in labels.values():
+                    given.movedim(-3, 0)[1:] = value
+                torch.manual_seed(0)
+                outputs = variant.model(**inputs, **labels, label_mask=mask)
+                losses.append(outputs.loss)
+        assert losses[0].dim() == 0 and losses[0].isfinite()
+        assert losses[0] == losses[1] > 0
+        torch.testing.assert_close(outputs.loss, sum(outputs.loss_dict.values()))
+
+    def test_every_implementation_of_attention_gives_the_same(
+        self, variant: Variant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        inputs, found = variant.prepare([1]), []
+        kinds = ["eager", *(["sdpa"] if variant.model_class._supports_sdpa else [])]
+        for kind in kinds:
+            model = AutoModel.from_config(copy.deepcopy(variant.config), attn_implementation=kind).double().eval()
+            parts = [part for part in model.modules() if isinstance(part, PreTrainedModel)]
+            assert {part.config._attn_implementation for part in parts} == {kind}
+            model.load_state_dict(variant.model.state_dict())
+            with monkeypatch.context() as patch:
+                if kind == "eager" and variant.model_class._supports_attention_backend:
+                    patch.setattr(F, "scaled_dot_product_attention", _not_asked_for)
+                found.append(run(model, inputs))
+        for outputs in found[1:]:
+            assert_same_outputs(outputs, found[0])
+
+    def test_flags_of_attention_claim_no_more_than_there_is(self, variant: Variant) -> None:
+        # Flash attention is chosen through the same switch as everything else.
+        assert variant.model_class._supports_attention_backend or not variant.model_class._supports_flash_attn
+
+    def test_text_is_needed_where_it_is_read_and_refused_where_not(self, variant: Variant) -> None:
+        video, sound = make_clip(0)
+        inputs = {name: value for name, value in variant.inputs.items() if name not in ("input_ids", "attention_mask")}
+        model, processor = variant.model_class.__name__, variant.processor_class.__name__
+        if variant.tokenizer:
+            with pytest.raises(ValueError, match=rf"^text: {processor} needs an expression"):
+                variant.processor(video, sound, sampling_rate=RATE)
+            with pytest.raises(ValueError, match=rf"^input_ids: {model} needs an expression"):
+                run(variant.model, inputs)
+        else:
+            with pytest.raises(ValueError, match=rf"^text: {processor} reads no text; leave it out"):
+                variant.processor(video, sound, SENTENCES, sampling_rate=RATE)
+            with pytest.raises(ValueError, match=rf"^input_ids: {model} reads no text; leave it out$"):
+                run(variant.model, {**inputs, "input_ids": torch.zeros(len(LENGTHS), 1, 4).long()})
+
+    def test_missing_sound_is_named(self, variant: Variant) -> None:
+        video, _ = make_clip(0)
+        with pytest.raises(ValueError, match=r"^audio: missing"):
+            variant.processor(video, None, *([SENTENCES] if variant.tokenizer else []))
+        inputs = {name: value for name, value in variant.inputs.items() if name != "input_features"}
+        with pytest.raises(ValueError, match=r"^input_features: missing"):
+            run(variant.model, inputs)
+
+    def test_inputs_of_wrong_shape_are_named(self, variant: Variant) -> None:
+        mask = torch.ones(len(LENGTHS), max(LENGTHS), dtype=torch.bool)
+        targets = {**variant.labels, "label_mask": mask}
+        for name, value in {**variant.inputs, **targets}.items():
+            if torch.is_tensor(value):
+                named = "input_ids|attention_mask" if name in ("input_ids", "attention_mask") else name
+                given = {**variant.inputs, **(targets if name in targets else {})}
+                with pytest.raises(ValueError, match=rf"^({named}): "):
+                    run(variant.model, {**given, name: value[..., 0]})
+        given = {**variant.inputs, **targets}
+        for name in ("frame_mask", "audio_mask", "label_mask"):
+            with pytest.raises(ValueError, match=rf"^{name}: .* of dtype bool"):
+                run(variant.model, {**given, name: given[name].long()})
+        with pytest.raises(ValueError, match=r"^frame_mask: every clip needs True"):
+            run(variant.model, {**given, "frame_mask": torch.zeros_like(given["frame_mask"])})
+
+    def test_masks_come_back_at_the_size_of_the_clip(self, variant: Variant) -> None:
+        sizes, frames = variant.inputs["original_sizes"], variant.inputs["frame_mask"]
+        assert sizes == [FRAME_SIZE] * len(LENGTHS)
+        masks = variant.processor.post_process_masks(variant.outputs, sizes, frames)
+        for mask, length in zip(masks, LENGTHS, strict=True):
+            axes = (variant.num_sentences,) if variant.num_sentences > 1 else ()
+            assert mask.dtype == torch.bool and mask.shape == (*axes, length, *FRAME_SIZE)
+
+    def test_masks_are_scored_as_they_come_back(self, variant: Variant) -> None:
+        """Scores and masks for a user take the same way to any size."""
+        logits = torch.randn(variant.outputs.pred_masks.shape, generator=torch.Generator().manual_seed(0))[:1]
+        for size in (FRAME_SIZE, (200, 130)):
+            scaled = variant.model.scale_masks(logits.flatten(0, 2), size) > 0
+            found = variant.processor.post_process_masks(logits, [size])[0]
+            assert torch.equal(scaled, found.reshape(scaled.shape))
+
+    def test_former_names_are_read_with_a_warning(self, variant: Variant, tmp_path: Path) -> None:
+        with pytest.deprecated_call(match="^losses: is called loss_dict now"):
+            assert variant.outputs.losses is variant.outputs.loss_dict
+        variant.config.save_pretrained(tmp_path)
+        variant.processor.save_pretrained(tmp_path)
+        path = tmp_path / "processor_config.json"
+        written = path.read_text(encoding="utf-8").replace('"fps": 1.0', '"frames_per_second": 2.0')
+        path.write_text(written, encoding="utf-8")
+        with pytest.deprecated_call(match="^frames_per_second: is called fps now"):
+            assert variant.processor_class.from_pretrained(tmp_path).fps == 2.0
+
+    def test_saved_and_loaded_in_a_fresh_process_they_are_the_same(self, tmp_path: Path) -> None:
+        for name, variant in self.variants.items():
+            variant.model.save_pretrained(tmp_path / name)
+            variant.processor.save_pretrained(tmp_path / name)
+            video, sound = make_clip(1)
+            clip = {"video": video, "audio": sound, "sampling_rate": RATE}
+            clip |= {"text": SENTENCES} if variant.tokenizer else {}
+            inputs = variant.processor(**clip)
+            saved = {
+                "names": (variant.model_class.__name__, variant.processor_class.__name__),
+                "state": {**dict(variant.model.named_parameters()), **dict(variant.model.named_buffers())},
+                "trainable": {n for n, p in variant.model.named_parameters() if p.requires_grad},
+                "clip": clip,
+                "inputs": dict(inputs),
+                "outputs": {n: v for n, v in run(variant.model, inputs).items() if torch.is_tensor(v)},
+            }
+            torch.save(saved, tmp_path / name / "saved.pt")
+        modules = ", ".join(sorted({variant.model_class.__module__ for variant in self.variants.values()}))
+        code = f"import lavseg, {modules}; from lavseg.testing import check_reloaded; check_reloaded({str(tmp_path)!r})"
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+        assert result.returncode == 0, result.stderr
+
+
+def _is_statistic(model: nn.Module, name: str) -> bool:
+    """Whether a tensor is one that batch normalisation keeps while it trains."""
+    return isinstance(model.get_submodule(name.rpartition(".")[0]), _BatchNorm)
+
+
+def _not_asked_for(*args: Any, **kwargs: Any) -> None:
+    raise AssertionError("eager attention was asked for, this is scaled_dot_product_attention")

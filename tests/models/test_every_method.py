@@ -1,0 +1,58 @@
+"""The contract, for every registered method and what it can stand on."""
+
+from tiny.configurations import nano_sam2_config, tiny_config
+
+from lavseg.auto import METHODS
+from lavseg.data import build_tokenizer
+from lavseg.testing import MethodContract, Variant
+
+CLASSES = {config.model_type: (config, model, processor) for config, model, processor in METHODS}
+TOKENIZER = build_tokenizer()
+
+# The IoU head is not read where one mask of SAM is taken or all are added up.
+SAM_IOU = ("sam.mask_decoder.iou_prediction_head",)
+# SAM2-LOVE's prompt is a token: of the prompt encoder only the no-mask embedding is read, of the decoder no score.
+LOVE = ("prompt_encoder.shared", "prompt_encoder.mask_embed", "prompt_encoder.point", "prompt_encoder.not_a_point")
+LOVE_SCORES = ("iou_prediction_head", "pred_obj_score_head")
+ON_SAM2 = {"sam_config": nano_sam2_config()}
+EVERY_OPTION = {
+    "num_seg_tokens": 2,
+    "learn_modality_tokens": True,
+    "presence_head": True,
+    "key_frame": "best",
+    "handoff": "mask",
+    "audio_temporal_embedding": True,
+    "seg_readout": "attention",
+}
+
+
+def variant(method, parameters, trainable, reads=False, unreached=(), **fields):
+    config_class, model_class, processor_class = CLASSES[method]
+    config = tiny_config(config_class, len(TOKENIZER), **fields)
+    tokenizer = TOKENIZER if reads else None
+    return Variant(config, model_class, processor_class, parameters, trainable, tokenizer, unreached)
+
+
+class TestEveryMethod(MethodContract):
+    variants = {
+        "aural_sam2": variant("aural_sam2", 4_403_394, 2_786_592, reads=True),
+        "aural_sam2-release": variant("aural_sam2", 4_339_586, 2_645_472, reads=True, behavior="release"),
+        "aural_sam2-no_text": variant("aural_sam2", 4_322_146, 2_767_936, use_text=False),
+        "aural_sam2-classes": variant("aural_sam2", 4_605_026, 282_880, use_text=False, num_classes=5),
+        "gavs": variant("gavs", 186_796, 6_528, unreached=SAM_IOU),
+        "gavs-sam2": variant("gavs", 1_652_770, 24_160, **ON_SAM2),
+        "gavs-sam2_text": variant("gavs", 1_723_122, 31_920, reads=True, use_text=True),
+        "sam2_love": variant("sam2_love", 2_257_506, 873_873, reads=True, unreached=(*LOVE, *LOVE_SCORES)),
+        "sam2_love-every_option": variant(
+            "sam2_love", 2_830_329, 865_847, reads=True, unreached=LOVE_SCORES, **EVERY_OPTION
+        ),
+        "sama_avs": variant("sama_avs", 184_620, 44_864, unreached=SAM_IOU),
+        "sama_avs-sam2": variant("sama_avs", 1_638_418, 586_677, **ON_SAM2),
+        "sama_avs-sam2_text": variant("sama_avs", 1_715_954, 601_621, reads=True, use_text=True),
+        "st_bava": variant("st_bava", 220_492, 80_704, unreached=SAM_IOU),
+        "st_bava-gate": variant("st_bava", 220_492, 80_704, unreached=SAM_IOU, spatial_mode="gate"),
+    }
+
+
+def test_every_registered_method_is_tested():
+    assert {value.model_class for value in TestEveryMethod.variants.values()} == {model for _, model, _ in METHODS}
