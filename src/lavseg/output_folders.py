@@ -24,11 +24,6 @@ def check_writable_folder(path: str | Path, argument: str) -> Path:
     return path
 
 
-def check_can_be_made(path: Path) -> None:
-    """As the last part of [`check_new_file`]."""
-    _check_can_write_into(_nearest_above(path), path, "out")
-
-
 def check_new_folder(path: str | Path, argument: str) -> Path:
     """`path` as a folder that does not exist yet or is empty, for [`staged_folder`] to make.
 

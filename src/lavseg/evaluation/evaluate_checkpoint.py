@@ -15,7 +15,7 @@ from ..data.layouts import known_layout, load_rows
 from ..metrics.semantic import AVSS
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.processing import AudioVisualProcessor
-from ..output_folders import check_can_be_made
+from ..output_folders import check_new_file, staged_file
 from .evaluate_model import load_batches
 from .loop import results, run
 from .scores import ClassScores, LossScores, MaskScores
@@ -78,7 +78,7 @@ def evaluate_checkpoint(
             infinite values.
     """
     if out is not None:
-        _check_file(Path(out))
+        check_new_file(out, "out")
     layout = known_layout(dataset)
     protocol = protocol or layout
     if protocol not in _SETTINGS:
@@ -102,8 +102,8 @@ def evaluate_checkpoint(
     asked = {"model": str(model), "data_root": str(data_root), "dataset": layout, "subsets": list(subsets)}
     report = {**asked, "protocol": protocol, "splits": scores}
     if out is not None:
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-        Path(out).write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        with staged_file(out) as file:
+            file.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return report
 
 
@@ -122,9 +122,3 @@ def _split_scores(
     run(model, batches, scores, accelerator)
     values = results(scores, accelerator)
     return {name: values[name] for name in names or values}
-
-
-def _check_file(path: Path) -> None:
-    if path.is_dir():
-        raise ValueError(f"out: {path} is a folder; give a file for the scores")
-    check_can_be_made(path)

@@ -23,8 +23,7 @@ from transformers.image_utils import PILImageResampling
 from transformers.utils import logging
 
 from ..media import iter_frames, read_audio, read_video
-from .clip_inputs import as_batch, as_frames, pad_sounds
-from .inputs import check_constants, check_outputs, check_text, check_text_length
+from .inputs import as_batch, as_frames, check_constants, check_outputs, check_text, check_text_length, pad_sounds
 from .outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .remote_code import AUTO_MAP
 
