@@ -1,11 +1,9 @@
 import csv
 import json
-import pickle
 import wave
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from lavseg.data.avsbench import SPLITS, SUBSETS, load_avsbench
@@ -100,13 +98,6 @@ def test_files_are_as_released(root):
         with wave.open(str(path)) as file:
             forms.add((file.getnchannels(), file.getframerate(), file.getnframes() / file.getframerate()))
     assert forms == {(channels, 16000, length) for channels in (1, 2) for length in (5.0, 10.0)}
-
-
-def test_log_mel_files_hold_the_patches_of_the_sound(root):
-    paths = list(root.rglob("*.pkl"))
-    assert len(paths) == 2 * sum(COUNTS.values())
-    patches = pickle.loads(paths[0].read_bytes())
-    assert isinstance(patches, torch.Tensor) and patches.requires_grad and patches.shape == (5, 1, 96, 64)
 
 
 def test_a_clip_depends_on_seed_and_name_only(root, tmp_path):

@@ -2,18 +2,14 @@
 
 import csv
 import json
-import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
-import torch
 from PIL import Image
 
-from ...backbones.vggish.feature_extraction_vggish import log_mel_patches
-from ...media import read_audio
 from ...output_folders import check_new_folder
 from ..avsbench import SPLITS, SUBSETS
 from ..classes import CLASSES, PALETTE
@@ -152,7 +148,7 @@ def _write_single(root: Path, subset: str, scene: _Scene, clip: SyntheticClip, c
     labeled = classes[:1] if scene.split == "train" else classes
     _write_squares(data / "visual_frames" / inner / name, name, clip.frames, Image.Resampling.BILINEAR)
     _write_squares(data / "gt_masks" / inner / name, name, _black_and_white(labeled), Image.Resampling.NEAREST)
-    _write_sound(data, inner / name, scene, clip)
+    write_wav(data / "audio_wav" / f"{inner / name}.wav", clip.waveform, SAMPLING_RATE, scene.is_mono)
     return {"name": name, "start": scene.start // 1000, "category": category, "split": scene.split}
 
 
@@ -161,7 +157,7 @@ def _write_multi(root: Path, subset: str, scene: _Scene, clip: SyntheticClip, cl
     data, name, inner = root / "Multi-sources" / "ms3_data", scene.numbered, Path(scene.split)
     _write_squares(data / "visual_frames" / name, f"{name}.mp4", clip.frames, Image.Resampling.BILINEAR)
     _write_squares(data / "gt_masks" / inner / name, name, _black_and_white(classes), Image.Resampling.NEAREST)
-    _write_sound(data, inner / name, scene, clip)
+    write_wav(data / "audio_wav" / f"{inner / name}.wav", clip.waveform, SAMPLING_RATE, scene.is_mono)
     return {"video_id": name, "split": scene.split}
 
 
@@ -174,16 +170,6 @@ def _write_squares(folder: Path, name: str, images: np.ndarray, resample: Image.
     for number, image in enumerate(images, 1):
         square = Image.fromarray(image).resize(_OBJECT_SIZE, resample)
         square.save(folder / f"{name}_{number}.png", compress_level=1)
-
-
-def _write_sound(data: Path, stem: Path, scene: _Scene, clip: SyntheticClip) -> None:
-    """The sound and, pickled as in the release, its log-mel patches `[T, 1, 96, 64]`."""
-    path, patches_path = data / "audio_wav" / f"{stem}.wav", data / "audio_log_mel" / f"{stem}.pkl"
-    write_wav(path, clip.waveform, SAMPLING_RATE, scene.is_mono)
-    waveform, _ = read_audio(path)
-    patches = log_mel_patches(torch.from_numpy(waveform.mean(0, keepdims=True)).double())
-    patches_path.parent.mkdir(parents=True, exist_ok=True)
-    patches_path.write_bytes(pickle.dumps(patches.requires_grad_()))
 
 
 def _write_semantic(root: Path, subset: str, scene: _Scene, clip: SyntheticClip, classes: np.ndarray) -> dict:
