@@ -11,7 +11,7 @@ from lavseg.training.run_record import record_of
 def untrained(name="", **encoders):
     """Stands for a model that was loaded under this name, with encoders that were loaded under those."""
     modules = {part: SimpleNamespace(config=SimpleNamespace(name_or_path=path)) for part, path in encoders.items()}
-    return SimpleNamespace(name_or_path=name, backbones=lambda: modules)
+    return SimpleNamespace(name_or_path=name, backbones=lambda: modules, loss_weights={})
 
 
 def logged(*entries, **state):
