@@ -23,7 +23,7 @@ from lavseg.backbones.sam2.every_frame_tracking import EveryFrameTracker
 from lavseg.backbones.sam2.tracking_sam2 import ImageFeatures
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.modeling.encoders import encode_text
-from lavseg.models.aural_sam2 import AuralSam2Config
+from lavseg.models.aural_sam2 import AuralSam2Config, modeling_aural_sam2
 from lavseg.models.aural_sam2.convert_aural_sam2 import _UNREAD_TEXT, fuser_state_from_release
 from lavseg.models.aural_sam2.decoder_aural_sam2 import AuralSam2TwoWayTransformer, StagePrompt
 from lavseg.models.aural_sam2.fuser_aural_sam2 import AuralSam2BatchNorm, AuralSam2Fuser
@@ -118,7 +118,7 @@ def test_whole_model(file, monkeypatch):
             close(embedded[0].embeddings[0, :, channel], golden[f"vggish_{side}"])
         close(found.candidates[0, ..., ::step, ::step], golden["low_res_multimasks"])
         close(output.pred_masks[0, 0, :, None, ::step, ::step], golden["low_res_best"])
-        close(found.scores[0], golden["ious"])
+        close(found.candidate_scores[0], golden["ious"])
         close(output.object_score_logits[0, 0, :, None], golden["object_score_logits"])
         close(output.iou_scores[0, 0], golden["ious"].max(1))
         high = F.interpolate(found.candidates[0], (size, size), mode="bilinear")[..., 3::16, 5::16]
@@ -169,8 +169,8 @@ def test_gradients_of_one_training_step(file, monkeypatch):
         shape = tuple(golden["label_shape"])
         labels = torch.from_numpy(np.unpackbits(golden["label_bits"])[: np.prod(shape)].reshape(shape))
         low_res_best = golden["low_res_best"]
-    terms, losses = [], model._losses
-    monkeypatch.setattr(model, "_losses", lambda *args: terms.append(losses(*args)) or terms[-1])
+    terms, losses = [], modeling_aural_sam2.clip_losses
+    monkeypatch.setattr(modeling_aural_sam2, "clip_losses", lambda *args: terms.append(losses(*args)) or terms[-1])
     torch.manual_seed(4321)
     output = model(**golden_inputs(model, frames, 0), labels=labels.view(1, frames, *shape[-2:]))
     close(output.pred_masks[0, 0, :, None].detach(), low_res_best)
