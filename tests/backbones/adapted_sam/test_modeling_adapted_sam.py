@@ -7,8 +7,8 @@ from transformers import RobertaConfig, RobertaModel, Sam2VideoModel, SamModel, 
 
 import tiny_clips
 from lavseg.backbones.vggish import VggishConfig, VggishModel
-from lavseg.models.gavs import GavsConfig, GavsModel, GavsProcessor
-from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
+from lavseg.models.gavs import GavsConfig, GavsModel
+from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 from tiny_clips import away_from_zero
 
 METHODS = {"sama": (SamaAvsConfig, SamaAvsModel), "gavs": (GavsConfig, GavsModel)}
@@ -202,34 +202,6 @@ def test_another_host_is_refused(tmp_path):
 def test_inputs_that_do_not_fit_are_named(method, host, change, message):
     with pytest.raises(ValueError, match=message):
         make_model(method, host)(**{**make_inputs(host), **change})
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(
-    ("host", "change", "message"),
-    [
-        ("sam", {"use_text": True, "sam_config": nano_sam_config()}, "use_text: sentences are read on a SAM2 host"),
-        ("sam", {"conditioning_frame": "first"}, "conditioning_frame: SAM has no memory"),
-        ("sam", {"mask_loss": "sam2"}, "mask_loss: 'sam2' teaches an object score"),
-        ("sam", {"mask_loss": "other"}, "mask_loss: 'other' was given, accepted are 'original', 'sam2'"),
-        ("sam2", {"conditioning_frame": "last"}, "conditioning_frame: 'last' was given"),
-    ],
-)
-def test_configurations_that_cannot_be_are_refused(method, host, change, message):
-    with pytest.raises(ValueError, match=message):
-        tiny_config(METHODS[method][0], **{**OVERRIDES[host], **change})
-
-
-PROCESSORS = {"sama": SamaAvsProcessor, "gavs": GavsProcessor}
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_tokenizer_belongs_to_a_model_that_reads(method, tokenizer):
-    config_class = METHODS[method][0]
-    with pytest.raises(ValueError, match="tokenizer: missing"):
-        PROCESSORS[method].from_config(tiny_config(config_class, use_text=True))
-    with pytest.raises(ValueError, match="tokenizer: a model with use_text=False"):
-        PROCESSORS[method].from_config(tiny_config(config_class), tokenizer)
 
 
 @pytest.mark.parametrize(("method", "host"), CASES)

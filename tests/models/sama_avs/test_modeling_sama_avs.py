@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from tiny.configurations import nano_sam_config, tiny_config
 from transformers import SamModel
 
-from lavseg.backbones.sam.adapters_sam import encode_frames
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 from lavseg.models.sama_avs.modeling_sama_avs import mask_soft_iou
@@ -35,18 +34,6 @@ def test_without_adapters_it_is_sam_without_a_prompt():
     output = model(**inputs)
     torch.testing.assert_close(output.pred_masks[0, 0], expected.pred_masks[:, 0, 0], atol=1e-5, rtol=0)
     torch.testing.assert_close(output.iou_scores[0, 0], expected.iou_scores[:, 0, 0], atol=1e-5, rtol=0)
-
-
-@torch.no_grad()
-def test_the_prompt_is_added_to_the_input_of_every_block():
-    model, frames = make_model(), make_inputs()["pixel_values"][0, :2]
-    prompts, seen = model.adapters(torch.rand(2, 32)), []
-    for layer in model.sam.vision_encoder.layers:
-        layer.register_forward_hook(lambda module, args, output: seen.append((args[0], output)))
-    encode_frames(model.sam.vision_encoder, frames, prompts)
-    for index in range(1, len(seen)):
-        added = seen[index][0] - seen[index - 1][1]
-        torch.testing.assert_close(added, prompts[index][:, None, None].expand_as(added), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("part", ["adapters", "mask_decoder"])

@@ -6,7 +6,6 @@ from torch import nn
 from transformers import Sam2VideoModel, SamModel
 
 from conftest import ROOT
-from lavseg.backbones.sam.configuration_sam import vit_sam_config
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 from lavseg.models.st_bava import StBavaConfig, StBavaModel
@@ -58,25 +57,6 @@ def test_the_trainable_budget_stays_under_four_percent_of_sam(overrides, expecte
     assert sum(parameter.numel() for parameter in model.fusion.layers[0].parameters()) == (
         1_056_768 if overrides.get("share_directions", True) else 1_583_104
     )
-
-
-@pytest.mark.parametrize(("size", "expected"), [("base", 93_735_472), ("large", 312_342_832), ("huge", 641_090_608)])
-def test_published_hosts_have_their_size(size, expected):
-    with torch.device("meta"):
-        sam = SamModel(vit_sam_config(size))
-    # The position matrix counts once: it is no part of the prompt encoder's 6,220 parameters.
-    code = sam.shared_image_embedding.positional_embedding
-    assert sum(p.numel() for p in sam.parameters()) == expected + code.numel()
-
-
-def test_the_decoders_norms_are_those_of_the_original():
-    given = nano_sam_config()
-    model = make_model(sam_config=given)
-    for layer in model.sam.mask_decoder.transformer.layers:
-        for index in (1, 2, 3, 4):
-            assert getattr(layer, f"layer_norm{index}").eps == 1e-5
-    assert model.sam.mask_decoder.transformer.layer_norm_final_attn.eps == 1e-5
-    assert given.mask_decoder_config.layer_norm_eps == 1e-6
 
 
 @pytest.mark.parametrize("part", ["fusion", "adapters", "mask_decoder"])
