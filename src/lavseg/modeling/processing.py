@@ -43,6 +43,12 @@ class AudioVisualProcessor(ProcessorMixin):
     Sub-classes name their sub-processors in `__init__` (`image_processor`, `feature_extractor` and, where the method
     reads, `tokenizer`) and say in `image_inputs` what each frame becomes.
 
+    ```python
+    processor = AutoProcessor.from_pretrained("checkpoint")
+    inputs = processor("clip.mp4", text="the dog that barks")
+    masks = processor.post_process_masks(model(**inputs), inputs["original_sizes"])
+    ```
+
     Attributes:
         fps: rate at which video files are read.
         max_text_length: tokens an expression is padded and cut to.
@@ -269,9 +275,9 @@ class OptionalTextMixin:
     """Gives an [`AudioVisualProcessor`] a tokenizer that may be missing; without one it takes no text.
 
     Args:
-        image_processor: frames for the host, `pixel_values`.
-        feature_extractor: log-mel patches.
-        tokenizer: that of the text encoder; None for a model that reads no text.
+        image_processor: makes `pixel_values` from frames.
+        feature_extractor: makes log-mel patches from sound.
+        tokenizer: the text encoder's; None for a model that reads no text.
         fps: rate at which video files are read; a patch lasts 0.96 s.
         max_text_length: tokens an expression is padded and cut to.
     """

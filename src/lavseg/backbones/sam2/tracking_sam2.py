@@ -98,6 +98,12 @@ class Memory:
 class Sam2Tracker:
     """Tracks `N` objects through one set of equally long clips.
 
+    ```python
+    tracker = Sam2Tracker(sam, num_frames=10)
+    for frame, prediction in propagate(tracker, features_of, sparse, key_frame=0):
+        masks = prediction.gated_masks
+    ```
+
     Args:
         sam: the model whose parts are used. Whether masks are binarised for the memory of a prompted frame follows
             `sam.training`, as in the stock model.
