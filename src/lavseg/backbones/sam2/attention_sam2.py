@@ -87,13 +87,13 @@ class FasterMemoryAttention(Sam2VideoRoPEAttention):
         """Attend from the current frame to the memory.
 
         Args:
-            query: `[1, N, Q, C]`, tokens of the current frame of `N` objects.
-            key, value: `[1, N, K, D]`, tokens of the memory; the object pointers come last.
+            query: `[N, 1, Q, C]`, tokens of the current frame of `N` objects.
+            key, value: `[N, 1, K, D]`, tokens of the memory; the object pointers come last.
             position_embeddings: cosines and sines of the rotary code.
             num_k_exclude_rope: number of object pointer tokens, which are not rotated.
 
         Returns:
-            `[1, N, Q, C]`, and the attention weights where the stock module gives them.
+            `[N, 1, Q, C]`, and the attention weights where the stock module gives them.
         """
         if not self._in_pieces(query):
             return super().forward(query, key, value, position_embeddings, num_k_exclude_rope, **kwargs)
