@@ -21,7 +21,7 @@ class SamClipProcessor(AudioVisualProcessor):
     Args:
         image_processor: makes `pixel_values` from frames.
         feature_extractor: makes log-mel patches from mono sound.
-        fps: rate at which video files are read; a patch lasts 0.96 s.
+        fps: frames per second at which video files are read; a patch lasts 0.96 s.
     """
 
     needs_text = False

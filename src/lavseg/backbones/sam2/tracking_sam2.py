@@ -265,7 +265,7 @@ class Sam2Tracker:
         prediction: MaskPrediction,
         prompted: bool = False,
     ) -> Memory:
-        """Add what `frame` showed to `memory` and drop what no later frame can read."""
+        """Add the prediction of `frame` to `memory` and drop what no later frame can read."""
         if prompted and self.prompt_decoder is not None:
             entry = self.encode_mask(features, self.full_size(prediction.gated_masks)[:, 0] > 0)
         else:
