@@ -19,6 +19,13 @@ from .remote_code import AUTO_MAP, write_stub
 class AudioVisualPreTrainedModel(PreTrainedModel):
     """Base of the methods: saves under its own key names and keeps frozen parts frozen.
 
+    Sub-classes say in `backbones` what they are composed of and in `frozen_modules` what never trains.
+
+    ```python
+    model = AutoModel.from_pretrained("checkpoint")
+    outputs = model(**processor("clip.mp4", text="the dog that barks"))
+    ```
+
     Attributes:
         default_loss_weights: weights of the terms of the loss by name, as published; 0 for terms that are not.
         loss_weights: those that `forward` takes. They belong to the training and are not saved with the model.

@@ -20,6 +20,13 @@ DISTILROBERTA = {
 class AudioVisualConfig(PreTrainedConfig):
     """Base configuration of the methods.
 
+    ```python
+    @strict
+    class MyConfig(AudioVisualConfig):
+        model_type = "my_method"
+        hidden_size: int = 256
+    ```
+
     Weights of loss terms and settings of the processor once were fields of configurations. Files that hold them are
     read with one DeprecationWarning and written without them. A model made from such a file starts with its loss
     weights; the settings of the processor are in the `processor_config.json` beside it.

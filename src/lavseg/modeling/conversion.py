@@ -41,7 +41,9 @@ def check_state(
     """Compare a converted state dict with the model's own, and look at its numbers.
 
     Args:
-        what: the state should be.
+        state: tensors by the model's names.
+        expected: the model's own state dict.
+        what: what the file should be, for the message.
         unknown: keys of the file that no rule converts.
 
     Raises:

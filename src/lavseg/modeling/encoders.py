@@ -28,7 +28,12 @@ def load_encoder(name_or_path: str, part: str) -> PreTrainedModel:
 
 
 def load_host(argument: str, name_or_path: str | Path, *accepted: type[PreTrainedModel]) -> PreTrainedModel:
-    """The SAM or SAM2 video model of a folder or Hub id, given as `argument`.
+    """The SAM or SAM2 video model of a folder or Hub id.
+
+    Args:
+        argument: name under which the folder or id was given, for error messages.
+        name_or_path: the folder or Hub id.
+        accepted: model classes, one of which it has to be.
 
     Raises:
         ValueError: when it is none of the classes that are accepted, or not all of its weights are there.
@@ -51,7 +56,9 @@ def encode_text(
     """States `[B, E, P, D]` of the tokens `[B, E, P]`, and which of them are real, bool `[B, E, P]`.
 
     Args:
-        attention_mask: 1 for real tokens, as many as there are; all real when None.
+        encoder: a text encoder.
+        input_ids: long `[B, E, P]`, tokens of `E` expressions about each of `B` clips.
+        attention_mask: as many entries as `input_ids`, 1 for real tokens; all real when None.
 
     Raises:
         ValueError: when it has another number of tokens.

@@ -41,12 +41,18 @@ class AudioVisualProcessor(ProcessorMixin):
     """Turns clips, their sound and sentences into model inputs, and mask logits into masks of the clip's size.
 
     Sub-classes name their sub-processors in `__init__` (`image_processor`, `feature_extractor` and, where the method
-    reads, `tokenizer`) and say in `image_inputs` what each frame becomes.
+    reads sentences, `tokenizer`) and say in `image_inputs` what each frame becomes.
+
+    ```python
+    processor = AutoProcessor.from_pretrained("checkpoint")
+    inputs = processor("clip.mp4", text="the dog that barks")
+    masks = processor.post_process_masks(model(**inputs), inputs["original_sizes"])
+    ```
 
     Attributes:
-        fps: rate at which video files are read.
+        fps: frames per second at which video files are read.
         max_text_length: tokens an expression is padded and cut to.
-        needs_text: whether the method reads; one that does not refuses `text`.
+        needs_text: whether the method reads sentences; one that does not refuses `text`.
         image_input_names: what `image_inputs` returns.
         empties_absent: whether the method was published with masks that are emptied where it judges an object absent.
 
@@ -269,10 +275,10 @@ class OptionalTextMixin:
     """Gives an [`AudioVisualProcessor`] a tokenizer that may be missing; without one it takes no text.
 
     Args:
-        image_processor: frames for the host, `pixel_values`.
-        feature_extractor: log-mel patches.
-        tokenizer: that of the text encoder; None for a model that reads no text.
-        fps: rate at which video files are read; a patch lasts 0.96 s.
+        image_processor: makes `pixel_values` from frames.
+        feature_extractor: makes log-mel patches from sound.
+        tokenizer: the text encoder's; None for a model that reads no text.
+        fps: frames per second at which video files are read; a patch lasts 0.96 s.
         max_text_length: tokens an expression is padded and cut to.
     """
 
@@ -291,7 +297,7 @@ class OptionalTextMixin:
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase | None:
-        """Tokenizer of the text encoder, if the method reads."""
+        """Tokenizer of the text encoder; None for a method that reads no text."""
         return self._tokenizer
 
     @classmethod

@@ -211,8 +211,3 @@ def test_dropping_memory_out_of_reach_changes_nothing(sam):
     expected = session_with_points(sam, clip[0], points, 12)
     masks, _ = track(sam, clip, click(sam, points), 12)
     torch.testing.assert_close(masks, expected, atol=1e-4, rtol=0)
-
-
-def test_wrong_image_size_is_named():
-    with pytest.raises(ValueError, match=r"pixel_values.*3x64x64.*3x128x128"):
-        encode_images(make_sam(), torch.zeros(1, 3, 64, 64))

@@ -3,11 +3,10 @@ import re
 
 import pytest
 import torch
-from transformers import AutoModel, AutoProcessor, RobertaConfig, RobertaModel, Sam2VideoModel
+from transformers import AutoModel, AutoProcessor, RobertaConfig, RobertaModel
 
 from conftest import golden_files
 from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
-from lavseg.backbones.sam2.convert_sam2 import sam2_config_of, sam2_state_from_original
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model
 from lavseg.models.aural_sam2.convert_aural_sam2 import (
     convert_aural_sam2_checkpoint,
@@ -15,6 +14,7 @@ from lavseg.models.aural_sam2.convert_aural_sam2 import (
     fuser_state_from_release,
     read_release,
 )
+from sam2_reference import numbered, original_sam2
 
 # A released name of every kind of module, and ours.
 FUSER_NAMES = {
@@ -47,55 +47,6 @@ FUSER_NAMES = {
     "train_proj_a1.proj.3.bias": "fuser.token_head.3.bias",
     "text_proj.2.weight": "fuser.text_projection.2.weight",
 }
-
-SAM2_NAMES = {
-    "maskmem_tpos_enc": "memory_temporal_positional_encoding",
-    "no_obj_ptr": "no_object_pointer",
-    "no_mem_embed": "no_memory_embedding",
-    "no_mem_pos_enc": "no_memory_positional_encoding",
-    "no_obj_embed_spatial": "occlusion_spatial_embedding_parameter",
-    "obj_ptr_tpos_proj.weight": "temporal_positional_encoding_projection_layer.weight",
-    "obj_ptr_proj.layers.0.weight": "object_pointer_proj.proj_in.weight",
-    "obj_ptr_proj.layers.1.weight": "object_pointer_proj.layers.0.weight",
-    "obj_ptr_proj.layers.2.bias": "object_pointer_proj.proj_out.bias",
-    "image_encoder.trunk.patch_embed.proj.weight": "vision_encoder.backbone.patch_embed.projection.weight",
-    "image_encoder.trunk.blocks.1.mlp.layers.1.bias": "vision_encoder.backbone.blocks.1.mlp.proj_out.bias",
-    "image_encoder.trunk.blocks.1.norm2.bias": "vision_encoder.backbone.blocks.1.layer_norm2.bias",
-    "image_encoder.trunk.blocks.1.proj.bias": "vision_encoder.backbone.blocks.1.proj.bias",
-    "image_encoder.neck.convs.3.conv.bias": "vision_encoder.neck.convs.3.bias",
-    "sam_mask_decoder.transformer.layers.0.norm4.bias": "mask_decoder.transformer.layers.0.layer_norm4.bias",
-    "sam_mask_decoder.transformer.norm_final_attn.bias": "mask_decoder.transformer.layer_norm_final_attn.bias",
-    "sam_mask_decoder.transformer.layers.1.self_attn.out_proj.bias": (
-        "mask_decoder.transformer.layers.1.self_attn.o_proj.bias"
-    ),
-    "sam_mask_decoder.output_upscaling.3.weight": "mask_decoder.upscale_conv2.weight",
-    "sam_mask_decoder.output_upscaling.1.weight": "mask_decoder.upscale_layer_norm.weight",
-    "sam_mask_decoder.output_hypernetworks_mlps.3.layers.2.weight": (
-        "mask_decoder.output_hypernetworks_mlps.3.proj_out.weight"
-    ),
-    "sam_prompt_encoder.mask_downscaling.3.weight": "prompt_encoder.mask_embed.conv2.weight",
-    "sam_prompt_encoder.mask_downscaling.4.weight": "prompt_encoder.mask_embed.layer_norm2.weight",
-    "sam_prompt_encoder.mask_downscaling.6.weight": "prompt_encoder.mask_embed.conv3.weight",
-    "memory_attention.norm.weight": "memory_attention.layer_norm.weight",
-    "memory_attention.layers.3.cross_attn_image.out_proj.bias": (
-        "memory_attention.layers.3.cross_attn_image.o_proj.bias"
-    ),
-    "memory_encoder.mask_downsampler.encoder.9.weight": "memory_encoder.mask_downsampler.layers.3.conv.weight",
-    "memory_encoder.mask_downsampler.encoder.10.bias": "memory_encoder.mask_downsampler.layers.3.layer_norm.bias",
-    "memory_encoder.mask_downsampler.encoder.12.bias": "memory_encoder.mask_downsampler.final_conv.bias",
-    "memory_encoder.fuser.layers.1.gamma": "memory_encoder.memory_fuser.layers.1.scale",
-    "memory_encoder.fuser.layers.1.pwconv2.bias": "memory_encoder.memory_fuser.layers.1.pointwise_conv2.bias",
-    "memory_encoder.out_proj.weight": "memory_encoder.projection.weight",
-    "memory_encoder.pix_feat_proj.weight": "memory_encoder.feature_projection.weight",
-}
-
-
-def numbered(shapes):
-    """Every tensor holds a value of its own; stored as one number each, so that files stay small."""
-    return {
-        name: torch.tensor(0.001 * index if shape else 7).expand(shape)
-        for index, (name, shape) in enumerate(shapes.items())
-    }
 
 
 def linear(name, *shape):
@@ -149,54 +100,6 @@ def released_fuser(use_text):
             shapes |= linear(f"{head}.proj.0", 128, 256, *ones) | norm(f"{head}.proj.1", 128, statistics=True)
             shapes |= linear(f"{head}.proj.2", 128, 128, *ones)
     return shapes | (linear("text_proj.0", 1024, 768) | linear("text_proj.2", 256, 1024) if use_text else {})
-
-
-def original_sam2(config):
-    """A SAM 2.0 state dict under Meta's names, by running the map backwards over a fresh host's."""
-    with torch.device("meta"):
-        shapes = {name: tuple(value.shape) for name, value in Sam2VideoModel(config).state_dict().items()}
-    point = shapes.pop("prompt_encoder.point_embed.weight")
-    matrix = shapes.pop("prompt_encoder.shared_embedding.positional_embedding")
-    shapes.pop("shared_image_embedding.positional_embedding")
-    renames = [
-        (r"^memory_temporal_positional_encoding$", "maskmem_tpos_enc"),
-        (r"^no_memory_embedding$", "no_mem_embed"),
-        (r"^no_memory_positional_encoding$", "no_mem_pos_enc"),
-        (r"^no_object_pointer$", "no_obj_ptr"),
-        (r"(mlps\.\d|iou_prediction_head|obj_score_head|object_pointer_proj)\.layers\.0", r"\1.layers.1"),
-        (r"(mlps\.\d|iou_prediction_head|obj_score_head|object_pointer_proj)\.proj_in", r"\1.layers.0"),
-        (r"(mlps\.\d|iou_prediction_head|obj_score_head|object_pointer_proj)\.proj_out", r"\1.layers.2"),
-        (r"^object_pointer_proj", "obj_ptr_proj"),
-        (r"mlp\.proj_in", "mlp.layers.0"),
-        (r"mlp\.proj_out", "mlp.layers.1"),
-        (r"^vision_encoder\.backbone", "image_encoder.trunk"),
-        (r"patch_embed\.projection", "patch_embed.proj"),
-        (r"^vision_encoder\.neck\.convs\.(\d)", r"image_encoder.neck.convs.\1.conv"),
-        (r"^memory_encoder\.projection", "memory_encoder.out_proj"),
-        (r"feature_projection", "pix_feat_proj"),
-        (r"memory_fuser", "fuser"),
-        (r"\.scale$", ".gamma"),
-        (r"depthwise_conv", "dwconv"),
-        (r"pointwise_conv", "pwconv"),
-        (r"final_conv", "encoder.12"),
-        (r"mask_downsampler\.layers\.(\d)\.conv", lambda m: f"mask_downsampler.encoder.{3 * int(m[1])}"),
-        (r"mask_downsampler\.layers\.(\d)\.layer_norm", lambda m: f"mask_downsampler.encoder.{3 * int(m[1]) + 1}"),
-        (r"mask_embed\.conv(\d)", lambda m: f"mask_downscaling.{3 * int(m[1]) - 3}"),
-        (r"mask_embed\.layer_norm(\d)", lambda m: f"mask_downscaling.{3 * int(m[1]) - 2}"),
-        (r"upscale_conv1", "output_upscaling.0"),
-        (r"upscale_layer_norm", "output_upscaling.1"),
-        (r"upscale_conv2", "output_upscaling.3"),
-        (r"^(prompt_encoder|mask_decoder)", r"sam_\1"),
-        (r"\.o_proj\.", ".out_proj."),
-        (r"layer_norm", "norm"),
-    ]
-    original = {}
-    for name, shape in shapes.items():
-        for pattern, replacement in renames:
-            name = re.sub(pattern, replacement, name)
-        original[name] = shape
-    original |= {f"sam_prompt_encoder.point_embeddings.{i}.weight": (1, point[1]) for i in range(point[0])}
-    return original | {"sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix": matrix}
 
 
 @pytest.fixture(scope="module")
@@ -255,36 +158,9 @@ def test_the_released_fuser_has_the_names_and_shapes_assumed_here(file):
     assert released_fuser(use_text=file.stem.endswith("ref")) == expected
 
 
-@pytest.mark.parity
-@pytest.mark.parametrize("file", golden_files("auralsam2/keys_sam2_hiera_*.json"))
-def test_sam2_names_map_onto_the_host(file):
-    shapes = {name: tuple(shape) for name, shape in json.loads(file.read_text()).items()}
-    state = sam2_state_from_original(numbered(shapes))
-    with torch.device("meta"):
-        host = Sam2VideoModel(sam2_config_of(state)).state_dict()
-    assert {name: value.shape for name, value in state.items()} == {name: value.shape for name, value in host.items()}
-
-
 @pytest.mark.parametrize("released, ours", FUSER_NAMES.items())
 def test_fuser_names_are_pinned(released, ours):
     assert list(fuser_state_from_release({released: torch.zeros(3)})) == [ours]
-
-
-@pytest.mark.parametrize("original, ours", SAM2_NAMES.items())
-def test_sam2_names_are_pinned(original, ours):
-    assert list(sam2_state_from_original({original: torch.zeros(3)})) == [ours]
-
-
-@pytest.mark.parametrize("size", ["tiny", "small", "base_plus", "large"])
-def test_every_host_is_recognised_by_its_weights(size):
-    config = hiera_sam2_config(size, 512)
-    state = sam2_state_from_original(numbered(original_sam2(config)))
-    found = sam2_config_of(state, 512)
-    assert found.to_dict() == config.to_dict()
-    corners = state["prompt_encoder.point_embed.weight"][:, 0]
-    assert corners.tolist() == sorted(corners.tolist()) and len(corners) == 4
-    with pytest.raises(ValueError, match="found 0 blocks of width 0"):
-        sam2_config_of({})
 
 
 @pytest.mark.parametrize("use_text", [True, False])

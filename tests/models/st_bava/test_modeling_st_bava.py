@@ -1,9 +1,9 @@
 import pytest
 import torch
 import yaml
-from tiny.configurations import nano_sam2_config, nano_sam_config, tiny_config
+from tiny.configurations import nano_sam_config, tiny_config
 from torch import nn
-from transformers import Sam2VideoModel, SamModel
+from transformers import SamModel
 
 from conftest import ROOT
 from lavseg.backbones.vggish import VggishConfig, VggishModel
@@ -332,15 +332,6 @@ def test_maps_of_one_direction_and_of_other_fusions():
         make_model(fusion="han")(**make_inputs(), output_attentions=True)
 
 
-@torch.no_grad()
-def test_embeddings_made_before_stand_in_for_frames_and_sound():
-    model, inputs = make_model(use_adapters=False), make_inputs()
-    audio = model.audio_encoder(inputs["input_features"]).embeddings[:, :, 0]
-    images = model.sam.get_image_embeddings(inputs["pixel_values"][0])[None]
-    expected = model(**inputs).pred_masks
-    torch.testing.assert_close(model(image_embeddings=images, audio_embeddings=audio).pred_masks, expected)
-
-
 def test_fresh_parts_are_initialised_as_released():
     torch.manual_seed(0)
     model = StBavaModel(tiny_config(StBavaConfig, adapter_size=512))
@@ -388,9 +379,3 @@ def test_a_model_that_hears_nothing_is_refused():
         tiny_config(StBavaConfig, fusion="none", use_adapters=False)
     with pytest.raises(ValueError, match="num_attention_heads: 5"):
         tiny_config(StBavaConfig, num_attention_heads=5)
-
-
-def test_another_host_is_refused(tmp_path):
-    Sam2VideoModel(nano_sam2_config()).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"sam: .* is a 'sam2_video' checkpoint, 'sam' is needed"):
-        StBavaModel.from_backbones(str(tmp_path), VggishModel(tiny_config(VggishConfig)))

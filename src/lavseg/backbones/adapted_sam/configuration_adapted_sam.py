@@ -17,6 +17,26 @@ class AdapterConfig(AudioVisualConfig):
     On SAM they are the published methods. On SAM2 they are what AuralSAM2 compares with (supplement 6.5): a clip is
     tracked with SAM2's memory, and a model that reads (`use_text`) lets its adapters attend to the sentence. What that
     supplement leaves open is said at each field.
+
+    ```python
+    class SamaAvsConfig(AdapterConfig):
+        model_type = "sama_avs"
+    ```
+
+    Args:
+        sam_config: a `SamConfig` or a `Sam2VideoConfig`; SAM's defaults when None.
+        audio_config: a [`VggishConfig`]; its defaults when None.
+        text_config: configuration of the text encoder, with `use_text` only; distilroberta-base when None.
+        use_text: let the adapters attend to a sentence. SAM2 only.
+        train_adapters: whether the adapters train.
+        train_mask_decoder: whether the host's mask decoder trains.
+        conditioning_frame: the frame that is segmented first, without memory, "first" or "middle". SAM2 only; "middle"
+            with `use_text` and "first" otherwise when None. In training it is the middle one.
+        mask_loss: "original", as the method was published, or "sam2", SAM2's loss. When None the host decides: "sam2"
+            on SAM2, "original" on SAM, which takes no other.
+
+    Raises:
+        ValueError: for another value, or for what needs SAM2 on SAM.
     """
 
     sub_configs_defaults = {

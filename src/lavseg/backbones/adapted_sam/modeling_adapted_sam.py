@@ -23,7 +23,14 @@ from .configuration_adapted_sam import AdapterConfig
 class AdapterClipModel(SamClipModel):
     """Base of the adapter baselines. Sub-classes say in `_build_adapters` what adapts the host and in `_encode_images`
     (SAM) or `_encode_maps` (SAM2) how it sees with them, in `_prompts` what prompts a frame, and in `original_losses`
-    how they learn."""
+    how they learn.
+
+    ```python
+    model = SamaAvsModel.from_backbones("facebook/sam2-hiera-large", "vggish", use_text=True)
+    inputs = processor("clip.mp4", text="the dog that barks")
+    masks = processor.post_process_masks(model(**inputs), inputs["original_sizes"])
+    ```
+    """
 
     config: AdapterConfig
     input_modalities = ("video", "audio", "text")

@@ -10,7 +10,13 @@ from .configuration_adapted_sam import AdapterConfig
 
 
 class AdapterClipProcessor(OptionalTextMixin, SamClipProcessor):
-    """Prepares clips for an adapter baseline: bilinear squares for SAM, and for SAM2 bicubic ones as AuralSAM2's."""
+    """Prepares clips for an adapter baseline: bilinear squares for SAM, and for SAM2 bicubic ones as AuralSAM2's.
+
+    ```python
+    processor = AdapterClipProcessor.from_config(SamaAvsConfig())
+    inputs = processor("clip.mp4")
+    ```
+    """
 
     @classmethod
     def _parts(cls, config: AdapterConfig) -> tuple[BaseImageProcessor, VggishFeatureExtractor]:

@@ -10,7 +10,19 @@ _FRAMES_PER_PASS = 4
 
 
 class SamAudioAdapters(nn.Module):
-    """One audio prompt for each block of the encoder: a layer of the block's own, then one that all blocks share."""
+    """One audio prompt for each block of the encoder: a layer of the block's own, then one that all blocks share.
+
+    ```python
+    adapters = SamAudioAdapters(num_layers=32, audio_size=128, hidden_size=512, vision_size=1280)
+    embeddings = encode_frames(sam.vision_encoder, pixel_values, adapters(audio))
+    ```
+
+    Args:
+        num_layers: blocks of the encoder.
+        audio_size: channels of the sound's embedding.
+        hidden_size: hidden channels of the adapters.
+        vision_size: channels of the encoder.
+    """
 
     def __init__(self, num_layers: int, audio_size: int, hidden_size: int, vision_size: int):
         super().__init__()

@@ -30,7 +30,29 @@ class FramePrediction(NamedTuple):
 class SamClipModel(AudioVisualPreTrainedModel):
     """Base of the methods on SAM. Sub-classes say in `segment` how frames become masks and in `mask_losses` how they
     learn; their configurations hold `sam_config`, `audio_config`, `train_adapters`, `train_mask_decoder` and, where
-    `_build_adapters` is the one below, `adapter_size` and `use_adapters`."""
+    `_build_adapters` is the one below, `adapter_size` and `use_adapters`.
+
+    ```python
+    class UnpromptedSam(SamClipModel):
+        config_class = StBavaConfig
+        default_loss_weights = {"bce": 1.0}
+
+        def __init__(self, config):
+            super().__init__(config)
+            self.freeze()
+            self.post_init()
+
+        def segment(self, images, audio, frame_mask, output_attentions):
+            sparse, dense = self.sam.prompt_encoder(None, None, None, None)
+            code = self.sam.get_image_wide_positional_embeddings()
+            masks, scores = self.sam.mask_decoder(images, code, sparse, dense, multimask_output=False)
+            return FramePrediction(masks[:, 0, 0], scores[:, 0, 0], masks[:, 0], scores[:, 0]), {}
+
+        def mask_losses(self, prediction, targets, weights):
+            logits = self.scale_masks(prediction.masks, targets.shape[-2:])
+            return {"bce": weighted_mean(mask_bce(logits, targets), weights)}
+    ```
+    """
 
     input_modalities = ("video", "audio")
     output_class = AudioVisualSegmentationOutput
@@ -119,6 +141,9 @@ class SamClipModel(AudioVisualPreTrainedModel):
             audio: `[B, T, D]`, audio embeddings of all frames.
             frame_mask: bool `[B, T]` with `N` true entries.
             output_attentions: whether attention maps are asked for.
+
+        Returns:
+            Masks `[N, h, w]` and scores of the real frames, and further fields of `output_class` by name.
         """
         raise NotImplementedError
 

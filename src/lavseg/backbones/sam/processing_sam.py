@@ -13,10 +13,15 @@ class SamClipProcessor(AudioVisualProcessor):
     SAM's stock image processor keeps the aspect ratio and pads; the methods were trained on plain squares. SAM2's is
     that: the same statistics and interpolation, without padding.
 
+    ```python
+    processor = SamClipProcessor.from_config(StBavaConfig())
+    inputs = processor("clip.mp4")
+    ```
+
     Args:
-        image_processor: frames for SAM, `pixel_values`.
-        feature_extractor: mono log-mel patches.
-        fps: rate at which video files are read; a patch lasts 0.96 s.
+        image_processor: makes `pixel_values` from frames.
+        feature_extractor: makes log-mel patches from mono sound.
+        fps: frames per second at which video files are read; a patch lasts 0.96 s.
     """
 
     needs_text = False

@@ -13,7 +13,12 @@ from .encoder_sam2 import encode_images
 
 
 class SentenceAttention(nn.Module):
-    """Tokens take in a sentence, pre-norm and residual."""
+    """Cross-attention from tokens to the words of a sentence, pre-norm and residual.
+
+    Args:
+        width: channels of tokens and words.
+        num_heads: attention heads.
+    """
 
     def __init__(self, width: int, num_heads: int):
         super().__init__()
@@ -32,6 +37,12 @@ class Sam2AudioAdapters(GradientCheckpointingLayer):
     (AuralSAM2, supplement 6.5). Where there is text, the hidden layer attends to it, by one attention per width.
 
     Calling it encodes frames; under gradient checkpointing a call is made again in the backward pass.
+
+    ```python
+    widths = [block.dim for block in sam.vision_encoder.backbone.blocks]
+    adapters = Sam2AudioAdapters(widths, audio_size=128, hidden_size=512)
+    stride4, stride8, stride16 = adapters(sam, pixel_values, audio)
+    ```
 
     Args:
         widths: channels of the input of each block.
@@ -72,7 +83,18 @@ class Sam2AudioAdapters(GradientCheckpointingLayer):
         text: torch.Tensor | None = None,
         text_mask: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, ...]:
-        """The maps of `encode_images` of frames `[N, 3, S, S]`, each block's input raised by the block's prompt."""
+        """Encode frames; the prompt of each block is added to the block's input.
+
+        Args:
+            sam: the host.
+            pixel_values: `[N, 3, S, S]`.
+            audio: embeddings `[N, audio_size]` of the sound of each frame.
+            text: states `[N, P, text_size]` of the sentence about each frame, for adapters that read.
+            text_mask: bool `[N, P]`, True for real tokens.
+
+        Returns:
+            The maps of `encode_images` at strides 4, 8 and 16, each `[N, C, S/stride, S/stride]`.
+        """
         with raised_inputs(sam.vision_encoder.backbone.blocks, self.prompts(audio, text, text_mask)):
             return encode_images(sam, pixel_values)
 

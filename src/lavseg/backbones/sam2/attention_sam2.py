@@ -23,6 +23,7 @@ class FasterMultiScaleAttention(Sam2MultiScaleAttention):
     """Hiera's attention without a softmax that the stock module discards."""
 
     def forward(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
+        """Tokens `[N, H, W, C]` to `[N, H/s, W/s, D]`, where `s` is the query stride, 1 in most blocks."""
         batch_size, height, width, _ = hidden_states.shape
         qkv = self.qkv(hidden_states).reshape(batch_size, height * width, 3, self.num_attention_heads, -1)
         query, key, value = qkv.unbind(2)
@@ -51,6 +52,7 @@ class FasterMultiScaleBlock(Sam2MultiScaleBlock):
     """
 
     def forward(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
+        """Tokens `[N, H, W, C]` to `[N, H/s, W/s, D]`, where `s` is the query stride, 1 in most blocks."""
         height, unit = hidden_states.shape[1], max(self.window_size, 1)
         rows = max(BAND_SIZE // (hidden_states[:, :1].numel() * unit), 1) * unit
         changes_shape = self.query_stride is not None or self.dim != self.dim_out
@@ -82,6 +84,17 @@ class FasterMemoryAttention(Sam2VideoRoPEAttention):
         num_k_exclude_rope: int = 0,
         **kwargs,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Attend from the current frame to the memory.
+
+        Args:
+            query: `[N, 1, Q, C]`, tokens of the current frame of `N` objects.
+            key, value: `[N, 1, K, D]`, tokens of the memory; the object pointers come last.
+            position_embeddings: cosines and sines of the rotary code.
+            num_k_exclude_rope: number of object pointer tokens, which are not rotated.
+
+        Returns:
+            `[N, 1, Q, C]`, and the attention weights where the stock module gives them.
+        """
         if not self._in_pieces(query):
             return super().forward(query, key, value, position_embeddings, num_k_exclude_rope, **kwargs)
         rotation = [code.flatten(0, -2) for code in position_embeddings]
@@ -135,7 +148,12 @@ def streamed_attention(query: torch.Tensor, pieces: Iterable[tuple[torch.Tensor,
 
 
 def use_faster_blocks(sam: Sam2VideoModel) -> None:
-    """Put the classes above in the place of Hiera's blocks and of the attention to the memory.
+    """Put the classes above in the place of Hiera's blocks and of the attention to the memory, in place.
+
+    ```python
+    sam = Sam2VideoModel.from_pretrained("facebook/sam2-hiera-tiny")
+    use_faster_blocks(sam)
+    ```
 
     Where the memory's feed-forward layers have a ReLU it works in place.
     """

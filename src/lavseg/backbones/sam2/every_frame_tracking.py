@@ -8,7 +8,14 @@ from .tracking_sam2 import FrameMemory, ImageFeatures, MaskPrediction, Memory, S
 
 
 class EveryFrameTracker(Sam2Tracker):
-    """Remembers hard masks of every frame, whatever their object score, in full precision."""
+    """Remembers hard masks of every frame, whatever their object score, in full precision.
+
+    ```python
+    tracker = EveryFrameTracker(sam, num_frames=10)
+    for frame, prediction in track_every_frame(tracker, features_of, decode, conditioning=[0]):
+        masks = prediction.masks
+    ```
+    """
 
     @property
     def multimask(self) -> bool:
@@ -39,8 +46,8 @@ def track_every_frame(
     Args:
         tracker: for the clips at hand.
         features_of: features of a frame, one row per object; asked for each frame once.
-        decode: the prediction of a frame from its features and its map `[N, C, h, w]`, with or without memory.
-        conditioning: the frames that come first.
+        decode: makes the prediction of a frame from its features and its map `[N, C, h, w]`, with or without memory.
+        conditioning: indices of the frames that come first.
     """
     memory, done = Memory(), None
     others = (frame for frame in range(tracker.num_frames) if frame not in conditioning)

@@ -14,6 +14,11 @@ from .tracking_sam2 import NO_OBJ_SCORE, ImageFeatures, MaskPrediction, Sam2Trac
 class KeyFrameTracker:
     """`N` objects in `B` clips, each prompted on one frame; a frame is encoded once, whatever its objects.
 
+    ```python
+    tracker = KeyFrameTracker(sam2, pixel_values, lengths, clips, prompts)
+    masks, iou_scores, object_score_logits, on_key_frames = tracker.segment(tracker.best_key_frames())
+    ```
+
     Args:
         sam2: the host. Its image encoder runs without gradient.
         pixel_values: `[B, T, 3, S, S]`.

@@ -20,6 +20,15 @@ class MaskTracker:
     """Tracks objects from masks that are given for some frames, as if a user had drawn them there.
 
     Frames are numbered at one rate. What the tracker remembers is bounded, whatever the length of the video.
+
+    ```python
+    tracker = MaskTracker(tracking_host(model))
+    tracker.start({0: tracker.encode_mask(tracker.encode(frames[:1]), logits)})
+    masks = tracker.track(1, tracker.encode(frames[1:2])).masks > 0
+    ```
+
+    Args:
+        host: a SAM2 video model.
     """
 
     def __init__(self, host: Sam2VideoModel):
@@ -44,7 +53,12 @@ class MaskTracker:
 
     @torch.inference_mode()
     def track(self, frame: int, features: ImageFeatures) -> MaskPrediction:
-        """Predict the masks of the next frame; frames come in ascending order."""
+        """Predict the masks of the next frame, of which there is one per object; frames come in ascending order.
+
+        Args:
+            frame: its number.
+            features: of the one frame, as `encode` returns them.
+        """
         rows = _one_row_an_object(features, next(iter(self.memory.prompted.values())).pointer.shape[0])
         # Masks that are all of later frames are followed back in time.
         reverse = min(self.memory.prompted) > frame

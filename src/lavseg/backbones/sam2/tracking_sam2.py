@@ -98,6 +98,12 @@ class Memory:
 class Sam2Tracker:
     """Tracks `N` objects through one set of equally long clips.
 
+    ```python
+    tracker = Sam2Tracker(sam, num_frames=10)
+    for frame, prediction in propagate(tracker, features_of, sparse, key_frame=0):
+        masks = prediction.gated_masks
+    ```
+
     Args:
         sam: the model whose parts are used. Whether masks are binarised for the memory of a prompted frame follows
             `sam.training`, as in the stock model.
@@ -259,7 +265,7 @@ class Sam2Tracker:
         prediction: MaskPrediction,
         prompted: bool = False,
     ) -> Memory:
-        """Add what `frame` showed to `memory` and drop what no later frame can read."""
+        """Add the prediction of `frame` to `memory` and drop what no later frame can read."""
         if prompted and self.prompt_decoder is not None:
             entry = self.encode_mask(features, self.full_size(prediction.gated_masks)[:, 0] > 0)
         else:

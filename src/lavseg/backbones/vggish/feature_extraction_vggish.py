@@ -176,6 +176,11 @@ class VggishFeatureExtractor(FeatureExtractionMixin):
 
     Any rate is resampled to 16 kHz. One patch covers 0.96 s and needs 15,600 samples at 16 kHz (0.975 s).
 
+    ```python
+    feature_extractor = VggishFeatureExtractor(num_channels=2)
+    features = feature_extractor(waveform, sampling_rate=44100, return_tensors="pt")["input_features"]
+    ```
+
     Args:
         num_channels: 1 takes the mean of the channels; 2 keeps left and right apart and doubles mono (AuralSAM2).
         min_patches: a clip with fewer patches repeats its last one up to this number (AVSBench and AuralSAM2: 5). A

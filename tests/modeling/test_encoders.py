@@ -1,0 +1,73 @@
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny.configurations import nano_sam2_config, nano_sam_config
+from transformers import CLIPConfig, CLIPModel, RobertaConfig, RobertaModel, Sam2VideoModel, SamModel, ViTConfig
+
+from lavseg.modeling.encoders import build_encoder, encode_text, load_encoder, load_host
+
+SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+
+
+@pytest.fixture(scope="module")
+def roberta():
+    torch.manual_seed(0)
+    return RobertaModel(RobertaConfig(vocab_size=50, **SIZES)).eval()
+
+
+@pytest.mark.parametrize("config_class", [RobertaConfig, ViTConfig])
+def test_an_untrained_encoder_has_no_pooler(config_class):
+    assert build_encoder(config_class(**SIZES)).pooler is None
+
+
+def test_a_published_encoder_is_read_without_its_pooler(roberta, tmp_path):
+    roberta.save_pretrained(tmp_path)
+    loaded = load_encoder(str(tmp_path), "text_config").state_dict()
+    expected = {name: value for name, value in roberta.state_dict().items() if not name.startswith("pooler.")}
+    assert loaded.keys() == expected.keys()
+    assert all(torch.equal(value, loaded[name]) for name, value in expected.items())
+
+
+@pytest.mark.parametrize("part", ["text", "vision"])
+def test_of_clip_one_tower_is_taken(part, tmp_path):
+    torch.manual_seed(0)
+    sizes = {"text_config": {"vocab_size": 50, **SIZES}, "vision_config": {"image_size": 32, "patch_size": 16, **SIZES}}
+    clip = CLIPModel(CLIPConfig(**sizes, projection_dim=16))
+    clip.save_pretrained(tmp_path)
+    tower = load_encoder(str(tmp_path), f"{part}_config")
+    assert tower.config.model_type == f"clip_{part}_model"
+    expected = getattr(clip, f"{part}_model").state_dict()
+    loaded = {name.removeprefix(f"{part}_model."): value for name, value in tower.state_dict().items()}
+    assert all(torch.equal(value, loaded[name]) for name, value in expected.items())
+
+
+def test_a_host_has_to_be_of_an_accepted_kind_and_whole(tmp_path):
+    SamModel(nano_sam_config()).save_pretrained(tmp_path / "sam")
+    assert isinstance(load_host("sam", tmp_path / "sam", SamModel, Sam2VideoModel), SamModel)
+    with pytest.raises(ValueError, match=r"sam2: .* is a 'sam' checkpoint, 'sam2_video' is needed"):
+        load_host("sam2", tmp_path / "sam", Sam2VideoModel)
+    Sam2VideoModel(nano_sam2_config()).save_pretrained(tmp_path / "sam2")
+    file = tmp_path / "sam2" / "model.safetensors"
+    state = load_file(file)
+    del state["no_object_pointer"]
+    save_file(state, file, {"format": "pt"})
+    with pytest.raises(ValueError, match=r"sam2: .* lacks weights: no_object_pointer$"):
+        load_host("sam2", tmp_path / "sam2", SamModel, Sam2VideoModel)
+
+
+def test_every_sentence_is_read_as_if_alone_without_its_padding_and_without_gradient(roberta):
+    ids = torch.randint(3, 50, (2, 3, 5), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(ids)
+    mask[1, 2, 3:] = 0
+    states, real = encode_text(roberta, ids, mask)
+    assert states.shape == (2, 3, 5, 16) and not states.requires_grad
+    assert real.dtype == torch.bool and torch.equal(real, mask.bool())
+    alone = roberta(ids[1, 2, None, :3]).last_hidden_state[0]
+    torch.testing.assert_close(states[1, 2, :3], alone, atol=1e-5, rtol=1e-5)
+    everything, real = encode_text(roberta, ids, None)
+    assert real.all() and torch.equal(everything[0], states[0])
+
+
+def test_a_mask_of_other_tokens_is_named(roberta):
+    with pytest.raises(ValueError, match=r"attention_mask: has to be \[2, 1, 5\] as input_ids, got \[2, 1, 4\]"):
+        encode_text(roberta, torch.ones(2, 1, 5).long(), torch.ones(2, 1, 4))
