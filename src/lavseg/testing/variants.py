@@ -27,11 +27,11 @@ class Variant:
     """One configuration of a method, and what is declared about it.
 
     Args:
-        config: of the model, as small as can be.
-        model_class, processor_class: of the method.
+        config: configuration of the model, as small as can be.
+        model_class, processor_class: classes of the method.
         parameters: number of the model's parameters.
         trainable: number of those that train under this configuration.
-        tokenizer: of the text encoder; None for a method that reads no text.
+        tokenizer: tokenizer of the text encoder; None for a method that reads no text.
         unreached: parts of the names of trainable parameters that the loss of this configuration does not reach.
     """
 

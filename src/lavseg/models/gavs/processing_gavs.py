@@ -47,7 +47,7 @@ class GavsProcessor(AdapterClipProcessor):
         """The processor whose sizes fit a model of `config`.
 
         Args:
-            config: of the model.
+            config: configuration of the model.
             tokenizer, max_text_length: see [`OptionalTextMixin`].
             bgr_frames: hand out frames as BGR under RGB statistics, as released.
             pad_frames: SAM only: keep the frames' aspect ratio and pad them to a square, as released, in place of a
