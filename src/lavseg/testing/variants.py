@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import BatchFeature, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import BatchFeature, PreTrainedTokenizerBase
 
 from ..modeling.base import AudioVisualPreTrainedModel
+from ..modeling.configuration import AudioVisualConfig
 from ..modeling.outputs import AudioVisualSegmentationOutput
 from ..modeling.processing import AudioVisualProcessor
 
@@ -35,7 +36,7 @@ class Variant:
         unreached: parts of the names of trainable parameters that the loss of this configuration does not reach.
     """
 
-    config: PreTrainedConfig
+    config: AudioVisualConfig
     model_class: type[AudioVisualPreTrainedModel]
     processor_class: type[AudioVisualProcessor]
     parameters: int

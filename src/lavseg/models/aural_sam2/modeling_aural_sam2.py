@@ -172,8 +172,8 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
     ) -> AuralSam2Output:
         """Segment `B` clips of up to `T` frames for `E` expressions each (one without text).
 
-        Points, boxes and masks may prompt the model too. Frames with such prompts are segmented first and without memory, in place of
-        the conditioning frame.
+        Points, boxes and masks may prompt the model too. Frames with such prompts are segmented first and without
+        memory, in place of the conditioning frame.
 
         Args:
             pixel_values: `[B, T, 3, S, S]`, frames for SAM2.
