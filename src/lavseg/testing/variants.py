@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import BatchFeature, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import BatchFeature, PreTrainedTokenizerBase
 
 from ..modeling.base import AudioVisualPreTrainedModel
+from ..modeling.configuration import AudioVisualConfig
 from ..modeling.outputs import AudioVisualSegmentationOutput
 from ..modeling.processing import AudioVisualProcessor
 
@@ -27,15 +28,15 @@ class Variant:
     """One configuration of a method, and what is declared about it.
 
     Args:
-        config: of the model, as small as can be.
-        model_class, processor_class: of the method.
+        config: configuration of the model, as small as can be.
+        model_class, processor_class: classes of the method.
         parameters: number of the model's parameters.
         trainable: number of those that train under this configuration.
-        tokenizer: of the text encoder; None for a method that reads no text.
+        tokenizer: tokenizer of the text encoder; None for a method that reads no text.
         unreached: parts of the names of trainable parameters that the loss of this configuration does not reach.
     """
 
-    config: PreTrainedConfig
+    config: AudioVisualConfig
     model_class: type[AudioVisualPreTrainedModel]
     processor_class: type[AudioVisualProcessor]
     parameters: int

@@ -1,13 +1,11 @@
 import pytest
 import torch
-import torch.nn.functional as F
 from tiny.configurations import nano_sam2_config, tiny_config
 from torch import nn
 
 import tiny_clips
 from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
 from lavseg.models.gavs import GavsConfig, GavsModel
-from lavseg.models.gavs.adapters_gavs import GavsAdapter
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 from tiny_clips import away_from_zero
 
@@ -54,32 +52,6 @@ def test_parameters_on_sam2(size, blocks, total):
 def test_parameters_that_read():
     counts = trained_parts(sam_config=hiera_sam2_config("base_plus"), use_text=True)
     assert counts["sentences"] == (15 + 2) * 66_304 and counts["text_projection"] == 98_432
-
-
-@torch.no_grad()
-def test_the_adapter_is_added_to_the_output_of_the_mlp():
-    model, frames = make_model(), make_inputs()["pixel_values"][0]
-    encoder, seen = model.sam.vision_encoder, []
-    for index in (0, 1, 2):
-        encoder.layers[index].mlp.register_forward_hook(lambda module, args, output: seen.append(output))
-    adapted = model.adapters(model.sam, frames)
-    hidden = encoder.patch_embed(frames) + encoder.pos_embed
-    for index, layer in enumerate(encoder.layers):
-        plain = layer(hidden)
-        if index >= 1:
-            adapter, given = model.adapters.blocks[index - 1], layer.mlp(layer.layer_norm2(_before_mlp(layer, hidden)))
-            plain = plain + adapter.up(F.relu(adapter.down(given)))
-        hidden = plain
-    torch.testing.assert_close(adapted, encoder.neck(hidden), atol=1e-4, rtol=1e-4)
-    assert (adapted - model.sam.get_image_embeddings(frames)).abs().max() > 1e-4
-
-
-def _before_mlp(layer, hidden):
-    kept = []
-    hook = layer.layer_norm2.register_forward_pre_hook(lambda module, args: kept.append(args[0]))
-    layer(hidden)
-    hook.remove()
-    return kept[0]
 
 
 @torch.no_grad()
@@ -136,28 +108,6 @@ def test_noise_on_the_sound_is_for_training(audio_noise):
         assert change.mean(0).abs().max() < 0.1
 
 
-def test_the_bottleneck_activations_are_those_of_the_release():
-    adapters = make_model().adapters
-    assert all(isinstance(adapter.activation, nn.ReLU) for adapter in adapters.blocks)
-    assert all(isinstance(adapter.activation, nn.GELU) for adapter in adapters.decoder)
-
-
-@torch.no_grad()
-def test_the_bottleneck_reads_only_real_words():
-    torch.manual_seed(0)
-    adapter = GavsAdapter(12, 8, nn.ReLU(), reads=True)
-    hidden, text = torch.randn(2, 5, 7, 12), torch.randn(2, 6, 8)
-    mask = torch.arange(6) < torch.tensor([[6], [4]])
-    found = adapter(hidden, text, mask)
-    assert found.shape == hidden.shape
-    other = text.clone()
-    other[1, 4:] += 3
-    torch.testing.assert_close(adapter(hidden, other, mask), found)
-    other[1, 0] += 3
-    changed = (adapter(hidden, other, mask) - found).abs().amax((1, 2, 3))
-    assert changed[0] == 0 and changed[1] > 1e-4
-
-
 @torch.no_grad()
 def test_padded_frames_are_scored_without_their_padding():
     model, inputs = make_model(), make_inputs(clips=2)
@@ -182,11 +132,6 @@ def test_sizes_of_padded_frames_are_checked():
         make_model(sam_config=nano_sam2_config())(**inputs)
     with pytest.raises(ValueError, match="reshaped_input_sizes: this method was made for frames that fill the square"):
         SamaAvsModel(tiny_config(SamaAvsConfig))(**inputs)
-
-
-def test_configurations_that_cannot_be_are_refused():
-    with pytest.raises(ValueError, match="audio_noise: 'some' was given, accepted are 'none', 'add', 'replace'"):
-        tiny_config(GavsConfig, audio_noise="some")
 
 
 @pytest.mark.parametrize("first", [-1, 3])

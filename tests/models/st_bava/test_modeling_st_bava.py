@@ -366,16 +366,3 @@ def test_from_backbones_holds_the_published_weights(tmp_path):
     assert model.config.sam_config.mask_decoder_config.layer_norm_eps == 1e-5
     with pytest.raises(ValueError, match=r"audio: .*convert"):
         StBavaModel.from_backbones(str(tmp_path / "sam"))
-
-
-@pytest.mark.parametrize("field", ["fusion", "order", "spatial_mode", "mask_reduce"])
-def test_unknown_choices_are_refused(field):
-    with pytest.raises(ValueError, match=f"{field}: 'other'"):
-        tiny_config(StBavaConfig, **{field: "other"})
-
-
-def test_a_model_that_hears_nothing_is_refused():
-    with pytest.raises(ValueError, match="use_adapters"):
-        tiny_config(StBavaConfig, fusion="none", use_adapters=False)
-    with pytest.raises(ValueError, match="num_attention_heads: 5"):
-        tiny_config(StBavaConfig, num_attention_heads=5)

@@ -57,8 +57,8 @@ class AuralSam2Config(AudioVisualConfig):
             the pyramid.
         sparse_prompts: add the sound's vectors to the mask tokens (table 4).
         dense_prompts: add the fused maps to the image tokens (table 4).
-        use_audio: hear; without, the embedding of the sound is zero and only sight and sentence are left (figure 3),
-            without text too only sight (table 3).
+        use_audio: use the sound; without it its embedding is zero and frames and sentence are left (figure 3), or
+            without text too the frames alone (table 3).
         conditioning_frame: the frame that is segmented first, without memory, at inference: "first", or "middle",
             T // 2. In training it is always the middle one. None takes what the authors evaluate with: the middle
             with text, the first without.
@@ -68,11 +68,11 @@ class AuralSam2Config(AudioVisualConfig):
             "supcon", supervised contrastive learning; or "none" (table 5).
         contrastive_samples: pixels drawn per level and frame for "audiocon" and "supcon"; per level, frame and
             class for "audiocon_release", whose code has 384 without text and 192 with it.
-        contrastive_temperature: temperature of all of them.
+        contrastive_temperature: temperature of all these losses.
         projection_size: outputs of the heads of the contrastive loss. 128 as released, 64 in the paper.
         num_classes: classes that a head names on top of the masks, background not counted: 70 in AVSBench-semantic, 0
             for masks alone. With such a head nothing else trains, it is fitted to a model whose masks are good.
-        class_layers: depth of that head.
+        class_layers: layers of the class head.
         initializer_range: deviation of the truncated normal that fills the linear layers of the blocks.
 
     ```python

@@ -78,8 +78,14 @@ class AuralSam2TwoWayTransformer(Sam2VideoTwoWayTransformer):
         """As the stock method, with the prompts of each stage.
 
         Args:
+            point_embeddings: `[N, 1, L, C]`, tokens of the decoder and of points.
+            image_embeddings, image_positional_embeddings: `[N, C, h, w]`.
+            attention_similarity: as in the stock method.
             stage_prompts: one for each block and one for the final attention.
             prompts_are_positions: the first stage's `sparse` becomes a part of the tokens' position code too.
+
+        Returns:
+            Tokens `[N, 1, L, C]` and image tokens `[N, 1, h w, C]`.
         """
         queries = point_embeddings
         keys = image_embeddings.flatten(2).transpose(1, 2).unsqueeze(1)
@@ -121,12 +127,12 @@ def frame_decoder(
     user_prompts: dict[int, UserPrompt | None],
     prompts_are_positions: bool,
 ) -> Callable[[int, ImageFeatures, torch.Tensor], MaskPrediction]:
-    """What decodes the frames in `track_every_frame`.
+    """The function that decodes one frame in `track_every_frame`.
 
     Args:
-        tracker: for the clips at hand.
-        stages_of: the fused prompts of a frame for each stage of the decoder.
-        user_prompts: what a user says about a frame, if anything.
+        tracker: tracker of the clips at hand.
+        stages_of: takes a frame, gives its fused prompts for each stage of the decoder.
+        user_prompts: prompts of a user by frame; None on a frame without.
         prompts_are_positions: see [`AuralSam2TwoWayTransformer`].
     """
 

@@ -51,6 +51,7 @@ class AuralSam2Attention(nn.Module):
     def forward(
         self, hidden_states: torch.Tensor, grid: tuple[int, int] | None = None, mask: torch.Tensor | None = None
     ) -> torch.Tensor:
+        """`[N, L, C]` to the same shape; `grid` and `mask` as in [`AuralSam2Block`]."""
         source = hidden_states
         if grid is not None:
             source = self.reduction_norm(_convolve(self.reduction, hidden_states, grid))
@@ -93,6 +94,7 @@ class AuralSam2BatchNorm(nn.BatchNorm1d):
     """Batch normalisation of `[..., C]` with statistics over all axes but the last."""
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """`[..., C]` to the same shape."""
         return super().forward(hidden_states.flatten(0, -2)).view_as(hidden_states)
 
 

@@ -1,4 +1,4 @@
-"""AuralSAM2's contrast between what is seen and what is heard."""
+"""Contrastive losses of AuralSAM2 between pixels and sounds."""
 
 import torch
 import torch.nn.functional as F
@@ -90,7 +90,7 @@ def draw_pixels_as_released(
 
     Args:
         logits: `[P]`; targets: bool `[P]`.
-        count: pixels a class.
+        count: pixels per class.
 
     Returns:
         Indices of the drawn pixels and their labels.

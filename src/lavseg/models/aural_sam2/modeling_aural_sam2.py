@@ -35,6 +35,11 @@ class AuralSam2Output(AudioVisualSegmentationOutput):
     Args:
         class_logits: float `[B, K + 1, T, S/16, S/16]`, background first. They hold inside the mask only: see
             `AuralSam2Processor.post_process_semantic_segmentation`.
+
+    ```python
+    outputs = model(**inputs)
+    classes = processor.post_process_semantic_segmentation(outputs, inputs["original_sizes"])
+    ```
     """
 
     class_logits: torch.Tensor | None = None
@@ -125,7 +130,8 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         Args:
             sam2, text: Hub ids or folders of Transformers checkpoints (`sam2` a SAM2 video model); `text` is not read
                 with `use_text=False`.
-            audio: a VGGish model, or the folder or Hub id of a converted one; an untrained one would hear nothing.
+            audio: a VGGish model, or the folder or Hub id of a converted one. It has no default: an untrained one says
+                nothing about the sound.
             config_overrides: fields of [`AuralSam2Config`].
 
         Raises:
@@ -166,13 +172,13 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
     ) -> AuralSam2Output:
         """Segment `B` clips of up to `T` frames for `E` expressions each (one without text).
 
-        A user may point at objects too. Frames with such prompts are segmented first and without memory, in place of
-        the conditioning frame.
+        Points, boxes and masks may prompt the model too. Frames with such prompts are segmented first and without
+        memory, in place of the conditioning frame.
 
         Args:
             pixel_values: `[B, T, 3, S, S]`, frames for SAM2.
-            input_features: `[B, A, 2, 96, 64]`, log-mel patches of left and right. Patch `t` belongs to frame `t`: a
-                surplus is not heard, and where there are fewer the last one lasts.
+            input_features: `[B, A, 2, 96, 64]`, log-mel patches of left and right. Patch `t` belongs to frame
+                `t`: further ones are left out, and where there are fewer the last one is repeated.
             input_ids: `[B, E, P]`, or `[B, P]` for one expression per clip; none with `use_text=False`.
             attention_mask: as `input_ids`, 1 for real tokens; all real when None.
             frame_mask, audio_mask: bool `[B, T]` and `[B, A]`, True for real frames and patches, which come first.
@@ -294,7 +300,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
     def _conditioning_frames(
         self, length: int, prompt_frames: list[int] | None, user_prompts: list[UserPrompt]
     ) -> dict[int, UserPrompt | None]:
-        """The frames of clips of `length` that are segmented without memory, with what a user says about them."""
+        """The frames of clips of `length` that are segmented without memory, with a user's prompts on them."""
         first = self.config.conditioning_frame == "first" and not self.fuser.training
         default = 0 if first else length // 2
         if not user_prompts:

@@ -1,4 +1,4 @@
-"""Points, boxes and masks of a user, beside what AuralSAM2 hears and reads."""
+"""Points, boxes and masks of a user, as prompts of AuralSAM2 beside sound and sentence."""
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ def encode_user_prompts(
     boxes: torch.Tensor | None,
     masks: torch.Tensor | None,
 ) -> list[UserPrompt]:
-    """What a user says about each prompted frame, with one row for each object; empty without such prompts.
+    """Encode the prompts on each prompted frame, with one row for each of the `B E` objects; empty without prompts.
 
     Args:
         encoder: SAM2's prompt encoder.

@@ -15,7 +15,7 @@ from ...backbones.sam2.encoder_sam2 import encode_images
 
 
 class GavsAdapter(nn.Module):
-    """A bottleneck, added to its own input by the caller. Where there is text, the bottleneck attends to it."""
+    """A bottleneck, which the caller adds to its input. Where there is text, its hidden layer attends to it."""
 
     def __init__(self, width: int, size: int, activation: nn.Module, reads: bool):
         super().__init__()
@@ -57,7 +57,7 @@ class GavsAdapters(GradientCheckpointingLayer):
         decoder_layers: number of its two-way layers.
         size: channels of the bottlenecks.
         audio_sizes: channels of the sound's embedding, and of the hidden layer that turns it into a prompt.
-        text_size: channels of the text encoder's states; None for adapters that do not read.
+        text_size: channels of the text encoder's states; None for adapters without text.
     """
 
     def __init__(

@@ -22,9 +22,9 @@ class GavsConfig(AdapterConfig):
         use_text: SAM2 only: read a sentence (Ref-AVS). The bottleneck of each adapter attends to it.
         adapter_size: bottleneck of the adapters.
         first_adapted_block: image encoder blocks from this index on carry an adapter; the LayerNorms of those after it
-            train, too.
+            train too.
         prompt_size: hidden width of the MLP that turns the sound into a prompt token. The supplement can be read to
-            mean adapters that hear, too; it gives no formula, and there are none here.
+            mean adapters that take the sound too; it gives no formula, and there are none here.
         train_adapters: train the adapters, these LayerNorms and that MLP.
         train_mask_decoder: train the mask decoder itself, which only its adapters change in the release.
         audio_noise: what training does to the sound's embedding: "none"; "add" a tenth of its deviation as Gaussian

@@ -45,8 +45,8 @@ class GavsPreTrainedModel(AdapterClipModel):
 
 
 class GavsModel(GavsPreTrainedModel):
-    """SAM or SAM2 with adapters that do not hear, prompted by the sound of each frame. On SAM every frame is segmented
-    by itself; SAM2 tracks, and the prompt takes the place of its not-a-point tokens on every frame.
+    """SAM or SAM2 with adapters, prompted by the sound of each frame. The adapters do not take the sound. On SAM every
+    frame is segmented by itself; SAM2 tracks, and the prompt takes the place of its not-a-point tokens on every frame.
 
     ```python
     model, processor = GavsModel(GavsConfig()).eval(), GavsProcessor.from_config(GavsConfig())

@@ -47,7 +47,7 @@ class GavsProcessor(AdapterClipProcessor):
         """The processor whose sizes fit a model of `config`.
 
         Args:
-            config: of the model.
+            config: configuration of the model.
             tokenizer, max_text_length: see [`OptionalTextMixin`].
             bgr_frames: hand out frames as BGR under RGB statistics, as released.
             pad_frames: SAM only: keep the frames' aspect ratio and pad them to a square, as released, in place of a
@@ -77,10 +77,14 @@ class GavsProcessor(AdapterClipProcessor):
             return self.image_processor.pad_size["height"], self.image_processor.pad_size["width"]
         return super().input_size
 
+    @property
+    def image_input_names(self) -> tuple[str, ...]:
+        return ("pixel_values", "reshaped_input_sizes") if self.pad_frames else ("pixel_values",)
+
     def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
         frames = [frame.flip(0) for frame in frames] if self.bgr_frames else frames
         prepared = self.image_processor(frames, return_tensors="pt")
-        return {name: prepared[name] for name in ("pixel_values", *["reshaped_input_sizes"] * self.pad_frames)}
+        return {name: prepared[name] for name in self.image_input_names}
 
 
 __all__ = ["GavsProcessor"]

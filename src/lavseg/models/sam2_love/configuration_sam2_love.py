@@ -26,16 +26,16 @@ class Sam2LoveConfig(AudioVisualConfig):
 
     Args:
         sam2_config: the host, a `Sam2VideoConfig`. SAM 2.0 Hiera-L.
-        text_config: text encoder, any with `last_hidden_state`. DistilRoBERTa; CLIP's text model is table 2's other.
+        text_config: text encoder, any with `last_hidden_state`. DistilRoBERTa; table 2 has CLIP's text model too.
         vision_config: frame encoder, any whose `last_hidden_state` begins with a class token. ViT-B/16 at 224.
         audio_config: VGGish with its final ReLU (supplement C).
         hidden_size: width of the fusion transformer.
         num_hidden_layers: fusion blocks (table 3).
-        num_attention_heads: not given in the paper; 16 is what encoders of this width use.
+        num_attention_heads: heads of these blocks; not given in the paper, 16 is what encoders of this width use.
         intermediate_size: width of the blocks' MLPs; not given, four times the width as in ViT.
         hidden_act: activation of the blocks' MLPs; not given, as in ViT.
         final_layer_norm: LayerNorm after the last block. Not in Eq. 2, but without it the token's norm grows with every
-            frame and later frames hardly turn it.
+            frame and later frames hardly change its direction.
         projection_size: hidden width of the three MLPs of Eq. 1; not given.
         num_seg_tokens: [seg] tokens that propagate; the first one prompts (table 4).
         learn_modality_tokens: train the "fixed" tokens [aud] and [vis], which are constants 0 and 1 otherwise.
@@ -45,17 +45,18 @@ class Sam2LoveConfig(AudioVisualConfig):
         mask_selection: which of SAM2's masks is trained: the one of highest predicted IoU as at inference, the one of
             least loss, or the single-mask token.
         loss_size: resolution of the mask loss: the label's own, or that of the low-resolution logits.
-        train_mask_decoder: table 6.
-        train_prompt_encoder: table 6. With a token as prompt only its no-mask embedding is ever used.
+        train_mask_decoder: train SAM2's mask decoder (table 6).
+        train_prompt_encoder: train SAM2's prompt encoder (table 6). With a token as prompt only its no-mask embedding
+            is ever used.
         presence_head: a linear head on the final [seg] that says whether the clip holds the object at all, trained by
-            cross-entropy; where it says no, all masks of the clip are empty. Not in the paper.
+            cross-entropy; where it says no, post-processing empties all masks of the clip. Not in the paper.
         key_frame: "first" as in the paper, or "best": train on a random labelled frame, and at inference prompt every
             frame, keep the one with the highest object probability times predicted IoU, and track both ways from it.
-        handoff: "memory": the decoder trained on prompted frames tracks, too, as in the paper, although it never saw
+        handoff: "memory": the decoder trained on prompted frames tracks too, as in the paper, although it never saw
             memory in training. "mask": it has a twin that stays as published and tracks; the mask of the prompted frame
             is handed to the twin as if a user had drawn it. The prompt encoder, which both read, then does not train.
         audio_temporal_embedding: learned, zero-initialised time code on audio rows and on the frames' tokens. Without
-            it the fusion sees the sound as an unordered set. Not in the paper.
+            it the sound is an unordered set to the fusion. Not in the paper.
         seg_readout: what of the [seg] states of all frames prompts: the last (paper), their mean, or an attention.
         max_frames: frames and audio patches that `audio_temporal_embedding` has codes for.
         initializer_range: deviation of the truncated normal that fills tokens and fusion blocks.

@@ -1,4 +1,4 @@
-"""SAM2-LOVE: one token that has seen, heard and read prompts SAM2 (Wang et al., CVPR 2025)."""
+"""SAM2-LOVE: one token that compresses frames, sound and sentence prompts SAM2 (Wang et al., CVPR 2025)."""
 
 import copy
 
@@ -108,7 +108,8 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
 
         Args:
             sam2, vision, text: Hub ids or folders of Transformers checkpoints (`sam2` a SAM2 video model).
-            audio: a VGGish model, or the folder or Hub id of a converted one; an untrained one would hear nothing.
+            audio: a VGGish model, or the folder or Hub id of a converted one. It has no default: an untrained one says
+                nothing about the sound.
             config_overrides: fields of [`Sam2LoveConfig`].
 
         Raises:

@@ -10,13 +10,13 @@ from .configuration_sam2_love import Sam2LoveConfig
 
 
 class Sam2LoveProcessor(AudioVisualProcessor):
-    """Prepares clips for [`Sam2LoveModel`]: the only augmentation or shaping is a square resize (supplement C).
+    """Prepares clips for [`Sam2LoveModel`]: frames are resized to squares, nothing else (supplement C).
 
     Args:
         image_processor: frames for SAM2, `pixel_values`.
         vit_image_processor: the same frames for the frame encoder, `vit_pixel_values`.
         feature_extractor: mono log-mel patches.
-        tokenizer: that of the text encoder.
+        tokenizer: tokenizer of the text encoder.
         fps: rate at which video files are read.
         max_text_length: tokens an expression is padded and cut to.
 

@@ -20,6 +20,7 @@ class Sam2LoveMlp(nn.Module):
         self.linear2 = nn.Linear(hidden_features, out_features)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """`[..., in_features]` to `[..., out_features]`."""
         return self.linear2(F.relu(self.linear1(hidden_states)))
 
 
@@ -63,7 +64,10 @@ class Sam2LoveFusion(nn.Module):
     def forward(
         self, tokens: torch.Tensor, mask: torch.Tensor | None = None, num_outputs: int | None = None
     ) -> torch.Tensor:
-        """Fuse `[N, L, d]`; the last block works for the first `num_outputs` tokens only, which are returned."""
+        """Fuse `[N, L, d]`; `mask` bool `[N, 1, 1, L]`, True where a token may be attended to.
+
+        The last block is computed for the first `num_outputs` tokens only (all when None), which are returned.
+        """
         for layer in self.layers[:-1]:
             tokens = layer(tokens, mask, None)
         return self.norm(self.layers[-1](tokens, mask, num_outputs))

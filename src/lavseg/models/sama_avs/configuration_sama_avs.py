@@ -18,7 +18,7 @@ class SamaAvsConfig(AdapterConfig):
         text_config: text encoder, any with `last_hidden_state`; DistilRoBERTa with `use_text`.
         use_text: SAM2 only: read a sentence (Ref-AVS). The hidden layer of each adapter attends to it.
         adapter_size: hidden width of the adapters.
-        use_adapters: False is the host's own encoder, which hears nothing.
+        use_adapters: audio adapters in the image encoder; without them the masks do not depend on the sound.
         train_adapters: train the adapters.
         train_mask_decoder: train the mask decoder and the no-mask embedding.
         random_position_code: SAM only: `from_backbones` keeps a random position code and no-mask embedding instead of

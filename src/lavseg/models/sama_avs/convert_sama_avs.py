@@ -25,7 +25,7 @@ def convert_sama_avs_checkpoint(
     Args:
         checkpoint_path: a state dict (`image_encoder.*`, `mask_decoder.*`, `audio_encoder.*`, ...).
         output_dir: a folder that is empty or does not exist; nothing is written unless everything fits.
-        config: that of the model; ViT-H when None.
+        config: configuration of the model; ViT-H when None.
 
     Returns:
         The converted model, in evaluation mode, and the keys of the file that it has no use for.

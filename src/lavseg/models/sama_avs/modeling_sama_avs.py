@@ -38,7 +38,7 @@ class SamaAvsPreTrainedModel(AdapterClipModel):
 
 class SamaAvsModel(SamaAvsPreTrainedModel):
     """SAM or SAM2 with audio adapters in its image encoder and no prompt. On SAM every frame is segmented by itself;
-    SAM2 tracks what the adapters make it see.
+    SAM2 tracks the clip through its memory.
 
     ```python
     model, processor = SamaAvsModel(SamaAvsConfig()).eval(), SamaAvsProcessor.from_config(SamaAvsConfig())

@@ -29,9 +29,9 @@ class StBavaConfig(AudioVisualConfig):
             code was published. "none" leaves the sound to the adapters and SAM's decoder unprompted.
         num_fusion_layers: blocks of ST-BAVA, 5 for S4 and 7 for MS3.
         num_attention_heads: heads of ST-BAVA's attentions.
-        attention_dropout: on their weights, in training.
-        temporal_attention: table 3.
-        bidirectional: table 3; False leaves only the attentions that update the image.
+        attention_dropout: dropout of the attention weights, in training.
+        temporal_attention: attend over time; without it only over positions (table 3).
+        bidirectional: update sound and image; False leaves only the attentions that update the image (table 3).
         order: which attention comes first in a block; the paper finds no difference.
         spatial_mode: "release": the spatial attention that updates the sound has one key, so its softmax is 1
             everywhere and it does not see the image, and the one that updates the image adds one vector to all
@@ -39,8 +39,9 @@ class StBavaConfig(AudioVisualConfig):
             through a sigmoid of its own agreement with it. Same parameters; not in the paper.
         share_directions: one attention for both directions, as released, or one each.
         use_adapters: audio adapters in SAM's encoder (Eq. 3, table 3).
-        adapter_size: their hidden width.
-        train_fusion: False is what the released script of the joint stage does.
+        adapter_size: hidden width of the adapters.
+        train_fusion: train the fusion and the projection of the sound. False is what the released script of the joint
+            stage does.
         train_adapters: train the adapters.
         train_mask_decoder: train SAM's mask decoder.
         mask_reduce: "sum" of the three masks' logits as released, the one of highest predicted IoU ("best_iou"), or

@@ -48,7 +48,7 @@ def convert_st_bava_checkpoint(
         checkpoint_path: a state dict as the released scripts save it (`image_encoder.*`, `layers.*`, ...).
         vggish_path: the public `vggish-10086976.pth`, which the released code loads beside it.
         output_dir: a folder that is empty or does not exist; nothing is written unless everything fits.
-        config: that of the model; ViT-H with as many blocks as the file has when None.
+        config: configuration of the model; ViT-H with as many blocks as the file has when None.
 
     Returns:
         The converted model, in evaluation mode, and the keys of the file that it has no use for.

@@ -18,8 +18,8 @@ from .configuration_st_bava import StBavaConfig
 
 
 class Fused(NamedTuple):
-    """Image `[B, T, P, C]`, sound `[B, T, C]`, and for each block the maps `[B, T, H, P]` that updated the one and the
-    other, where the module has such maps."""
+    """Image `[B, T, P, C]`, sound `[B, T, C]`, and for each block the maps `[B, T, H, P]` that updated the sound and
+    the image, where the module has such maps."""
 
     vision: torch.Tensor
     audio: torch.Tensor
@@ -44,6 +44,7 @@ class TpaviFusion(nn.Module):
     def forward(
         self, vision: torch.Tensor, audio: torch.Tensor, positions: torch.Tensor, frame_mask: torch.Tensor
     ) -> Fused:
+        """Fuse `vision [B, T, P, C]` with `audio [B, T, C]`; `positions [P, C]` and `frame_mask` as in the module."""
         real = frame_mask[:, :, None].to(vision.dtype)
         # The key is the same at all positions of a frame, so the (TP)x(TP) map has low rank and is never formed.
         values = self.value(vision).sum(2) * real
@@ -73,6 +74,7 @@ class HanFusion(nn.Module):
     def forward(
         self, vision: torch.Tensor, audio: torch.Tensor, positions: torch.Tensor, frame_mask: torch.Tensor
     ) -> Fused:
+        """Fuse `vision [B, T, P, C]` with `audio [B, T, C]`; `positions [P, C]` and `frame_mask` as in the module."""
         frames = vision.mean(2)
         update = self._layer(frames, audio, frame_mask)
         return Fused(vision + update[:, :, None], self._layer(audio, frames, frame_mask))
@@ -86,7 +88,7 @@ class HanFusion(nn.Module):
 
 
 class CmranRelation(nn.Module):
-    """Cross-modal relation layer: one modality asks the other and itself, post-norm."""
+    """Cross-modal relation layer: one modality attends to the other and to itself, post-norm."""
 
     def __init__(self, width: int, num_heads: int, intermediate_size: int, dropout: float):
         super().__init__()
@@ -98,6 +100,7 @@ class CmranRelation(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: torch.Tensor, other: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+        """Update `tokens [B, T, C]` from `other [B, T, C]`; `frame_mask` bool `[B, T]`."""
         memory, memory_mask = torch.cat([other, tokens], dim=1), torch.cat([frame_mask, frame_mask], dim=1)
         tokens = self.norm1(tokens + self.dropout(_attend(self.attention, tokens, memory, memory_mask)))
         hidden = self.linear2(self.dropout(F.relu(self.linear1(tokens))))
@@ -128,6 +131,7 @@ class CmranFusion(nn.Module):
     def forward(
         self, vision: torch.Tensor, audio: torch.Tensor, positions: torch.Tensor, frame_mask: torch.Tensor
     ) -> Fused:
+        """Fuse `vision [B, T, P, C]` with `audio [B, T, C]`; `positions [P, C]` and `frame_mask` as in the module."""
         gated = self._gate_channels(vision, audio)
         frames, sounds = self.vision_input(self._pick_positions(gated, audio)), self.audio_input(audio)
         for layer in self.vision_encoder:
@@ -183,6 +187,7 @@ class JcaFusion(nn.Module):
     def forward(
         self, vision: torch.Tensor, audio: torch.Tensor, positions: torch.Tensor, frame_mask: torch.Tensor
     ) -> Fused:
+        """Fuse `vision [B, T, P, C]` with `audio [B, T, C]`; `positions [P, C]` and `frame_mask` as in the module."""
         if audio.shape[1] != self.num_frames or not frame_mask.all():
             raise ValueError(
                 f"frames: JCA's weights are made for clips of exactly {self.num_frames} frames, got clips of "
@@ -196,5 +201,5 @@ class JcaFusion(nn.Module):
 def _attend(
     attention: nn.MultiheadAttention, query: torch.Tensor, memory: torch.Tensor, memory_mask: torch.Tensor
 ) -> torch.Tensor:
-    """Tokens `[B, T, C]` ask the real ones of `[B, S, C]`."""
+    """Tokens `[B, T, C]` attend to the real ones of `[B, S, C]`."""
     return attention(query, memory, memory, key_padding_mask=~memory_mask, need_weights=False)[0]

@@ -25,6 +25,11 @@ class StBavaOutput(AudioVisualSegmentationOutput):
         vision_attentions: `[B, T, heads, e, e]`, weights by which the image is updated. Under "release" they say from
             which positions the sound gathered what is added (summing to 1); otherwise how far each position lets the
             sound in (0 to 1).
+
+    ```python
+    outputs = model(**inputs, output_attentions=True)
+    last_block = outputs.vision_attentions[-1]
+    ```
     """
 
     audio_attentions: tuple[torch.Tensor, ...] | None = None
@@ -40,6 +45,7 @@ class StBavaMlp(nn.Module):
         self.lin2 = nn.Linear(width, width)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """`[..., C]` to the same shape."""
         return self.lin2(F.gelu(self.lin1(hidden_states)))
 
 
@@ -89,14 +95,16 @@ class StBavaStream(nn.Module):
         self.norm_out = nn.LayerNorm(width)
 
     def enter(self, tokens: torch.Tensor) -> torch.Tensor:
+        """What comes before the attentions, `[..., C]` to the same shape."""
         return self.norm_in(tokens + self.mlp_in(tokens))
 
     def leave(self, tokens: torch.Tensor) -> torch.Tensor:
+        """What comes after the attentions, `[..., C]` to the same shape."""
         return self.norm_out(tokens + self.mlp_out(tokens))
 
 
 class StBavaLayer(GradientCheckpointingLayer):
-    """One block: first the image steers the sound, then the sound steers the image; each over time and space (Eq. 1,
+    """One block: the sound is updated from the image, then the image from the sound; each over time and space (Eq. 1,
     2), post-norm. Axes: `B` clips, `T` frames, `P` positions, `H` heads."""
 
     def __init__(self, config: StBavaConfig):
@@ -108,7 +116,7 @@ class StBavaLayer(GradientCheckpointingLayer):
         self.kinds = [kind for kind in ("temporal", "spatial") if kind == "spatial" or config.temporal_attention]
         if config.order == "spatial_first":
             self.kinds.reverse()
-        # The first steers the sound and the last the image: the same one where directions share.
+        # The first updates the sound and the last the image: the same one where directions share.
         self.temporal = nn.ModuleList(StBavaAttention(*attention) for _ in range(copies * config.temporal_attention))
         self.spatial = nn.ModuleList(StBavaAttention(*attention) for _ in range(copies))
         steered = config.bidirectional
@@ -159,7 +167,7 @@ class StBavaLayer(GradientCheckpointingLayer):
     def _temporal_audio(
         self, audio: torch.Tensor, coded: torch.Tensor, placed: torch.Tensor, frame_mask: torch.Tensor
     ) -> torch.Tensor:
-        """Every position asks the sound of all frames; the mean of the answers over positions, `[B, T, C]`."""
+        """Every position attends to the sound of all frames; the mean over positions, `[B, T, C]`."""
         attention = self.temporal[0]
         scores = torch.einsum("btphd,bshd->bphts", attention.query(placed), attention.key(coded))
         # Values do not depend on the position: averaging the weights averages the answers.
@@ -169,7 +177,7 @@ class StBavaLayer(GradientCheckpointingLayer):
     def _temporal_vision(
         self, coded: torch.Tensor, vision: torch.Tensor, placed: torch.Tensor, frame_mask: torch.Tensor
     ) -> torch.Tensor:
-        """The sound of each frame asks every position over all frames, `[B, T, P, C]`."""
+        """The sound of each frame attends to every position over all frames, `[B, T, P, C]`."""
         attention = self.temporal[-1]
         scores = torch.einsum("bthd,bsphd->bphts", attention.query(coded), attention.key(placed))
         weights = attention.dropout(_softmax_over_time(scores, frame_mask))
@@ -201,7 +209,7 @@ class StBavaLayer(GradientCheckpointingLayer):
 def _pool_positions(
     attention: StBavaAttention, coded: torch.Tensor, vision: torch.Tensor, placed: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The sound of a frame asks that frame's positions: the answer `[B, T, C]` and the weights `[B, T, H, P]`."""
+    """The sound of a frame attends to that frame's positions: the update `[B, T, C]` and the weights `[B, T, H, P]`."""
     weights = torch.einsum("bthd,btphd->bthp", attention.query(coded), attention.key(placed)).softmax(-1)
     pooled = torch.einsum("bthp,btphd->bthd", attention.dropout(weights), attention.value(vision))
     return attention.output(pooled), weights
@@ -223,6 +231,7 @@ class StBavaFusion(nn.Module):
     def forward(
         self, vision: torch.Tensor, audio: torch.Tensor, positions: torch.Tensor, frame_mask: torch.Tensor
     ) -> Fused:
+        """Fuse `vision [B, T, P, C]` with `audio [B, T, C]`; `positions [P, C]`, `frame_mask` bool `[B, T]`."""
         code, maps = audio, []
         for layer in self.layers:
             audio, vision, *layer_maps = layer(audio, vision, code, positions, frame_mask)

@@ -1,0 +1,79 @@
+import pytest
+import torch
+from tiny.configurations import nano_sam2_config
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoTwoWayTransformer
+
+from lavseg.models.aural_sam2.batch_aural_sam2 import ClipGroup
+from lavseg.models.aural_sam2.decoder_aural_sam2 import (
+    AuralSam2TwoWayTransformer,
+    SegmentedClips,
+    StagePrompt,
+    UserPrompt,
+)
+
+
+@pytest.fixture(scope="module")
+def transformers():
+    """Ours and the stock one with the same weights."""
+    torch.manual_seed(0)
+    config = nano_sam2_config().mask_decoder_config
+    ours, stock = AuralSam2TwoWayTransformer(config).eval(), Sam2VideoTwoWayTransformer(config).eval()
+    ours.load_state_dict(stock.state_dict())
+    return ours, stock
+
+
+@pytest.fixture
+def inputs(transformers):
+    width, masks = transformers[0].config.hidden_size, transformers[0].config.num_multimask_outputs + 1
+    generator = torch.Generator().manual_seed(1)
+    return {
+        "point_embeddings": torch.randn(2, 1, 2 + masks + 3, width, generator=generator),
+        "image_embeddings": torch.randn(2, width, 4, 4, generator=generator),
+        "image_positional_embeddings": torch.randn(2, width, 4, 4, generator=generator),
+    }
+
+
+@torch.no_grad()
+def test_without_prompts_it_is_the_stock_transformer(transformers, inputs):
+    ours, stock = transformers
+    for found, expected in zip(ours(**inputs), stock(**inputs, attention_similarity=None)[:2], strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+@torch.no_grad()
+def test_prompts_of_the_first_stage_are_added_to_image_and_mask_tokens(transformers, inputs):
+    ours, _ = transformers
+    width, masks = inputs["point_embeddings"].shape[-1], ours.config.num_multimask_outputs + 1
+    dense, sparse = torch.randn(2, 16, width), torch.randn(2, width)
+    stages = [StagePrompt(dense, sparse), *[StagePrompt(None, None)] * len(ours.layers)]
+    changed = dict(inputs, point_embeddings=inputs["point_embeddings"].clone())
+    changed["point_embeddings"][:, :, 2 : 2 + masks] += sparse[:, None, None]
+    changed["image_embeddings"] = inputs["image_embeddings"] + dense.mT.unflatten(-1, (4, 4))
+    # The sum is the position code too where prompts are positions, as for tokens that were given so.
+    found, expected = ours(**inputs, stage_prompts=stages, prompts_are_positions=True), ours(**changed)
+    for value, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(value, wanted)
+    content_alone = ours(**inputs, stage_prompts=stages, prompts_are_positions=False)
+    assert (content_alone[0] - expected[0]).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_the_last_stage_reaches_the_image_tokens_that_are_upscaled(transformers, inputs):
+    ours, _ = transformers
+    dense = torch.randn(2, 16, inputs["point_embeddings"].shape[-1])
+    stages = [*[StagePrompt(None, None)] * len(ours.layers), StagePrompt(dense, None)]
+    torch.testing.assert_close(ours(**inputs, stage_prompts=stages)[1], ours(**inputs)[1] + dense[:, None])
+
+
+def test_the_mask_taken_is_the_chosen_candidate():
+    candidates, choice = torch.randn(2, 3, 4, 5, 6), torch.tensor([[0, 1, 2], [3, 3, 0]])
+    found = SegmentedClips(candidates, torch.rand(2, 3, 4), torch.zeros(2, 3), choice, [])
+    assert found.masks.shape == (2, 3, 5, 6)
+    for clip, frame in ((0, 1), (1, 0), (1, 2)):
+        assert torch.equal(found.masks[clip, frame], candidates[clip, frame, choice[clip, frame]])
+
+
+def test_prompts_follow_their_clips():
+    prompt = UserPrompt(torch.arange(6.0).view(6, 1, 1), None)
+    picked = prompt.pick(ClipGroup(clips=[2, 0], length=1, labeled=[[], []], batch=3))
+    assert picked.sparse.flatten().tolist() == [4, 5, 0, 1] and picked.dense is None

@@ -1,0 +1,108 @@
+import pytest
+import torch
+from tiny.configurations import tiny_config
+
+from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
+from lavseg.models.sam2_love.prompter_sam2_love import Sam2LoveFusion
+
+
+@torch.no_grad()
+def make_prompter(**overrides):
+    torch.manual_seed(0)
+    prompter = Sam2LoveModel(tiny_config(Sam2LoveConfig, **overrides)).eval().prompter
+    for parameter in prompter.parameters():  # away from zero-initialised parts
+        parameter.add_(0.03 * torch.randn_like(parameter))
+    return prompter
+
+
+def fixed_and_frames(batch=1, frames=3):
+    width = {"audio": 32, "text": 64, "frames": 96}
+    generator = torch.Generator().manual_seed(0)
+    return dict(
+        audio=torch.randn(batch, 5, width["audio"], generator=generator),
+        text=torch.randn(batch, 1, 6, width["text"], generator=generator),
+        frames=torch.randn(batch, frames, 1 + 16, width["frames"], generator=generator),
+        audio_mask=torch.ones(batch, 5, dtype=torch.bool),
+        text_mask=torch.ones(batch, 1, 6, dtype=torch.bool),
+        frame_mask=torch.ones(batch, frames, dtype=torch.bool),
+    )
+
+
+def reference_prompt(prompter, parts):
+    """Sec. 3.2 written out token by token with every output of every block, for one clip and one sentence."""
+    config = prompter.config
+    audio, text = prompter.audio_projection(parts["audio"][0]), prompter.text_projection(parts["text"][0, 0])
+    frames = prompter.vision_projection(parts["frames"][0])
+    zeros, ones = torch.zeros(1, config.hidden_size), torch.ones(1, config.hidden_size)
+    seg = prompter.seg_tokens
+    for step in range(len(frames)):
+        sequence = torch.cat(
+            [seg, audio, zeros, text, ones, *(frames[i, :1] for i in range(step + 1)), frames[step, 1:]]
+        )
+        for layer in prompter.fusion.layers:
+            normed = layer.norm1(sequence)
+            split = lambda x: x.unflatten(-1, (config.num_attention_heads, -1)).transpose(0, 1)  # noqa: E731
+            query, (key, value) = (
+                split(layer.query(normed)),
+                (split(part) for part in layer.key_value(normed).chunk(2, -1)),
+            )
+            weights = (query @ key.transpose(1, 2) / query.shape[-1] ** 0.5).softmax(-1)
+            sequence = sequence + layer.output((weights @ value).transpose(0, 1).flatten(1))
+            sequence = sequence + layer.linear2(torch.nn.functional.gelu(layer.linear1(layer.norm2(sequence))))
+        seg = prompter.fusion.norm(sequence)[: len(seg)]
+    return prompter.projector(seg[:1])
+
+
+@pytest.mark.parametrize("num_seg_tokens", [1, 4])
+@torch.no_grad()
+def test_the_prompt_is_the_papers_propagation(num_seg_tokens):
+    prompter = make_prompter(num_seg_tokens=num_seg_tokens)
+    parts = fixed_and_frames()
+    prompts, _ = prompter(**parts)
+    torch.testing.assert_close(prompts, reference_prompt(prompter, parts), atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_without_positions_the_order_of_sound_and_patches_does_not_matter():
+    prompter = make_prompter()
+    parts = fixed_and_frames()
+    prompts, _ = prompter(**parts)
+    shuffled = dict(parts, audio=parts["audio"][:, torch.randperm(5)])
+    shuffled["frames"] = torch.cat([parts["frames"][:, :, :1], parts["frames"][:, :, 1 + torch.randperm(16)]], 2)
+    torch.testing.assert_close(prompter(**shuffled)[0], prompts, atol=1e-5, rtol=1e-5)
+    other_order = dict(parts, frames=parts["frames"].flip(1))
+    assert (prompter(**other_order)[0] - prompts).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_time_codes_make_the_order_of_sound_matter():
+    prompter = make_prompter(audio_temporal_embedding=True)
+    parts = fixed_and_frames()
+    flipped = dict(parts, audio=parts["audio"].flip(1))
+    assert (prompter(**flipped)[0] - prompter(**parts)[0]).abs().max() > 1e-4
+
+
+def test_time_codes_refuse_clips_they_have_no_code_for():
+    prompter = make_prompter(audio_temporal_embedding=True, max_frames=5)
+    with pytest.raises(ValueError, match=r"6 frames.*max_frames"):
+        prompter(**fixed_and_frames(frames=6))
+
+
+def test_a_fresh_prompter_is_initialised_as_described():
+    prompter = Sam2LoveModel(tiny_config(Sam2LoveConfig)).prompter
+    for layer in prompter.fusion.layers:
+        assert 0.015 < layer.linear1.weight.std() < 0.025
+        assert not layer.linear1.bias.any()
+    bound = prompter.audio_projection.linear1.in_features**-0.5
+    weight, bias = prompter.audio_projection.linear1.weight, prompter.audio_projection.linear1.bias
+    assert 0.9 * bound < weight.abs().max() <= bound and 0.5 * bound < bias.abs().max() <= bound
+    assert 0 < prompter.seg_tokens.abs().max() < 0.1
+    assert torch.equal(prompter.modality_tokens[:, 0], torch.tensor([0.0, 1.0]))
+
+
+@torch.no_grad()
+def test_the_last_block_is_computed_for_the_tokens_that_are_read_alone():
+    fusion, tokens = make_prompter().fusion, torch.randn(2, 9, tiny_config(Sam2LoveConfig).hidden_size)
+    mask = (torch.arange(9) < torch.tensor([[9], [6]]))[:, None, None]
+    assert isinstance(fusion, Sam2LoveFusion)
+    torch.testing.assert_close(fusion(tokens, mask, 2), fusion(tokens, mask)[:, :2])
