@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from transformers import Sam2VideoModel
 
-from lavseg.backbones.sam2.attention_sam2 import use_lean_blocks
+from lavseg.backbones.sam2.attention_sam2 import use_faster_blocks
 from lavseg.backbones.sam2.encoder_sam2 import encode_images
 from lavseg.backbones.sam2.tracking_sam2 import (
     ImageFeatures,
@@ -52,7 +52,7 @@ def build_host(seed: int) -> Sam2VideoModel:
         nn.init.normal_(parameter, std=0.02)
     code = sam.shared_image_embedding.positional_embedding
     sam.prompt_encoder.shared_embedding.positional_embedding.copy_(code)
-    use_lean_blocks(sam)
+    use_faster_blocks(sam)
     return sam
 
 

@@ -5,15 +5,6 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
-# Of `RobertaConfig`: distilroberta-base.
-DISTILROBERTA = {
-    "vocab_size": 50265,
-    "num_hidden_layers": 6,
-    "max_position_embeddings": 514,
-    "type_vocab_size": 1,
-    "layer_norm_eps": 1e-5,
-}
-
 
 def build_encoder(config: PreTrainedConfig) -> PreTrainedModel:
     """An untrained encoder, without the pooler that ViT and RoBERTa would add and nobody reads."""
