@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from transformers import Sam2VideoModel
 
-from lavseg.backbones.sam2.attention_sam2 import use_faster_blocks
 from lavseg.backbones.sam2.encoder_sam2 import encode_images
+from lavseg.backbones.sam2.modeling_sam2 import Sam2Backbone
 from lavseg.backbones.sam2.tracking_sam2 import (
     ImageFeatures,
     MaskPrediction,
@@ -44,7 +44,7 @@ def build_host(seed: int) -> Sam2VideoModel:
     torch.manual_seed(seed)
     config = nano_sam2_config(IMAGE_SIZE)
     config.memory_attention_dropout = config.memory_attention_rope_dropout = 0.0
-    sam = Sam2VideoModel(config)
+    sam = Sam2Backbone(config)
     reset_layers(sam)
     for layer in sam.memory_encoder.memory_fuser.layers:
         nn.init.constant_(layer.scale, 0.1)
@@ -52,7 +52,6 @@ def build_host(seed: int) -> Sam2VideoModel:
         nn.init.normal_(parameter, std=0.02)
     code = sam.shared_image_embedding.positional_embedding
     sam.prompt_encoder.shared_embedding.positional_embedding.copy_(code)
-    use_faster_blocks(sam)
     return sam
 
 

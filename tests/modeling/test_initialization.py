@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lavseg.modeling.initialization import init_attention, init_linear
+from lavseg.modeling.initialization import init_attention, init_linear, rebuild
 
 
 def same(module, other):
@@ -43,3 +43,14 @@ def test_weights_that_were_loaded_stay():
     module.weight._is_hf_initialized = True
     init_linear(module)
     assert (module.weight == 5).all()
+
+
+def test_what_is_rebuilt_has_the_very_parameters():
+    class Doubled(nn.Linear):
+        def forward(self, values):
+            return 2 * super().forward(values)
+
+    stock = nn.Linear(3, 2)
+    doubled = rebuild(stock, lambda: Doubled(3, 2))
+    values = torch.randn(4, 3)
+    assert doubled.weight is stock.weight and torch.equal(doubled(values), 2 * stock(values))

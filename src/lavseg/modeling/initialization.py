@@ -1,9 +1,25 @@
-"""How layers start that were trained from PyTorch's own initialisation."""
+"""How layers start, and how some take the place of others."""
 
 import math
+from collections.abc import Callable
+from typing import TypeVar
 
+import torch
 from torch import nn
 from transformers import initialization as init
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def rebuild(stock: nn.Module, build: Callable[[], Module]) -> Module:
+    """What `build` makes, with the parameters of `stock`, which are handed over and not copied.
+
+    For sub-classes that compute with the same parameters in another way. They may not have buffers that are not saved.
+    """
+    with torch.device("meta"):
+        module = build()
+    module.load_state_dict(stock.state_dict(keep_vars=True), assign=True)
+    return module
 
 
 def init_linear(module: nn.Linear | nn.Conv2d) -> None:

@@ -1,4 +1,3 @@
-import copy
 from unittest.mock import patch
 
 import pytest
@@ -9,9 +8,10 @@ from tiny.configurations import nano_sam2_config
 from transformers import Sam2VideoModel
 
 from lavseg.backbones.sam2 import attention_sam2
-from lavseg.backbones.sam2.attention_sam2 import streamed_attention, use_faster_blocks
+from lavseg.backbones.sam2.attention_sam2 import streamed_attention
 from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
 from lavseg.backbones.sam2.encoder_sam2 import encode_images
+from lavseg.backbones.sam2.modeling_sam2 import Sam2Backbone
 
 
 def stock_and_faster(config):
@@ -20,8 +20,8 @@ def stock_and_faster(config):
     with torch.no_grad():
         for parameter in stock.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
-    faster = copy.deepcopy(stock)
-    use_faster_blocks(faster)
+    faster = Sam2Backbone(config).eval()
+    faster.load_state_dict(stock.state_dict())
     return stock, faster
 
 

@@ -8,7 +8,7 @@ from transformers import Sam2VideoModel
 from conftest import golden_files
 from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
 from lavseg.backbones.sam2.convert_sam2 import read_sam2, sam2_config_of, sam2_state_from_original
-from lavseg.backbones.sam2.encoder_sam2 import share_position_code
+from lavseg.backbones.sam2.modeling_sam2 import Sam2Backbone
 from sam2_reference import numbered, original_sam2
 
 SAM2_NAMES = {
@@ -92,8 +92,7 @@ def test_the_version_is_told_by_its_tensors(version):
 
 def test_a_file_of_metas_and_a_folder_of_transformers_hold_the_same(tmp_path):
     torch.manual_seed(0)
-    sam = Sam2VideoModel(nano_sam2_config())
-    share_position_code(sam)
+    sam = Sam2Backbone(nano_sam2_config())
     sam.save_pretrained(tmp_path / "folder")
     expected = sam.state_dict()
     originals = [name for name in original_sam2(sam.config) if "point_embeddings" not in name]

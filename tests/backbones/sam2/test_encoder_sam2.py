@@ -3,7 +3,7 @@ import torch
 from tiny.configurations import nano_sam2_config
 from transformers import Sam2VideoModel
 
-from lavseg.backbones.sam2.encoder_sam2 import encode_images, share_position_code
+from lavseg.backbones.sam2.encoder_sam2 import encode_images
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +25,3 @@ def test_maps_are_those_of_the_stock_encoder_before_the_decoders_projections(sam
 def test_wrong_image_size_is_named(sam):
     with pytest.raises(ValueError, match=r"pixel_values.*3x64x64.*3x128x128"):
         encode_images(sam, torch.zeros(1, 3, 64, 64))
-
-
-def test_points_and_image_get_one_position_code():
-    sam = Sam2VideoModel(nano_sam2_config())
-    code = sam.shared_image_embedding.positional_embedding
-    sam.prompt_encoder.shared_embedding.positional_embedding.zero_()
-    share_position_code(sam)
-    assert code.any() and torch.equal(sam.prompt_encoder.shared_embedding.positional_embedding, code)

@@ -5,11 +5,10 @@ import re
 import pytest
 import torch
 from accelerate import init_empty_weights
-from transformers import Sam2VideoModel
 
-from lavseg.backbones.sam2.attention_sam2 import use_faster_blocks
 from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
 from lavseg.backbones.sam2.encoder_sam2 import encode_images
+from lavseg.backbones.sam2.modeling_sam2 import Sam2Backbone
 from lavseg.backbones.sam2.tracking_sam2 import Sam2Tracker, project_features, propagate
 
 predictor = pytest.importorskip("sam2.sam2_video_predictor", reason="the original sam2 package is not installed")
@@ -94,7 +93,7 @@ def our_host(version, size, image_size):
     config = hiera_sam2_config(size, image_size)
     for name, value in VERSIONS[version][1].items():
         setattr(config, name, value)
-    return Sam2VideoModel(config).eval()
+    return Sam2Backbone(config).eval()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -130,7 +129,6 @@ def case(request):
         bias = head.bias.clone()
         head.bias.add_(100)
         ours.load_state_dict(converted(original), strict=True)
-        use_faster_blocks(ours)
         # What it says while the gate is open is centred between the two kinds of tracked frames, clicks above.
         scores = track(ours, video, points, 0)[1] - 100
         middle = (scores[:, 1:].min() + scores[:, 1:].max()) / 2

@@ -23,6 +23,7 @@ from lavseg.backbones.sam2.every_frame_tracking import EveryFrameTracker
 from lavseg.backbones.sam2.tracking_sam2 import ImageFeatures
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.modeling.encoders import encode_text
+from lavseg.modeling.initialization import rebuild
 from lavseg.models.aural_sam2 import AuralSam2Config, modeling_aural_sam2
 from lavseg.models.aural_sam2.convert_aural_sam2 import _UNREAD_TEXT, fuser_state_from_release
 from lavseg.models.aural_sam2.decoder_aural_sam2 import AuralSam2TwoWayTransformer, StagePrompt
@@ -77,7 +78,8 @@ def test_fuser(file):
 def test_decoder(file):
     seed = int(file.stem.rpartition("seed")[2])
     sam = load_sam2(Sam2VideoModel(hiera_sam2_config("tiny", 256)), "t")
-    sam.mask_decoder.transformer.__class__ = AuralSam2TwoWayTransformer
+    stock = sam.mask_decoder.transformer
+    sam.mask_decoder.transformer = rebuild(stock, lambda: AuralSam2TwoWayTransformer(sam.mask_decoder.config))
     shapes = {"dec_s0": (32, 64, 64), "dec_s1": (64, 32, 32), "dec_pix": (256, 16, 16)}
     features = ImageFeatures(*(det_input(name, seed, 1, *shape) for name, shape in shapes.items()))
     stages = [

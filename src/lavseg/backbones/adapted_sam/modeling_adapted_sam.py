@@ -11,10 +11,10 @@ from ...losses import weighted_mean
 from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
 from ...modeling.outputs import AudioVisualSegmentationOutput
 from ..sam.modeling_sam import FramePrediction, SamClipModel
-from ..sam2.attention_sam2 import use_faster_blocks
-from ..sam2.encoder_sam2 import encode_images, share_position_code
+from ..sam2.encoder_sam2 import encode_images
 from ..sam2.every_frame_tracking import EveryFrameTracker, track_every_frame
 from ..sam2.losses_sam2 import SAM2_LOSS_WEIGHTS, sam2_losses
+from ..sam2.modeling_sam2 import Sam2Backbone
 from ..sam2.tracking_sam2 import ImageFeatures, MaskPrediction, project_features
 from ..vggish import VggishModel, load_vggish
 from .configuration_adapted_sam import AdapterConfig
@@ -46,9 +46,7 @@ class AdapterClipModel(SamClipModel):
     def _build_host(self) -> PreTrainedModel:
         if not self.config.on_sam2:
             return super()._build_host()
-        sam = Sam2VideoModel(self.config.sam_config)
-        use_faster_blocks(sam)
-        return sam
+        return Sam2Backbone(self.config.sam_config)
 
     @classmethod
     def from_backbones(
@@ -76,13 +74,6 @@ class AdapterClipModel(SamClipModel):
 
     def backbones(self) -> dict[str, nn.Module]:
         return super().backbones() | ({} if self.text_encoder is None else {"text": self.text_encoder})
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, AdapterClipModel) and self.config.on_sam2:
-            share_position_code(module.sam)
-        else:
-            super()._init_weights(module)
 
     def _encode_maps(
         self,

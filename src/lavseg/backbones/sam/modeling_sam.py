@@ -16,6 +16,16 @@ from ..vggish import VggishModel, load_vggish
 from .adapters_sam import SamAudioAdapters, encode_frames
 
 
+class SamBackbone(SamModel):
+    """Transformers' SAM, whose position code starts with SAM's own deviation, 1."""
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if module is self:  # Transformers draws with half the encoder's width
+            init.normal_(self.shared_image_embedding.positional_embedding)
+
+
 class FramePrediction(NamedTuple):
     """Masks of `N` frames: the one to use `[N, h, w]`, its predicted IoU `[N]` where that means something, all
     candidates of the decoder `[N, K, h, w]`, their predicted IoU `[N, K]` and, on SAM2, the object scores `[N]`."""
@@ -69,7 +79,7 @@ class SamClipModel(AudioVisualPreTrainedModel):
         return self.config.sam_config.prompt_encoder_config.image_size
 
     def _build_host(self) -> PreTrainedModel:
-        return SamModel(self.config.sam_config)
+        return SamBackbone(self.config.sam_config)
 
     def _build_adapters(self) -> nn.Module | None:
         config, vision = self.config, self.config.sam_config.vision_config
@@ -125,9 +135,6 @@ class SamClipModel(AudioVisualPreTrainedModel):
             init_linear(module)
         elif isinstance(module, nn.MultiheadAttention):
             init_attention(module)
-        elif isinstance(module, SamClipModel):
-            # SAM's own deviation; Transformers draws with half the encoder's width.
-            init.normal_(module.sam.shared_image_embedding.positional_embedding)
         else:
             super()._init_weights(module)
 
@@ -318,4 +325,4 @@ def to_clips(values: torch.Tensor, frame_mask: torch.Tensor, fill: float = 0.0) 
     return clips
 
 
-__all__ = ["FramePrediction", "SamClipModel", "to_clips"]
+__all__ = ["FramePrediction", "SamBackbone", "SamClipModel", "to_clips"]

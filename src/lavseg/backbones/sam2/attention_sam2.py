@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 import torch
-from torch import nn
-from transformers import Sam2VideoModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.sam2.modeling_sam2 import (
+    Sam2HieraDetConfig,
     Sam2MultiScaleAttention,
     Sam2MultiScaleBlock,
     do_pool,
@@ -50,6 +49,11 @@ class FasterMultiScaleBlock(Sam2MultiScaleBlock):
 
     Windows do not see each other, and of blocks without windows the MLP does not see other tokens.
     """
+
+    def __init__(self, config: Sam2HieraDetConfig, stage_idx: int, block_idx: int, total_block_idx: int):
+        super().__init__(config, stage_idx, block_idx, total_block_idx)
+        heads = config.num_attention_heads_per_stage[stage_idx]
+        self.attn = FasterMultiScaleAttention(config, self.dim, self.dim_out, heads, self.query_stride)
 
     def forward(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
         """Tokens `[N, H, W, C]` to `[N, H/s, W/s, D]`, where `s` is the query stride, 1 in most blocks."""
@@ -145,23 +149,3 @@ def streamed_attention(query: torch.Tensor, pieces: Iterable[tuple[torch.Tensor,
             weights, faded = scores.sub_(higher).exp_(), (highest - higher).exp()
             states[index] = (higher, norm * faded + weights.sum(-1, keepdim=True), total * faded + weights @ values)
     return torch.cat([total / norm for _, norm, total in states], dim=1)
-
-
-def use_faster_blocks(sam: Sam2VideoModel) -> None:
-    """Put the classes above in the place of Hiera's blocks and of the attention to the memory, in place.
-
-    ```python
-    sam = Sam2VideoModel.from_pretrained("facebook/sam2-hiera-tiny")
-    use_faster_blocks(sam)
-    ```
-
-    Where the memory's feed-forward layers have a ReLU it works in place.
-    """
-    for block in sam.vision_encoder.backbone.blocks:
-        block.__class__, block.attn.__class__ = FasterMultiScaleBlock, FasterMultiScaleAttention
-    for layer in sam.memory_attention.layers:
-        layer.cross_attn_image.__class__ = FasterMemoryAttention
-        if isinstance(layer.activation, nn.ReLU):
-            layer.activation.inplace = True
-    # Models around `sam` take over, in their `post_init`, which of its blocks FSDP and device maps keep whole.
-    sam._no_split_modules = {FasterMultiScaleBlock.__name__}

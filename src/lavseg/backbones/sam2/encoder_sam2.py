@@ -3,13 +3,6 @@
 import torch
 import torch.nn.functional as F
 from transformers import Sam2VideoModel
-from transformers import initialization as init
-
-
-def share_position_code(sam: Sam2VideoModel) -> None:
-    """Give the prompt encoder the position code of the image; a fresh model draws two different ones."""
-    code = sam.shared_image_embedding.positional_embedding
-    init.copy_(sam.prompt_encoder.shared_embedding.positional_embedding, code)
 
 
 def encode_images(sam: Sam2VideoModel, pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -8,15 +8,15 @@ from torch import nn
 from transformers import Sam2VideoModel
 from transformers import initialization as init
 
-from ...backbones.sam2.attention_sam2 import use_faster_blocks
-from ...backbones.sam2.encoder_sam2 import encode_images, share_position_code
+from ...backbones.sam2.encoder_sam2 import encode_images
 from ...backbones.sam2.every_frame_tracking import EveryFrameTracker, track_every_frame
 from ...backbones.sam2.losses_sam2 import SAM2_LOSS_WEIGHTS
+from ...backbones.sam2.modeling_sam2 import Sam2Backbone
 from ...backbones.sam2.tracking_sam2 import NO_OBJ_SCORE, ImageFeatures, project_features
 from ...backbones.vggish import VggishModel, load_vggish
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
-from ...modeling.initialization import init_attention, init_linear
+from ...modeling.initialization import init_attention, init_linear, rebuild
 from ...modeling.inputs import check_given, check_shapes, check_text
 from ...modeling.outputs import AudioVisualSegmentationOutput
 from .batch_aural_sam2 import group_clips
@@ -73,8 +73,6 @@ class AuralSam2PreTrainedModel(AudioVisualPreTrainedModel):
         elif isinstance(module, AuralSam2CrossFusion):  # fusion starts as the identity
             for norm in (module.frame_batch_norm, module.token_batch_norm):
                 init.zeros_(norm.weight)
-        elif isinstance(module, AuralSam2Model):
-            share_position_code(module.sam2)
 
     def _init_block(self, block: AuralSam2Block) -> None:
         for layer in block.modules():
@@ -107,9 +105,9 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         super().__init__(config)
         names = self.loss_weights.items()
         self.loss_weights = {term: weight for term, weight in names if (term == "class") == (config.num_classes > 0)}
-        self.sam2 = Sam2VideoModel(config.sam2_config)
-        use_faster_blocks(self.sam2)
-        self.sam2.mask_decoder.transformer.__class__ = AuralSam2TwoWayTransformer
+        self.sam2 = Sam2Backbone(config.sam2_config)
+        decoder = self.sam2.mask_decoder
+        decoder.transformer = rebuild(decoder.transformer, lambda: AuralSam2TwoWayTransformer(decoder.config))
         self.audio_encoder = VggishModel(config.audio_config)
         self.text_encoder = build_encoder(config.text_config) if config.use_text else None
         self.fuser = AuralSam2Fuser(config)

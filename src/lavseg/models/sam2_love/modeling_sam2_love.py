@@ -8,9 +8,8 @@ from torch import nn
 from transformers import Sam2VideoModel
 from transformers import initialization as init
 
-from ...backbones.sam2.attention_sam2 import use_faster_blocks
-from ...backbones.sam2.encoder_sam2 import share_position_code
 from ...backbones.sam2.key_frame_tracking import KeyFrameTracker
+from ...backbones.sam2.modeling_sam2 import Sam2Backbone
 from ...backbones.sam2.tracking_sam2 import MaskPrediction
 from ...backbones.vggish import VggishModel, load_vggish
 from ...losses import mask_bce, mask_dice, mask_iou, weighted_mean
@@ -49,7 +48,6 @@ class Sam2LovePreTrainedModel(AudioVisualPreTrainedModel):
             if module.presence is not None:  # present until it has learnt what absent objects look like
                 init.constant_(module.presence.bias, 2.0)
         elif isinstance(module, Sam2LoveModel):
-            share_position_code(module.sam2)
             if module.prompt_decoder is not None:
                 for name, parameter in module.prompt_decoder.named_parameters():
                     init.copy_(parameter, module.sam2.mask_decoder.get_parameter(name))
@@ -85,8 +83,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         super().__init__(config)
         if not config.presence_head:
             del self.loss_weights["presence"]
-        self.sam2 = Sam2VideoModel(config.sam2_config)
-        use_faster_blocks(self.sam2)
+        self.sam2 = Sam2Backbone(config.sam2_config)
         self.vision_encoder = build_encoder(config.vision_config)
         self.text_encoder = build_encoder(config.text_config)
         self.audio_encoder = VggishModel(config.audio_config)

@@ -1,0 +1,29 @@
+import torch
+from tiny.configurations import nano_sam2_config, tiny_config
+from transformers import Sam2VideoModel
+
+from lavseg.backbones.sam2.modeling_sam2 import Sam2Backbone
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model
+
+
+def test_it_has_the_stock_parameters_and_faster_blocks():
+    torch.manual_seed(0)
+    ours, stock = Sam2Backbone(nano_sam2_config()), Sam2VideoModel(nano_sam2_config())
+    shapes = [{name: value.shape for name, value in sam.state_dict().items()} for sam in (ours, stock)]
+    assert shapes[0] == shapes[1]
+    kinds = {type(module).__name__ for module in ours.modules()}
+    assert {"FasterMultiScaleBlock", "FasterMultiScaleAttention", "FasterMemoryAttention"} <= kinds
+    assert not {"Sam2MultiScaleBlock", "Sam2MultiScaleAttention"} & kinds
+    assert not any(value.is_meta for value in (*ours.parameters(), *ours.buffers()))
+
+
+def test_points_and_image_start_with_one_position_code():
+    sam = Sam2Backbone(nano_sam2_config())
+    code = sam.shared_image_embedding.positional_embedding
+    assert code.any() and torch.equal(sam.prompt_encoder.shared_embedding.positional_embedding, code)
+
+
+def test_models_around_it_keep_its_blocks_whole():
+    model = AuralSam2Model(tiny_config(AuralSam2Config))
+    assert "FasterMultiScaleBlock" in model._no_split_modules
+    assert type(model.sam2.mask_decoder.transformer).__name__ == "AuralSam2TwoWayTransformer"
