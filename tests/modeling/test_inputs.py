@@ -65,7 +65,7 @@ def test_the_first_tensor_that_is_not_finite_is_found(dtype, value):
 
 
 def test_outputs_on_padding_frames_do_not_count():
-    outputs = {"pred_masks": torch.zeros(2, 1, 3, 4, 4), "iou_scores": torch.zeros(2, 1, 3), "presence_logits": None}
+    outputs = {"pred_masks": torch.zeros(2, 1, 3, 4, 4), "iou_scores": torch.zeros(2, 1, 3)}
     frame_mask = torch.tensor([[True, True, True], [True, True, False]])
     outputs["pred_masks"][1, 0, 2, 0, 0] = outputs["iou_scores"][1, 0, 2] = math.nan
     check_outputs(outputs, frame_mask)

@@ -15,7 +15,6 @@ from torch import nn
 from transformers import PreTrainedConfig
 
 _MASKS = ("frame_mask", "audio_mask", "label_mask")
-_OUTPUTS = ("pred_masks", "iou_scores", "object_score_logits", "presence_logits", "class_logits")
 # Numbers of processors that are divided by, or would make all frames alike.
 _NOT_ZERO = ("image_std", "rescale_factor")
 
@@ -149,17 +148,18 @@ def check_weights(model: nn.Module) -> None:
         )
 
 
-def check_outputs(outputs: Mapping[str, torch.Tensor | None], frame_mask: torch.Tensor | None = None) -> None:
+def check_outputs(outputs: Mapping[str, torch.Tensor], frame_mask: torch.Tensor | None = None) -> None:
     """Look at the masks, scores and classes that a model gives; waits for its device.
 
     Args:
-        outputs: what a model gives, or some of them by the same names.
+        outputs: by name, such as `AudioVisualSegmentationOutput.predictions` gives them, `[B, E]` or with the
+            frames `[B, E, T, ...]`.
         frame_mask: bool `[B, T]`; what is said about padding frames is passed over where given.
 
     Raises:
-        ValueError: that names the first output with NaN or infinite values.
+        ValueError: that names the first of them with NaN or infinite values.
     """
-    given = {name: outputs[name] for name in _OUTPUTS if outputs.get(name) is not None}
+    given = dict(outputs)
     if frame_mask is not None:
         for name, values in given.items():
             if values.dim() > 2:

@@ -77,6 +77,13 @@ class SamClipModel(AudioVisualPreTrainedModel):
     def backbones(self) -> dict[str, nn.Module]:
         return {"sam": self.sam, "audio": self.audio_encoder}
 
+    @property
+    def frame_encoder(self) -> nn.Module | None:
+        return self.sam.vision_encoder if isinstance(self.sam, SamModel) and self.adapters is None else None
+
+    def embed_frames(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        return encode_frames(self.sam.vision_encoder, pixel_values)
+
     def frozen_modules(self) -> list[nn.Module]:
         fixed = self.adapters is not None and not self.config.train_adapters
         return [*self.backbones().values(), *([self.adapters] if fixed else [])]

@@ -37,6 +37,8 @@ class AuralSam2Output(AudioVisualSegmentationOutput):
             `AuralSam2Processor.post_process_semantic_segmentation`.
     """
 
+    logit_maps = ("pred_masks", "class_logits")
+
     class_logits: torch.Tensor | None = None
 
 
@@ -97,6 +99,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
     """
 
     default_loss_weights = {**SAM2_LOSS_WEIGHTS, "contrastive": 1.0, "class": 1.0}
+    takes_points = True
 
     def __init__(self, config: AuralSam2Config):
         super().__init__(config)
@@ -139,6 +142,10 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
     def backbones(self) -> dict[str, nn.Module]:
         found = {"sam2": self.sam2, "audio": self.audio_encoder, "text": self.text_encoder}
         return {name: module for name, module in found.items() if module is not None}
+
+    @property
+    def num_classes(self) -> int:
+        return self.config.num_classes
 
     def frozen_modules(self) -> list[nn.Module]:
         if self.class_head is not None:

@@ -139,6 +139,10 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             "audio": self.audio_encoder,
         }
 
+    @property
+    def clip_length(self) -> int:
+        return self.config.max_frames
+
     def frozen_modules(self) -> list[nn.Module]:
         return list(self.backbones().values())
 

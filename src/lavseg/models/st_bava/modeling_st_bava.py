@@ -27,6 +27,8 @@ class StBavaOutput(AudioVisualSegmentationOutput):
             sound in (0 to 1).
     """
 
+    attention_maps = ("audio_attentions", "vision_attentions")
+
     audio_attentions: tuple[torch.Tensor, ...] | None = None
     vision_attentions: tuple[torch.Tensor, ...] | None = None
 
@@ -280,6 +282,14 @@ class StBavaModel(StBavaPreTrainedModel):
             self.fusion = _FUSIONS[config.fusion](config)
         self.freeze()
         self.post_init()
+
+    @property
+    def clip_length(self) -> int | None:
+        return self.config.jca_num_frames if self.config.fusion == "jca" else None
+
+    @property
+    def gives_attentions(self) -> bool:
+        return self.config.fusion == "st_bava"
 
     def frozen_modules(self) -> list[nn.Module]:
         fixed = self.fusion is not None and not self.config.train_fusion
