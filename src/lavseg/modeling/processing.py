@@ -24,6 +24,7 @@ from transformers.image_utils import PILImageResampling
 from transformers.utils import logging
 
 from ..media import iter_frames, read_audio, read_video
+from .configuration import OptionalTextConfig
 from .inputs import as_batch, as_frames, check_constants, check_outputs, check_text, check_text_length, pad_sounds
 from .outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .remote_code import AUTO_MAP
@@ -329,7 +330,7 @@ class OptionalTextMixin:
 
     @classmethod
     def from_config(
-        cls, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase | None = None, max_text_length: int = 25
+        cls, config: OptionalTextConfig, tokenizer: PreTrainedTokenizerBase | None = None, max_text_length: int = 25
     ) -> "OptionalTextMixin":
         """The processor whose sizes fit a model of `config`.
 
