@@ -61,6 +61,13 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         """Terms of the loss, each times its weight."""
         return {name: self.loss_weights[name] * value for name, value in terms.items()}
 
+    @staticmethod
+    def loss_fields(terms: dict[str, torch.Tensor]) -> dict[str, torch.Tensor | dict[str, torch.Tensor]]:
+        """`loss` and `loss_dict` of an output, from weighted terms; neither without terms."""
+        if not terms:
+            return {}
+        return {"loss": sum(terms.values()), "loss_dict": {name: value.detach() for name, value in terms.items()}}
+
     @classmethod
     def is_custom_code(cls) -> bool:
         """No: `_init_weights` of all methods keeps to Transformers' own rules. For other code Transformers passes over
