@@ -2,10 +2,15 @@
 
 import ast
 from collections import Counter, defaultdict
+from dataclasses import fields
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+from lavseg.auto import METHODS
+from lavseg.modeling.configuration import AudioVisualConfig
+from lavseg.models.sam2_love import Sam2LoveConfig
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "lavseg"
@@ -17,7 +22,7 @@ ROOMS = (
 # They stand above the rooms: what one writes as `lavseg.name`, how Transformers comes to know the architectures, and
 # the tests that a method has to pass.
 DOORS = ("__init__", "registration", "testing")
-LINES_A_FILE, MODULES_IN_MODELING, LINES_ALIKE = 400, 9, 5
+LINES_A_FILE, LINES_A_FUNCTION, MODULES_IN_MODELING, LINES_ALIKE = 400, 60, 9, 5
 
 
 def modules(source):
@@ -114,6 +119,42 @@ def without_test(source, tests):
     return sorted(str(path) for path in paths if not (tests / path.parent / f"test_{path.name}").is_file())
 
 
+def own_fields(config):
+    """Fields of a method's configuration that the base it has from `modeling` does not have."""
+    base = next(kind for kind in config.__mro__ if kind.__module__ == AudioVisualConfig.__module__)
+    return {item.name for item in fields(config)} - {item.name for item in fields(base)}
+
+
+def private_fields_read(source, names):
+    """Where fields of the methods' own are read from a configuration outside the rooms of methods and backbones."""
+    found = []
+    for name, path in modules(source).items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if room(name) in ("models", "backbones"):
+                continue
+            if isinstance(node, ast.Attribute):
+                owner, field = node.value, node.attr
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr"):
+                owner, field = node.args[0], getattr(node.args[1], "value", None)
+            else:
+                continue
+            if field in names and ast.unparse(owner).split(".")[-1] == "config":
+                found.append(f"{name} reads {field}")
+    return found
+
+
+def lengths_of_functions(source):
+    """Lines of every function without its docstring, by its name."""
+    lengths = {}
+    for name, path in modules(source).items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                doc = node.body[0] if ast.get_docstring(node) is not None else None
+                of_doc = doc.end_lineno - doc.lineno + 1 if doc else 0
+                lengths[f"{name}.{node.name}"] = node.end_lineno - node.lineno + 1 - of_doc
+    return lengths
+
+
 @pytest.fixture
 def made_up(tmp_path):
     """A function that writes a tree of modules, by path and text, as `src/lavseg` is one."""
@@ -189,6 +230,35 @@ def test_no_two_modules_share_a_name():
 def test_no_file_is_long():
     lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in modules(SOURCE).items()}
     assert {name for name, lines in lengths.items() if lines > LINES_A_FILE} == set()
+
+
+def test_no_function_is_long():
+    assert {name for name, lines in lengths_of_functions(SOURCE).items() if lines > LINES_A_FUNCTION} == set()
+
+
+def test_lines_of_a_function_are_counted_without_its_docstring(made_up):
+    docstring = '"""One.\n\n        Two."""'
+    text = f"class A:\n    async def run(self):\n        {docstring}\n        return (\n            1\n        )\n"
+    assert lengths_of_functions(made_up({"data/a.py": text})) == {"data.a.run": 4}
+
+
+def test_fields_of_a_method_are_read_in_the_methods_rooms_alone():
+    assert private_fields_read(SOURCE, set().union(*(own_fields(config) for config, _, _ in METHODS))) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "length = model.config.max_frames",
+        "def late(config):\n    return config.max_frames",
+        "length = getattr(self.model.config, 'max_frames', 10)",
+        "length = hasattr(config, 'max_frames')",
+    ],
+)
+def test_a_field_of_a_method_read_outside_is_found(made_up, line):
+    known = {"models/a/model_a.py": line, "backbones/b.py": line, "data/c.py": "args.max_frames = config.model_type"}
+    source = made_up({**known, "inference/windows.py": line})
+    assert private_fields_read(source, own_fields(Sam2LoveConfig)) == ["inference.windows reads max_frames"]
 
 
 def test_methods_have_folders():

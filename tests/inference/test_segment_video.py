@@ -1,14 +1,12 @@
 """A clip of any length, from a file to masks."""
 
-from types import SimpleNamespace
-
 import av
 import numpy as np
 import pytest
 import torch
 from tiny.configurations import tiny_config
 
-from lavseg.inference.segment_video import segment_video, takes_points
+from lavseg.inference.segment_video import segment_video
 from lavseg.media import ClipPart, ClipReader, VideoInfo, iter_clip, read_video
 from lavseg.modeling.outputs import AudioVisualSegmentationOutput
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
@@ -56,17 +54,11 @@ class Echo:
     """
 
     device = torch.device("cpu")
-    config = SimpleNamespace()
+    clip_length = tracking_host = None
     fps = 1.0
 
     def __init__(self):
         self.lengths = []
-
-    def backbones(self):
-        return {}
-
-    def forward(self, **inputs):
-        raise NotImplementedError
 
     def __call__(self, frames, sound, **inputs):
         self.lengths.append(len(frames))
@@ -126,6 +118,14 @@ def test_methods_on_single_frames_segment_every_frame_with_the_second_before_it(
     maps = torch.stack(outputs.vision_attentions)[:, 0, -1].mean(1)
     np.testing.assert_allclose(found[-1].attentions["vision_attentions"], maps, atol=1e-5)
     assert found[0].attentions["audio_attentions"].shape == maps.shape
+
+
+def test_a_method_without_memory_that_takes_sound_by_the_clip_keeps_its_rate(shipped, tmp_path, monkeypatch):
+    write_clip(tmp_path / "clip.mp4", 8, fps=4)
+    monkeypatch.setattr(type(shipped[0]), "tracking_host", None)
+    found = segment_video(*shipped, tmp_path / "clip.mp4", ["it"], fps=4)
+    with pytest.raises(ValueError, match=r"^fps: Sam2LoveProcessor cannot give each frame a sound of its own"):
+        next(found)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_points_that_cannot_be_used(aural, st_bava, tmp_path, monkeypatch):
     path = tmp_path / "clip.mp4"
     write_clip(path, 8, fps=4)
     points = {"input_points": [[[[40, 30]]]], "input_labels": [[[1]]]}
-    assert takes_points(aural[0]) and not takes_points(st_bava[0])
+    assert aural[0].takes_points and not st_bava[0].takes_points
     with pytest.raises(ValueError, match=r"^input_points: StBavaModel takes no points; AuralSam2Model does$"):
         segment_video(*st_bava, path, **points)
     with pytest.raises(ValueError, match=r"^fps is 2; with points leave it out, a clip is segmented at 1$"):

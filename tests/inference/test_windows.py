@@ -1,15 +1,18 @@
 """Windows, and how masks are handed over from one to the next."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny.configurations import tiny_config
 
+from lavseg.inference.clip_segmenter import FrameInput
+from lavseg.inference.frame_predictions import FramePredictions
 from lavseg.inference.segment_video import segment_video
-from lavseg.inference.windows import OVERLAP, _windows, window_length
-from lavseg.models.st_bava import StBavaConfig
+from lavseg.inference.windows import OVERLAP, _windows, segment_windows, tracking_scores
 from scripted_clips import jaccard, large_objects, script, write_clip
 
 
@@ -44,6 +47,20 @@ def test_the_newer_window_goes_on_where_it_means_the_same_or_the_object_was_lost
         assert jaccard(found[:8], earlier[:8]) > 0.6 and jaccard(found[10:], later[10:]) > 0.6
 
 
-def test_jca_takes_clips_of_its_own_length():
-    assert window_length(tiny_config(StBavaConfig, fusion="jca", jca_num_frames=5)) == 5 > OVERLAP
-    assert window_length(tiny_config(StBavaConfig)) == 10
+@pytest.mark.parametrize("length, windows", [(None, [10, 10]), (5, [5, 5, 5, 5])])
+def test_windows_have_the_length_that_the_model_asks_for(length, windows):
+    segmenter, seen = SimpleNamespace(model=SimpleNamespace(clip_length=length), memory=None), []
+
+    def segment(window):
+        seen.append(len(window))
+        return FramePredictions(torch.zeros(1, len(window), 2, 2), {}, {})
+
+    inputs = iter([FrameInput(None, None)] * (sum(windows) - OVERLAP * (len(windows) - 1)))
+    assert len(list(segment_windows(segmenter, inputs, segment))) == sum(windows) - OVERLAP * (len(windows) - 1)
+    assert seen == windows
+
+
+def test_tracking_replaces_the_scores_that_it_gives_and_the_method_has():
+    prediction = SimpleNamespace(object_score_logits=torch.ones(1), iou_scores=torch.zeros(1))
+    assert tracking_scores(prediction, ["presence_logit"]) == {}
+    assert tracking_scores(prediction, ["iou_scores", "presence_logit"]) == {"iou_scores": prediction.iou_scores}

@@ -1,12 +1,16 @@
 import math
+from inspect import signature
 
 import pytest
 import torch
-from tiny.configurations import tiny_config
+from tiny.configurations import nano_sam2_config, tiny_config
 from transformers import AutoModel
 
 from lavseg.auto import METHODS
 from lavseg.backbones.vggish import VggishConfig, VggishModel
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model
+from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
+from lavseg.models.st_bava import StBavaConfig, StBavaModel
 from tiny_methods import EVERY_METHOD, damage_weights, texts_for, tiny_method
 
 
@@ -81,3 +85,32 @@ def test_no_mask_is_made_of_inputs_that_are_not_finite(classes, tokenizer):
     inputs["pixel_values"][0, 1, 0, 0, 0] = math.nan
     with pytest.raises(ValueError, match=r"^pred_masks: the model gives NaN or infinite values"):
         processor.post_process_masks(model(**inputs).pred_masks, size)
+
+
+@pytest.mark.parametrize("classes", EVERY_METHOD)
+def test_what_a_method_says_about_itself(classes, tokenizer):
+    model, processor = tiny_method(classes, tokenizer)
+    parts, parameters = model.backbones(), signature(model.forward).parameters
+    assert parts.keys() <= set(model.encoder_names())
+    assert model.reads_text == processor.needs_text == (model.text_backbone in parts)
+    assert model.takes_points == ("input_points" in parameters)
+    assert not model.gives_attentions or "output_attentions" in parameters
+    assert model.tracking_host is parts.get("sam2")
+    assert (model.frame_encoder is None) or "image_embeddings" in parameters
+    assert model.clip_length is None or model.clip_length > 0
+    [audio] = model.parameter_groups().values()
+    assert {id(parameter) for parameter in audio} == {id(parameter) for parameter in parts["audio"].parameters()}
+
+
+def test_answers_that_depend_on_the_configuration():
+    make = lambda kind, model, **fields: model(tiny_config(kind, **fields))  # noqa: E731
+    jca = make(StBavaConfig, StBavaModel, fusion="jca", jca_num_frames=5)
+    assert (jca.clip_length, jca.gives_attentions) == (5, False)
+    plain = make(StBavaConfig, StBavaModel, use_adapters=False)
+    assert (plain.clip_length, plain.gives_attentions, plain.num_classes) == (None, True, 0)
+    frames = torch.randn(2, 3, 128, 128)
+    assert plain.frame_encoder is plain.sam.vision_encoder
+    assert plain.embed_frames(frames).shape == (2, 32, 8, 8)
+    assert make(AuralSam2Config, AuralSam2Model, use_text=False, num_classes=7).num_classes == 7
+    on_sam2 = make(SamaAvsConfig, SamaAvsModel, sam_config=nano_sam2_config(128), use_adapters=False)
+    assert on_sam2.tracking_host is on_sam2.sam and on_sam2.frame_encoder is None

@@ -11,6 +11,7 @@ from lavseg.modeling.inputs import (
     check_outputs,
     check_shapes,
     first_non_finite,
+    prepare_clips,
     real_lengths,
 )
 
@@ -65,7 +66,7 @@ def test_the_first_tensor_that_is_not_finite_is_found(dtype, value):
 
 
 def test_outputs_on_padding_frames_do_not_count():
-    outputs = {"pred_masks": torch.zeros(2, 1, 3, 4, 4), "iou_scores": torch.zeros(2, 1, 3), "presence_logits": None}
+    outputs = {"pred_masks": torch.zeros(2, 1, 3, 4, 4), "iou_scores": torch.zeros(2, 1, 3)}
     frame_mask = torch.tensor([[True, True, True], [True, True, False]])
     outputs["pred_masks"][1, 0, 2, 0, 0] = outputs["iou_scores"][1, 0, 2] = math.nan
     check_outputs(outputs, frame_mask)
@@ -83,3 +84,35 @@ def test_constants_are_found_in_whatever_holds_them(value):
     check_constants("It", {"image_std": [0.5, 1], "name": "nan", "flag": True, "none": None, "image_mean": [0, 0]})
     with pytest.raises(ValueError, match="It: other has to be finite, got "):
         check_constants("It", {"image_mean": [0.5], "other": value})
+
+
+def prepare(**given):
+    """Two clips of three frames with four patches of sound and, unless given otherwise, nothing else."""
+    others = dict.fromkeys(("input_ids", "frame_mask", "audio_mask", "labels", "label_mask"))
+    frames = {"pixel_values": (torch.zeros(2, 3, 3, 8, 8), (3, 8, 8)), "embeddings": (None, (7,))}
+    sounds = {"input_features": (torch.zeros(2, 4, 1, 96, 64), ("patches", 1, 96, 64))}
+    return prepare_clips(frames, sounds, **{**others, **given})
+
+
+def test_inputs_of_clips_are_brought_to_one_form():
+    plain = prepare()
+    assert plain.batch == (2, 1, 3) and plain.labels is None and plain.input_ids is None
+    assert plain.frame_mask.shape == (2, 3) and plain.audio_mask.shape == (2, 4)
+    assert plain.frame_mask.all() and plain.audio_mask.all() and plain.labeled.all()
+    frame_mask, label_mask = torch.ones(2, 3, dtype=torch.bool), torch.ones(2, 3, dtype=torch.bool)
+    frame_mask[1, 2] = label_mask[0, 1] = False
+    ids, labels = torch.zeros(2, 5).long(), torch.zeros(2, 3, 4, 4)
+    given = prepare(frame_mask=frame_mask, label_mask=label_mask, input_ids=ids, labels=labels)
+    assert given.input_ids.shape == (2, 1, 5) and given.labels.shape == (2, 1, 3, 4, 4)
+    assert given.labeled.tolist() == [[True, False, True], [True, True, False]]
+    several = prepare(input_ids=torch.zeros(2, 6, 5).long(), labels=torch.zeros(2, 6, 3, 4, 4))
+    assert several.batch == (2, 6, 3) and several.labels.shape == (2, 6, 3, 4, 4)
+
+
+@pytest.mark.parametrize(
+    "name, shape",
+    [("input_ids", (3, 1, 5)), ("frame_mask", (2, 4)), ("audio_mask", (2, 3)), ("labels", (2, 2, 3, 4, 4))],
+)
+def test_inputs_of_clips_that_do_not_fit_together_are_named(name, shape):
+    with pytest.raises(ValueError, match=rf"^{name}: has to be \[.*\] for 2 clips of 3 frames, got "):
+        prepare(**{name: torch.zeros(shape, dtype=torch.bool)})

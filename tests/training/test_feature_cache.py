@@ -51,7 +51,7 @@ def test_what_it_hands_out_is_what_the_encoder_makes(model, processor, cache):
     clips = [make_clips()[1], make_clips()[0][:2]]
     cache.fill(model, processor, clips)
     plain = processor(clips, [SOUND] * 2, sampling_rate=RATE)
-    served = cache.serve(processor)(clips, [SOUND] * 2, sampling_rate=RATE)
+    served = processor.with_image_inputs(cache.image_inputs)(clips, [SOUND] * 2, sampling_rate=RATE)
     assert "pixel_values" not in served and served["image_embeddings"].shape == (2, 3, 32, 8, 8)
     assert served["original_sizes"] == plain["original_sizes"]
     assert torch.equal(served["frame_mask"], plain["frame_mask"])
@@ -61,7 +61,7 @@ def test_what_it_hands_out_is_what_the_encoder_makes(model, processor, cache):
 
 def test_gradients_are_those_without_it(processor, cache):
     gradients = []
-    for source in (processor, cache.serve(processor)):
+    for source in (processor, processor.with_image_inputs(cache.image_inputs)):
         model = make_model(attention_dropout=0.0).train()
         inputs = source(make_clips()[0], SOUND, sampling_rate=RATE)
         model(**inputs, labels=torch.ones(1, 3, 30, 44)).loss.backward()
@@ -125,7 +125,7 @@ def test_a_cache_of_other_settings_is_refused(model, processor, cache, change, n
 )
 def test_frames_that_were_never_encoded_are_refused(processor, cache, clip):
     with pytest.raises(ValueError, match=r"frames: a clip of \d frames is not in .*augmented"):
-        cache.serve(processor)(clip, SOUND, sampling_rate=RATE)
+        processor.with_image_inputs(cache.image_inputs)(clip, SOUND, sampling_rate=RATE)
 
 
 def test_a_folder_with_something_else_is_refused(model, processor, tmp_path):
@@ -189,4 +189,4 @@ def test_embeddings_that_are_not_finite_are_neither_kept_nor_served(model, proce
     embeddings["image_embeddings"][0, 0, 0, 0] = float("inf")
     save_file(embeddings, path)
     with pytest.raises(ValueError, match=f"{path.name} holds NaN or infinite values; delete it"):
-        cache.serve(processor).image_inputs(list(as_frames(clip, "clip")))
+        cache.image_inputs(list(as_frames(clip, "clip")))

@@ -67,12 +67,13 @@ def checkpoint(save):
 
 def test_the_recipe_holds_the_papers_numbers():
     run, args, overrides = parse([str(RECIPE), "--data_root=R", "--output_dir=O", "--use_cpu", "--audio=A"])
-    assert (run.method, run.sam2, run.vision) == (
-        "sam2-love",
-        "facebook/sam2-hiera-large",
-        "google/vit-base-patch16-224",
-    )
-    assert (run.text, run.audio) == ("distilbert/distilroberta-base", "A")
+    assert run.method == "sam2-love"
+    assert run.encoders == {
+        "sam2": "facebook/sam2-hiera-large",
+        "vision": "google/vit-base-patch16-224",
+        "text": "distilbert/distilroberta-base",
+        "audio": "A",
+    }
     assert (run.train_split, run.eval_splits, run.data_root) == ("train", ["val"], "R")
     assert (args.optim, args.learning_rate, args.weight_decay) == ("adamw_torch", 1e-4, 0)
     assert (args.adam_beta1, args.adam_beta2, args.max_grad_norm) == (0.9, 0.95, 1)
@@ -99,7 +100,7 @@ def test_every_shipped_recipe_fits_its_method(recipe):
     assert (args.loss_weights or {}).keys() <= model_class.default_loss_weights.keys()
     assert yaml.safe_load(run.processor or "{}").keys() <= signature(processor_class.from_config).parameters.keys()
     assert set(overrides) <= {field.name for field in fields(config_class)}
-    if run.sam2 or run.sam:  # the others change the configuration of a checkpoint
+    if run.encoders.keys() & {"sam2", "sam"}:  # the others change the configuration of a checkpoint
         config_class(**overrides)
 
 
@@ -177,19 +178,38 @@ def test_a_wrong_command_line_is_refused(tmp_path, monkeypatch, arguments, messa
 
 
 @pytest.mark.parametrize(
-    "given, message",
+    "method, encoders, message",
     [
-        ({}, "method: missing; name one of"),
-        ({"method": "sam2-love"}, "audio: a VGGish checkpoint is needed"),
-        (
-            {"method": "st_bava", "sam2": "S", "text": "T"},
-            "sam2, text: no encoder of st_bava, which is made of sam, aud",
-        ),
+        (None, {}, "method: missing; name one of"),
+        ("sam2-love", {}, "audio: a VGGish checkpoint is needed"),
+        ("st_bava", {"sam2": "S", "text": "T"}, "sam2, text: no encoder of st_bava, which is made of sam, audio"),
     ],
 )
-def test_encoders_have_to_be_the_methods(given, message):
+def test_encoders_have_to_be_the_methods(method, encoders, message):
     with pytest.raises(ValueError, match=message):
-        build_model(RunArguments(data_root="R", **given), {})
+        build_model(run_on(encoders, method), {})
+
+
+def test_encoders_are_options_by_the_names_of_the_methods(monkeypatch):
+    class Named(AuralSam2Model):
+        @classmethod
+        def from_backbones(cls, language, sam2="S", **config_overrides): ...
+
+    entry = METHODS["aural-sam2"]
+    monkeypatch.setitem(METHODS, "named", (entry[0], Named, entry[2]))
+    run, *_ = parse(["--data_root=R", "--out=O", "--use_cpu", "--method=named", "--language", "L"])
+    assert run.encoders == {"language": "L"}
+    with pytest.raises(ValueError, match="unknown key 'languag'; did you mean 'language'"):
+        parse(["--data_root=R", "--out=O", "--use_cpu", "--languag=L"])
+    monkeypatch.delitem(METHODS, "named")
+    with pytest.raises(ValueError, match="unknown key 'language'"):
+        parse(["--data_root=R", "--out=O", "--use_cpu", "--language=L"])
+
+
+def run_on(encoders, method):
+    run = RunArguments(data_root="R", method=method)
+    run.encoders = encoders
+    return run
 
 
 def list_of(value):
@@ -217,7 +237,7 @@ def test_training_starts_from_published_encoders(tmp_path, save, tokenizer, meth
     start = save(method)
     model = AutoModel.from_pretrained(start)
     encoders, shared = encoders_of(model, tmp_path, tokenizer), shapes_of(model)
-    built, processor = build_model(RunArguments(data_root="R", method=method, **encoders), shared)
+    built, processor = build_model(run_on(encoders, method), shared)
     built_fields = built.config.to_dict()
     assert type(built) is type(model) and all(
         list_of(built_fields[name]) == list_of(value) for name, value in shared.items()
@@ -230,7 +250,7 @@ def test_training_starts_from_published_encoders(tmp_path, save, tokenizer, meth
 
 def test_settings_of_the_processor_stand_in_a_section_or_as_once_among_the_models(tmp_path, checkpoint, tokenizer):
     model = AutoModel.from_pretrained(checkpoint)
-    run = RunArguments(data_root="R", method="sam2-love", **encoders_of(model, tmp_path, tokenizer))
+    run = run_on(encoders_of(model, tmp_path, tokenizer), "sam2-love")
     run.processor = '{"max_text_length": 9}'
     built, processor = build_model(run, shapes_of(model))
     assert processor.max_text_length == 9 and built.loss_weights == model.loss_weights

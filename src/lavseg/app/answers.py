@@ -18,7 +18,7 @@ from ..data.synthetic.scene import SAMPLING_RATE, draw_objects, render_clip
 from ..data.synthetic.sentences import draw_expressions
 from ..inference.frame_predictions import SegmentedFrame
 from ..inference.result_files import ResultFiles
-from ..inference.segment_video import segment_video, takes_points
+from ..inference.segment_video import segment_video
 from ..media import ClipReader, write_video
 from ..media.isolated_reading import IsolatedClipReader
 from ..modeling.base import AudioVisualPreTrainedModel
@@ -59,7 +59,7 @@ class WebApp:
         self.model = model
         self.processor = processor
         self.folder = folder
-        self.takes_points = takes_points(model)
+        self.takes_points = model.takes_points
 
     def look_at_clip(self, clip: str | None) -> tuple[dict, np.ndarray | None, list]:
         """Refuse a clip that cannot be used as soon as it is chosen; show its first frame to point at."""

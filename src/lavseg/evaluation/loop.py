@@ -89,7 +89,7 @@ def _add(
     inputs = BatchFeature({name: value for name, value in batch.items() if of_losses or name not in _TARGETS})
     inputs = (transform(inputs) if transform else inputs).to(model.device)
     outputs = model(**inputs)
-    check_outputs(outputs, inputs["frame_mask"])
+    check_outputs(outputs.predictions(), inputs["frame_mask"])
     batch = batch.to(model.device)
     for part in scores:
         part.update(outputs, batch, clips)

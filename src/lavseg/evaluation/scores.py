@@ -108,10 +108,9 @@ class ClassScores(Scores):
     """
 
     def __init__(self, model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor):
-        classes = getattr(model.config, "num_classes", 0)
-        if not classes:
+        if not model.num_classes:
             raise ValueError(f"model: this {type(model).__name__} has no class head, see AuralSAM2's num_classes")
-        self.processor, self.metric = processor, SemanticMetric(classes + 1)
+        self.processor, self.metric = processor, SemanticMetric(model.num_classes + 1)
 
     def update(self, outputs: AudioVisualSegmentationOutput, batch: Mapping[str, Any], clips: int) -> None:
         counted, classes = _labelled_frames(batch, clips), batch["class_labels"]

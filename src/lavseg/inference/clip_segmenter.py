@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from transformers import BatchFeature
 
-from ..backbones.sam2.mask_tracking import MaskTracker, tracking_host
+from ..backbones.sam2.mask_tracking import MaskTracker
 from ..media import ClipPart
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.processing import AudioVisualProcessor
@@ -45,8 +45,7 @@ class ClipSegmenter:
         self.processor = processor
         self.texts = list(texts)
         self.options = {"output_attentions": True} if output_attentions else {}
-        host = tracking_host(model)
-        self.memory = None if host is None else MaskTracker(host)
+        self.memory = None if model.tracking_host is None else MaskTracker(model.tracking_host)
 
     def segment_clip(
         self, inputs: Sequence[FrameInput], prompts: dict[str, Any] | None = None, **options: Any
@@ -65,15 +64,14 @@ class ClipSegmenter:
         return self._predict(prepared, **options)
 
     def segment_frames(self, inputs: Sequence[FrameInput]) -> FramePredictions:
-        """Segment the frames as a clip in which each has a sound of its own; for methods on single frames."""
-        frames = [item.part.frame[None] for item in inputs]
-        texts = [self.texts] * len(inputs) if self.texts else None
-        sounds = [item.waveform for item in inputs]
-        prepared = self.processor(frames, sounds, texts, sampling_rate=inputs[0].part.sampling_rate)
-        for name, values in prepared.items():
-            of_frames = name not in ("input_ids", "attention_mask", "original_sizes")
-            prepared[name] = values.transpose(0, 1) if of_frames else values[:1]
-        return self._predict(prepared)
+        """Segment the frames as a clip in which each has a sound of its own; for methods on single frames.
+
+        Raises:
+            ValueError: when the method takes sound by the clip.
+        """
+        frames, sounds = [item.part.frame for item in inputs], [item.waveform for item in inputs]
+        rate = inputs[0].part.sampling_rate
+        return self._predict(self.processor.frames_with_sounds(frames, sounds, self.texts or None, rate))
 
     @torch.inference_mode()
     def _predict(self, prepared: BatchFeature, **options: Any) -> FramePredictions:

@@ -10,10 +10,6 @@ from ..modeling.inputs import check_outputs
 from ..modeling.outputs import AudioVisualSegmentationOutput
 from ..modeling.processing import AudioVisualProcessor
 
-# By the names of a model's outputs.
-_SCORES = ("object_score_logits", "iou_scores")
-_ATTENTIONS = ("audio_attentions", "vision_attentions")
-
 
 @dataclass(frozen=True, eq=False)
 class SegmentedFrame:
@@ -78,11 +74,12 @@ def split_clips(
         ValueError: the model gives NaN or infinite values.
     """
     # Here, as a window that another one's masks replace would hide it.
-    check_outputs(outputs, frame_mask)
+    check_outputs(outputs.predictions(), frame_mask)
     logits, attentions = processor.gate_masks(outputs), _attention_maps(outputs)
-    scores = {name: outputs[name] for name in _SCORES if outputs.get(name) is not None}
-    if outputs.presence_logits is not None:
-        scores["presence_logit"] = outputs.presence_logits[..., None].expand(-1, -1, logits.shape[2])
+    scores = {name: outputs[name] for name in outputs.frame_scores if outputs.get(name) is not None}
+    for name, single in outputs.clip_scores.items():
+        if outputs.get(name) is not None:
+            scores[single] = outputs[name][..., None].expand(-1, -1, logits.shape[2])
     return [
         FramePredictions(
             logits[clip, :, :length], {name: values[clip, :, :length] for name, values in scores.items()}, attentions
@@ -116,5 +113,5 @@ def segmented_frame(processor: AudioVisualProcessor, part: ClipPart, predictions
 
 def _attention_maps(outputs: AudioVisualSegmentationOutput) -> dict[str, torch.Tensor]:
     """Mean over the heads, by name `[T, blocks, e, e]`, for one clip."""
-    given = {name: outputs[name] for name in _ATTENTIONS if outputs.get(name) is not None}
+    given = {name: outputs[name] for name in outputs.attention_maps if outputs.get(name) is not None}
     return {name: torch.stack([block[0].mean(1) for block in maps], dim=1) for name, maps in given.items()}

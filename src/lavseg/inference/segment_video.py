@@ -1,6 +1,5 @@
 """Segments a video file of any length, frame by frame, in memory that does not grow with it."""
 
-import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ def segment_video(
 
     At a higher `fps` than the method's own, methods on SAM2 keep their own frames' masks and track
     between them: the masks before and after are SAM2's memory. Methods on single frames segment every frame, each with
-    the second of sound that ends with it, `window_length` frames at a time.
+    the second of sound that ends with it, a window's length at a time.
 
     With points the clip is segmented in one piece: the objects are tracked from the frames with points to both ends.
 
@@ -62,7 +61,7 @@ def segment_video(
         fps: from the processor's own rate, the default, to the clip's.
         output_attentions: give attention maps, where the method has them.
         input_points: `[1, E, n, 2]`, or `[1, E, F, n, 2]` for `F` frames, (x, y) in pixels of the clip; for models
-            whose `forward` takes them, and clips of up to `MAX_SECONDS_WITH_POINTS`.
+            with `takes_points`, and clips of up to `MAX_SECONDS_WITH_POINTS`.
         input_labels: `[1, E, n]` or `[1, E, F, n]`: 1 on the object, 0 off it, -1 for padding.
         prompt_frames: the `F` frames with points, counted at the processor's rate; by default the model's choice.
 
@@ -73,7 +72,7 @@ def segment_video(
     clip = clip if isinstance(clip, ClipReader) else ClipReader(clip)
     rate = processor.fps if fps is None else fps
     _check_rate(rate, processor.fps, clip)
-    if output_attentions and "output_attentions" not in inspect.signature(model.forward).parameters:
+    if output_attentions and not model.gives_attentions:
         raise ValueError(f"attention: {type(model).__name__} has no attention maps to draw; ST-BAVA has")
     segmenter = ClipSegmenter(model, processor, texts, output_attentions)
     points = {"input_points": input_points, "input_labels": input_labels, "prompt_frames": prompt_frames}
@@ -93,11 +92,6 @@ def segment_video(
         inputs = _with_last_second(_iter_inputs(clip, rate))
         frames = segment_windows(segmenter, inputs, segmenter.segment_frames)
     return (segmented_frame(processor, part, predictions) for part, predictions in frames)
-
-
-def takes_points(model: AudioVisualPreTrainedModel) -> bool:
-    """Whether a user may point at objects of a clip."""
-    return "input_points" in inspect.signature(model.forward).parameters
 
 
 def _segment_with_points(
@@ -140,7 +134,7 @@ def _check_rate(rate: float, own_rate: float, clip: ClipReader) -> None:
 def _check_points(
     points: dict[str, Any], model: AudioVisualPreTrainedModel, rate: float, own_rate: float, clip: ClipReader
 ) -> None:
-    if not takes_points(model):
+    if not model.takes_points:
         raise ValueError(f"{next(iter(points))}: {type(model).__name__} takes no points; AuralSam2Model does")
     if rate != own_rate:
         raise ValueError(f"fps is {rate:g}; with points leave it out, a clip is segmented at {own_rate:g}")

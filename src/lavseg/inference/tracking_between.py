@@ -73,6 +73,6 @@ def _track_to_frame(
         features = segmenter.memory.encode(frame_pixels(segmenter.processor.image_inputs, part.frame))
         prediction = segmenter.memory.track(index, features)
         logits = torch.where(visible[:, None, None, None], prediction.gated_masks[:, None].to(logits.dtype), logits)
-        for name, values in tracking_scores(prediction).items():
+        for name, values in tracking_scores(prediction, near.scores).items():
             scores[name] = torch.where(visible[:, None], values[:, None], scores[name])
     return FramePredictions(logits, scores, {})

@@ -1,10 +1,9 @@
 """Segments a clip of any length in overlapping windows, and hands masks over from each window to the next."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
-from transformers import PreTrainedConfig
 
 from ..backbones.sam2.mask_tracking import frame_pixels
 from ..backbones.sam2.tracking_sam2 import MaskPrediction
@@ -12,19 +11,12 @@ from ..media import ClipPart
 from .clip_segmenter import ClipSegmenter, FrameInput
 from .frame_predictions import FramePredictions
 
-# Clips of Ref-AVS, on which the methods that read are trained, have ten frames.
+# Frames at a time where the method takes any number: clips of Ref-AVS have ten.
 WINDOW = 10
 # Frames that a window shares with the one before it.
 OVERLAP = 2
 # IoU from which the masks of two windows mean one object.
 SAME_OBJECT = 0.5
-
-
-def window_length(config: PreTrainedConfig) -> int:
-    """Frames that a method takes at a time: as many as it was trained on, where it depends on them."""
-    if getattr(config, "fusion", None) == "jca":
-        return config.jca_num_frames
-    return getattr(config, "max_frames", WINDOW)
 
 
 def segment_windows(
@@ -39,7 +31,7 @@ def segment_windows(
         inputs: the frames of the clip.
         segment: gives the predictions for a window.
     """
-    length = window_length(segmenter.model.config)
+    length = segmenter.model.clip_length or WINDOW
     overlap = min(OVERLAP, length - 1)
     # The frames that are not given out yet, and the predictions for them.
     waiting: list[FrameInput] = []
@@ -122,11 +114,12 @@ def _track_through(
             continue
         prediction = memory.track(frame, features)
         logits[objects, frame] = prediction.gated_masks.to(logits.dtype)
-        for name, values in tracking_scores(prediction).items():
+        for name, values in tracking_scores(prediction, scores).items():
             scores[name][objects, frame] = values
     return FramePredictions(logits, scores, newer.attentions)
 
 
-def tracking_scores(prediction: MaskPrediction) -> dict[str, torch.Tensor]:
-    """What SAM2's tracking says about its masks, by the names of the scores of a method on SAM2."""
-    return {"object_score_logits": prediction.object_score_logits, "iou_scores": prediction.iou_scores}
+def tracking_scores(prediction: MaskPrediction, names: Iterable[str]) -> dict[str, torch.Tensor]:
+    """Those of a method's scores, by their names, that SAM2's tracking gives for its masks, too."""
+    given = {"object_score_logits": prediction.object_score_logits, "iou_scores": prediction.iou_scores}
+    return {name: given[name] for name in names if name in given}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from inspect import Parameter, signature
 from numbers import Real
 from os import PathLike
 from typing import ClassVar
@@ -9,7 +10,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, Sam2VideoModel
 
 from .configuration import AudioVisualConfig
 from .inputs import check_keys, check_weights
@@ -29,6 +30,8 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     Attributes:
         default_loss_weights: weights of the terms of the loss by name, as published; 0 for terms that are not.
         loss_weights: those that `forward` takes. They belong to the training and are not saved with the model.
+        takes_points: whether a user may point at objects: `forward` takes `input_points` and `input_labels`.
+        text_backbone: name in `backbones` of the network that reads, whose tokenizer goes with the model.
     """
 
     main_input_name = "pixel_values"
@@ -39,6 +42,8 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     # The loss is a mean over the batch: the Trainer has to divide it by its accumulation steps.
     accepts_loss_kwargs = False
     default_loss_weights: ClassVar[dict[str, float]] = {}
+    takes_points: ClassVar[bool] = False
+    text_backbone: ClassVar[str] = "text"
 
     def __init__(self, config: AudioVisualConfig):
         super().__init__(config)
@@ -63,6 +68,13 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         """Terms of the loss, each times its weight."""
         return {name: self.loss_weights[name] * value for name, value in terms.items()}
 
+    @staticmethod
+    def loss_fields(terms: dict[str, torch.Tensor]) -> dict[str, torch.Tensor | dict[str, torch.Tensor]]:
+        """`loss` and `loss_dict` of an output, from weighted terms; neither without terms."""
+        if not terms:
+            return {}
+        return {"loss": sum(terms.values()), "loss_dict": {name: value.detach() for name, value in terms.items()}}
+
     @classmethod
     def is_custom_code(cls) -> bool:
         """No: `_init_weights` of all methods keeps to Transformers' own rules. For other code Transformers passes over
@@ -76,7 +88,53 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     @property
     def reads_text(self) -> bool:
         """Whether it takes sentences, as `input_ids`."""
-        return "text" in self.backbones()
+        return self.text_backbone in self.backbones()
+
+    @property
+    def clip_length(self) -> int | None:
+        """Frames that a clip is segmented with at a time, for a method that depends on them; None for any number."""
+        return None
+
+    @property
+    def num_classes(self) -> int:
+        """Classes that it names on top of masks, background not counted; 0 for masks alone."""
+        return 0
+
+    @property
+    def gives_attentions(self) -> bool:
+        """Whether `forward` takes `output_attentions` and returns the maps that its output class lists."""
+        return False
+
+    @property
+    def tracking_host(self) -> Sam2VideoModel | None:
+        """The SAM2 whose memory can carry the masks to other frames, the one in `backbones`; None without one."""
+        return next((part for part in self.backbones().values() if isinstance(part, Sam2VideoModel)), None)
+
+    @property
+    def frame_encoder(self) -> nn.Module | None:
+        """The frozen network that turns single frames, whatever else the model is given, into `image_embeddings`, which
+        `forward` takes in place of frames; None for a method without one."""
+        return None
+
+    def embed_frames(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """`image_embeddings [N, C, e, e]` of frames `[N, 3, S, S]` by `frame_encoder`."""
+        raise NotImplementedError
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Parameters whose learning rate the training arguments may set apart, by the name they have there."""
+        return {name: list(part.parameters()) for name, part in self.backbones().items() if name == "audio"}
+
+    @classmethod
+    def from_backbones(cls, **config_overrides) -> "AudioVisualPreTrainedModel":
+        """A model that starts from published networks. Methods take a Hub id or folder of each by its name in
+        `backbones`, and fields of their configuration as `config_overrides`."""
+        raise NotImplementedError
+
+    @classmethod
+    def encoder_names(cls) -> tuple[str, ...]:
+        """The networks that `from_backbones` takes."""
+        parameters = signature(cls.from_backbones).parameters.values()
+        return tuple(taken.name for taken in parameters if taken.kind is not Parameter.VAR_KEYWORD)
 
     @classmethod
     def _compose(cls, parts: dict[str, PreTrainedModel], **config_overrides) -> "AudioVisualPreTrainedModel":

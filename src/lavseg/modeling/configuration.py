@@ -55,3 +55,14 @@ class AudioVisualConfig(PreTrainedConfig):
         fields = super().to_dict()
         fields.pop("former_loss_weights", None)
         return fields
+
+
+@strict
+class OptionalTextConfig(AudioVisualConfig):
+    """Base configuration of the methods that read a sentence or do without, see [`OptionalTextMixin`].
+
+    Args:
+        use_text: read a sentence.
+    """
+
+    use_text: bool = False

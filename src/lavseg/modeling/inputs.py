@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
 from numbers import Real
@@ -15,7 +16,6 @@ from torch import nn
 from transformers import PreTrainedConfig
 
 _MASKS = ("frame_mask", "audio_mask", "label_mask")
-_OUTPUTS = ("pred_masks", "iou_scores", "object_score_logits", "presence_logits", "class_logits")
 # Numbers of processors that are divided by, or would make all frames alike.
 _NOT_ZERO = ("image_std", "rescale_factor")
 
@@ -110,6 +110,76 @@ def check_shapes(clips: int, frames: int, inputs: dict[str, tuple[torch.Tensor |
             )
 
 
+@dataclass(frozen=True, eq=False)
+class ClipInputs:
+    """Inputs of `B` clips of up to `T` frames for `E` expressions each, in the one form that models work with.
+
+    input_ids: `[B, E, P]`, or None.
+    frame_mask: bool `[B, T]`; audio_mask: bool `[B, A]`.
+    labels: `[B, E, T, h, w]`, or None.
+    labeled: bool `[B, T]`, real frames whose labels count.
+    """
+
+    input_ids: torch.Tensor | None
+    frame_mask: torch.Tensor
+    audio_mask: torch.Tensor
+    labels: torch.Tensor | None
+    labeled: torch.Tensor
+
+    @property
+    def batch(self) -> tuple[int, int, int]:
+        """Numbers of clips, of expressions about each, and of frames."""
+        clips, frames = self.frame_mask.shape
+        return clips, 1 if self.input_ids is None else self.input_ids.shape[1], frames
+
+
+def prepare_clips(
+    frames: Mapping[str, tuple[torch.Tensor | None, tuple[int | str, ...]]],
+    sounds: Mapping[str, tuple[torch.Tensor | None, tuple[int | str, ...]]],
+    input_ids: torch.Tensor | None,
+    frame_mask: torch.Tensor | None,
+    audio_mask: torch.Tensor | None,
+    labels: torch.Tensor | None,
+    label_mask: torch.Tensor | None,
+) -> ClipInputs:
+    """Compare the inputs of a `forward` with each other and fill in what was left out.
+
+    Args:
+        frames: by name what is given for each frame, and its axes after `[B, T]`; some are None, but not all.
+        sounds: by name forms of the sound, and their axes after `[B]`; some are None, but not all.
+        input_ids: `[B, E, P]`, or `[B, P]` for one expression per clip.
+        frame_mask, audio_mask: bool `[B, T]` and `[B, A]`; all is real when None.
+        labels: `[B, E, T, h, w]`, or `[B, T, h, w]` for one expression per clip.
+        label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
+
+    Raises:
+        ValueError: that names the first input of another shape, or the first mask that is not bool.
+    """
+    if input_ids is not None and input_ids.dim() == 2:
+        input_ids = input_ids[:, None]
+    if labels is not None and labels.dim() == 4:
+        labels = labels[:, None]
+    seen, heard = (next(value for value, _ in given.values() if value is not None) for given in (frames, sounds))
+    clips, length = seen.shape[:2]
+    if frame_mask is None:
+        frame_mask = torch.ones(clips, length, dtype=torch.bool, device=seen.device)
+    if audio_mask is None:
+        audio_mask = torch.ones(heard.shape[:2], dtype=torch.bool, device=heard.device)
+    expressions = 1 if input_ids is None else input_ids.shape[1]
+    shapes = {
+        **{name: (value, (clips, length, *axes)) for name, (value, axes) in frames.items()},
+        **{name: (value, (clips, *axes)) for name, (value, axes) in sounds.items()},
+        "input_ids": (input_ids, (clips, "expressions", "tokens")),
+        "frame_mask": (frame_mask, (clips, length)),
+        "audio_mask": (audio_mask, tuple(heard.shape[:2])),
+        "label_mask": (label_mask, (clips, length)),
+        "labels": (labels, (clips, expressions, length, "height", "width")),
+    }
+    check_shapes(clips, length, shapes)
+    labeled = frame_mask if label_mask is None else label_mask & frame_mask
+    return ClipInputs(input_ids, frame_mask, audio_mask, labels, labeled)
+
+
 def real_lengths(name: str, rows: list[list[bool]]) -> list[int]:
     """How many real frames or patches of sound each clip has, from the rows of the mask `name`.
 
@@ -149,17 +219,18 @@ def check_weights(model: nn.Module) -> None:
         )
 
 
-def check_outputs(outputs: Mapping[str, torch.Tensor | None], frame_mask: torch.Tensor | None = None) -> None:
+def check_outputs(outputs: Mapping[str, torch.Tensor], frame_mask: torch.Tensor | None = None) -> None:
     """Look at the masks, scores and classes that a model gives; waits for its device.
 
     Args:
-        outputs: what a model gives, or some of them by the same names.
+        outputs: by name, such as `AudioVisualSegmentationOutput.predictions` gives them, `[B, E]` or with the
+            frames `[B, E, T, ...]`.
         frame_mask: bool `[B, T]`; what is said about padding frames is passed over where given.
 
     Raises:
-        ValueError: that names the first output with NaN or infinite values.
+        ValueError: that names the first of them with NaN or infinite values.
     """
-    given = {name: outputs[name] for name in _OUTPUTS if outputs.get(name) is not None}
+    given = dict(outputs)
     if frame_mask is not None:
         for name, values in given.items():
             if values.dim() > 2:

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from transformers.utils import ModelOutput
@@ -29,7 +30,19 @@ class AudioVisualSegmentationOutput(ModelOutput):
         presence_logits: float `[B, E]`, above zero where the clip is judged to hold the object; with a presence head.
         prompt_embeddings: float `[B, E, C]`, the token that prompted the mask decoder; None where there is none.
         key_frames: long `[B, E]`, the frame that was segmented first, without memory; None for methods without memory.
+
+    Attributes:
+        logit_maps: names of the outputs with logits for each pixel, `[B, ..., T, h, w]`.
+        frame_scores: names of the outputs `[B, E, T]` that say something about each mask.
+        clip_scores: names of the outputs `[B, E]` that say something about an object in the clip, and how results name
+            them for one object.
+        attention_maps: names of the outputs that `output_attentions` asks for, tuples of `[B, T, heads, e, e]`.
     """
+
+    logit_maps: ClassVar[tuple[str, ...]] = ("pred_masks",)
+    frame_scores: ClassVar[tuple[str, ...]] = ("object_score_logits", "iou_scores")
+    clip_scores: ClassVar[dict[str, str]] = {"presence_logits": "presence_logit"}
+    attention_maps: ClassVar[tuple[str, ...]] = ()
 
     loss: torch.Tensor | None = None
     loss_dict: dict[str, torch.Tensor] | None = None
@@ -39,6 +52,11 @@ class AudioVisualSegmentationOutput(ModelOutput):
     presence_logits: torch.Tensor | None = None
     prompt_embeddings: torch.Tensor | None = None
     key_frames: torch.Tensor | None = None
+
+    def predictions(self) -> dict[str, torch.Tensor]:
+        """Maps and scores by name, as far as the model gives them."""
+        names = (*self.logit_maps, *self.frame_scores, *self.clip_scores)
+        return {name: self[name] for name in names if self.get(name) is not None}
 
     @property
     def losses(self) -> dict[str, torch.Tensor] | None:

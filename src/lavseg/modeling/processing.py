@@ -1,8 +1,9 @@
 """The processor base that all methods share: clip in, model inputs out, masks back."""
 
+import copy
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from transformers.image_utils import PILImageResampling
 from transformers.utils import logging
 
 from ..media import iter_frames, read_audio, read_video
+from .configuration import OptionalTextConfig
 from .inputs import as_batch, as_frames, check_constants, check_outputs, check_text, check_text_length, pad_sounds
 from .outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .remote_code import AUTO_MAP
@@ -142,6 +144,38 @@ class AudioVisualProcessor(ProcessorMixin):
         data = {**self._pad_frames(clips), **pad_sounds(sounds), **tokens}
         data["original_sizes"] = [tuple(frames.shape[-2:]) for frames in clips]
         return BatchFeature(data)
+
+    def frames_with_sounds(
+        self, frames: Any, sounds: Sequence[Any], text: Sequence[str] | None, sampling_rate: int
+    ) -> BatchFeature:
+        """Prepare frames as one clip in which each has a sound of its own.
+
+        It lets a method segment more frames a second than it was made for, where it takes sound by the frame.
+
+        Args:
+            frames: of the clip, in any form but a path.
+            sounds: for each frame the waveform that ends with it, `[samples]` or `[channels, samples]`.
+            text: the expressions, where the method reads.
+            sampling_rate: samples per second of the waveforms.
+
+        Returns:
+            What a call returns for one clip.
+
+        Raises:
+            ValueError: when an argument is not of these kinds, or the method takes sound by the clip, as most do.
+        """
+        raise ValueError(
+            f"fps: {type(self).__name__} cannot give each frame a sound of its own; leave it out, clips are segmented "
+            f"at {self.fps:g} frames per second"
+        )
+
+    def with_image_inputs(
+        self, image_inputs: Callable[[list[torch.Tensor]], dict[str, torch.Tensor]]
+    ) -> "AudioVisualProcessor":
+        """A copy for which `image_inputs` says what frames become, such as embeddings that were made before."""
+        other = copy.copy(self)
+        other.image_inputs = image_inputs
+        return other
 
     def _read(self, clip: Any, sound: Any, rate: int | None, name: str) -> tuple[torch.Tensor, Any, int]:
         """Frames uint8 `[T, 3, H, W]`, the waveform and its rate."""
@@ -302,7 +336,7 @@ class OptionalTextMixin:
 
     @classmethod
     def from_config(
-        cls, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase | None = None, max_text_length: int = 25
+        cls, config: OptionalTextConfig, tokenizer: PreTrainedTokenizerBase | None = None, max_text_length: int = 25
     ) -> "OptionalTextMixin":
         """The processor whose sizes fit a model of `config`.
 

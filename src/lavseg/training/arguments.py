@@ -17,7 +17,7 @@ class LavsegTrainingArguments(TrainingArguments):
             `frame` depend on how clips are grouped: `per_device_eval_batch_size` has to be the protocol's.
         synthetic_null_probability: share of training clips that get a sentence about another clip of the batch and
             empty masks, see [`ClipCollator`]. Not in the papers.
-        audio_learning_rate_factor: learning rate of the model's `audio_encoder`, where it trains, in units of
+        audio_learning_rate_factor: learning rate of the model's audio encoder, where it trains, in units of
             `learning_rate`. AuralSAM2's code has 0.1.
         loss_weights: weights of some terms of the loss by name, such as `{"dice": 0.5}`, as a mapping or as JSON; the
             others keep the method's, see its model's `default_loss_weights`. The Trainer puts them on the model.

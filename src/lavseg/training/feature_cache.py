@@ -1,6 +1,5 @@
 """Image embeddings of a frozen encoder on disk, for training what stands behind it (ST-BAVA's first stage)."""
 
-import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterable
@@ -9,26 +8,24 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import SamModel
 
-from ..backbones.sam.adapters_sam import encode_frames
-from ..backbones.sam.modeling_sam import SamClipModel
-from ..backbones.sam.processing_sam import SamClipProcessor
-from ..modeling.inputs import first_non_finite
-from ..modeling.processing import as_frames
+from ..modeling.base import AudioVisualPreTrainedModel
+from ..modeling.inputs import as_frames, first_non_finite
+from ..modeling.processing import AudioVisualProcessor
 from ..output_folders import staged_file
 
 _SETTINGS, _NAME = "settings.json", "image_embeddings"
 
 
 class FeatureCache:
-    """A folder with SAM's image embeddings of clips, one file per clip, named by the content of its frames.
+    """A folder with image embeddings of clips, one file per clip, named by the content of its frames.
 
     It stands for one encoder and one way to prepare frames: `settings.json` in the folder says which.
 
     Args:
         folder: where the embeddings are; made by `fill` if it is not there.
-        model: on SAM, without adapters; its encoder's weights and precision are part of the settings.
+        model: with a `frame_encoder`, as those on SAM without adapters have; the encoder's weights and precision are
+            part of the settings.
         processor: the model's; its preparation of frames is part of the settings.
 
     Raises:
@@ -36,16 +33,17 @@ class FeatureCache:
             what the model's encoder sees depends on more than the frames.
     """
 
-    def __init__(self, folder: str | Path, model: SamClipModel, processor: SamClipProcessor):
+    def __init__(self, folder: str | Path, model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor):
         self.folder = Path(folder)
-        if not isinstance(getattr(model, "sam", None), SamModel) or model.adapters is not None:
+        encoder = model.frame_encoder
+        if encoder is None:
             raise ValueError(
                 "model: only image embeddings of SAM without adapters (use_adapters=False) depend on nothing but the "
                 f"frames and can be kept, got {type(model).__name__} with other parts"
             )
         self.settings = {
-            "encoder": _weights_digest(model.sam.vision_encoder),
-            "image_size": model.config.sam_config.vision_config.image_size,
+            "encoder": _weights_digest(encoder),
+            "image_size": encoder.config.image_size,
             "precision": str(model.dtype),
             **{f"image_processor.{name}": value for name, value in processor.image_processor.to_dict().items()},
         }
@@ -69,8 +67,8 @@ class FeatureCache:
 
     def fill(
         self,
-        model: SamClipModel,
-        processor: SamClipProcessor,
+        model: AudioVisualPreTrainedModel,
+        processor: AudioVisualProcessor,
         clips: Iterable[Any],
         progress: Callable[[Iterable], Iterable] | None = None,
     ) -> int:
@@ -95,21 +93,15 @@ class FeatureCache:
             path = self._path(frames)
             if path.is_file():
                 continue
-            pixel_values = processor.image_inputs(list(frames))["pixel_values"].to(model.device)
+            pixel_values = processor.image_inputs(list(frames))[model.main_input_name].to(model.device)
             with torch.no_grad():
-                embeddings = encode_frames(model.sam.vision_encoder, pixel_values).cpu().contiguous()
+                embeddings = model.embed_frames(pixel_values).cpu().contiguous()
             if first_non_finite({_NAME: embeddings}):
                 raise ValueError(f"{_NAME}: the encoder gives NaN or infinite values, nothing of this clip is kept")
             with staged_file(path) as staged:
                 save_file({_NAME: embeddings}, staged)
             made += 1
         return made
-
-    def serve(self, processor: SamClipProcessor) -> SamClipProcessor:
-        """A copy of `processor` that hands out `image_embeddings` from this cache in place of `pixel_values`."""
-        served = copy.copy(processor)
-        served.image_inputs = self.image_inputs
-        return served
 
     def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
         """The kept embeddings `[T, C, e, e]` of a clip's frames, each uint8 `[3, H, W]`.

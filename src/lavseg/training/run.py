@@ -28,7 +28,6 @@ from .feature_cache import FeatureCache
 from .trainer import LavsegTrainer
 
 METHODS = {auto.method_name(config.model_type): (config, model, processor) for config, model, processor in auto.METHODS}
-ENCODERS = ("sam2", "sam", "vision", "text", "audio")
 
 _HELP = (
     "Train a method. All of these may also stand in a recipe, a YAML file given first; the command line wins. "
@@ -52,11 +51,6 @@ class RunArguments:
         default_factory=list,
         metadata={"help": "Checkpoint to start from, in place of the encoders; others fill in parts that it lacks."},
     )
-    sam2: str | None = field(default=None, metadata={"help": "SAM2 video checkpoint."})
-    sam: str | None = field(default=None, metadata={"help": "SAM checkpoint."})
-    vision: str | None = field(default=None, metadata={"help": "Frame encoder, e.g. a ViT."})
-    text: str | None = field(default=None, metadata={"help": "Text encoder with its tokenizer."})
-    audio: str | None = field(default=None, metadata={"help": "Converted VGGish."})
     train_split: str = field(default="train", metadata={"help": "Split to train on."})
     eval_splits: list[str] = field(default_factory=list, metadata={"help": "Splits to evaluate on while training."})
     label_size: list[int] | None = field(
@@ -69,7 +63,7 @@ class RunArguments:
     feature_cache: str | None = field(
         default=None,
         metadata={
-            "help": "Folder that keeps SAM's image embeddings of all clips, for models on SAM without adapters in its "
+            "help": "Folder that keeps the image embeddings of all clips, for models on SAM without adapters in its "
             "encoder; what it lacks is made before training."
         },
     )
@@ -78,6 +72,8 @@ class RunArguments:
         metadata={"help": "Arguments of the processor's from_config, as JSON; a checkpoint's stays as it is."},
     )
     resume: bool = field(default=False, metadata={"help": "Go on from the newest complete checkpoint."})
+    # By the names that the methods give them, each of which is an option.
+    encoders: dict[str, str] = field(default_factory=dict, init=False)
 
 
 class _Parser(HfArgumentParser):
@@ -125,9 +121,9 @@ def prepare(argv: list[str]) -> tuple[LavsegTrainer, str | None]:
         model,
         args,
         ClipCollator(
-            processor if cache is None else cache.serve(processor),
+            processor if cache is None else processor.with_image_inputs(cache.image_inputs),
             run.label_size and tuple(run.label_size),
-            class_labels=getattr(model.config, "num_classes", 0) > 0,
+            class_labels=model.num_classes > 0,
             augment=augment,
         ),
         train_dataset=train_dataset,
@@ -157,15 +153,28 @@ def parse(argv: list[str]) -> tuple[RunArguments, LavsegTrainingArguments, dict]
         argv = given + argv[1:]
     parser = _Parser((RunArguments, LavsegTrainingArguments), description=_HELP, allow_abbrev=False)
     parser.add_argument("--out", dest="output_dir", default=SUPPRESS, help="The same as --output_dir.")
-    run, args, unknown = parser.parse_args_into_dataclasses(
+    for name, methods in encoders().items():
+        parser.add_argument(f"--{name}", default=SUPPRESS, help=f"Checkpoint of an encoder, of {', '.join(methods)}.")
+    run, args, *others, unknown = parser.parse_args_into_dataclasses(
         argv, return_remaining_strings=True, look_for_args_file=False
     )
+    for given in others:
+        run.encoders |= vars(given)
     for word in unknown:
         if word.startswith("--"):
             check_keys("command line", [word[2:].partition("=")[0].replace("-", "_")], _accepted_keys())
     if unknown:
         raise ValueError(f"command line: {' '.join(unknown)} belongs to no option")
     return run, args, overrides
+
+
+def encoders() -> dict[str, list[str]]:
+    """The encoders that methods are made of, by the names they are given: the methods of each."""
+    found = {}
+    for method, (_, model_class, _) in METHODS.items():
+        for name in model_class.encoder_names():
+            found.setdefault(name, []).append(method)
+    return found
 
 
 def read_recipe(path: Path) -> tuple[list[str], dict]:
@@ -215,7 +224,8 @@ def _augmentation(given: str | None) -> ClipAugmentation | None:
 
 
 def _accepted_keys() -> set[str]:
-    return {item.name for kind in (RunArguments, LavsegTrainingArguments) for item in fields(kind) if item.init}
+    kinds = (RunArguments, LavsegTrainingArguments)
+    return {item.name for kind in kinds for item in fields(kind) if item.init} | encoders().keys()
 
 
 def _resumed_from(run: RunArguments, args: LavsegTrainingArguments) -> str | None:
@@ -256,16 +266,15 @@ def _from_encoders(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTr
     config_class, model_class, processor_class = METHODS[auto.method_name(run.method)]
     _check_overrides(config_class, overrides)
     settings = _processor_settings(run, config_class, processor_class, overrides)
-    taken = signature(model_class.from_backbones).parameters
-    given = {name: getattr(run, name) for name in ENCODERS if getattr(run, name) is not None}
-    foreign = [name for name in given if name not in taken]
+    own = model_class.encoder_names()
+    foreign = [name for name in run.encoders if name not in own]
     if foreign:
-        own = ", ".join(name for name in ENCODERS if name in taken)
-        raise ValueError(f"{', '.join(foreign)}: no encoder of {run.method}, which is made of {own}")
-    model = model_class.from_backbones(**given, **overrides)
-    if "text" not in model.backbones():
+        raise ValueError(f"{', '.join(foreign)}: no encoder of {run.method}, which is made of {', '.join(own)}")
+    model = model_class.from_backbones(**run.encoders, **overrides)
+    if not model.reads_text:
         return model, processor_class.from_config(model.config, **settings)
-    tokenizer = AutoTokenizer.from_pretrained(given.get("text", taken["text"].default))
+    published = signature(model_class.from_backbones).parameters[model.text_backbone].default
+    tokenizer = AutoTokenizer.from_pretrained(run.encoders.get(model.text_backbone, published))
     return model, processor_class.from_config(model.config, tokenizer, **settings)
 
 

@@ -85,8 +85,8 @@ class LavsegTrainer(Trainer):
         optimizer = super().create_optimizer(model)
         if factor == 1 or not is_new:
             return optimizer
-        encoder = getattr(self.model if model is None else model, "audio_encoder", nn.Identity())
-        slower = {id(parameter) for parameter in encoder.parameters()}
+        own = self.accelerator.unwrap_model(self.model if model is None else model)
+        slower = {id(parameter) for parameter in own.parameter_groups().get("audio", ())}
         for group in list(optimizer.param_groups):
             chosen = [parameter for parameter in group["params"] if id(parameter) in slower]
             if chosen:

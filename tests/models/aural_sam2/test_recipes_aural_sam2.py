@@ -24,8 +24,8 @@ def test_recipes_hold_the_published_numbers(recipe):
     run, args, overrides = read(recipe)
     data, _, kind = recipe.stem.removeprefix("aural_sam2_").rpartition("_")
     config = AuralSam2Config(**overrides)
-    assert run.method == "aural-sam2" and run.sam2 == "facebook/sam2-hiera-large"
-    assert config.behavior == kind and config.use_text == (data == "ref_avs") == (run.text is not None)
+    assert run.method == "aural-sam2" and run.encoders["sam2"] == "facebook/sam2-hiera-large"
+    assert config.behavior == kind and config.use_text == (data == "ref_avs") == ("text" in run.encoders)
     assert config.train_audio_encoder == (kind == "paper")
     assert (args.learning_rate, args.adam_beta1, args.adam_beta2, args.max_grad_norm) == (1e-4, 0.9, 0.999, 0)
     assert args.lr_scheduler_type == "polynomial" and args.lr_scheduler_kwargs == {"power": 0.9, "lr_end": 0.0}

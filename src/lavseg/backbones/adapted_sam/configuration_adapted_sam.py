@@ -4,14 +4,14 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig, Sam2VideoConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from ...modeling.configuration import DISTILROBERTA, AudioVisualConfig
+from ...modeling.configuration import DISTILROBERTA, OptionalTextConfig
 from ...modeling.inputs import check_choices
 from ..sam.configuration_sam import with_original_norms
 from ..vggish import VggishConfig
 
 
 @strict
-class AdapterConfig(AudioVisualConfig):
+class AdapterConfig(OptionalTextConfig):
     """Base configuration of the adapter baselines. The type of `sam_config` says which host they are on.
 
     On SAM they are the published methods. On SAM2 they are what AuralSAM2 compares with (supplement 6.5): a clip is
@@ -50,7 +50,6 @@ class AdapterConfig(AudioVisualConfig):
     sam_config: dict | PreTrainedConfig | None = None
     audio_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
-    use_text: bool = False
     train_adapters: bool = True
     train_mask_decoder: bool = True
     conditioning_frame: str | None = None

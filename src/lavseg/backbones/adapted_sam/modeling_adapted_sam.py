@@ -198,12 +198,7 @@ class AdapterClipModel(SamClipModel):
             raise ValueError("image_embeddings: only models on SAM take them; pass pixel_values")
         if reshaped_input_sizes is not None:
             raise ValueError("reshaped_input_sizes: SAM2 takes frames that fill the square, leave it out")
-        if input_ids is not None and input_ids.dim() == 2:
-            input_ids = input_ids[:, None]
-        expressions = 1 if input_ids is None else input_ids.shape[1]
-        if labels is not None and labels.dim() == 4:
-            labels = labels[:, None]
-        self._check_inputs(
+        given = self._prepare(
             pixel_values,
             None,
             input_features,
@@ -214,14 +209,14 @@ class AdapterClipModel(SamClipModel):
             labels,
             label_mask,
         )
-        audio, frame_mask = self._encode_audio(input_features, audio_embeddings, frame_mask)
+        audio, frame_mask = self._encode_audio(input_features, audio_embeddings, given.frame_mask)
         text = text_mask = None
         if input_ids is not None:
-            states = encode_text(self.text_encoder, input_ids, attention_mask)
+            states = encode_text(self.text_encoder, given.input_ids, attention_mask)
             text, text_mask = (value.flatten(0, 1) for value in states)
-        real = frame_mask[:, None].expand(-1, expressions, -1)
+        real = frame_mask[:, None].expand(given.batch)
         prediction = self._track(pixel_values, audio, text, text_mask, real)
-        return self._output(prediction, real, labels, label_mask, {})
+        return self._output(prediction, real, given, {})
 
     def _track(
         self,

@@ -10,7 +10,7 @@ from transformers import initialization as init
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import load_host
 from ...modeling.initialization import init_attention, init_linear
-from ...modeling.inputs import check_given, check_shapes, check_text, real_lengths
+from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips, real_lengths
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from ..vggish import VggishModel, load_vggish
 from .adapters_sam import SamAudioAdapters, encode_frames
@@ -109,6 +109,13 @@ class SamClipModel(AudioVisualPreTrainedModel):
     def backbones(self) -> dict[str, nn.Module]:
         return {"sam": self.sam, "audio": self.audio_encoder}
 
+    @property
+    def frame_encoder(self) -> nn.Module | None:
+        return self.sam.vision_encoder if isinstance(self.sam, SamModel) and self.adapters is None else None
+
+    def embed_frames(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        return encode_frames(self.sam.vision_encoder, pixel_values)
+
     def frozen_modules(self) -> list[nn.Module]:
         fixed = self.adapters is not None and not self.config.train_adapters
         return [*self.backbones().values(), *([self.adapters] if fixed else [])]
@@ -199,9 +206,7 @@ class SamClipModel(AudioVisualPreTrainedModel):
         Raises:
             ValueError: when an input is missing or given twice, or when shapes do not fit together.
         """
-        if labels is not None and labels.dim() == 4:
-            labels = labels[:, None]
-        self._check_inputs(
+        given = self._prepare(
             pixel_values,
             image_embeddings,
             input_features,
@@ -212,14 +217,14 @@ class SamClipModel(AudioVisualPreTrainedModel):
             labels,
             label_mask,
         )
-        audio, frame_mask = self._encode_audio(input_features, audio_embeddings, frame_mask)
+        audio, frame_mask = self._encode_audio(input_features, audio_embeddings, given.frame_mask)
         if image_embeddings is None:
             images = self._encode_images(pixel_values[frame_mask], audio[frame_mask])
         else:
             images = image_embeddings[frame_mask]
         prediction, extra = self.segment(images, audio, frame_mask, output_attentions)
         prediction = self._fit_to_frames(prediction, frame_mask, reshaped_input_sizes)
-        return self._output(prediction, frame_mask[:, None], labels, label_mask, extra)
+        return self._output(prediction, frame_mask[:, None], given, extra)
 
     def _fit_to_frames(
         self, prediction: FramePrediction, frame_mask: torch.Tensor, reshaped_input_sizes: torch.Tensor | None
@@ -247,24 +252,19 @@ class SamClipModel(AudioVisualPreTrainedModel):
         self,
         prediction: FramePrediction,
         real: torch.Tensor,
-        labels: torch.Tensor | None,
-        label_mask: torch.Tensor | None,
+        given: ClipInputs,
         extra: dict,
     ) -> AudioVisualSegmentationOutput:
-        """What `forward` returns, from the masks of the frames that are `real`, bool `[B, E, T]`.
-
-        `labels` is `[B, E, T, h, w]`, `label_mask` bool `[B, T]`.
-        """
+        """What `forward` returns, from the masks of the frames that are `real`, bool `[B, E, T]`."""
         losses = {}
-        if labels is not None:
+        if given.labels is not None:
             precise = torch.promote_types(prediction.masks.dtype, torch.float32)
             values = FramePrediction(*(None if value is None else value.to(precise) for value in prediction))
-            labeled = real if label_mask is None else label_mask[:, None] & real
-            losses = self.weigh(self.mask_losses(values, labels[real].to(precise), labeled[real].to(precise)))
+            labeled = given.labeled[:, None].expand_as(real)
+            losses = self.mask_losses(values, given.labels[real].to(precise), labeled[real].to(precise))
         iou_scores, object_score_logits = prediction.iou_scores, prediction.object_score_logits
         return self.output_class(
-            loss=sum(losses.values()) if losses else None,
-            loss_dict={name: value.detach() for name, value in losses.items()} if losses else None,
+            **self.loss_fields(self.weigh(losses)),
             pred_masks=to_clips(prediction.masks, real, NO_MASK_LOGIT),
             iou_scores=None if iou_scores is None else to_clips(iou_scores, real),
             object_score_logits=None
@@ -283,7 +283,7 @@ class SamClipModel(AudioVisualPreTrainedModel):
         """As the base class, by way of the input's size, as the releases do."""
         return super().scale_masks(super().scale_masks(masks, (self.image_size, self.image_size)), size)
 
-    def _check_inputs(
+    def _prepare(
         self,
         pixel_values: torch.Tensor | None,
         image_embeddings: torch.Tensor | None,
@@ -294,27 +294,25 @@ class SamClipModel(AudioVisualPreTrainedModel):
         audio_mask: torch.Tensor | None,
         labels: torch.Tensor | None,
         label_mask: torch.Tensor | None,
-    ) -> None:
+    ) -> ClipInputs:
         check_given("pixel_values", pixel_values, "image_embeddings", image_embeddings)
         check_given("input_features", input_features, "audio_embeddings", audio_embeddings)
         check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
         prompts, size = self.config.sam_config.prompt_encoder_config, self.image_size
-        edge, expressions = size // prompts.patch_size, 1 if input_ids is None else input_ids.shape[1]
-        clips, frames = (image_embeddings if pixel_values is None else pixel_values).shape[:2]
-        inputs = {
-            "pixel_values": (pixel_values, (clips, frames, 3, size, size)),
-            "image_embeddings": (image_embeddings, (clips, frames, prompts.hidden_size, edge, edge)),
-            "input_features": (input_features, (clips, frames, 1, 96, 64)),
-            "audio_embeddings": (audio_embeddings, (clips, frames, self.config.audio_config.embedding_size)),
-            "input_ids": (input_ids, (clips, "expressions", "tokens")),
-            "frame_mask": (frame_mask, (clips, frames)),
-            "audio_mask": (audio_mask, (clips, frames)),
-            "label_mask": (label_mask, (clips, frames)),
-            "labels": (labels, (clips, expressions, frames, "height", "width")),
+        edge = size // prompts.patch_size
+        frames = {
+            "pixel_values": (pixel_values, (3, size, size)),
+            "image_embeddings": (image_embeddings, (prompts.hidden_size, edge, edge)),
         }
-        check_shapes(clips, frames, inputs)
+        length = (image_embeddings if pixel_values is None else pixel_values).shape[1]
+        sounds = {
+            "input_features": (input_features, (length, 1, 96, 64)),
+            "audio_embeddings": (audio_embeddings, (length, self.config.audio_config.embedding_size)),
+        }
+        given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
         if frame_mask is not None:
             real_lengths("frame_mask", frame_mask.tolist())
+        return given
 
 
 def to_clips(values: torch.Tensor, frame_mask: torch.Tensor, fill: float = 0.0) -> torch.Tensor:

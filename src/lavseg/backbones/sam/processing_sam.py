@@ -1,8 +1,12 @@
 """The processor that the methods on SAM share."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from transformers import BatchFeature, PreTrainedConfig, Sam2ImageProcessor
 
+from ...modeling.inputs import as_frames
 from ...modeling.processing import AudioVisualProcessor, square_image_processor
 from ..vggish import VggishFeatureExtractor
 
@@ -52,6 +56,17 @@ class SamClipProcessor(AudioVisualProcessor):
         inputs["input_features"] = inputs["input_features"][torch.arange(len(patch))[:, None], patch]
         inputs["audio_mask"] = inputs["frame_mask"]
         return inputs
+
+    def frames_with_sounds(
+        self, frames: Any, sounds: Sequence[Any], text: Sequence[str] | None, sampling_rate: int
+    ) -> BatchFeature:
+        """As the base class says; of each sound the first patch is heard."""
+        frames = as_frames(frames, "frames")
+        patches = [self._patches(sound, sampling_rate, f"[{index}]")[:1] for index, sound in enumerate(sounds)]
+        data = self._pad_frames([frames])
+        data |= {"input_features": torch.cat(patches)[None], "audio_mask": data["frame_mask"]}
+        data |= self._text_inputs(None if text is None else [list(text)])
+        return BatchFeature({**data, "original_sizes": [tuple(frames.shape[-2:])]})
 
     @property
     def input_size(self) -> tuple[int, int]:

@@ -6,14 +6,8 @@ import numpy as np
 import torch
 from transformers import Sam2VideoModel
 
-from ...modeling.base import AudioVisualPreTrainedModel
 from .encoder_sam2 import encode_images
 from .tracking_sam2 import FrameMemory, ImageFeatures, MaskPrediction, Memory, Sam2Tracker, project_features
-
-
-def tracking_host(model: AudioVisualPreTrainedModel) -> Sam2VideoModel | None:
-    """The SAM2 video model that a method is built on; None where its host has no memory."""
-    return next((part for part in model.backbones().values() if isinstance(part, Sam2VideoModel)), None)
 
 
 class MaskTracker:

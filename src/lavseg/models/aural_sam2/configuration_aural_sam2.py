@@ -6,7 +6,7 @@ from transformers.configuration_utils import SubConfigSpec
 
 from ...backbones.sam2.configuration_sam2 import hiera_sam2_config
 from ...backbones.vggish import VggishConfig
-from ...modeling.configuration import DISTILROBERTA, AudioVisualConfig
+from ...modeling.configuration import DISTILROBERTA, OptionalTextConfig
 from ...modeling.inputs import check_choices
 
 NUM_LEVELS = 3
@@ -23,7 +23,7 @@ _PROJECTION_SIZE = {"release": 128, "paper": 64}
 
 
 @strict
-class AuralSam2Config(AudioVisualConfig):
+class AuralSam2Config(OptionalTextConfig):
     """Configuration of [`AuralSam2Model`] (AuralSAM2, arXiv 2506.01015).
 
     Args:

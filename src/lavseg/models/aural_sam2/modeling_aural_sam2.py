@@ -12,14 +12,14 @@ from ...backbones.sam2.encoder_sam2 import encode_images
 from ...backbones.sam2.every_frame_tracking import EveryFrameTracker, track_every_frame
 from ...backbones.sam2.losses_sam2 import SAM2_LOSS_WEIGHTS
 from ...backbones.sam2.modeling_sam2 import Sam2Backbone
-from ...backbones.sam2.tracking_sam2 import NO_OBJ_SCORE, ImageFeatures, project_features
+from ...backbones.sam2.tracking_sam2 import ImageFeatures, project_features
 from ...backbones.vggish import VggishModel, load_vggish
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
 from ...modeling.initialization import init_attention, init_linear, rebuild
-from ...modeling.inputs import check_given, check_shapes, check_text
-from ...modeling.outputs import AudioVisualSegmentationOutput
-from .batch_aural_sam2 import group_clips
+from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips
+from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
+from .batch_aural_sam2 import ClipGroup, group_clips
 from .clip_losses_aural_sam2 import clip_losses
 from .configuration_aural_sam2 import NUM_LEVELS, AuralSam2Config
 from .decoder_aural_sam2 import AuralSam2TwoWayTransformer, SegmentedClips, StagePrompt, UserPrompt, frame_decoder
@@ -41,6 +41,8 @@ class AuralSam2Output(AudioVisualSegmentationOutput):
     classes = processor.post_process_semantic_segmentation(outputs, inputs["original_sizes"])
     ```
     """
+
+    logit_maps = ("pred_masks", "class_logits")
 
     class_logits: torch.Tensor | None = None
 
@@ -100,6 +102,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
     """
 
     default_loss_weights = {**SAM2_LOSS_WEIGHTS, "contrastive": 1.0, "class": 1.0}
+    takes_points = True
 
     def __init__(self, config: AuralSam2Config):
         super().__init__(config)
@@ -143,6 +146,10 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
     def backbones(self) -> dict[str, nn.Module]:
         found = {"sam2": self.sam2, "audio": self.audio_encoder, "text": self.text_encoder}
         return {name: module for name, module in found.items() if module is not None}
+
+    @property
+    def num_classes(self) -> int:
+        return self.config.num_classes
 
     def frozen_modules(self) -> list[nn.Module]:
         if self.class_head is not None:
@@ -200,90 +207,87 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         check_given("pixel_values", pixel_values)
         check_given("input_features", input_features)
         check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
-        batch, num_frames = pixel_values.shape[:2]
-        if input_ids is not None and input_ids.dim() == 2:
-            input_ids = input_ids[:, None]
-        expressions = 1 if input_ids is None else input_ids.shape[1]
-        if labels is not None and labels.dim() == 4:
-            labels = labels[:, None]
-        if frame_mask is None:
-            frame_mask = torch.ones(batch, num_frames, dtype=torch.bool, device=pixel_values.device)
-        if audio_mask is None:
-            audio_mask = torch.ones(input_features.shape[:2], dtype=torch.bool, device=pixel_values.device)
         if self.class_head is None:
             class_labels = None
         elif labels is not None and class_labels is None:
             raise ValueError("class_labels: missing; a model with num_classes learns from semantic masks, not labels")
         edge = self.config.sam2_config.image_size
-        shapes = {
-            "pixel_values": (pixel_values, (batch, num_frames, 3, edge, edge)),
-            "input_features": (input_features, (batch, "patches", 2, 96, 64)),
-            "input_ids": (input_ids, (batch, "expressions", "tokens")),
-            "frame_mask": (frame_mask, (batch, num_frames)),
-            "label_mask": (label_mask, (batch, num_frames)),
-            "audio_mask": (audio_mask, tuple(input_features.shape[:2])),
-            "labels": (labels, (batch, expressions, num_frames, "height", "width")),
-            "class_labels": (class_labels, (batch, num_frames, "height", "width")),
-        }
-        check_shapes(batch, num_frames, shapes)
-        labeled = frame_mask if label_mask is None else label_mask & frame_mask
-        groups = group_clips(batch, frame_mask, audio_mask, labeled)
+        frames = {"pixel_values": (pixel_values, (3, edge, edge)), "class_labels": (class_labels, ("height", "width"))}
+        sounds = {"input_features": (input_features, ("patches", 2, 96, 64))}
+        given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
+        groups = group_clips(given.batch[0], given.frame_mask, given.audio_mask, given.labeled)
         if self.fuser.training and any(group.length * len(group.clips) < 2 for group in groups):
             raise ValueError("pixel_values: a single clip of one frame is too little to train on (batch normalisation)")
 
-        audio = self._encode_audio(input_features, audio_mask, num_frames)
+        audio = self._encode_audio(input_features, given.audio_mask, given.batch[2])
         text = text_mask = None
-        if input_ids is not None:
-            text, text_mask = encode_text(self.text_encoder, input_ids, attention_mask)
+        if given.input_ids is not None:
+            text, text_mask = encode_text(self.text_encoder, given.input_ids, attention_mask)
         user_prompts = encode_user_prompts(
-            self.sam2.prompt_encoder, (batch, expressions), input_points, input_labels, input_boxes, input_masks
+            self.sam2.prompt_encoder, given.batch[:2], input_points, input_labels, input_boxes, input_masks
         )
-        size = self.sam2.prompt_encoder.mask_input_size
-        masks = audio.new_full((batch, expressions, num_frames, *size), NO_OBJ_SCORE)
-        ious = audio.new_zeros(masks.shape[:3])
-        scores = torch.full_like(ious, NO_OBJ_SCORE)
-        key_frames = torch.zeros(batch, expressions, dtype=torch.long, device=audio.device)
-        classes, losses = None, []
+        totals, losses = self._nothing_found(audio, given.batch), []
         for group in groups:
-            length = group.length
-            frames = self._conditioning_frames(length, prompt_frames, user_prompts)
+            first = self._conditioning_frames(group.length, prompt_frames, user_prompts)
             found = self._segment(
-                group.pick(pixel_values)[:, :length],
-                group.pick(audio)[:, :length],
+                group.pick(pixel_values)[:, : group.length],
+                group.pick(audio)[:, : group.length],
                 None if text is None else group.pick(text),
                 None if text_mask is None else group.pick(text_mask),
-                {frame: user and user.pick(group) for frame, user in frames.items()},
+                {frame: user and user.pick(group) for frame, user in first.items()},
             )
-            group.place(found.masks, masks)
-            group.place(found.iou_scores, ious)
-            group.place(found.object_score_logits, scores)
+            class_logits = None if self.class_head is None else self.class_head(found.levels, found.masks)
+            self._place(totals, group, found, class_logits)
             for clip in group.clips:
-                key_frames[clip] = min(frames)
-            counted = group.pick(labeled)[:, :length]
-            if self.class_head is not None:
-                class_logits = self.class_head(found.levels, found.masks)
-                if classes is None:
-                    classes = class_logits.new_zeros(batch, class_logits.shape[1], num_frames, *class_logits.shape[3:])
-                group.place(class_logits, classes)
-                if class_labels is not None:
-                    truth = group.pick(class_labels)[:, :length]
-                    terms = {"class": class_losses(class_logits, found.masks, truth, counted)}
-                    losses.append(self.weigh(terms))
-            elif labels is not None:
-                truth = group.pick(labels)[:, :, :length].flatten(0, 1)
-                terms = clip_losses(self.config, self.loss_weights, self.fuser, found, group, truth, counted)
-                losses.append(self.weigh(terms))
+                totals["key_frames"][clip] = min(first)
+            if labels is not None or class_labels is not None:
+                losses.append(self._losses(found, class_logits, group, given, class_labels))
 
-        losses = {name: torch.cat([part[name] for part in losses]).mean() for name in losses[0]} if losses else None
-        return AuralSam2Output(
-            loss=None if losses is None else sum(losses.values()),
-            loss_dict=None if losses is None else {name: value.detach() for name, value in losses.items()},
-            pred_masks=masks,
-            iou_scores=ious,
-            object_score_logits=scores,
-            key_frames=key_frames,
-            class_logits=classes,
-        )
+        losses = {name: torch.cat([part[name] for part in losses]).mean() for name in losses[0]} if losses else {}
+        return AuralSam2Output(**self.loss_fields(losses), **totals)
+
+    def _nothing_found(self, audio: torch.Tensor, batch: tuple[int, int, int]) -> dict[str, torch.Tensor]:
+        """Outputs for `batch` clips, expressions and frames, as they are on padding frames."""
+        masks = audio.new_full((*batch, *self.sam2.prompt_encoder.mask_input_size), NO_MASK_LOGIT)
+        iou_scores = audio.new_zeros(batch)
+        return {
+            "pred_masks": masks,
+            "iou_scores": iou_scores,
+            "object_score_logits": torch.full_like(iou_scores, NO_MASK_LOGIT),
+            "key_frames": torch.zeros(batch[:2], dtype=torch.long, device=audio.device),
+        }
+
+    def _place(
+        self,
+        totals: dict[str, torch.Tensor],
+        group: ClipGroup,
+        found: SegmentedClips,
+        class_logits: torch.Tensor | None,
+    ) -> None:
+        """Write what was found in some of the clips to the outputs for all of them."""
+        group.place(found.masks, totals["pred_masks"])
+        group.place(found.iou_scores, totals["iou_scores"])
+        group.place(found.object_score_logits, totals["object_score_logits"])
+        if class_logits is not None:
+            shape = (group.batch, class_logits.shape[1], totals["pred_masks"].shape[2], *class_logits.shape[3:])
+            group.place(class_logits, totals.setdefault("class_logits", class_logits.new_zeros(shape)))
+
+    def _losses(
+        self,
+        found: SegmentedClips,
+        class_logits: torch.Tensor | None,
+        group: ClipGroup,
+        given: ClipInputs,
+        class_labels: torch.Tensor | None,
+    ) -> dict[str, torch.Tensor]:
+        """Weighted loss terms `[n]` of the `n` objects in some of the clips: those of classes, where there is a head
+        for them, or else those of masks."""
+        counted = group.pick(given.labeled)[:, : group.length]
+        if class_logits is not None:
+            truth = group.pick(class_labels)[:, : group.length]
+            return self.weigh({"class": class_losses(class_logits, found.masks, truth, counted)})
+        truth = group.pick(given.labels)[:, :, : group.length].flatten(0, 1)
+        return self.weigh(clip_losses(self.config, self.loss_weights, self.fuser, found, group, truth, counted))
 
     def _encode_audio(self, input_features: torch.Tensor, audio_mask: torch.Tensor, num_frames: int) -> torch.Tensor:
         """Embeddings of left and right at each frame, `[B, T, C]`."""

@@ -16,7 +16,7 @@ from ...losses import mask_bce, mask_dice, mask_iou, weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
 from ...modeling.initialization import init_linear
-from ...modeling.inputs import check_given, check_shapes, check_text, real_lengths
+from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips, real_lengths
 from ...modeling.outputs import AudioVisualSegmentationOutput
 from .configuration_sam2_love import Sam2LoveConfig
 from .prompter_sam2_love import Sam2LoveFusionLayer, Sam2LoveMlp, Sam2LovePrompter
@@ -137,6 +137,10 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             "audio": self.audio_encoder,
         }
 
+    @property
+    def clip_length(self) -> int:
+        return self.config.max_frames
+
     def frozen_modules(self) -> list[nn.Module]:
         return list(self.backbones().values())
 
@@ -188,53 +192,26 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         check_given("vit_pixel_values", vit_pixel_values)
         check_given("input_features", input_features)
         check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
-        if input_ids.dim() == 2:
-            input_ids = input_ids[:, None]
-        if labels is not None and labels.dim() == 4:
-            labels = labels[:, None]
-        num_clips, num_frames = pixel_values.shape[:2]
-        if frame_mask is None:
-            frame_mask = torch.ones(num_clips, num_frames, dtype=torch.bool, device=pixel_values.device)
-        if audio_mask is None:
-            audio_mask = torch.ones(input_features.shape[:2], dtype=torch.bool, device=pixel_values.device)
         edge = self.config.sam2_config.image_size
-        shapes = {
-            "pixel_values": (pixel_values, (num_clips, num_frames, 3, edge, edge)),
-            "vit_pixel_values": (vit_pixel_values, (num_clips, num_frames, 3, "height", "width")),
-            "input_features": (input_features, (num_clips, "patches", 1, 96, 64)),
-            "input_ids": (input_ids, (num_clips, "expressions", "tokens")),
-            "frame_mask": (frame_mask, (num_clips, num_frames)),
-            "audio_mask": (audio_mask, tuple(input_features.shape[:2])),
-            "labels": (labels, (num_clips, input_ids.shape[1], num_frames, "height", "width")),
-            "label_mask": (label_mask, (num_clips, num_frames)),
+        frames = {
+            "pixel_values": (pixel_values, (3, edge, edge)),
+            "vit_pixel_values": (vit_pixel_values, (3, "height", "width")),
         }
-        check_shapes(num_clips, num_frames, shapes)
-        for name, mask in (("frame_mask", frame_mask), ("audio_mask", audio_mask)):
+        sounds = {"input_features": (input_features, ("patches", 1, 96, 64))}
+        given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
+        for name, mask in (("frame_mask", given.frame_mask), ("audio_mask", given.audio_mask)):
             real_lengths(name, mask.tolist())
 
-        text, text_mask = encode_text(self.text_encoder, input_ids, attention_mask)
-        prompts, presence = self.prompter(
-            self._encode_audio(input_features),
-            text,
-            self._encode_frames(vit_pixel_values),
-            audio_mask,
-            text_mask,
-            frame_mask,
-        )
-        clips = torch.arange(len(input_ids), device=prompts.device).repeat_interleave(input_ids.shape[1])
+        prompts, presence = self._prompts(given, vit_pixel_values, input_features, attention_mask)
+        batch = given.batch[:2]
+        clips = torch.arange(batch[0], device=prompts.device).repeat_interleave(batch[1])
+        multimask, lengths = self.config.mask_selection != "single", given.frame_mask.sum(1)
         segmenter = KeyFrameTracker(
-            self.sam2,
-            pixel_values,
-            frame_mask.sum(1),
-            clips,
-            prompts[:, None],
-            multimask=self.config.mask_selection != "single",
-            prompt_decoder=self.prompt_decoder,
+            self.sam2, pixel_values, lengths, clips, prompts[:, None], multimask, self.prompt_decoder
         )
-        labeled = frame_mask if label_mask is None else label_mask & frame_mask
         learns = self.training and labels is not None
         if learns:
-            key_of_clip = self._training_key_frames(labeled)
+            key_of_clip = self._training_key_frames(given.labeled)
             key_frames, prediction = key_of_clip[clips], segmenter.prompt(key_of_clip)
         else:
             first = self.config.key_frame == "first"
@@ -244,30 +221,37 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         losses = {}
         if labels is not None:
             rows = torch.arange(len(clips), device=clips.device)
-            targets = labels.flatten(0, 1)[rows, key_frames].to(prompts.dtype)
-            prediction, losses = self._mask_losses(prediction, targets, labeled[clips, key_frames])
-            if presence is not None:
-                visible = (labels.flatten(3) > 0).any(-1) & labeled[:, None]
-                costs = F.binary_cross_entropy_with_logits(
-                    presence, visible.any(-1).flatten().to(presence.dtype), reduction="none"
-                )
-                # What a clip without labels holds is not known.
-                losses["presence"] = weighted_mean(costs, labeled.any(-1)[clips].to(costs.dtype))
-            losses = self.weigh(losses)
+            targets = given.labels.flatten(0, 1)[rows, key_frames].to(prompts.dtype)
+            prediction, losses = self._losses(prediction, targets, presence, given, clips, key_frames)
         if learns:
             masks, ious = prediction.masks[:, None], prediction.iou_scores[:, None]
             scores = prediction.object_score_logits[:, None]
-
-        batch = input_ids.shape[:2]
         return AudioVisualSegmentationOutput(
-            loss=sum(losses.values()) if losses else None,
-            loss_dict={name: value.detach() for name, value in losses.items()} if losses else None,
+            **self.loss_fields(losses),
             pred_masks=masks.unflatten(0, batch),
             iou_scores=ious.unflatten(0, batch),
             object_score_logits=scores.unflatten(0, batch),
             presence_logits=None if presence is None else presence.unflatten(0, batch),
             prompt_embeddings=prompts.unflatten(0, batch),
             key_frames=key_frames.unflatten(0, batch),
+        )
+
+    def _prompts(
+        self,
+        given: ClipInputs,
+        vit_pixel_values: torch.Tensor,
+        input_features: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Prompt tokens `[N, C]` of all objects and, with a presence head, its logits `[N]`."""
+        text, text_mask = encode_text(self.text_encoder, given.input_ids, attention_mask)
+        return self.prompter(
+            self._encode_audio(input_features),
+            text,
+            self._encode_frames(vit_pixel_values),
+            given.audio_mask,
+            text_mask,
+            given.frame_mask,
         )
 
     @torch.no_grad()
@@ -284,6 +268,34 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         if self.config.key_frame == "first":
             return torch.zeros(len(labeled), dtype=torch.long, device=labeled.device)
         return torch.rand(labeled.shape, device=labeled.device).masked_fill(~labeled, -1).argmax(-1)
+
+    def _losses(
+        self,
+        prediction: MaskPrediction,
+        targets: torch.Tensor,
+        presence: torch.Tensor | None,
+        given: ClipInputs,
+        clips: torch.Tensor,
+        key_frames: torch.Tensor,
+    ) -> tuple[MaskPrediction, dict[str, torch.Tensor]]:
+        """What is learnt from: masks on the key frames, and weighted terms of the loss.
+
+        Args:
+            prediction, targets: of `N` objects on their `key_frames [N]`, and the true masks `[N, h, w]`.
+            presence: logits `[N]` of the presence head.
+            given: the clips, with labels.
+            clips: long `[N]`, the clip of each object.
+        """
+        labeled = given.labeled
+        prediction, losses = self._mask_losses(prediction, targets, labeled[clips, key_frames])
+        if presence is not None:
+            visible = (given.labels.flatten(3) > 0).any(-1) & labeled[:, None]
+            costs = F.binary_cross_entropy_with_logits(
+                presence, visible.any(-1).flatten().to(presence.dtype), reduction="none"
+            )
+            # What a clip without labels holds is not known.
+            losses["presence"] = weighted_mean(costs, labeled.any(-1)[clips].to(costs.dtype))
+        return prediction, self.weigh(losses)
 
     def _mask_losses(
         self, prediction: MaskPrediction, targets: torch.Tensor, labeled: torch.Tensor

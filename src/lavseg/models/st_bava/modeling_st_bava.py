@@ -32,6 +32,8 @@ class StBavaOutput(AudioVisualSegmentationOutput):
     ```
     """
 
+    attention_maps = ("audio_attentions", "vision_attentions")
+
     audio_attentions: tuple[torch.Tensor, ...] | None = None
     vision_attentions: tuple[torch.Tensor, ...] | None = None
 
@@ -289,6 +291,14 @@ class StBavaModel(StBavaPreTrainedModel):
             self.fusion = _FUSIONS[config.fusion](config)
         self.freeze()
         self.post_init()
+
+    @property
+    def clip_length(self) -> int | None:
+        return self.config.jca_num_frames if self.config.fusion == "jca" else None
+
+    @property
+    def gives_attentions(self) -> bool:
+        return self.config.fusion == "st_bava"
 
     def frozen_modules(self) -> list[nn.Module]:
         fixed = self.fusion is not None and not self.config.train_fusion
