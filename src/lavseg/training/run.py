@@ -27,7 +27,6 @@ from .checkpoints import last_checkpoint
 from .feature_cache import FeatureCache
 from .trainer import LavsegTrainer
 
-METHODS = {auto.method_name(config.model_type): (config, model, processor) for config, model, processor in auto.METHODS}
 ENCODERS = ("sam2", "sam", "vision", "text", "audio")
 
 _HELP = (
@@ -47,7 +46,7 @@ class RunArguments:
     subset: list[str] = field(
         default_factory=list, metadata={"help": "Of AVSBench, one or more of s4, ms3, v1s, v1m and v2."}
     )
-    method: str | None = field(default=None, metadata={"help": f"Method to train, of {', '.join(METHODS)}."})
+    method: str | None = field(default=None, metadata={"help": "Method to train, such as sam2-love."})
     model: list[str] = field(
         default_factory=list,
         metadata={"help": "Checkpoint to start from, in place of the encoders; others fill in parts that it lacks."},
@@ -78,6 +77,13 @@ class RunArguments:
         metadata={"help": "Arguments of the processor's from_config, as JSON; a checkpoint's stays as it is."},
     )
     resume: bool = field(default=False, metadata={"help": "Go on from the newest complete checkpoint."})
+    plugin: list[str] = field(
+        default_factory=list, metadata={"help": "Modules that register methods from outside the package."}
+    )
+    trust_remote_code: bool = field(
+        default=False,
+        metadata={"help": "Run Python files that lie in a checkpoint of --model; only where you trust its authors."},
+    )
 
 
 class _Parser(HfArgumentParser):
@@ -110,6 +116,8 @@ def train(argv: list[str]) -> dict[str, float | int | str]:
 def prepare(argv: list[str]) -> tuple[LavsegTrainer, str | None]:
     """The trainer of a command line and the checkpoint to resume from; writes nothing before all is known to fit."""
     run, args, overrides = parse(argv)
+    for module in run.plugin:
+        auto.load_plugin(module)
     if run.label_size is not None and len(run.label_size) != 2:
         raise ValueError(f"label_size: takes height and width, got {run.label_size}")
     augment = _augmentation(run.augment)
@@ -245,15 +253,15 @@ def build_model(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTrain
     Raises:
         ValueError: when these do not fit together.
     """
-    if run.method is not None and auto.method_name(run.method) not in METHODS:
-        raise ValueError(f"method: {run.method!r} is unknown, accepted are {', '.join(METHODS)}")
+    if run.method is not None and auto.method_name(run.method) not in auto.methods():
+        raise ValueError(f"method: {run.method!r} is unknown, accepted are {', '.join(auto.methods())}")
     return _from_checkpoints(run, overrides) if run.model else _from_encoders(run, overrides)
 
 
 def _from_encoders(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:
     if run.method is None:
-        raise ValueError(f"method: missing; name one of {', '.join(METHODS)}, or a checkpoint as --model")
-    config_class, model_class, processor_class = METHODS[auto.method_name(run.method)]
+        raise ValueError(f"method: missing; name one of {', '.join(auto.methods())}, or a checkpoint as --model")
+    config_class, model_class, processor_class = auto.methods()[auto.method_name(run.method)]
     _check_overrides(config_class, overrides)
     settings = _processor_settings(run, config_class, processor_class, overrides)
     taken = signature(model_class.from_backbones).parameters
@@ -271,7 +279,7 @@ def _from_encoders(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTr
 
 def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:
     """The first checkpoint under its configuration with `overrides`; parts that it lacks come from the others."""
-    model, processor = load_checkpoint(run.model[0])
+    model, processor = load_checkpoint(run.model[0], run.trust_remote_code)
     config, name = model.config, run.model[0]
     if run.method is not None and auto.method_name(run.method) != auto.method_name(config.model_type):
         raise ValueError(f"model: {name} is a {config.model_type!r} checkpoint, not one of {run.method}")
@@ -284,7 +292,7 @@ def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPr
         return model, processor
     weights = {}
     for other in reversed(run.model[1:]):
-        weights |= load_checkpoint(other)[0].state_dict()
+        weights |= load_checkpoint(other, run.trust_remote_code)[0].state_dict()
     weights |= model.state_dict()
     fields_changed = type(config).from_dict({**config.to_dict(), **overrides})
     fields_changed.former_loss_weights = {**config.former_loss_weights, **fields_changed.former_loss_weights}
