@@ -354,3 +354,11 @@ def test_a_file_is_no_output_folder(tmp_path, data, checkpoint):
     for path in (tmp_path / "out", tmp_path / "out" / "deeper"):
         with pytest.raises(ValueError, match=r"^output_dir: .*out is (a file; give a folder|not a folder one may)"):
             train([f"--model={checkpoint}", f"--data={data}", f"--out={path}", *FAST])
+
+
+def test_a_recipe_names_the_modules_of_methods_from_outside(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("plugin: [json, not_there]\nmethod: gavs\n")
+    with pytest.raises(ValueError, match=r"^plugin not_there: cannot be used \(No module named 'not_there'\)$"):
+        prepare([str(recipe), "--data", "nowhere", "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
