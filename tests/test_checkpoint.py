@@ -5,6 +5,7 @@ import pytest
 import torch
 from transformers import AutoProcessor
 
+from foreign_methods import checkpoint_with_code
 from lavseg.checkpoint import CheckpointError, load_checkpoint
 from tiny_methods import EVERY_METHOD, damage_weights, tiny_method
 
@@ -67,3 +68,33 @@ def test_a_checkpoint_without_a_processor_is_told_as_before(tokenizer, tmp_path)
     tiny_method(EVERY_METHOD[0].values[0], tokenizer)[0].save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="holds no processor; save it beside the model"):
         load_checkpoint(tmp_path)
+
+
+def test_code_of_a_checkpoint_runs_only_where_it_is_trusted(tmp_path, monkeypatch):
+    with checkpoint_with_code(tmp_path, monkeypatch) as folder:
+        (folder / "own_gavs.py").write_text(
+            (folder / "own_gavs.py").read_text() + f"open({str(tmp_path / 'ran')!r}, 'w')"
+        )
+        with pytest.raises(
+            CheckpointError, match=r"no checkpoint of a method that is known here .*--trust-remote-code"
+        ):
+            load_checkpoint(folder)
+        assert not (tmp_path / "ran").exists()
+        model, processor = load_checkpoint(folder, trust_remote_code=True)
+        assert (tmp_path / "ran").exists() and type(model).__module__.startswith("transformers_modules.")
+        # What is trained from it takes the code along.
+        model.save_pretrained(tmp_path / "again")
+        processor.save_pretrained(tmp_path / "again")
+        again, processor = load_checkpoint(tmp_path / "again", trust_remote_code=True)
+        assert type(again).__name__ == "OwnModel" and type(processor).__name__ == "OwnProcessor"
+        assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_a_checkpoint_of_a_method_that_is_not_there_is_told_so_without_a_question(tokenizer, tmp_path):
+    for part in tiny_method(EVERY_METHOD[0].values[0], tokenizer):
+        part.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "not_there"}))
+    for trust in (False, True):
+        with pytest.raises(CheckpointError, match=r"is no checkpoint of a method that is known here .*--plugin"):
+            load_checkpoint(tmp_path, trust)

@@ -1,5 +1,6 @@
 """The Auto classes and pipelines know this package however it and Transformers are imported."""
 
+from foreign_methods import write_entry_points
 from fresh_interpreters import run_each
 
 KNOWN = """
@@ -37,6 +38,23 @@ TASK_ORDERS = [
         "from transformers import pipeline; import lavseg",
     )
 ]
+# Of a package with an entry point, reached through the Auto classes or first of all.
+FOREIGN = """
+import sys
+sys.path.insert(0, {folder!r})
+{statement}
+from transformers import AutoConfig
+assert type(AutoConfig.for_model("foreign_gavs")).__module__ == "foreign_gavs"
+"""
+FOREIGN_MODULE = """
+import lavseg
+from lavseg import GavsConfig, GavsModel, GavsProcessor
+class Config(GavsConfig):
+    model_type = "foreign_gavs"
+class Model(GavsModel):
+    config_class = Config
+lavseg.register_method(Config, Model, GavsProcessor)
+"""
 NO_PIPELINES = """
 import sys
 import lavseg
@@ -56,8 +74,13 @@ else:
 """
 
 
-def test_registration_works_in_every_order_of_imports():
-    done = run_each(*ORDERS, *TASK_ORDERS, NO_PIPELINES, PUBLIC_NAMES, preload="datasets, torch, torchvision")
+def test_registration_works_in_every_order_of_imports(tmp_path):
+    (tmp_path / "foreign_gavs.py").write_text(FOREIGN_MODULE)
+    write_entry_points(tmp_path, {"foreign": "foreign_gavs"})
+    statements = ("import lavseg", "import foreign_gavs", "from transformers import AutoModel; import foreign_gavs")
+    foreign = [FOREIGN.format(folder=str(tmp_path), statement=statement) for statement in statements]
+    codes = (*ORDERS, *TASK_ORDERS, *foreign, NO_PIPELINES, PUBLIC_NAMES)
+    done = run_each(*codes, preload="datasets, torch, torchvision")
     assert done.returncode == 0, done.stderr
 
 

@@ -52,6 +52,7 @@ _PUBLIC = {
     "load_ref_avs": "data.ref_avs",
     "read_audio": "media",
     "read_video": "media",
+    "register_method": "auto",
     "segment_video": "inference.segment_video",
     "write_avsbench": "data",
     "write_ref_avs": "data",

@@ -4,42 +4,59 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import snapshot_download
-from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoProcessor
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoProcessor, PreTrainedConfig
 
 from .modeling.base import AudioVisualPreTrainedModel
 from .modeling.processing import AudioVisualProcessor
+from .modeling.remote_code import AUTO_MAP
 
 # What Transformers reads of a checkpoint.
 FILES = ["*.json", "*.txt", "*.safetensors"]
+# And where code of the checkpoint's own is trusted.
+CODE = ["*.py"]
+
+
+_NOT_OURS = "none that segments what is seen and heard"
 
 
 class CheckpointError(ValueError):
     """A checkpoint cannot be used. The message names it and the reason."""
 
 
-def load_checkpoint(name: str | Path) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:
-    """Load a model of this package, in float32 and evaluation mode, and the processor saved beside it.
+def load_checkpoint(
+    name: str | Path, trust_remote_code: bool = False
+) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:
+    """Load a model of a method that is known here, in float32 and evaluation mode, and the processor saved beside it.
 
     Args:
         name: a folder, or a Hub id such as `org/model`.
+        trust_remote_code: run Python files that lie in the checkpoint where they define the method. They can do
+            whatever you can: only for checkpoints whose authors you trust.
 
     Raises:
         CheckpointError: the folder or Hub id does not exist or cannot be reached, is of another architecture, lacks
             weights or a processor, or holds numbers that are not finite.
     """
-    folder = _fetch(name, ["config.json"])
+    code = CODE if trust_remote_code else []
+    folder = _fetch(name, ["config.json", *code])
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{name}: is no checkpoint, it has no config.json")
     try:
-        config = AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{name}: is no checkpoint of this package ({_first_sentence(error)})") from error
-    if not issubclass(MODEL_MAPPING.get(type(config), object), AudioVisualPreTrainedModel):
+        # The file by which this package is found is no code of the checkpoint's own.
+        trusted = trust_remote_code and PreTrainedConfig.get_config_dict(folder)[0].get("auto_map") != AUTO_MAP
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trusted)
+    except Exception as error:  # code of a checkpoint may raise any
         raise CheckpointError(
-            f"{name}: is a {config.model_type!r} checkpoint, none that segments what is seen and heard"
-        )
-    folder = _fetch(name, FILES)
-    return _load_model(folder, name).eval(), _load_processor(folder, name)
+            f"{name}: is no checkpoint of a method that is known here ({_first_sentence(error)}); a method from "
+            "outside has to be imported (--plugin), or trusted where its code lies in the checkpoint "
+            "(--trust-remote-code)"
+        ) from error
+    # What code of the checkpoint's own makes shows when the model is loaded.
+    unknown = AudioVisualPreTrainedModel if trusted else object
+    if not issubclass(MODEL_MAPPING.get(type(config), unknown), AudioVisualPreTrainedModel):
+        raise CheckpointError(f"{name}: is a {config.model_type!r} checkpoint, {_NOT_OURS}")
+    folder = _fetch(name, [*FILES, *code])
+    return _load_model(folder, name, trusted).eval(), _load_processor(folder, name, trusted)
 
 
 def _fetch(name: str | Path, patterns: list[str]) -> Path:
@@ -55,21 +72,25 @@ def _fetch(name: str | Path, patterns: list[str]) -> Path:
         raise CheckpointError(f"{name}: {reason}") from error
 
 
-def _load_model(folder: Path, name: str | Path) -> AudioVisualPreTrainedModel:
+def _load_model(folder: Path, name: str | Path, trusted: bool) -> AudioVisualPreTrainedModel:
     # Readers of damaged weights raise errors of many kinds.
     try:
-        model, report = AutoModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+        model, report = AutoModel.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=trusted
+        )
     except Exception as error:
         raise CheckpointError(f"{name}: its weights cannot be loaded ({_first_sentence(error)})") from error
+    if not isinstance(model, AudioVisualPreTrainedModel):
+        raise CheckpointError(f"{name}: holds a {type(model).__name__}, {_NOT_OURS}")
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise CheckpointError(f"{name}: its weights lack {len(missing)} tensors, such as {missing[0]}")
     return model
 
 
-def _load_processor(folder: Path, name: str | Path) -> AudioVisualProcessor:
+def _load_processor(folder: Path, name: str | Path, trusted: bool) -> AudioVisualProcessor:
     try:
-        processor = AutoProcessor.from_pretrained(folder)
+        processor = AutoProcessor.from_pretrained(folder, trust_remote_code=trusted)
     except (OSError, ValueError) as error:
         if (folder / "processor_config.json").is_file():
             raise CheckpointError(f"{name}: its processor cannot be used ({_first_sentence(error)})") from error

@@ -52,7 +52,7 @@ def test_large_uploads_are_refused_and_recordings_not_edited(aural, tmp_path, mo
     statuses = []
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     monkeypatch.setattr(page, "MAX_MEGABYTES", 1)
-    monkeypatch.setattr(page, "load_checkpoint", lambda name: aural)
+    monkeypatch.setattr(page, "load_checkpoint", lambda name, trust_remote_code: aural)
     with pytest.raises(Answered):
         page.launch("tiny", tmp_path, on_ready=upload)
     gr.close_all()
@@ -72,7 +72,7 @@ def test_hosts_of_ipv6(aural, tmp_path, monkeypatch, host):
     except OSError:
         pytest.skip("this machine has no IPv6")
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    monkeypatch.setattr(page, "load_checkpoint", lambda name: aural)
+    monkeypatch.setattr(page, "load_checkpoint", lambda name, trust_remote_code: aural)
     with pytest.raises(Answered) as caught:
         page.launch("tiny", tmp_path, host, on_ready=ask)
     gr.close_all()

@@ -1,3 +1,5 @@
+from importlib.resources import files
+
 import pytest
 import torch
 from example_record import example_record
@@ -6,7 +8,7 @@ from tiny.configurations import tiny_config
 
 from lavseg.auto import METHODS
 from lavseg.hub import TASK
-from lavseg.hub.model_card import method_card, model_card
+from lavseg.hub.model_card import model_card
 from lavseg.hub.record import Record, Result
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
@@ -27,7 +29,7 @@ def record():
 
 def test_every_method_has_a_card_in_the_package():
     for config, _, _ in METHODS:
-        text = method_card(config.model_type)
+        text = (files("lavseg") / "model_cards" / f"{config.model_type}.md").read_text(encoding="utf-8")
         assert text.startswith("# ") and "\n## " in text
 
 
@@ -72,3 +74,32 @@ def test_a_method_that_does_not_read_is_shown_without_text():
 def test_the_snippet_of_the_card_is_python(model, tiny_processor, record):
     block = model_card(model, tiny_processor, NAME, record).text.split("```python\n")[1].split("```")[0]
     compile(block, "card", "exec")
+
+
+class Unheard(SamaAvsModel):
+    """Nobody wrote a card for this.
+
+    It has a second paragraph.
+    """
+
+
+def test_a_method_without_a_card_gets_a_plain_one_of_what_its_classes_tell():
+    config = tiny_config(SamaAvsConfig)
+    model, processor = Unheard(config), SamaAvsProcessor.from_config(config)
+    model.config.model_type = "unheard"
+    text = model_card(model, processor, NAME, Record()).text
+    assert text.lstrip().startswith(
+        "# unheard\n\nNobody wrote a card for this.\n\nIt has a second paragraph.\n\n## This"
+    )
+    assert "| classes | `SamaAvsConfig`, `Unheard`, `SamaAvsProcessor` |" in text
+    assert "| stands on | sam (`sam`), audio (`vggish`) |" in text and "a clip and its sound; video files" in text
+    assert all(f"{term} (weight {weight:g})" in text for term, weight in model.loss_weights.items())
+    # Whoever follows the card has to import the package that the class is from.
+    assert f"import {Unheard.__module__}  # registers the method" in text
+
+
+def test_a_method_whose_code_lies_in_the_checkpoint_is_shown_with_trust(monkeypatch):
+    monkeypatch.setattr(Unheard, "__module__", "transformers_modules.here.modeling_unheard")
+    config = tiny_config(SamaAvsConfig)
+    text = model_card(Unheard(config), SamaAvsProcessor.from_config(config), NAME, Record()).text
+    assert f'model="{NAME}", trust_remote_code=True)' in text and "registers the method" not in text

@@ -1,15 +1,18 @@
 import json
 import math
 import shutil
+from fnmatch import fnmatch
 
 import pytest
 from safetensors.torch import load_file, save_file
 from tiny.configurations import tiny_config
 
+from foreign_methods import checkpoint_with_code
 from fresh_interpreters import run_each
 from hub_stand_in import use
+from lavseg import checkpoint
 from lavseg.backbones.vggish import VggishConfig, VggishModel
-from lavseg.checkpoint import CheckpointError
+from lavseg.checkpoint import CheckpointError, load_checkpoint
 from lavseg.hub import TASK
 from lavseg.hub.record import EVALUATION, RECORD
 from lavseg.hub.upload import push_to_hub
@@ -158,3 +161,28 @@ def test_no_hub_is_an_error_of_one_sentence(hub, folder):
     hub.server_close()
     with pytest.raises(ValueError, match=r"org/a-model: the Hub did not take it"):
         push_to_hub(folder, NAME)
+
+
+def test_code_that_lies_in_a_checkpoint_goes_with_it_and_is_fetched_with_it(hub, tmp_path, monkeypatch):
+
+    def download(repo_id, allow_patterns):
+        """In place of the Hub's own, which in a process that imported it asks the real one."""
+        for file, content in hub.repos[repo_id]["files"].items():
+            if any(fnmatch(file, pattern) for pattern in allow_patterns):
+                (tmp_path / "hub").mkdir(exist_ok=True)
+                (tmp_path / "hub" / file).write_bytes(content)
+        return tmp_path / "hub"
+
+    monkeypatch.setattr(checkpoint, "snapshot_download", download)
+    with checkpoint_with_code(tmp_path, monkeypatch) as folder:
+        with pytest.raises(CheckpointError, match="--trust-remote-code"):
+            push_to_hub(folder, NAME)
+        assert not hub.requests
+        push_to_hub(folder, NAME, trust_remote_code=True)
+        files = hub.repos[NAME]["files"]
+        assert files["own_gavs.py"] == (folder / "own_gavs.py").read_bytes()
+        for name in ("config.json", "processor_config.json"):
+            assert json.loads(files[name]) == json.loads((folder / name).read_text())
+        assert "trust_remote_code=True" in files["README.md"].decode()
+        model, processor = load_checkpoint(NAME, trust_remote_code=True)
+        assert type(model).__name__ == "OwnModel" and type(processor).__name__ == "OwnProcessor"

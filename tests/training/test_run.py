@@ -9,12 +9,13 @@ from tiny.configurations import tiny_config
 from transformers import AutoModel, AutoProcessor
 
 from conftest import ROOT
+from lavseg.auto import methods
 from lavseg.data import ClipAugmentation, write_avsbench, write_ref_avs
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
-from lavseg.training.run import METHODS, RunArguments, build_model, parse, prepare, train
+from lavseg.training.run import RunArguments, build_model, parse, prepare, train
 
 RECIPE = ROOT / "examples" / "recipes" / "sam2_love.yaml"
 RECIPES = [path for path in sorted(RECIPE.parent.glob("*.yaml")) if not path.stem.startswith("accelerate_")]
@@ -95,8 +96,7 @@ def test_every_value_of_the_recipe_says_where_it_comes_from():
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_shipped_recipe_fits_its_method(recipe):
     run, args, overrides = parse([str(recipe), "--data=R", "--out=O", "--use_cpu", "--bf16=false"])
-    assert run.method in METHODS
-    config_class, model_class, processor_class = METHODS[run.method]
+    config_class, model_class, processor_class = methods()[run.method]
     assert (args.loss_weights or {}).keys() <= model_class.default_loss_weights.keys()
     assert yaml.safe_load(run.processor or "{}").keys() <= signature(processor_class.from_config).parameters.keys()
     assert set(overrides) <= {field.name for field in fields(config_class)}
@@ -374,3 +374,11 @@ def test_a_file_is_no_output_folder(tmp_path, data, checkpoint):
     for path in (tmp_path / "out", tmp_path / "out" / "deeper"):
         with pytest.raises(ValueError, match=r"^output_dir: .*out is (a file; give a folder|not a folder one may)"):
             train([f"--model={checkpoint}", f"--data={data}", f"--out={path}", *FAST])
+
+
+def test_a_recipe_names_the_modules_of_methods_from_outside(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("plugin: [json, not_there]\nmethod: gavs\n")
+    with pytest.raises(ValueError, match=r"^plugin not_there: cannot be used \(No module named 'not_there'\)$"):
+        prepare([str(recipe), "--data", "nowhere", "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()

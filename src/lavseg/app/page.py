@@ -91,6 +91,7 @@ def launch(
     host: str = "127.0.0.1",
     port: int | None = None,
     on_ready: Callable[[str], None] = lambda url: None,
+    trust_remote_code: bool = False,
 ) -> None:
     """Serve the page until Ctrl-C.
 
@@ -101,12 +102,13 @@ def launch(
         host: name or IP address to listen at; only this machine can reach the default.
         port: to listen at; by default the first free one from 7860 on.
         on_ready: called with the URL of the page once it is served.
+        trust_remote_code: see [`load_checkpoint`].
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
         OSError: the port is taken.
     """
-    model, processor = load_checkpoint(model_name)
+    model, processor = load_checkpoint(model_name, trust_remote_code)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     page = build_page(WebApp(model, processor, Path(folder)), str(model_name))
     # Fonts of the system: the default theme would fetch others from the network.

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from .one_line_errors import one_line_errors
+from .outside import Plugins, TrustRemoteCode, load_plugins
 from .quiet import silence_libraries
 
 # The demo's model, in a clone of the repository.
@@ -26,6 +27,8 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="Port to listen at.", show_default="a free one from 7860 on", min=0, max=65535)
     ] = None,
+    plugin: Plugins = None,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Open a web page that segments clips: upload or record one, write sentences, see and download the masks.
 
@@ -37,7 +40,7 @@ def serve(
         if model is None and not SHIPPED_MODEL.is_dir():
             raise ValueError("--model: is missing; give the folder or Hub id of a checkpoint")
         _check_address(host, port)
-        _run(model or str(SHIPPED_MODEL), host, port)
+        _run(plugin, model or str(SHIPPED_MODEL), host, port, trust_remote_code)
 
 
 def _check_address(host: str, port: int | None) -> None:
@@ -57,7 +60,7 @@ def _check_address(host: str, port: int | None) -> None:
         ) from error
 
 
-def _run(model: str, host: str, port: int | None) -> None:
+def _run(plugins: list[str] | None, model: str, host: str, port: int | None, trust_remote_code: bool) -> None:
     """`launch` in a temporary folder, with the libraries' own messages silenced."""
     # Whoever ends the app, the folder goes with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -66,5 +69,10 @@ def _run(model: str, host: str, port: int | None) -> None:
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "MPLCONFIGDIR": folder}
         from ..app import launch
 
+        load_plugins(plugins)
         silence_libraries()
-        launch(model, folder, host, port, lambda url: typer.echo(f"lavseg app: {url} (Ctrl-C ends it)"))
+        launch(model, folder, host, port, _tell_address, trust_remote_code)
+
+
+def _tell_address(url: str) -> None:
+    typer.echo(f"lavseg app: {url} (Ctrl-C ends it)")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .one_line_errors import one_line_errors
+from .outside import Plugins, TrustRemoteCode, load_plugins
 
 
 def evaluate(
@@ -32,6 +33,8 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="File for the scores as JSON.", show_default=False)] = None,
     workers: Annotated[int, typer.Option(help="Processes that read the data.")] = 0,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
+    plugin: Plugins = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Score a checkpoint on splits of a data set: J, F, their mean and S under one publication's protocol, or scores
@@ -41,9 +44,19 @@ def evaluate(
 
         from ..evaluation.evaluate_checkpoint import evaluate_checkpoint
 
+        load_plugins(plugin)
         logging.disable_progress_bar()
         report = evaluate_checkpoint(
-            model, data, split or None, protocol, dataset, subset or [], bf16=bf16, workers=workers, out=out
+            model,
+            data,
+            split or None,
+            protocol,
+            dataset,
+            subset or [],
+            bf16=bf16,
+            workers=workers,
+            out=out,
+            trust_remote_code=trust_remote_code,
         )
         if report is None:
             return

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .one_line_errors import one_line_errors
+from .outside import Plugins, TrustRemoteCode, load_plugins
 from .quiet import silence_libraries
 
 
@@ -14,6 +15,8 @@ def push(
     folder: Annotated[Path, typer.Argument(help="Folder of a checkpoint.", metavar="FOLDER", show_default=False)],
     name: Annotated[str, typer.Argument(help="Where to, on the Hub.", metavar="ORG/NAME", show_default=False)],
     private: Annotated[bool, typer.Option("--private", help="Make it private if it is new.")] = False,
+    plugin: Plugins = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Upload model and processor with a model card.
@@ -22,16 +25,17 @@ def push(
     training left in FOLDER, and an evaluation.json there (lavseg evaluate --out). Log in first: hf auth login.
     """
     with one_line_errors("lavseg push"):
-        page = _run(folder, name, private)
+        page = _run(plugin, folder, name, private, trust_remote_code)
     typer.echo(json.dumps({"name": name, "page": page}) if as_json else page)
 
 
-def _run(folder: Path, name: str, private: bool) -> str:
+def _run(plugins: list[str] | None, folder: Path, name: str, private: bool, trust_remote_code: bool) -> str:
     """`push_to_hub` with its stages shown on stderr and the libraries' own messages silenced."""
     from rich.console import Console
 
     with Console(stderr=True).status("Starting") as status:
         from ..hub.upload import push_to_hub
 
+        load_plugins(plugins)
         silence_libraries()
-        return push_to_hub(folder, name, private, status.update)
+        return push_to_hub(folder, name, private, status.update, trust_remote_code)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .one_line_errors import one_line_errors
+from .outside import Plugins, TrustRemoteCode, load_plugins
 from .quiet import silence_libraries
 
 # Exit status of programs that Ctrl-C ended.
@@ -41,6 +42,8 @@ def segment(
         bool, typer.Option("--attention", help="Draw the attention maps of a method that has them.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
+    plugin: Plugins = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what result.json holds.")] = False,
 ) -> None:
     """Write a mask for every second of CLIP and every text.
@@ -53,6 +56,7 @@ def segment(
             raise ValueError("--text: is empty; say which object is meant, such as 'the louder of the two dogs'")
         try:
             summary = _run(
+                plugin,
                 clip,
                 text or [],
                 model,
@@ -62,6 +66,7 @@ def segment(
                 fps=fps,
                 mask_format=mask_format.value,
                 attention=attention,
+                trust_remote_code=trust_remote_code,
             )
         except KeyboardInterrupt as interrupt:
             typer.echo("lavseg segment: stopped before the first frame was done, nothing was written", err=True)
@@ -80,7 +85,7 @@ def segment(
         raise typer.Exit(INTERRUPTED)
 
 
-def _run(*arguments: object, **options: object) -> dict:
+def _run(plugins: list[str] | None, *arguments: object, **options: object) -> dict:
     """`segment_file` with its stages and progress shown on stderr and the libraries' own messages silenced."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -91,6 +96,7 @@ def _run(*arguments: object, **options: object) -> dict:
         task = progress.add_task("Starting", total=None)
         from ..inference.segment_file import segment_file
 
+        load_plugins(plugins)
         silence_libraries()
         return segment_file(
             *arguments,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .one_line_errors import one_line_errors
+from .outside import Plugins, TrustRemoteCode
 
 
 def train(
@@ -29,6 +30,8 @@ def train(
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
+    plugin: Plugins = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a method from RECIPE, a YAML file such as those in examples/recipes.
@@ -38,10 +41,16 @@ def train(
     more. Each may be given here as well, and then wins. OUT may hold an earlier run only with --resume.
     """
     given = list(recipe or [])
-    for name, values in (("data_root", [data]), ("output_dir", [out]), ("model", model or [])):
+    for name, values in (
+        ("data_root", [data]),
+        ("output_dir", [out]),
+        ("model", model or []),
+        ("plugin", plugin or []),
+    ):
         found = [str(value) for value in values if value is not None]
         given += [f"--{name}", *found] if found else []
     given += ["--resume"] if resume else []
+    given += ["--trust_remote_code"] if trust_remote_code else []
     with one_line_errors("lavseg train"):
         from ..training.run import train as run
 

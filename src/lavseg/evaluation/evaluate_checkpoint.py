@@ -56,6 +56,7 @@ def evaluate_checkpoint(
     workers: int = 0,
     bf16: bool = False,
     out: str | Path | None = None,
+    trust_remote_code: bool = False,
 ) -> dict | None:
     """Score a checkpoint on splits of a data set as a publication does, on all processes that were launched.
 
@@ -68,6 +69,7 @@ def evaluate_checkpoint(
         workers: processes that read the data.
         bf16: compute in bfloat16, by autocast.
         out: file for what is returned, as JSON.
+        trust_remote_code: see [`load_checkpoint`].
 
     Returns:
         What was given, and `splits`: for each `jaccard`, `f_score`, their mean `j_and_f`, `s`, `loss`, or under "avss"
@@ -85,7 +87,7 @@ def evaluate_checkpoint(
         raise ValueError(f"protocol: got {protocol!r}, expected one of {', '.join(_SETTINGS)}")
     rows = {split: load_rows(data_root, split, layout, subsets) for split in splits or _TEST_SPLITS[layout]}
     batch_size, label_size, mask_resize = protocol_settings(protocol, layout)
-    network, processor = load_checkpoint(model)
+    network, processor = load_checkpoint(model, trust_remote_code)
     collator = ClipCollator(processor, label_size, mask_resize, class_labels=network.num_classes > 0)
     accelerator = Accelerator(cpu=not torch.accelerator.is_available())
     network.to(accelerator.device)

@@ -2,10 +2,12 @@
 
 import json
 from importlib.resources import files
+from inspect import cleandoc
 from typing import Any
 
 import transformers
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from transformers.utils import TRANSFORMERS_DYNAMIC_MODULE_NAME
 
 from .. import __version__
 from ..modeling.base import AudioVisualPreTrainedModel
@@ -16,11 +18,30 @@ from .record import SOURCES, Record, hub_ids
 _SCORES = {"miou": "mIoU", "jaccard": "J", "f_score": "F", "j_and_f": "J&F", "s": "S"}
 # Fields of every configuration that say nothing about the model.
 _HOUSEKEEPING = {"architectures", "auto_map", "dtype", "model_type", "transformers_version"}
+# The package in which Transformers puts code that lies in a checkpoint.
+_FROM_CHECKPOINT = TRANSFORMERS_DYNAMIC_MODULE_NAME
 
 
-def method_card(method: str) -> str:
-    """The text of a method's card, by its `model_type`."""
-    return (files("lavseg") / "model_cards" / f"{method}.md").read_text(encoding="utf-8")
+def method_card(model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor) -> str:
+    """The text of the card of a model's method; for a method without one, what its classes tell about it."""
+    card = files("lavseg") / "model_cards" / f"{model.config.model_type}.md"
+    return card.read_text(encoding="utf-8") if card.is_file() else _plain_card(model, processor)
+
+
+def _plain_card(model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor) -> str:
+    given = "a clip, its sound and a sentence" if processor.needs_text else "a clip and its sound"
+    facts = {
+        "classes": ", ".join(f"`{type(part).__name__}`" for part in (model.config, model, processor)),
+        "takes": f"{given}; video files are read at {processor.fps:g} frames per second",
+        "stands on": ", ".join(f"{name} (`{part.config.model_type}`)" for name, part in model.backbones().items()),
+        "terms of the loss": ", ".join(f"{term} (weight {weight:g})" for term, weight in model.loss_weights.items()),
+    }
+    introduction = [
+        f"# {model.config.model_type}",
+        "",
+        cleandoc(type(model).__doc__ or "A method without description."),
+    ]
+    return "\n".join([*introduction, "", "## What is known of the method", "", *_table(facts)])
 
 
 def model_card(
@@ -33,7 +54,7 @@ def model_card(
         repo_id: where it will be, such as `org/name`.
         record: how it came about.
     """
-    method = method_card(model.config.model_type)
+    method = method_card(model, processor)
     introduction, rest = method.split("\n## ", 1)
     sections = [
         introduction.rstrip(),
@@ -83,6 +104,8 @@ def _checkpoint(
     parameters = list(model.parameters())
     total = sum(parameter.numel() for parameter in parameters)
     trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    package = type(model).__module__.split(".")[0]
+    trust = ", trust_remote_code=True" if package == _FROM_CHECKPOINT else ""
     text = ', text="the louder of the two dogs"' if processor.needs_text else ""
     lines = [
         "## This checkpoint",
@@ -92,9 +115,10 @@ def _checkpoint(
         "",
         "```python",
         "import lavseg  # pip install lavseg",
+        *([] if package in ("lavseg", _FROM_CHECKPOINT) else [f"import {package}  # registers the method"]),
         "from transformers import pipeline",
         "",
-        f'segment = pipeline("{TASK}", model="{repo_id}")',
+        f'segment = pipeline("{TASK}", model="{repo_id}"{trust})',
         f'for found in segment("clip.mp4"{text}):',
         '    print(found["label"], found["score"], found["masks"].shape)',
         "```",

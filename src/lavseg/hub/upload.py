@@ -8,7 +8,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.utils import validate_repo_id
 
 from .. import __version__
-from ..checkpoint import FILES, CheckpointError, load_checkpoint
+from ..checkpoint import CODE, FILES, CheckpointError, load_checkpoint
 from ..modeling.remote_code import AUTO_MAP, STUB
 from .hub_errors import HUB_ERRORS, refusal
 from .model_card import model_card
@@ -23,6 +23,7 @@ def push_to_hub(
     repo_id: str,
     private: bool = False,
     on_stage: Callable[[str], None] = lambda stage: None,
+    trust_remote_code: bool = False,
 ) -> str:
     """Upload a checkpoint, all of it or nothing.
 
@@ -36,6 +37,7 @@ def push_to_hub(
         repo_id: such as `org/name`; made where it does not exist.
         private: whether it is made private.
         on_stage: called with a few words when a stage begins.
+        trust_remote_code: run the Python files in the folder where they define the method, and upload them, too.
 
     Returns:
         The URL of the model's page.
@@ -51,8 +53,9 @@ def push_to_hub(
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: there is no such folder; give the folder of a checkpoint")
     on_stage("Checking the checkpoint")
-    model, processor = load_checkpoint(folder)
-    files = {path.name: path for pattern in FILES for path in sorted(folder.glob(pattern))}
+    model, processor = load_checkpoint(folder, trust_remote_code)
+    patterns = [*FILES, *(CODE if trust_remote_code else [])]
+    files = {path.name: path for pattern in patterns for path in sorted(folder.glob(pattern))}
     files |= {name: _with_auto_map(folder / name) for name in ("config.json", "processor_config.json")}
     files[STUB.name] = STUB
     record, card = read_record(folder), folder / CARD
@@ -74,7 +77,7 @@ def _check_repo_id(repo_id: str) -> None:
 
 
 def _with_auto_map(path: Path) -> bytes:
-    content = read_object(path) | {"auto_map": AUTO_MAP}
+    content = {"auto_map": AUTO_MAP} | read_object(path)
     return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 

@@ -35,6 +35,7 @@ def segment_file(
     mask_format: str = "png",
     attention: bool = False,
     on_frame: Callable[[int, int], None] = lambda done, total: None,
+    trust_remote_code: bool = False,
 ) -> dict:
     """Segment what each expression means and write masks, an overlay video and a summary.
 
@@ -59,6 +60,7 @@ def segment_file(
         mask_format: `png`, `rle` or `npz`.
         attention: write `attention.mp4`, for methods that have attention maps.
         on_frame: called after each frame with how many are done and about how many there are in all.
+        trust_remote_code: see [`load_checkpoint`].
 
     Returns:
         `clip`, `model`, `complete` (false after Ctrl-C), `fps`, `frame_times` (seconds, one for each frame), and
@@ -78,7 +80,7 @@ def segment_file(
     reader = ClipReader(clip)
     seconds = reader.info.seconds
     on_stage("Loading the model")
-    network, processor = load_checkpoint(model)
+    network, processor = load_checkpoint(model, trust_remote_code)
     network = network.to(_device(device))
     on_stage("Segmenting")
     rate = float(processor.fps if fps is None else fps)

@@ -95,7 +95,7 @@ class AudioVisualProcessor(ProcessorMixin):
 
     def to_dict(self) -> dict[str, Any]:
         """As in Transformers, with what `trust_remote_code=True` needs to find this package."""
-        return {**super().to_dict(), "auto_map": AUTO_MAP}
+        return {"auto_map": AUTO_MAP, **super().to_dict()}
 
     def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
         """Model inputs `[T, ...]` by name from `T` frames, each uint8 `[3, H, W]`."""

@@ -27,8 +27,6 @@ from .checkpoints import last_checkpoint
 from .feature_cache import FeatureCache
 from .trainer import LavsegTrainer
 
-METHODS = {auto.method_name(config.model_type): (config, model, processor) for config, model, processor in auto.METHODS}
-
 _HELP = (
     "Train a method. All of these may also stand in a recipe, a YAML file given first; the command line wins. "
     "A recipe's `model` section holds fields of the method's configuration."
@@ -46,7 +44,7 @@ class RunArguments:
     subset: list[str] = field(
         default_factory=list, metadata={"help": "Of AVSBench, one or more of s4, ms3, v1s, v1m and v2."}
     )
-    method: str | None = field(default=None, metadata={"help": f"Method to train, of {', '.join(METHODS)}."})
+    method: str | None = field(default=None, metadata={"help": "Method to train, such as sam2-love."})
     model: list[str] = field(
         default_factory=list,
         metadata={"help": "Checkpoint to start from, in place of the encoders; others fill in parts that it lacks."},
@@ -72,6 +70,13 @@ class RunArguments:
         metadata={"help": "Arguments of the processor's from_config, as JSON; a checkpoint's stays as it is."},
     )
     resume: bool = field(default=False, metadata={"help": "Go on from the newest complete checkpoint."})
+    plugin: list[str] = field(
+        default_factory=list, metadata={"help": "Modules that register methods from outside the package."}
+    )
+    trust_remote_code: bool = field(
+        default=False,
+        metadata={"help": "Run Python files that lie in a checkpoint of --model; only where you trust its authors."},
+    )
     # By the names that the methods give them, each of which is an option.
     encoders: dict[str, str] = field(default_factory=dict, init=False)
 
@@ -147,6 +152,8 @@ def _fill(cache: FeatureCache, trainer: LavsegTrainer, datasets: list[Dataset]) 
 
 def parse(argv: list[str]) -> tuple[RunArguments, LavsegTrainingArguments, dict]:
     """Arguments of a run and fields of the method's configuration, see [`train`]."""
+    # What the methods from outside are made of, are options as well.
+    _load_plugins(argv)
     overrides = {}
     if argv and not argv[0].startswith("-"):
         given, overrides = read_recipe(Path(argv[0]))
@@ -171,7 +178,7 @@ def parse(argv: list[str]) -> tuple[RunArguments, LavsegTrainingArguments, dict]
 def encoders() -> dict[str, list[str]]:
     """The encoders that methods are made of, by the names they are given: the methods of each."""
     found = {}
-    for method, (_, model_class, _) in METHODS.items():
+    for method, (_, model_class, _) in auto.methods().items():
         for name in model_class.encoder_names():
             found.setdefault(name, []).append(method)
     return found
@@ -191,14 +198,22 @@ def read_recipe(path: Path) -> tuple[list[str], dict]:
             f"{path}: 'model' holds fields of the method's configuration; give a checkpoint as --model on the command "
             "line"
         )
-    check_keys(str(path), recipe, _accepted_keys())
     arguments = []
     for name, value in recipe.items():
         if isinstance(value, list):
             arguments += [f"--{name}", *map(str, value)]
         elif value is not None:
             arguments.append(f"--{name}={json.dumps(value) if isinstance(value, dict) else value}")
+    _load_plugins(arguments)
+    check_keys(str(path), recipe, _accepted_keys())
     return arguments, overrides
+
+
+def _load_plugins(argv: list[str]) -> None:
+    parser = _Parser((), add_help=False, allow_abbrev=False)
+    parser.add_argument("--plugin", nargs="+", action="extend", default=[])
+    for module in parser.parse_known_args(argv)[0].plugin:
+        auto.load_plugin(module)
 
 
 def _read_yaml(name: str, given: str | None) -> Any:
@@ -255,15 +270,15 @@ def build_model(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTrain
     Raises:
         ValueError: when these do not fit together.
     """
-    if run.method is not None and auto.method_name(run.method) not in METHODS:
-        raise ValueError(f"method: {run.method!r} is unknown, accepted are {', '.join(METHODS)}")
+    if run.method is not None and auto.method_name(run.method) not in auto.methods():
+        raise ValueError(f"method: {run.method!r} is unknown, accepted are {', '.join(auto.methods())}")
     return _from_checkpoints(run, overrides) if run.model else _from_encoders(run, overrides)
 
 
 def _from_encoders(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:
     if run.method is None:
-        raise ValueError(f"method: missing; name one of {', '.join(METHODS)}, or a checkpoint as --model")
-    config_class, model_class, processor_class = METHODS[auto.method_name(run.method)]
+        raise ValueError(f"method: missing; name one of {', '.join(auto.methods())}, or a checkpoint as --model")
+    config_class, model_class, processor_class = auto.methods()[auto.method_name(run.method)]
     _check_overrides(config_class, overrides)
     settings = _processor_settings(run, config_class, processor_class, overrides)
     own = model_class.encoder_names()
@@ -280,7 +295,7 @@ def _from_encoders(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTr
 
 def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:
     """The first checkpoint under its configuration with `overrides`; parts that it lacks come from the others."""
-    model, processor = load_checkpoint(run.model[0])
+    model, processor = load_checkpoint(run.model[0], run.trust_remote_code)
     config, name = model.config, run.model[0]
     if run.method is not None and auto.method_name(run.method) != auto.method_name(config.model_type):
         raise ValueError(f"model: {name} is a {config.model_type!r} checkpoint, not one of {run.method}")
@@ -293,7 +308,7 @@ def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPr
         return model, processor
     weights = {}
     for other in reversed(run.model[1:]):
-        weights |= load_checkpoint(other)[0].state_dict()
+        weights |= load_checkpoint(other, run.trust_remote_code)[0].state_dict()
     weights |= model.state_dict()
     fields_changed = type(config).from_dict({**config.to_dict(), **overrides})
     fields_changed.former_loss_weights = {**config.former_loss_weights, **fields_changed.former_loss_weights}

@@ -26,18 +26,27 @@ sys.modules["lavseg"] = None
 from transformers import AutoModel
 AutoModel.from_pretrained({name!r}, trust_remote_code=True)
 """
+OF_ANOTHER_PACKAGE = """
+from transformers import AutoModel
+AutoModel.from_pretrained({name!r}, trust_remote_code=True)
+"""
 CLASSES = " ".join(f"lavseg.models.sam2_love.{role}_sam2_love" for role in ("processing", "modeling", "configuration"))
 
 
 def test_a_checkpoint_loads_without_importing_the_package_and_can_be_saved_again(saved_sam2_love, tmp_path):
     again, name = tmp_path / "again", str(saved_sam2_love)
     load = LOAD.format(name=name) + SAVE.format(folder=str(again))
-    done = run_each(
-        load, HIDDEN.format(name=name), HF_HOME=str(tmp_path / "hf"), HF_MODULES_CACHE=str(tmp_path / "modules")
-    )
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / STUB.name).write_text(STUB.read_text())
+    (foreign / "config.json").write_text(json.dumps({"model_type": "not_there", "auto_map": AUTO_MAP}))
+    codes = (load, HIDDEN.format(name=name), OF_ANOTHER_PACKAGE.format(name=str(foreign)))
+    done = run_each(*codes, HF_HOME=str(tmp_path / "hf"), HF_MODULES_CACHE=str(tmp_path / "modules"))
     assert done.stdout.strip() == CLASSES, done.stderr
     # Without the package the error says how to install it.
     assert done.returncode == 1 and "pip install lavseg" in done.stderr, done.stderr
+    # So does it where the method is another package's, which is not installed.
+    assert "The method of this model, 'not_there', is not in the Python package" in done.stderr
     assert {path.name for path in again.iterdir()} == {path.name for path in saved_sam2_love.iterdir()}
     assert (again / STUB.name).read_text() == STUB.read_text()
     for file in ("config.json", "processor_config.json"):

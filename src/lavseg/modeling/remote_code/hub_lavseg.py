@@ -4,7 +4,9 @@ A copy of this file lies in every checkpoint. Transformers runs it where `trust_
 `lavseg` is not imported yet; importing it makes the Auto classes know the architecture.
 """
 
-from transformers import AutoConfig, AutoModel, AutoProcessor
+from typing import Any
+
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, AutoProcessor, PreTrainedConfig
 
 try:
     import lavseg  # noqa: F401
@@ -25,6 +27,21 @@ class _InstalledClass:
 
 class Config(_InstalledClass, AutoConfig):
     """The configuration that the package registers for this architecture."""
+
+    @classmethod
+    def from_pretrained(cls, name: str, **kwargs: Any) -> PreTrainedConfig:
+        """As in Transformers.
+
+        Raises:
+            ImportError: for a method that neither the package nor one with a method of its own knows.
+        """
+        method = PreTrainedConfig.get_config_dict(name, **kwargs)[0].get("model_type")
+        if method not in CONFIG_MAPPING:
+            raise ImportError(
+                f"The method of this model, {method!r}, is not in the Python package lavseg that is installed here. "
+                "Install the package that it is from, or import its module first, and load the model again."
+            )
+        return super().from_pretrained(name, **kwargs)
 
 
 class Model(_InstalledClass, AutoModel):
