@@ -116,8 +116,6 @@ def train(argv: list[str]) -> dict[str, float | int | str]:
 def prepare(argv: list[str]) -> tuple[LavsegTrainer, str | None]:
     """The trainer of a command line and the checkpoint to resume from; writes nothing before all is known to fit."""
     run, args, overrides = parse(argv)
-    for module in run.plugin:
-        auto.load_plugin(module)
     if run.label_size is not None and len(run.label_size) != 2:
         raise ValueError(f"label_size: takes height and width, got {run.label_size}")
     augment = _augmentation(run.augment)
@@ -160,6 +158,10 @@ def _fill(cache: FeatureCache, trainer: LavsegTrainer, datasets: list[Dataset]) 
 def parse(argv: list[str]) -> tuple[RunArguments, LavsegTrainingArguments, dict]:
     """Arguments of a run and fields of the method's configuration, see [`train`]."""
     overrides = {}
+    # First of all, as what else is accepted may be theirs.
+    early = _Parser(add_help=False, allow_abbrev=False)
+    early.add_argument("--plugin", nargs="+", default=[])
+    _load_plugins(early.parse_known_args(argv)[0].plugin)
     if argv and not argv[0].startswith("-"):
         given, overrides = read_recipe(Path(argv[0]))
         argv = given + argv[1:]
@@ -176,8 +178,13 @@ def parse(argv: list[str]) -> tuple[RunArguments, LavsegTrainingArguments, dict]
     return run, args, overrides
 
 
+def _load_plugins(modules: str | list[str]) -> None:
+    for module in [modules] if isinstance(modules, str) else modules:
+        auto.load_plugin(module)
+
+
 def read_recipe(path: Path) -> tuple[list[str], dict]:
-    """A recipe as command line arguments, and its `model` section."""
+    """A recipe as command line arguments, and its `model` section; the methods of its `plugin` are known afterwards."""
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -190,6 +197,7 @@ def read_recipe(path: Path) -> tuple[list[str], dict]:
             f"{path}: 'model' holds fields of the method's configuration; give a checkpoint as --model on the command "
             "line"
         )
+    _load_plugins(recipe.get("plugin") or [])
     check_keys(str(path), recipe, _accepted_keys())
     arguments = []
     for name, value in recipe.items():
