@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import tomllib
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -83,12 +84,14 @@ def test_by_the_commands_of_the_page_it_trains_is_scored_segments_and_is_pushed(
     assert {"config.json", "model.safetensors", "processor_config.json"} <= files.keys()
 
 
-def test_its_entry_point_makes_it_known(package, monkeypatch):
+def test_its_entry_point_names_the_module_that_registers_it(package, monkeypatch):
     declared = tomllib.loads((package / "pyproject.toml").read_text())["project"]["entry-points"]
     assert list(declared) == [auto.ENTRY_POINTS]
     write_entry_points(package, declared[auto.ENTRY_POINTS])
+    loaded = []
+    monkeypatch.setattr(auto, "load_plugin", lambda module: loaded.append(module) or import_module(module))
     auto.register()
-    assert auto.methods()["sound-prompt"][0].__module__ == "sound_prompt"
+    assert loaded == ["sound_prompt"] and auto.methods()["sound-prompt"][0].__module__ == "sound_prompt"
 
 
 class TestSoundPrompt(MethodContract):
