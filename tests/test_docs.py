@@ -19,7 +19,7 @@ from lavseg.auto import ENTRY_POINTS
 from lavseg.cli import app
 from lavseg.media import write_video
 from lavseg.training import LavsegTrainingArguments
-from lavseg.training.run import RunArguments
+from lavseg.training.run import RunArguments, encoders
 
 PAGES = [path for folder in ("model_cards", "docs") for path in sorted((ROOT / folder).rglob("*.md"))]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
@@ -138,6 +138,7 @@ def test_options_of_the_command_exist():
         accepted = {option for parameter in command.params for option in parameter.opts}
         if command.name == "train":
             accepted |= {f"--{item.name}" for kind in (RunArguments, LavsegTrainingArguments) for item in fields(kind)}
+            accepted |= {f"--{name}" for name in encoders()}
         unknown |= {" ".join(words): options(rest) - accepted}
     assert {line: names for line, names in unknown.items() if names} == {}
 

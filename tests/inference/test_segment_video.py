@@ -69,19 +69,19 @@ class Echo:
 
 
 class EchoProcessor:
-    fps = 1.0
+    fps, needs_audio = 1.0, True
 
     class Inputs(dict):
         def to(self, device):
             return self
 
-    def __call__(self, frames, sound, texts, sampling_rate):
-        return self.Inputs(frames=frames, sound=sound, frame_mask=torch.ones(1, len(frames), dtype=torch.bool))
+    def __call__(self, frames, text, audio, sampling_rate):
+        return self.Inputs(frames=frames, sound=audio, frame_mask=torch.ones(1, len(frames), dtype=torch.bool))
 
     def gate_masks(self, outputs):
         return outputs.pred_masks
 
-    def post_process_masks(self, logits, sizes):
+    def binarize(self, logits, sizes):
         return [logits[0, 0, 0, :, 0][None, :, None].expand(1, 2, sizes[0][0] * sizes[0][1] // 2).reshape(1, *sizes[0])]
 
 

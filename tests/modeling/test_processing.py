@@ -8,8 +8,10 @@ from transformers import Sam2ImageProcessor
 
 from lavseg.backbones.vggish import VggishFeatureExtractor
 from lavseg.media import MediaError, read_audio, read_video, write_video
-from lavseg.modeling import processing
+from lavseg.modeling import outputs
+from lavseg.modeling.outputs import AudioVisualSegmentationOutput
 from lavseg.modeling.processing import AudioVisualProcessor
+from lavseg.models.sam2_love import Sam2LoveProcessor
 
 RATE = 16000
 TEXT = "the louder of the two dogs"
@@ -384,7 +386,7 @@ def test_a_long_clip_is_scaled_in_parts(tiny_processor, monkeypatch):
         parts.append(len(part))
         return interpolate(part, *args, **kwargs)
 
-    monkeypatch.setattr(processing.F, "interpolate", recorded)
+    monkeypatch.setattr(outputs.F, "interpolate", recorded)
     found = tiny_processor.post_process_masks(values, [(24, 20)])[0]
     assert max(parts) <= 16 and sum(parts) == 82
     assert torch.equal(found, interpolate(values[0], (24, 20), mode="bilinear") > 0)
@@ -407,3 +409,40 @@ def test_a_long_clip_is_scaled_in_parts(tiny_processor, monkeypatch):
 def test_masks_that_do_not_fit_are_named(tiny_processor, change, message):
     with pytest.raises(ValueError, match=message):
         tiny_processor.post_process_masks(**{"outputs": logits(), "original_sizes": [(4, 4), (4, 4)], **change})
+
+
+class Deaf(Sam2LoveProcessor):
+    needs_audio = False
+
+
+def test_a_method_that_hears_nothing_takes_video_and_text_alone(tiny_processor):
+    parts = (tiny_processor.image_processor, tiny_processor.vit_image_processor, tiny_processor.feature_extractor)
+    deaf = Deaf(*parts, tiny_processor.tokenizer)
+    frames = np.zeros((3, 20, 30, 3), np.uint8)
+    inputs = deaf(frames, text="the red circle")
+    assert list(inputs) == sorted(deaf.model_input_names, key=list(inputs).index) and "input_features" not in inputs
+    with pytest.raises(ValueError, match=r"^audio: Deaf hears nothing; leave it out"):
+        deaf(frames, np.zeros(16000, np.float32), "the red circle", sampling_rate=16000)
+
+
+def test_masks_are_emptied_by_the_judgements_that_there_are(tiny_processor):
+    logits = torch.ones(1, 2, 2, 4, 4)
+    present = AudioVisualSegmentationOutput(pred_masks=logits, presence_logits=torch.tensor([[1.0, -1.0]]))
+    assert tiny_processor.gate_masks(present).amax((-3, -2, -1)).tolist() == [[1.0, -1024.0]]
+    visible = AudioVisualSegmentationOutput(
+        pred_masks=logits, object_score_logits=torch.tensor([[[1.0, -1.0], [1.0, 1.0]]])
+    )
+    assert tiny_processor.gate_masks(visible).amax((-2, -1)).tolist() == [[[1.0, -1024.0], [1.0, 1.0]]]
+
+
+def test_former_names_of_arguments_are_read(tiny_processor, caplog):
+    logits = torch.ones(1, 1, 2, 4, 4)
+    with pytest.deprecated_call(match="pred_masks: is called outputs now"):
+        (found,) = tiny_processor.post_process_masks(pred_masks=logits, original_sizes=[(4, 4)])
+    with pytest.deprecated_call(match="threshold: is called mask_threshold now"):
+        (none,) = tiny_processor.post_process_masks(logits, [(4, 4)], threshold=2.0)
+    assert found.all() and not none.any()
+    with pytest.deprecated_call(match="frames_per_second: is called fps now"):
+        assert tiny_processor.frames_per_second == 1.0
+    with pytest.deprecated_call(match="losses: is called loss_dict now"):
+        assert AudioVisualSegmentationOutput(loss_dict={"bce": logits})["losses"] == {"bce": logits}

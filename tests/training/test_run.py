@@ -9,6 +9,7 @@ from tiny.configurations import tiny_config
 from transformers import AutoModel, AutoProcessor
 
 from conftest import ROOT
+from lavseg import auto
 from lavseg.auto import methods
 from lavseg.data import ClipAugmentation, write_avsbench, write_ref_avs
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
@@ -195,13 +196,15 @@ def test_encoders_are_options_by_the_names_of_the_methods(monkeypatch):
         @classmethod
         def from_backbones(cls, language, sam2="S", **config_overrides): ...
 
-    entry = METHODS["aural-sam2"]
-    monkeypatch.setitem(METHODS, "named", (entry[0], Named, entry[2]))
+    class NamedConfig(AuralSam2Config):
+        model_type = "named"
+
+    monkeypatch.setattr(auto, "METHODS", [*auto.METHODS, (NamedConfig, Named, AuralSam2Processor)])
     run, *_ = parse(["--data_root=R", "--out=O", "--use_cpu", "--method=named", "--language", "L"])
     assert run.encoders == {"language": "L"}
     with pytest.raises(ValueError, match="unknown key 'languag'; did you mean 'language'"):
         parse(["--data_root=R", "--out=O", "--use_cpu", "--languag=L"])
-    monkeypatch.delitem(METHODS, "named")
+    monkeypatch.undo()
     with pytest.raises(ValueError, match="unknown key 'language'"):
         parse(["--data_root=R", "--out=O", "--use_cpu", "--language=L"])
 

@@ -58,9 +58,11 @@ class ClipSegmenter:
             options: further arguments of the model.
         """
         frames = np.stack([item.part.frame for item in inputs])
-        sound = np.concatenate([item.waveform for item in inputs], axis=1)
-        rate = inputs[0].part.sampling_rate
-        prepared = self.processor(frames, sound, self.texts or None, sampling_rate=rate, **prompts or {})
+        sound = {}
+        if self.processor.needs_audio:
+            waveform = np.concatenate([item.waveform for item in inputs], axis=1)
+            sound = {"audio": waveform, "sampling_rate": inputs[0].part.sampling_rate}
+        prepared = self.processor(frames, text=self.texts or None, **sound, **prompts or {})
         return self._predict(prepared, **options)
 
     def segment_frames(self, inputs: Sequence[FrameInput]) -> FramePredictions:

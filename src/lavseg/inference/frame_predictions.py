@@ -90,7 +90,7 @@ def split_clips(
 
 def masks_of_size(processor: AudioVisualProcessor, logits: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
     """The masks, bool `[E, T, H, W]`, of gated mask logits `[E, T, h, w]` at the clip's size `(H, W)`."""
-    masks = processor.post_process_masks(logits[None], [size])[0]
+    masks = processor.binarize(logits[None], [size])[0]
     return masks.reshape(*logits.shape[:2], *size).cpu().numpy()
 
 

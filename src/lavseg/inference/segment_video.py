@@ -8,6 +8,7 @@ import numpy as np
 
 from ..media import ClipPart, ClipReader
 from ..modeling.base import AudioVisualPreTrainedModel
+from ..modeling.inputs import renamed_arguments
 from ..modeling.processing import AudioVisualProcessor
 from .clip_segmenter import ClipSegmenter, FrameInput
 from .frame_predictions import FramePredictions, SegmentedFrame, segmented_frame
@@ -18,6 +19,7 @@ from .windows import segment_windows
 MAX_SECONDS_WITH_POINTS = 60
 
 
+@renamed_arguments(frames_per_second="fps")
 def segment_video(
     model: AudioVisualPreTrainedModel,
     processor: AudioVisualProcessor,
@@ -80,16 +82,16 @@ def segment_video(
     if points:
         _check_points(points, model, rate, processor.fps, clip)
         frames = _segment_with_points(segmenter, clip, **points)
-    elif rate == processor.fps:
-        frames = segment_windows(segmenter, _iter_inputs(clip, rate), segmenter.segment_clip)
+    elif rate == processor.fps or (segmenter.memory is None and not processor.needs_audio):
+        frames = segment_windows(segmenter, _iter_inputs(clip, rate, processor.needs_audio), segmenter.segment_clip)
     elif segmenter.memory is not None:
         if output_attentions:
             raise ValueError("attention: there are maps for the frames the method sees; leave fps out")
-        inputs = _iter_inputs(clip, processor.fps)
+        inputs = _iter_inputs(clip, processor.fps, processor.needs_audio)
         segmented = segment_windows(segmenter, inputs, segmenter.segment_clip)
         frames = track_between(segmenter, segmented, clip.iter_clip(rate), rate)
     else:
-        inputs = _with_last_second(_iter_inputs(clip, rate))
+        inputs = _with_last_second(_iter_inputs(clip, rate, processor.needs_audio))
         frames = segment_windows(segmenter, inputs, segmenter.segment_frames)
     return (segmented_frame(processor, part, predictions) for part, predictions in frames)
 
@@ -97,16 +99,16 @@ def segment_video(
 def _segment_with_points(
     segmenter: ClipSegmenter, clip: ClipReader, prompt_frames: list[int] | None = None, **points: Any
 ) -> Iterator[tuple[ClipPart, FramePredictions]]:
-    inputs = list(_iter_inputs(clip, segmenter.processor.fps))
+    inputs = list(_iter_inputs(clip, segmenter.processor.fps, segmenter.processor.needs_audio))
     predictions = segmenter.segment_clip(inputs, points, prompt_frames=prompt_frames)
     for index, item in enumerate(inputs):
         yield item.part, predictions.frames(index, index + 1)
 
 
-def _iter_inputs(clip: ClipReader, fps: float) -> Iterator[FrameInput]:
+def _iter_inputs(clip: ClipReader, fps: float, needs_audio: bool) -> Iterator[FrameInput]:
     """Each frame with the sound under it."""
     for part in clip.iter_clip(fps):
-        if part.waveform is None:
+        if part.waveform is None and needs_audio:
             raise ValueError(f"{clip.path}: carries no sound, which the model needs")
         yield FrameInput(part, part.waveform)
 

@@ -1,9 +1,11 @@
 """What callers give, clips and tensors, weights and settings: brought to one form, or refused in the same words."""
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import wraps
 from itertools import pairwise
 from numbers import Real
 from pathlib import Path
@@ -18,6 +20,22 @@ from transformers import PreTrainedConfig
 _MASKS = ("frame_mask", "audio_mask", "label_mask")
 # Numbers of processors that are divided by, or would make all frames alike.
 _NOT_ZERO = ("image_std", "rescale_factor")
+
+
+def renamed_arguments(**names: str) -> Callable[[Callable], Callable]:
+    """Have a function take arguments by their former names as well, with a DeprecationWarning: `former="present"`."""
+
+    def decorate(function: Callable) -> Callable:
+        @wraps(function)
+        def renamed(*args: Any, **kwargs: Any) -> Any:
+            for former in names.keys() & kwargs.keys():
+                warnings.warn(f"{former}: is called {names[former]} now", DeprecationWarning, stacklevel=2)
+                kwargs[names[former]] = kwargs.pop(former)
+            return function(*args, **kwargs)
+
+        return renamed
+
+    return decorate
 
 
 def check_choices(config: PreTrainedConfig, choices: dict[str, tuple[str, ...]]) -> None:

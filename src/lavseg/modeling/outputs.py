@@ -1,14 +1,23 @@
-"""What every model of this package returns."""
+"""What every model of this package returns, and how it becomes masks of the clip's size."""
 
+import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-from transformers.utils import ModelOutput
+import torch.nn.functional as F
+from transformers.utils import ModelOutput, logging
+
+from .inputs import check_outputs, renamed_arguments
+
+logger = logging.get_logger(__name__)
 
 # Logit of masks on padding frames, and of those that a method empties.
 NO_MASK_LOGIT = -1024.0
+# Frames that are resized at a time, so that memory does not grow with the clip.
+_CHUNK = 16
 
 
 @dataclass
@@ -58,8 +67,105 @@ class AudioVisualSegmentationOutput(ModelOutput):
         names = (*self.logit_maps, *self.frame_scores, *self.clip_scores)
         return {name: self[name] for name in names if self.get(name) is not None}
 
+    def __getitem__(self, name: str | int | slice) -> Any:
+        return self.losses if name == "losses" else super().__getitem__(name)
+
     @property
     def losses(self) -> dict[str, torch.Tensor] | None:
         """The former name of `loss_dict`."""
         warnings.warn("losses: is called loss_dict now", DeprecationWarning, stacklevel=2)
         return self.loss_dict
+
+
+class PostProcessingMixin:
+    """What processors make of a model's outputs.
+
+    Attributes:
+        empties_absent: whether the method was published with masks that are emptied where it judges an object absent.
+    """
+
+    empties_absent: bool = False
+
+    def gate_masks(self, outputs: AudioVisualSegmentationOutput) -> torch.Tensor:
+        """Mask logits `[B, E, T, h, w]` as the method was published: where it `empties_absent`, -1024 in frames in
+        which the model judges the object absent, by its object score and its presence head, as far as it has them."""
+        masks = outputs.pred_masks
+        if not self.empties_absent:
+            return masks
+        if outputs.object_score_logits is not None:
+            masks = masks.masked_fill((outputs.object_score_logits <= 0)[..., None, None], NO_MASK_LOGIT)
+        if outputs.presence_logits is not None:
+            masks = masks.masked_fill((outputs.presence_logits <= 0)[..., None, None, None], NO_MASK_LOGIT)
+        return masks
+
+    @renamed_arguments(pred_masks="outputs", threshold="mask_threshold")
+    def post_process_masks(
+        self,
+        outputs: AudioVisualSegmentationOutput | torch.Tensor,
+        original_sizes: Sequence[tuple[int, int]],
+        frame_mask: torch.Tensor | None = None,
+        mask_threshold: float = 0.0,
+    ) -> list[torch.Tensor]:
+        """Scale mask logits to the clips' sizes and cut them at `mask_threshold`.
+
+        Args:
+            outputs: what the model returned, whose masks go through `gate_masks`; or mask logits `[B, E, T, h, w]`,
+                taken as they are, with a warning where the method would have emptied some.
+            original_sizes: `(height, width)` of each clip.
+            frame_mask: bool `[B, T]`; padding frames are left out where given.
+            mask_threshold: logits above it are inside the mask.
+
+        Returns:
+            For each clip bool `[E, T, H, W]`, or `[T, H, W]` where it has one expression.
+
+        Raises:
+            ValueError: when the shapes do not fit together, `frame_mask` is not bool, `mask_threshold` is NaN, or a
+                logit is not finite.
+        """
+        if not isinstance(outputs, torch.Tensor):
+            outputs = self.gate_masks(outputs)
+        elif self.empties_absent:
+            logger.warning_once(
+                "outputs: mask logits alone were given, so masks of objects that the model judges absent are not "
+                "emptied; pass what the model returned"
+            )
+        return self.binarize(outputs, original_sizes, frame_mask, mask_threshold)
+
+    def binarize(
+        self,
+        pred_masks: torch.Tensor,
+        original_sizes: Sequence[tuple[int, int]],
+        frame_mask: torch.Tensor | None = None,
+        mask_threshold: float = 0.0,
+    ) -> list[torch.Tensor]:
+        """As `post_process_masks`, for mask logits `[B, E, T, h, w]` that went through `gate_masks`."""
+        if math.isnan(mask_threshold):
+            raise ValueError("mask_threshold: has to be a number, got nan")
+        if pred_masks.dim() != 5 or len(pred_masks) != len(original_sizes):
+            raise ValueError(
+                f"pred_masks: has to be [B, E, T, h, w] with one entry of original_sizes per clip, got "
+                f"{list(pred_masks.shape)} and {len(original_sizes)} sizes"
+            )
+        sizes = [tuple(int(edge) for edge in size) for size in original_sizes]
+        if any(len(size) != 2 or min(size) < 1 for size in sizes):
+            raise ValueError(f"original_sizes: has to hold (height, width) of each clip, got {sizes}")
+        wanted = (len(pred_masks), pred_masks.shape[2])
+        if frame_mask is not None and (frame_mask.dtype != torch.bool or frame_mask.shape != wanted):
+            raise ValueError(
+                f"frame_mask: has to be bool {list(wanted)} as the clips and frames of pred_masks, got "
+                f"{frame_mask.dtype} {list(frame_mask.shape)}"
+            )
+        masks = []
+        for index, (logits, size) in enumerate(zip(pred_masks, sizes, strict=True)):
+            if frame_mask is not None:
+                logits = logits[:, frame_mask[index]]
+            flat = logits.flatten(0, 1)[:, None].float()
+            scaled = [self._resize(part, size) > mask_threshold for part in flat.split(_CHUNK)]
+            masks.append(torch.cat(scaled)[:, 0].unflatten(0, logits.shape[:2]).squeeze(0))
+        # Last, as it waits for the device.
+        check_outputs({"pred_masks": pred_masks}, frame_mask)
+        return masks
+
+    def _resize(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Mask logits `[N, 1, h, w]` at the size `(H, W)` of frames."""
+        return F.interpolate(logits, size, mode="bilinear")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from transformers import (
     AutoTokenizer,
     BatchFeature,
@@ -25,21 +24,19 @@ from transformers.utils import logging
 
 from ..media import iter_frames, read_audio, read_video
 from .configuration import OptionalTextConfig
-from .inputs import as_batch, as_frames, check_constants, check_outputs, check_text, check_text_length, pad_sounds
-from .outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
+from .inputs import as_batch, as_frames, check_constants, check_text, check_text_length, pad_sounds
+from .outputs import PostProcessingMixin
 from .remote_code import AUTO_MAP
 
 logger = logging.get_logger(__name__)
 
-# Frames that are resized at a time on the way back, so that memory does not grow with the clip.
-_CHUNK = 16
 # Where a checkpoint is looked for.
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 # Fields of processor_config.json by their former names.
 _RENAMED = {"frames_per_second": "fps"}
 
 
-class AudioVisualProcessor(ProcessorMixin):
+class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
     """Turns clips, their sound and sentences into model inputs, and mask logits into masks of the clip's size.
 
     Sub-classes name their sub-processors in `__init__` (`image_processor`, `feature_extractor` and, where the method
@@ -55,8 +52,8 @@ class AudioVisualProcessor(ProcessorMixin):
         fps: frames per second at which video files are read.
         max_text_length: tokens an expression is padded and cut to.
         needs_text: whether the method reads sentences; one that does not refuses `text`.
+        needs_audio: whether the method hears; one that does not refuses `audio` and passes over a video's own sound.
         image_input_names: what `image_inputs` returns.
-        empties_absent: whether the method was published with masks that are emptied where it judges an object absent.
 
     Raises:
         ValueError: when made with a rate that is not above 0, or with a number of a sub-processor (mean, standard
@@ -65,8 +62,8 @@ class AudioVisualProcessor(ProcessorMixin):
 
     max_text_length: int = 25
     needs_text: bool = True
+    needs_audio: bool = True
     image_input_names: tuple[str, ...] = ("pixel_values",)
-    empties_absent: bool = False
 
     def __init__(self, *sub_processors: Any, fps: float = 1.0):
         if not isinstance(fps, Real) or not 0 < fps < math.inf:
@@ -78,10 +75,17 @@ class AudioVisualProcessor(ProcessorMixin):
         self.fps = fps
 
     @property
+    def frames_per_second(self) -> float:
+        """The former name of `fps`."""
+        warnings.warn("frames_per_second: is called fps now", DeprecationWarning, stacklevel=2)
+        return self.fps
+
+    @property
     def model_input_names(self) -> list[str]:
         """Names of all that a call returns when nothing optional is given."""
+        sound = ["input_features", "audio_mask"] if self.needs_audio else []
         text = ["input_ids", "attention_mask"] if self.needs_text else []
-        return [*self.image_input_names, "frame_mask", "input_features", "audio_mask", *text, "original_sizes"]
+        return [*self.image_input_names, "frame_mask", *sound, *text, "original_sizes"]
 
     @classmethod
     def get_processor_dict(cls, *args, **kwargs) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -115,7 +119,7 @@ class AudioVisualProcessor(ProcessorMixin):
             video: a path (read at `fps`), a list of PIL images or of arrays `[H, W, 3]`, or a uint8
                 array or tensor `[T, H, W, 3]` in RGB; or a list of these.
             audio: a path or a waveform `[samples]` or `[channels, samples]`; may be left out where `video` is a file
-                with sound. For a list of clips, a list.
+                with sound. For a list of clips, a list. Refused where the method hears nothing.
             text: an expression, or several about the same clip. For a list of clips, a list with the expression or
                 the expressions of each; every clip takes the same number.
             sampling_rate: samples per second of the waveforms, one for all clips or one for each.
@@ -133,15 +137,20 @@ class AudioVisualProcessor(ProcessorMixin):
             raise ValueError(f"return_tensors: {return_tensors!r} was given, only 'pt' is made here")
         if video is None:
             raise ValueError("video: a path, a list of PIL images or an array [T, H, W, 3] is needed")
+        if audio is not None and not self.needs_audio:
+            raise ValueError(f"audio: {type(self).__name__} hears nothing; leave it out")
         videos, audios, texts, rates = as_batch(video, audio, text, sampling_rate)
         tokens = self._text_inputs(texts)
         clips, sounds = [], []
         for index, (clip, sound, rate) in enumerate(zip(videos, audios, rates, strict=True)):
             name = f"[{index}]" if len(videos) > 1 else ""
+            if not self.needs_audio:
+                clips.append(self._read_frames(clip, name))
+                continue
             frames, sound, rate = self._read(clip, sound, rate, name)
             clips.append(frames)
             sounds.append(self._patches(sound, rate, name))
-        data = {**self._pad_frames(clips), **pad_sounds(sounds), **tokens}
+        data = {**self._pad_frames(clips), **(pad_sounds(sounds) if sounds else {}), **tokens}
         data["original_sizes"] = [tuple(frames.shape[-2:]) for frames in clips]
         return BatchFeature(data)
 
@@ -179,15 +188,12 @@ class AudioVisualProcessor(ProcessorMixin):
 
     def _read(self, clip: Any, sound: Any, rate: int | None, name: str) -> tuple[torch.Tensor, Any, int]:
         """Frames uint8 `[T, 3, H, W]`, the waveform and its rate."""
-        if isinstance(clip, str | Path):
-            if sound is None:
-                decoded = read_video(clip, self.fps)
-                if decoded.waveform is None:
-                    raise ValueError(f"audio{name}: {clip} carries no sound; pass audio= as a path or a waveform")
-                clip, sound, rate = decoded.frames, decoded.waveform, decoded.sampling_rate
-            else:
-                clip = [image for _, image in iter_frames(clip, self.fps)]
-        frames = as_frames(clip, f"video{name}")
+        if isinstance(clip, str | Path) and sound is None:
+            decoded = read_video(clip, self.fps)
+            if decoded.waveform is None:
+                raise ValueError(f"audio{name}: {clip} carries no sound; pass audio= as a path or a waveform")
+            clip, sound, rate = decoded.frames, decoded.waveform, decoded.sampling_rate
+        frames = self._read_frames(clip, name)
         if sound is None:
             raise ValueError(f"audio{name}: missing; pass a path or a waveform, or a video file that carries sound")
         if isinstance(sound, str | Path):
@@ -200,6 +206,12 @@ class AudioVisualProcessor(ProcessorMixin):
         if rate is None:
             raise ValueError(f"sampling_rate: missing for audio{name}; pass the waveform's rate in Hz, such as 44100")
         return frames, sound, rate
+
+    def _read_frames(self, clip: Any, name: str) -> torch.Tensor:
+        """Frames uint8 `[T, 3, H, W]` of a clip in any form."""
+        if isinstance(clip, str | Path):
+            clip = [image for _, image in iter_frames(clip, self.fps)]
+        return as_frames(clip, f"video{name}")
 
     def _patches(self, sound: Any, rate: int, name: str) -> torch.Tensor:
         """Log-mel patches `[A, C, 96, 64]` of one clip."""
@@ -238,71 +250,6 @@ class AudioVisualProcessor(ProcessorMixin):
                 f"text: {sentence!r} has {count} tokens, {type(self).__name__} reads the first "
                 f"{self.max_text_length}; a shorter sentence would be read whole"
             )
-
-    def gate_masks(self, outputs: AudioVisualSegmentationOutput) -> torch.Tensor:
-        """Mask logits `[B, E, T, h, w]` as the method was published: where it `empties_absent`, -1024 in frames in
-        which the model judges the object absent, by its object score or its presence head."""
-        masks = outputs.pred_masks
-        if not self.empties_absent:
-            return masks
-        absent = outputs.object_score_logits <= 0
-        if outputs.presence_logits is not None:
-            absent = absent | (outputs.presence_logits <= 0)[..., None]
-        return masks.masked_fill(absent[..., None, None], NO_MASK_LOGIT)
-
-    def post_process_masks(
-        self,
-        outputs: AudioVisualSegmentationOutput | torch.Tensor,
-        original_sizes: Sequence[tuple[int, int]],
-        frame_mask: torch.Tensor | None = None,
-        mask_threshold: float = 0.0,
-    ) -> list[torch.Tensor]:
-        """Scale mask logits to the clips' sizes and cut them at `mask_threshold`.
-
-        Args:
-            outputs: what the model gives, to go through `gate_masks`; or mask logits `[B, E, T, h, w]` as they are.
-            original_sizes: `(height, width)` of each clip.
-            frame_mask: bool `[B, T]`; padding frames are left out where given.
-            mask_threshold: logits above it are inside the mask.
-
-        Returns:
-            For each clip bool `[E, T, H, W]`, or `[T, H, W]` where it has one expression.
-
-        Raises:
-            ValueError: when the shapes do not fit together, `frame_mask` is not bool, `mask_threshold` is NaN, or a
-                logit is not finite.
-        """
-        if math.isnan(mask_threshold):
-            raise ValueError("mask_threshold: has to be a number, got nan")
-        pred_masks = outputs if isinstance(outputs, torch.Tensor) else self.gate_masks(outputs)
-        if pred_masks.dim() != 5 or len(pred_masks) != len(original_sizes):
-            raise ValueError(
-                f"pred_masks: has to be [B, E, T, h, w] with one entry of original_sizes per clip, got "
-                f"{list(pred_masks.shape)} and {len(original_sizes)} sizes"
-            )
-        sizes = [tuple(int(edge) for edge in size) for size in original_sizes]
-        if any(len(size) != 2 or min(size) < 1 for size in sizes):
-            raise ValueError(f"original_sizes: has to hold (height, width) of each clip, got {sizes}")
-        wanted = (len(pred_masks), pred_masks.shape[2])
-        if frame_mask is not None and (frame_mask.dtype != torch.bool or frame_mask.shape != wanted):
-            raise ValueError(
-                f"frame_mask: has to be bool {list(wanted)} as the clips and frames of pred_masks, got "
-                f"{frame_mask.dtype} {list(frame_mask.shape)}"
-            )
-        masks = []
-        for index, (logits, size) in enumerate(zip(pred_masks, sizes, strict=True)):
-            if frame_mask is not None:
-                logits = logits[:, frame_mask[index]]
-            flat = logits.flatten(0, 1)[:, None].float()
-            scaled = [self._resize(part, size) > mask_threshold for part in flat.split(_CHUNK)]
-            masks.append(torch.cat(scaled)[:, 0].unflatten(0, logits.shape[:2]).squeeze(0))
-        # Last, as it waits for the device.
-        check_outputs({"pred_masks": pred_masks}, frame_mask)
-        return masks
-
-    def _resize(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """Mask logits `[N, 1, h, w]` at the size `(H, W)` of frames."""
-        return F.interpolate(logits, size, mode="bilinear")
 
 
 class OptionalTextMixin:

@@ -73,8 +73,9 @@ class Variant:
     def prepare(self, clips: list[int], sentences: list[str] | None = None) -> BatchFeature:
         """Model inputs of some of the clips, by their places in `LENGTHS`, with all sentences or some."""
         videos, sounds = zip(*(make_clip(clip) for clip in clips), strict=True)
-        texts = [[sentences or SENTENCES] * len(clips)] if self.tokenizer else []
-        return self.processor(list(videos), list(sounds), *texts, sampling_rate=RATE)
+        texts = {"text": [sentences or SENTENCES] * len(clips)} if self.tokenizer else {}
+        heard = {"audio": list(sounds), "sampling_rate": RATE} if self.processor.needs_audio else {}
+        return self.processor(list(videos), **heard, **texts)
 
     @cached_property
     def inputs(self) -> BatchFeature:
