@@ -22,7 +22,7 @@ ROOMS = (
 # They stand above the rooms: what one writes as `lavseg.name`, how Transformers comes to know the architectures, and
 # the tests that a method has to pass.
 DOORS = ("__init__", "registration", "testing")
-LINES_A_FILE, LINES_A_FUNCTION, MODULES_IN_MODELING, LINES_ALIKE = 400, 60, 9, 5
+LINES_PER_FILE, LINES_PER_FUNCTION, MODULES_IN_MODELING, LINES_ALIKE = 400, 60, 9, 5
 
 
 def modules(source):
@@ -245,11 +245,11 @@ def test_no_two_modules_share_a_name():
 
 def test_no_file_is_long():
     lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in modules(SOURCE).items()}
-    assert {name for name, lines in lengths.items() if lines > LINES_A_FILE} == set()
+    assert {name for name, lines in lengths.items() if lines > LINES_PER_FILE} == set()
 
 
 def test_no_function_is_long():
-    assert {name for name, lines in lengths_of_functions(SOURCE).items() if lines > LINES_A_FUNCTION} == set()
+    assert {name for name, lines in lengths_of_functions(SOURCE).items() if lines > LINES_PER_FUNCTION} == set()
 
 
 def test_lines_of_a_function_are_counted_without_its_docstring(made_up):

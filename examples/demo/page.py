@@ -50,5 +50,5 @@ def _bar(value: float) -> str:
 
 
 def data_uri(kind: str, content: bytes) -> str:
-    """A file of a media type as an address that holds all of it."""
+    """A file of a media type as a URL that holds all of it."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"

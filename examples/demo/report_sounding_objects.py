@@ -16,7 +16,7 @@ def write_report(
 
     Args:
         path: the file to write.
-        name: of the model.
+        name: what the model is called.
         results: what is in `report.json`.
         history: the Trainer's log, entries with `step` and `frame_loss`, `loss` or `eval_jaccard`.
         examples: shown in groups of their kind, "single" and "multi".

@@ -13,7 +13,7 @@ def tiny_config(config_class: type[PreTrainedConfig], vocab_size: int = 400, **o
     """A configuration of a method at 128x128, 75 thousand (VGGish) to 4 million (AuralSAM2) parameters.
 
     Args:
-        config_class: of the method.
+        config_class: the method's.
         vocab_size: words of the text encoder, where there is one.
         overrides: fields that differ.
     """

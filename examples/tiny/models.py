@@ -59,8 +59,8 @@ def fresh_model(
         method: a key of `METHODS`.
         host: folder of a SAM2, or of a SAM for methods in `ON_SAM`.
         vggish: with embeddings half as wide as the host's decoder, see `stereo_vggish`.
-        seed: of the weights that are new.
-        fields: of the method's configuration, instead of the ones above.
+        seed: what new weights are drawn with.
+        fields: settings of the method's configuration, instead of the ones above.
     """
     model_class, processor_class, tiny = METHODS[method]
     torch.manual_seed(seed)

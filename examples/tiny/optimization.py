@@ -42,7 +42,7 @@ def optimize(
 
     Args:
         batch_terms: draws a batch and returns its `loss`, which is minimised, and what else is to be logged.
-        title: of the progress bar.
+        title: what the progress bar says.
         seconds: training ends after these even if steps remain.
 
     Yields:

@@ -51,7 +51,7 @@ class WebApp:
 
     Args:
         model: in evaluation mode, on its device.
-        processor: that belongs to the model.
+        processor: the one saved with the model.
         folder: every file is written here.
     """
 

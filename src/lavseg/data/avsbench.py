@@ -54,14 +54,14 @@ def load_avsbench(root: str | Path, subset: str, split: str, on_error: str = "ra
         raise ValueError(f"subset: got {subset!r}, expected one of {', '.join(SUBSETS)}.")
     if split not in SPLITS:
         raise ValueError(f"split: got {split!r}, expected one of {', '.join(SPLITS)}.")
-    path, columns, beside = _table(root, subset)
+    path, columns, beside = table_of(root, subset)
     rows = list(enumerate(read_table(path, columns, beside)))
     selected = [(i, row) for i, row in rows if row["split"] == split and row.get("label", subset) == subset]
     load_row = partial(_load_row, root, subset)
     return build_dataset(selected, load_row, _FEATURES, on_error, f"AVSBench {subset} {split!r}", path)
 
 
-def _table(root: Path, subset: str) -> tuple[Path, tuple[str, ...], str]:
+def table_of(root: Path, subset: str) -> tuple[Path, tuple[str, ...], str]:
     """The csv of a subset, the columns that are read, and what lies beside it."""
     if subset == "s4":
         return root / "Single-source" / "s4_meta_data.csv", ("name", "category", "split"), "Single-source"

@@ -68,7 +68,7 @@ def layout_of(root: str | Path) -> str:
         with table.open(newline="", encoding="utf-8-sig") as file:
             if "exp" in next(csv.reader(file), []):
                 return "ref_avs"
-    if any(avsbench._table(root, subset)[0].is_file() for subset in avsbench.SUBSETS):
+    if any(avsbench.table_of(root, subset)[0].is_file() for subset in avsbench.SUBSETS):
         return "avsbench"
     raise ValueError(
         f"root: {root} is neither Ref-AVS (metadata.csv with media and gt_mask beside it) nor AVSBench (Single-source, "
@@ -84,7 +84,7 @@ class SplitReport:
         subset: one of AVSBench's; None for Ref-AVS.
         split: its name.
         rows: listed in the table.
-        readable: of these, rows whose files are all there and whole.
+        readable: those of them whose files are all there and whole.
         clips: different clips among the readable rows.
         nulls: readable rows whose sentence means nothing in the clip.
         fault: what is wrong with the other rows, counted by kind, with the first of them; None where all are readable.
@@ -115,7 +115,7 @@ def listed_splits(root: str | Path, dataset: str | None = None) -> list[tuple[st
         return [(None, split, rows) for split, rows in Counter(row["split"] for row in table).items()]
     found = []
     for subset in avsbench.SUBSETS:
-        path, columns, beside = avsbench._table(root, subset)
+        path, columns, beside = avsbench.table_of(root, subset)
         if path.is_file():
             rows = [row for row in read_table(path, columns, beside) if row.get("label", subset) == subset]
             found += [(subset, split, count) for split, count in Counter(row["split"] for row in rows).items()]

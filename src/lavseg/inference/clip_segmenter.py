@@ -26,7 +26,7 @@ class ClipSegmenter:
 
     Args:
         model: in evaluation mode, on its device.
-        processor: that belongs to the model.
+        processor: the one saved with the model.
         texts: the expressions; empty for a model that takes none.
         output_attentions: give attention maps.
 

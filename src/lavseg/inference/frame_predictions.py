@@ -66,7 +66,7 @@ def split_clips(
     """What a model gives for the real frames of each clip of a batch, its masks gated.
 
     Args:
-        processor: that belongs to the model.
+        processor: the one saved with the model.
         outputs: what the model gave for `B` clips; attention maps are taken where `B` is 1.
         frame_mask: bool `[B, T]`, True for real frames, which come first.
 

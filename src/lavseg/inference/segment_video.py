@@ -56,7 +56,7 @@ def segment_video(
 
     Args:
         model: in evaluation mode, on its device.
-        processor: that belongs to the model.
+        processor: the one saved with the model.
         clip: path of a video file with sound, or what reads it: an `IsolatedClipReader` for files of strangers, whose
             decoding may end a process.
         texts: the expressions, all about this clip; empty for a model that takes none.

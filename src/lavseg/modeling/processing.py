@@ -15,11 +15,9 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedTokenizerBase,
     ProcessorMixin,
-    Sam2ImageProcessor,
     SequenceFeatureExtractor,
 )
 from transformers.image_processing_utils import BaseImageProcessor
-from transformers.image_utils import PILImageResampling
 from transformers.utils import logging
 
 from ..media import iter_frames, read_audio, read_video
@@ -159,10 +157,10 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
     ) -> BatchFeature:
         """Prepare frames as one clip in which each has a sound of its own.
 
-        It lets a method segment more frames a second than it was made for, where it takes sound by the frame.
+        It lets a method segment more frames per second than it was made for, where it takes sound frame by frame.
 
         Args:
-            frames: of the clip, in any form but a path.
+            frames: the clip, in any form but a path.
             sounds: for each frame the waveform that ends with it, `[samples]` or `[channels, samples]`.
             text: the expressions, where the method reads.
             sampling_rate: samples per second of the waveforms.
@@ -171,7 +169,8 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
             What a call returns for one clip.
 
         Raises:
-            ValueError: when an argument is not of these kinds, or the method takes sound by the clip, as most do.
+            ValueError: when an argument is not of these kinds, or the method takes the sound of a clip as a whole, as most
+                do.
         """
         raise ValueError(
             f"fps: {type(self).__name__} cannot give each frame a sound of its own; leave it out, clips are segmented "
@@ -324,9 +323,3 @@ class OptionalTextMixin:
             where = {name: value for name, value in kwargs.items() if name in _HUB_OPTIONS}
             fields["tokenizer"] = AutoTokenizer.from_pretrained(name_or_path, **where)
         return fields, rest
-
-
-def square_image_processor(size: int, resample: PILImageResampling = PILImageResampling.BILINEAR) -> Sam2ImageProcessor:
-    """Frames resized to `size x size` without padding, normalised with ImageNet's statistics."""
-    square, quarter = ({"height": edge, "width": edge} for edge in (size, size // 4))
-    return Sam2ImageProcessor(size=square, mask_size=quarter, resample=resample)

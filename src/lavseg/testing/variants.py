@@ -106,8 +106,9 @@ class Variant:
         if checkpointing:
             model.gradient_checkpointing_enable()
         model.train()
+        given = {**self.inputs, **self.labels}  # made before the draws of the step
         torch.manual_seed(0)
-        model(**self.inputs, **self.labels).loss.backward()
+        model(**given).loss.backward()
         return model
 
     @cached_property

@@ -3,8 +3,9 @@
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.image_utils import PILImageResampling
 
-from ...modeling.processing import OptionalTextMixin, square_image_processor
+from ...modeling.processing import OptionalTextMixin
 from ..sam.processing_sam import SamClipProcessor
+from ..sam2.processing_sam2 import square_image_processor
 from ..vggish import VggishFeatureExtractor
 from .configuration_adapted_sam import AdapterConfig
 

@@ -7,7 +7,8 @@ import torch
 from transformers import BatchFeature, PreTrainedConfig, Sam2ImageProcessor
 
 from ...modeling.inputs import as_frames
-from ...modeling.processing import AudioVisualProcessor, square_image_processor
+from ...modeling.processing import AudioVisualProcessor
+from ..sam2.processing_sam2 import square_image_processor
 from ..vggish import VggishFeatureExtractor
 
 

@@ -16,7 +16,7 @@ class MaskTracker:
     Frames are numbered at one rate. What the tracker remembers is bounded, whatever the length of the video.
 
     ```python
-    tracker = MaskTracker(tracking_host(model))
+    tracker = MaskTracker(model.tracking_host)
     tracker.start({0: tracker.encode_mask(tracker.encode(frames[:1]), logits)})
     masks = tracker.track(1, tracker.encode(frames[1:2])).masks > 0
     ```
@@ -39,7 +39,7 @@ class MaskTracker:
     def encode_mask(self, features: ImageFeatures, logits: torch.Tensor) -> FrameMemory:
         """A memory of masks `logits [E, h, w]` on the frame of `features`."""
         masks = self.tracker.full_size(logits)[:, 0] > 0
-        return self.tracker.encode_mask(_one_row_an_object(features, len(masks)), masks)
+        return self.tracker.encode_mask(_one_row_per_object(features, len(masks)), masks)
 
     def start(self, given: dict[float, FrameMemory]) -> None:
         """Go on from given masks, by frame number (which may be a fraction), and forget what was tracked before."""
@@ -51,9 +51,9 @@ class MaskTracker:
 
         Args:
             frame: its number.
-            features: of the one frame, as `encode` returns them.
+            features: what `encode` returns for the one frame.
         """
-        rows = _one_row_an_object(features, next(iter(self.memory.prompted.values())).pointer.shape[0])
+        rows = _one_row_per_object(features, next(iter(self.memory.prompted.values())).pointer.shape[0])
         # Masks that are all of later frames are followed back in time.
         reverse = min(self.memory.prompted) > frame
         prediction = self.tracker.track(rows, self.memory, frame, reverse)
@@ -68,5 +68,5 @@ def frame_pixels(
     return image_inputs([torch.from_numpy(frame).permute(2, 0, 1)])["pixel_values"]
 
 
-def _one_row_an_object(features: ImageFeatures, count: int) -> ImageFeatures:
+def _one_row_per_object(features: ImageFeatures, count: int) -> ImageFeatures:
     return features.select(torch.zeros(count, dtype=torch.long, device=features.stride16.device))

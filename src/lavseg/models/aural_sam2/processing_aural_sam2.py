@@ -9,10 +9,11 @@ from transformers import BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.image_utils import PILImageResampling
 
+from ...backbones.sam2.processing_sam2 import square_image_processor
 from ...backbones.vggish import VggishFeatureExtractor
 from ...modeling.inputs import check_outputs
 from ...modeling.outputs import AudioVisualSegmentationOutput
-from ...modeling.processing import AudioVisualProcessor, OptionalTextMixin, square_image_processor
+from ...modeling.processing import AudioVisualProcessor, OptionalTextMixin
 from .configuration_aural_sam2 import AuralSam2Config
 
 # Clips with fewer patches of sound repeat the last one up to this number, as the released front end does.

@@ -281,7 +281,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         """What is learnt from: masks on the key frames, and weighted terms of the loss.
 
         Args:
-            prediction, targets: of `N` objects on their `key_frames [N]`, and the true masks `[N, h, w]`.
+            prediction, targets: what is predicted for `N` objects on their `key_frames [N]`, and the truth `[N, h, w]`.
             presence: logits `[N]` of the presence head.
             given: the clips, with labels.
             clips: long `[N]`, the clip of each object.

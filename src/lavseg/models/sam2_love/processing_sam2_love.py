@@ -3,9 +3,10 @@
 import torch
 from transformers import PreTrainedTokenizerBase, Sam2ImageProcessor, ViTImageProcessor
 
+from ...backbones.sam2.processing_sam2 import square_image_processor
 from ...backbones.vggish import VggishFeatureExtractor
 from ...modeling.inputs import check_text_length
-from ...modeling.processing import AudioVisualProcessor, square_image_processor
+from ...modeling.processing import AudioVisualProcessor
 from .configuration_sam2_love import Sam2LoveConfig
 
 
