@@ -136,8 +136,9 @@ class Variant:
         if checkpointing:
             model.gradient_checkpointing_enable()
         model.train()
+        given = {**self.inputs, **self.labels}  # making them draws numbers, too
         torch.manual_seed(0)
-        model(**self.inputs, **self.labels).loss.backward()
+        model(**given).loss.backward()
         return model
 
     @cached_property
