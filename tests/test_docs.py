@@ -7,7 +7,6 @@ import shlex
 import subprocess
 import sys
 from contextlib import redirect_stdout, suppress
-from dataclasses import fields
 from pkgutil import resolve_name
 
 import numpy as np
@@ -18,8 +17,7 @@ from conftest import ROOT
 from lavseg.auto import ENTRY_POINTS
 from lavseg.cli import app
 from lavseg.media import write_video
-from lavseg.training import LavsegTrainingArguments
-from lavseg.training.run import RunArguments, encoders
+from lavseg.training.run import accepted_keys
 
 PAGES = [path for folder in ("model_cards", "docs") for path in sorted((ROOT / folder).rglob("*.md"))]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
@@ -137,8 +135,7 @@ def test_options_of_the_command_exist():
         assert not hasattr(command, "commands"), f"{' '.join(words)}: no such command"
         accepted = {option for parameter in command.params for option in parameter.opts}
         if command.name == "train":
-            accepted |= {f"--{item.name}" for kind in (RunArguments, LavsegTrainingArguments) for item in fields(kind)}
-            accepted |= {f"--{name}" for name in encoders()}
+            accepted |= {f"--{name}" for name in accepted_keys()}
         unknown |= {" ".join(words): options(rest) - accepted}
     assert {line: names for line, names in unknown.items() if names} == {}
 

@@ -69,3 +69,10 @@ def test_a_step_moves_the_audio_encoder_by_its_share(tmp_path):
         if name.endswith("bias") and parameter.requires_grad:
             moved = (before[name] - parameter).abs().max().item()
             assert moved == pytest.approx(1e-4 if name.startswith("audio_encoder.") else 1e-3, rel=1e-2), name
+
+
+def test_the_audio_encoder_is_found_in_a_wrapped_model(tmp_path):
+    trainer = make_trainer(tmp_path, audio_learning_rate_factor=0.1)
+    groups = trainer.create_optimizer(torch.nn.DataParallel(trainer.model)).param_groups
+    slow = {id(parameter) for group in groups if group["lr"] == pytest.approx(1e-4) for parameter in group["params"]}
+    assert slow == {id(parameter) for parameter in trainer.model.audio_encoder.parameters()}

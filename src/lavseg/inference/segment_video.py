@@ -45,7 +45,7 @@ def segment_video(
 
     At a higher `fps` than the method's own, methods on SAM2 keep their own frames' masks and track
     between them: the masks before and after are SAM2's memory. Methods on single frames segment every frame, each with
-    the second of sound that ends with it, a window's length at a time.
+    the second of sound that ends with it, a window's length at a time. Other methods keep to their own rate.
 
     With points the clip is segmented in one piece: the objects are tracked from the frames with points to both ends.
 

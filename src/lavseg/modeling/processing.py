@@ -169,8 +169,7 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
             What a call returns for one clip.
 
         Raises:
-            ValueError: when an argument is not of these kinds, or the method takes the sound of a clip as a whole, as most
-                do.
+            ValueError: when an argument is not of these kinds, or the method takes the sound of a clip as a whole.
         """
         raise ValueError(
             f"fps: {type(self).__name__} cannot give each frame a sound of its own; leave it out, clips are segmented "

@@ -169,7 +169,7 @@ def parse(argv: list[str]) -> tuple[RunArguments, LavsegTrainingArguments, dict]
         run.encoders |= vars(given)
     for word in unknown:
         if word.startswith("--"):
-            check_keys("command line", [word[2:].partition("=")[0].replace("-", "_")], _accepted_keys())
+            check_keys("command line", [word[2:].partition("=")[0].replace("-", "_")], accepted_keys())
     if unknown:
         raise ValueError(f"command line: {' '.join(unknown)} belongs to no option")
     return run, args, overrides
@@ -205,7 +205,7 @@ def read_recipe(path: Path) -> tuple[list[str], dict]:
         elif value is not None:
             arguments.append(f"--{name}={json.dumps(value) if isinstance(value, dict) else value}")
     _load_plugins(arguments)
-    check_keys(str(path), recipe, _accepted_keys())
+    check_keys(str(path), recipe, accepted_keys())
     return arguments, overrides
 
 
@@ -238,7 +238,8 @@ def _augmentation(given: str | None) -> ClipAugmentation | None:
         raise ValueError(f"augment: {given!r} holds a value of a wrong type: {error}") from error
 
 
-def _accepted_keys() -> set[str]:
+def accepted_keys() -> set[str]:
+    """Keys of recipes and, after two dashes, options of the command line."""
     kinds = (RunArguments, LavsegTrainingArguments)
     return {item.name for kind in kinds for item in fields(kind) if item.init} | encoders().keys()
 

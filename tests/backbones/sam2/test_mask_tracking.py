@@ -5,7 +5,7 @@ from tiny.configurations import nano_sam2_config, tiny_config
 from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
-from lavseg.backbones.sam2.mask_tracking import MaskTracker, frame_pixels, tracking_host
+from lavseg.backbones.sam2.mask_tracking import MaskTracker, frame_pixels
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 from tiny_clips import away_from_zero
@@ -36,10 +36,10 @@ def logits():
 
 def test_methods_on_sam2_lend_their_host_and_others_have_none():
     model = Sam2LoveModel(tiny_config(Sam2LoveConfig))
-    assert tracking_host(model) is model.sam2
+    assert model.tracking_host is model.sam2
     on_sam2 = SamaAvsModel(tiny_config(SamaAvsConfig, sam_config=nano_sam2_config(128)))
-    assert tracking_host(on_sam2) is on_sam2.sam
-    assert tracking_host(SamaAvsModel(tiny_config(SamaAvsConfig))) is None
+    assert on_sam2.tracking_host is on_sam2.sam
+    assert SamaAvsModel(tiny_config(SamaAvsConfig)).tracking_host is None
 
 
 @torch.no_grad()
