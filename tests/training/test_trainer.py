@@ -2,6 +2,7 @@ import copy
 import math
 import weakref
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -72,10 +73,10 @@ def logged(trainer, name):
 
 
 def test_the_loss_goes_down_and_its_terms_are_logged(build, short):
-    trainer = build(max_steps=10, learning_rate=8e-3, train_dataset=short["train"].select(range(2)))
+    trainer = build(max_steps=20, learning_rate=2e-3, train_dataset=short["train"].select(range(2)))
     trainer.train()
     loss = logged(trainer, "loss")
-    assert len(loss) == 10 and loss[-1] < 0.8 * loss[0]
+    assert len(loss) == 20 and np.mean(loss[-5:]) < 0.8 * loss[0]
     terms = zip(logged(trainer, "loss_bce"), logged(trainer, "loss_dice"), strict=True)
     assert [bce + dice for bce, dice in terms] == pytest.approx(loss, rel=1e-5)
 

@@ -19,6 +19,11 @@ from .adapters_sam import SamAudioAdapters, encode_frames
 class SamBackbone(SamModel):
     """Transformers' SAM, whose position code starts with SAM's own deviation, 1."""
 
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """No, see `AudioVisualPreTrainedModel.is_custom_code`."""
+        return False
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

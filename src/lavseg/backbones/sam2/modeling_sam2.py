@@ -34,6 +34,11 @@ class Sam2Backbone(Sam2VideoModel):
             if isinstance(layer.activation, nn.ReLU):
                 layer.activation.inplace = True
 
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """No, see `AudioVisualPreTrainedModel.is_custom_code`."""
+        return False
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
