@@ -4,8 +4,7 @@ import torch.nn.functional as F
 
 from lavseg.evaluation.scores import MASK_SCORES, LossScores, MaskScores
 from lavseg.metrics.protocols import PROTOCOLS, AvsMetric
-from lavseg.modeling.outputs import AudioVisualSegmentationOutput
-from lavseg.modeling.outputs import NO_MASK_LOGIT
+from lavseg.modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 
 
 class Ungated:
