@@ -1,5 +1,7 @@
 """SAM2 as the methods use it: Transformers' video model with faster blocks and one position code."""
 
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -9,7 +11,12 @@ from transformers import initialization as init
 from transformers.models.sam2.modeling_sam2 import Sam2HieraDetConfig
 
 from ...modeling.initialization import rebuild
+from ...modeling.outputs import MaskPrediction
+from .adapters_sam2 import Sam2AudioAdapters, raised_inputs
 from .attention_sam2 import FasterMemoryAttention, FasterMultiScaleBlock
+from .encoder_sam2 import encode_images
+from .every_frame_tracking import EveryFrameTracker, track_every_frame
+from .tracking_sam2 import ImageFeatures, project_features
 
 
 class Sam2Backbone(Sam2VideoModel):
@@ -45,6 +52,67 @@ class Sam2Backbone(Sam2VideoModel):
         if module is self:  # a fresh stock model draws one position code for the image and another for points
             code = self.shared_image_embedding.positional_embedding
             init.copy_(self.prompt_encoder.shared_embedding.positional_embedding, code)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The blocks of the image encoder."""
+        return self.vision_encoder.backbone.blocks
+
+    def audio_adapters(self, audio_size: int, hidden_size: int, text_size: int | None = None) -> Sam2AudioAdapters:
+        """Adapters that bring sound of `audio_size` channels into the image encoder, and text where it has a size."""
+        return Sam2AudioAdapters([block.dim for block in self.blocks], audio_size, hidden_size, text_size)
+
+    def encode(
+        self, pixel_values: torch.Tensor, prompts: Iterable[torch.Tensor] | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """Maps of frames `[N, 3, S, S]`, see `encode_images`; each block's input is raised by the block's prompt."""
+        with nullcontext() if prompts is None else raised_inputs(self.blocks, prompts):
+            return encode_images(self, pixel_values)
+
+    def segment(
+        self,
+        real: torch.Tensor,
+        encode: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]],
+        decode: Callable[[torch.Tensor, torch.Tensor, Callable], MaskPrediction],
+        first: Callable[[int], int],
+    ) -> MaskPrediction:
+        """Track through clips with something that prompts every frame; clips of one length go together.
+
+        Args:
+            real: bool `[N, T]`, the frames of `N` objects to segment, which come first.
+            encode: gives the maps of frames `[n]` for objects `[n]`.
+            decode: gives the prediction for them; it is handed a function from prompt tokens, or None, to that.
+            first: gives for the length of a clip the frame that is segmented first, without memory.
+
+        Returns:
+            Masks of the real frames.
+        """
+        lengths, rows, found = real.sum(-1), [], []
+        for length in lengths.unique().tolist():
+            objects = (lengths == length).nonzero()[:, 0]
+            rows.append(objects.repeat_interleave(length))
+            found.append(self._track(objects, length, encode, decode, first(length)))
+        order = torch.cat(rows).argsort(stable=True)
+        return MaskPrediction.join(found, lambda parts: torch.cat([part.flatten(0, 1) for part in parts])[order])
+
+    def _track(
+        self, objects: torch.Tensor, length: int, encode: Callable, decode: Callable, first: int
+    ) -> MaskPrediction:
+        """Masks of `objects [n]` in all `length` frames of their clips, everything as `[n, length, ...]`."""
+        tracker = EveryFrameTracker(self, length)
+
+        def features_of(frame: int) -> ImageFeatures:
+            return project_features(self, encode(objects, torch.full_like(objects, frame)))
+
+        def decode_frame(frame: int, features: ImageFeatures, embeddings: torch.Tensor) -> MaskPrediction:
+            def run(prompts: torch.Tensor | None) -> MaskPrediction:
+                prompts = tracker.empty_prompt if prompts is None else prompts
+                return tracker.decode(features, embeddings, prompts, multimask=tracker.multimask)
+
+            return decode(objects, torch.full_like(objects, frame), run)
+
+        tracked = dict(track_every_frame(tracker, features_of, decode_frame, [first]))
+        return MaskPrediction.join([tracked[frame] for frame in range(length)], lambda parts: torch.stack(parts, dim=1))
 
 
 def _blocks(config: Sam2HieraDetConfig) -> nn.ModuleList:
