@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import wraps
@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 from transformers import PreTrainedConfig
 
@@ -65,14 +64,39 @@ def check_keys(source: str, given: Iterable[str], accepted: Collection[str]) -> 
             raise ValueError(f"{source}: unknown key {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
 
 
-def check_text_length(length: int) -> int:
-    """`max_text_length` of a processor.
+def sort_options(given: Mapping[str, Any], accepted: Mapping[str, Collection[str]]) -> dict[str, dict[str, Any]]:
+    """Options of a processor's call by what they are for, as Transformers takes them.
+
+    Args:
+        given: options by name, or in dictionaries such as `text_kwargs`.
+        accepted: names of options by the dictionary that they may be in.
 
     Raises:
-        ValueError: when it is no whole number above 0.
+        ValueError: for an option that is unknown or given twice, or a dictionary that is none.
+    """
+    found = {}
+    for kind, names in accepted.items():
+        if not isinstance(given.get(kind, {}), Mapping):
+            raise ValueError(f"{kind}: takes options by name, got {given[kind]!r}")
+        found[kind] = dict(given.get(kind, {}))
+        check_keys(kind, found[kind], names)
+    check_keys("processor", given, {*accepted, *(name for names in accepted.values() for name in names)})
+    for name in given.keys() - accepted.keys():
+        for kind in (kind for kind, names in accepted.items() if name in names):
+            if name in found[kind]:
+                raise ValueError(f"{name}: was given twice, in {kind} and by itself; pass one of them")
+            found[kind][name] = given[name]
+    return found
+
+
+def check_text_length(length: int, name: str = "max_text_length") -> int:
+    """Tokens that a processor gives an expression.
+
+    Raises:
+        ValueError: when they are no whole number above 0.
     """
     if not isinstance(length, int) or length < 1:
-        raise ValueError(f"max_text_length: has to be a whole number above 0, got {length!r}")
+        raise ValueError(f"{name}: has to be a whole number above 0, got {length!r}")
     return length
 
 
@@ -342,42 +366,28 @@ def _expressions(text: Any, name: str) -> list[str]:
     return list(expressions)
 
 
-def as_frames(video: Any, name: str) -> torch.Tensor:
-    """Frames of a clip as uint8 `[T, 3, H, W]`."""
-    if isinstance(video, list | tuple):
-        video = _stack_frames(video, name)
-    if not isinstance(video, np.ndarray | torch.Tensor):
-        raise ValueError(
-            f"{name}: has to be a path, a list of PIL images or an array [T, H, W, 3], got {type(video).__name__}"
-        )
-    if video.ndim != 4 or video.shape[-1] != 3 or 0 in video.shape:
-        raise ValueError(f"{name}: has to be [T, H, W, 3] with at least one frame, got {list(video.shape)}")
-    if str(video.dtype).removeprefix("torch.") != "uint8":
-        raise ValueError(f"{name}: has to hold uint8 values 0..255, got {video.dtype}; scale and convert it")
-    if isinstance(video, np.ndarray):
-        video = torch.from_numpy(np.require(video, requirements=["C", "W"]))
-    return video.permute(0, 3, 1, 2)
-
-
-def _stack_frames(frames: Sequence[Any], name: str) -> np.ndarray:
-    """Single frames as one array `[T, H, W, 3]`."""
-    if not frames:
-        raise ValueError(f"{name}: the clip has no frames, it takes at least one")
-    images = []
-    for index, frame in enumerate(frames):
-        if isinstance(frame, Image.Image):
-            frame = np.asarray(frame.convert("RGB"))
-        elif not isinstance(frame, np.ndarray):
-            raise ValueError(f"{name}: has to be a list of PIL images, got a {type(frame).__name__} at index {index}")
-        images.append(frame)
-    shapes = {image.shape for image in images}
-    if len(shapes) > 1:
-        raise ValueError(f"{name}: the frames of a clip have one size, got {sorted(shapes)}")
-    return np.stack(images)
-
-
 def pad_sounds(sounds: list[torch.Tensor]) -> dict[str, torch.Tensor]:
     """Patches of clips of several lengths as one batch; those of shorter clips end in zeros, which the mask hides."""
     pad = torch.nn.utils.rnn.pad_sequence
     audio_mask = pad([torch.ones(len(patches), dtype=torch.bool) for patches in sounds], batch_first=True)
     return {"input_features": pad(sounds, batch_first=True), "audio_mask": audio_mask}
+
+
+def as_numpy(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Model inputs with arrays in place of tensors."""
+    return {name: value.numpy() if isinstance(value, torch.Tensor) else value for name, value in data.items()}
+
+
+def decoded_sound(sound: Mapping[str, Any], rate: int | None, name: str) -> tuple[Any, int]:
+    """Waveform and rate of a sound as `datasets` gives it.
+
+    Raises:
+        ValueError: when it lacks one of them, or another rate was given beside it.
+    """
+    if sound.get("array") is None or sound.get("sampling_rate") is None:
+        raise ValueError(f"audio{name}: a dictionary holds 'array' and 'sampling_rate', got {', '.join(sound)}")
+    if rate not in (None, sound["sampling_rate"]):
+        raise ValueError(
+            f"sampling_rate: {rate} was given, but audio{name} says {sound['sampling_rate']}; leave it out"
+        )
+    return sound["array"], sound["sampling_rate"]

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -105,6 +105,7 @@ class PostProcessingMixin:
         original_sizes: Sequence[tuple[int, int]],
         frame_mask: torch.Tensor | None = None,
         mask_threshold: float = 0.0,
+        binarize: bool = True,
     ) -> list[torch.Tensor]:
         """Scale mask logits to the clips' sizes and cut them at `mask_threshold`.
 
@@ -114,9 +115,11 @@ class PostProcessingMixin:
             original_sizes: `(height, width)` of each clip.
             frame_mask: bool `[B, T]`; padding frames are left out where given.
             mask_threshold: logits above it are inside the mask.
+            binarize: False for soft masks: float32 logits at the clips' sizes, of which `sigmoid()` makes
+                probabilities.
 
         Returns:
-            For each clip bool `[E, T, H, W]`, or `[T, H, W]` where it has one expression.
+            For each clip bool `[E, T, H, W]`, or `[T, H, W]` where it has one expression; float32 without `binarize`.
 
         Raises:
             ValueError: when the shapes do not fit together, `frame_mask` is not bool, `mask_threshold` is NaN, or a
@@ -129,6 +132,8 @@ class PostProcessingMixin:
                 "outputs: mask logits alone were given, so masks of objects that the model judges absent are not "
                 "emptied; pass what the model returned"
             )
+        if not binarize:
+            return self._at_full_size(outputs, original_sizes, frame_mask, lambda logits: logits)
         return self.binarize(outputs, original_sizes, frame_mask, mask_threshold)
 
     def binarize(
@@ -141,6 +146,16 @@ class PostProcessingMixin:
         """As `post_process_masks`, for mask logits `[B, E, T, h, w]` that went through `gate_masks`."""
         if math.isnan(mask_threshold):
             raise ValueError("mask_threshold: has to be a number, got nan")
+        return self._at_full_size(pred_masks, original_sizes, frame_mask, lambda logits: logits > mask_threshold)
+
+    def _at_full_size(
+        self,
+        pred_masks: torch.Tensor,
+        original_sizes: Sequence[tuple[int, int]],
+        frame_mask: torch.Tensor | None,
+        finish: Callable[[torch.Tensor], torch.Tensor],
+    ) -> list[torch.Tensor]:
+        """Mask logits at each clip's size, some frames at a time, and of these what `finish` makes of them."""
         if pred_masks.dim() != 5 or len(pred_masks) != len(original_sizes):
             raise ValueError(
                 f"pred_masks: has to be [B, E, T, h, w] with one entry of original_sizes per clip, got "
@@ -160,7 +175,7 @@ class PostProcessingMixin:
             if frame_mask is not None:
                 logits = logits[:, frame_mask[index]]
             flat = logits.flatten(0, 1)[:, None].float()
-            scaled = [self._resize(part, size) > mask_threshold for part in flat.split(_CHUNK)]
+            scaled = [finish(self._resize(part, size)) for part in flat.split(_CHUNK)]
             masks.append(torch.cat(scaled)[:, 0].unflatten(0, logits.shape[:2]).squeeze(0))
         # Last, as it waits for the device.
         check_outputs({"pred_masks": pred_masks}, frame_mask)
