@@ -157,12 +157,14 @@ class ClipInputs:
     """Inputs of `B` clips of up to `T` frames for `E` expressions each, in the one form that models work with.
 
     input_ids: `[B, E, P]`, or None.
+    lengths: number of real frames of each clip.
     frame_mask: bool `[B, T]`; audio_mask: bool `[B, A]`.
     labels: `[B, E, T, h, w]`, or None.
     labeled: bool `[B, T]`, real frames whose labels count.
     """
 
     input_ids: torch.Tensor | None
+    lengths: list[int]
     frame_mask: torch.Tensor
     audio_mask: torch.Tensor
     labels: torch.Tensor | None
@@ -184,7 +186,7 @@ def prepare_clips(
     labels: torch.Tensor | None,
     label_mask: torch.Tensor | None,
 ) -> ClipInputs:
-    """Compare the inputs of a `forward` with each other and fill in what was left out.
+    """Compare the inputs of a `forward` with each other and fill in what was left out; waits for `frame_mask`.
 
     Args:
         frames: by name what is given for each frame, and its axes after `[B, T]`; some are None, but not all.
@@ -195,7 +197,8 @@ def prepare_clips(
         label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
 
     Raises:
-        ValueError: that names the first input of another shape, or the first mask that is not bool.
+        ValueError: that names the first input of another shape, or the first mask that is not bool; when a clip has
+            no real frame, or one that comes after padding.
     """
     if input_ids is not None and input_ids.dim() == 2:
         input_ids = input_ids[:, None]
@@ -203,7 +206,8 @@ def prepare_clips(
         labels = labels[:, None]
     seen, heard = (next(value for value, _ in given.values() if value is not None) for given in (frames, sounds))
     clips, length = seen.shape[:2]
-    if frame_mask is None:
+    all_real = frame_mask is None
+    if all_real:
         frame_mask = torch.ones(clips, length, dtype=torch.bool, device=seen.device)
     if audio_mask is None:
         audio_mask = torch.ones(heard.shape[:2], dtype=torch.bool, device=heard.device)
@@ -219,7 +223,8 @@ def prepare_clips(
     }
     check_shapes(clips, length, shapes)
     labeled = frame_mask if label_mask is None else label_mask & frame_mask
-    return ClipInputs(input_ids, frame_mask, audio_mask, labels, labeled)
+    lengths = [length] * clips if all_real else real_lengths("frame_mask", frame_mask.tolist())
+    return ClipInputs(input_ids, lengths, frame_mask, audio_mask, labels, labeled)
 
 
 def real_lengths(name: str, rows: list[list[bool]]) -> list[int]:

@@ -10,8 +10,9 @@ from transformers import initialization as init
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import load_host
 from ...modeling.initialization import init_attention, init_linear
-from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips, real_lengths
+from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
+from ..rows import true_places
 from ..vggish import VggishModel, load_vggish
 from .adapters_sam import SamAudioAdapters, encode_frames
 
@@ -223,10 +224,11 @@ class SamClipModel(AudioVisualPreTrainedModel):
             label_mask,
         )
         audio, frame_mask = self._encode_audio(input_features, audio_embeddings, given.frame_mask)
+        count = sum(given.lengths)
         if image_embeddings is None:
-            images = self._encode_images(pixel_values[frame_mask], audio[frame_mask])
+            images = self._encode_images(*(from_clips(each, frame_mask, count) for each in (pixel_values, audio)))
         else:
-            images = image_embeddings[frame_mask]
+            images = from_clips(image_embeddings, frame_mask, count)
         prediction, extra = self.segment(images, audio, frame_mask, output_attentions)
         prediction = self._fit_to_frames(prediction, frame_mask, reshaped_input_sizes)
         return self._output(prediction, frame_mask[:, None], given, extra)
@@ -266,7 +268,8 @@ class SamClipModel(AudioVisualPreTrainedModel):
             precise = torch.promote_types(prediction.masks.dtype, torch.float32)
             values = FramePrediction(*(None if value is None else value.to(precise) for value in prediction))
             labeled = given.labeled[:, None].expand_as(real)
-            losses = self.mask_losses(values, given.labels[real].to(precise), labeled[real].to(precise))
+            targets, weights = (from_clips(each, real, len(values.masks)) for each in (given.labels, labeled))
+            losses = self.mask_losses(values, targets.to(precise), weights.to(precise))
         iou_scores, object_score_logits = prediction.iou_scores, prediction.object_score_logits
         return self.output_class(
             **self.loss_fields(self.weigh(losses)),
@@ -314,18 +317,21 @@ class SamClipModel(AudioVisualPreTrainedModel):
             "input_features": (input_features, (length, 1, 96, 64)),
             "audio_embeddings": (audio_embeddings, (length, self.config.audio_config.embedding_size)),
         }
-        given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
-        if frame_mask is not None:
-            real_lengths("frame_mask", frame_mask.tolist())
-        return given
+        return prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
 
 
 def to_clips(values: torch.Tensor, frame_mask: torch.Tensor, fill: float = 0.0) -> torch.Tensor:
     """Values `[N, ...]` of the real frames as `[B, T, ...]`, with `fill` on padding frames; or any other axes that
     `frame_mask` has."""
-    clips = values.new_full((*frame_mask.shape, *values.shape[1:]), fill)
-    clips[frame_mask] = values
-    return clips
+    clips = values.new_full((frame_mask.numel(), *values.shape[1:]), fill)
+    clips[true_places(frame_mask, len(values))] = values
+    return clips.unflatten(0, frame_mask.shape)
 
 
-__all__ = ["FramePrediction", "SamBackbone", "SamClipModel", "to_clips"]
+def from_clips(values: torch.Tensor, frame_mask: torch.Tensor, count: int) -> torch.Tensor:
+    """Values `[N, ...]` of the `count` real frames out of `[B, T, ...]`, or any other axes that `frame_mask` has: what
+    indexing with the mask gives, which would wait for the device."""
+    return values.flatten(0, frame_mask.dim() - 1)[true_places(frame_mask, count)]
+
+
+__all__ = ["FramePrediction", "SamBackbone", "SamClipModel", "from_clips", "to_clips"]

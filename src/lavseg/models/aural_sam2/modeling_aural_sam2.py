@@ -215,14 +215,14 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         frames = {"pixel_values": (pixel_values, (3, edge, edge)), "class_labels": (class_labels, ("height", "width"))}
         sounds = {"input_features": (input_features, ("patches", 2, 96, 64))}
         given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
-        groups = group_clips(given.batch[0], given.frame_mask, given.audio_mask, given.labeled)
+        groups = group_clips(given.lengths, given.audio_mask, given.labeled)
         if self.fuser.training and any(group.length * len(group.clips) < 2 for group in groups):
             raise ValueError("pixel_values: a single clip of one frame is too little to train on (batch normalisation)")
 
-        audio = self._encode_audio(input_features, given.audio_mask, given.batch[2])
         text = text_mask = None
-        if given.input_ids is not None:
+        if given.input_ids is not None:  # first, as some text encoders wait for the device
             text, text_mask = encode_text(self.text_encoder, given.input_ids, attention_mask)
+        audio = self._encode_audio(input_features, given.audio_mask, given.batch[2])
         user_prompts = encode_user_prompts(
             self.sam2.prompt_encoder, given.batch[:2], input_points, input_labels, input_boxes, input_masks
         )

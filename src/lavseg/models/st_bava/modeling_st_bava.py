@@ -9,7 +9,7 @@ from transformers import initialization as init
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from ...backbones.sam.modeling_sam import FramePrediction, SamClipModel, to_clips
+from ...backbones.sam.modeling_sam import FramePrediction, SamClipModel, from_clips, to_clips
 from ...losses import mask_bce, mask_iou, weighted_mean
 from ...modeling.conversion import IN_PROJ_CONVERTERS, split_in_proj_hook
 from ...modeling.outputs import AudioVisualSegmentationOutput
@@ -321,8 +321,9 @@ class StBavaModel(StBavaPreTrainedModel):
             maps = {}
         else:
             fused = self.fuse(images, audio, positions, frame_mask)
-            sparse = fused.audio[frame_mask][:, None, None].expand(-1, -1, 2, -1)
-            dense = fused.vision[frame_mask].transpose(1, 2).unflatten(-1, size)
+            sound, image = (from_clips(each, frame_mask, len(images)) for each in (fused.audio, fused.vision))
+            sparse = sound[:, None, None].expand(-1, -1, 2, -1)
+            dense = image.transpose(1, 2).unflatten(-1, size)
             maps = {"audio_attentions": fused.audio_maps, "vision_attentions": fused.vision_maps}
         candidates, scores = self.sam.mask_decoder(
             image_embeddings=images,
