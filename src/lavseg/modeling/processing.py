@@ -32,6 +32,8 @@ logger = logging.get_logger(__name__)
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 # Fields of processor_config.json by their former names.
 _RENAMED = {"frames_per_second": "fps"}
+# Seconds by which a sound may be longer or shorter than its clip.
+SOUND_SLACK = 1.5
 
 
 class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
@@ -129,7 +131,8 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
             adds as `[B, T, ...]`, and `original_sizes`, a list of `(height, width)`.
 
         Raises:
-            ValueError: (of which `MediaError` is one) when an argument is missing or not of these kinds.
+            ValueError: (of which `MediaError` is one) when an argument is missing or not of these kinds, or a sound is
+                longer or shorter than its clip by more than 1.5 s.
         """
         if return_tensors != "pt":
             raise ValueError(f"return_tensors: {return_tensors!r} was given, only 'pt' is made here")
@@ -203,7 +206,24 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
             )
         if rate is None:
             raise ValueError(f"sampling_rate: missing for audio{name}; pass the waveform's rate in Hz, such as 44100")
+        self._check_length(len(frames), sound, rate, name)
         return frames, sound, rate
+
+    def _check_length(self, frames: int, sound: Any, rate: Any, name: str) -> None:
+        """Compare the length of a waveform with that of its clip; what is no waveform is left to the feature extractor.
+
+        Raises:
+            ValueError: when they differ by more than `SOUND_SLACK` seconds.
+        """
+        shape = (len(sound),) if isinstance(sound, list | tuple) else getattr(sound, "shape", ())
+        if len(shape) not in (1, 2) or 0 in shape or not isinstance(rate, Real) or not rate > 0:
+            return
+        seconds, wanted = max(shape) / rate, frames / self.fps
+        if abs(seconds - wanted) > SOUND_SLACK:
+            raise ValueError(
+                f"audio{name}: lasts {seconds:.4g} s at {rate} Hz, the {frames} frames {wanted:.4g} s at {self.fps:g} "
+                "frames per second; cut both alike, and give the waveform's own sampling_rate"
+            )
 
     def _read_frames(self, clip: Any, name: str) -> torch.Tensor:
         """Frames uint8 `[T, 3, H, W]` of a clip in any form."""
