@@ -152,6 +152,30 @@ def check_shapes(clips: int, frames: int, inputs: dict[str, tuple[torch.Tensor |
             )
 
 
+def check_ids(name: str, ids: torch.Tensor, count: int) -> None:
+    """Ids, of tokens or classes, are whole numbers from 0 to below `count`; waits for their device.
+
+    Raises:
+        ValueError: that names the first other one.
+    """
+    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+        raise ValueError(f"{name}: has to hold whole numbers, got {ids.dtype}")
+    if not torch.compiler.is_compiling() and (foreign := ids[(ids < 0) | (ids >= count)]).numel():
+        raise ValueError(f"{name}: has to hold ids from 0 to {count - 1}, got {foreign[0].item()}")
+
+
+def _check_values(inputs: Mapping[str, torch.Tensor | None], labels: torch.Tensor | None, where: torch.Tensor) -> None:
+    """What a model computes with floats; `labels [B, E, T, h, w]` are 0 and 1 on the frames bool `where [B, T]`."""
+    for name, given in inputs.items():
+        if given is not None and not given.is_floating_point():
+            raise ValueError(f"{name}: has to hold floats as the processor returns them, got {given.dtype}")
+    if labels is None or labels.dtype == torch.bool or torch.compiler.is_compiling():
+        return
+    foreign = labels[((labels != 0) & (labels != 1)) & where[:, None, :, None, None]]
+    if foreign.numel():
+        raise ValueError(f"labels: have to be 0 and 1, got {foreign[0].item()}; for masks of 0 and 255 pass labels > 0")
+
+
 @dataclass(frozen=True, eq=False)
 class ClipInputs:
     """Inputs of `B` clips of up to `T` frames for `E` expressions each, in the one form that models work with.
@@ -197,8 +221,8 @@ def prepare_clips(
         label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
 
     Raises:
-        ValueError: that names the first input of another shape, or the first mask that is not bool; when a clip has
-            no real frame, or one that comes after padding.
+        ValueError: that names the first input of another shape or type, the first mask that is not bool, or a label
+            other than 0 and 1 where there is one; when a clip has no real frame, or one that comes after padding.
     """
     if input_ids is not None and input_ids.dim() == 2:
         input_ids = input_ids[:, None]
@@ -224,6 +248,8 @@ def prepare_clips(
     check_shapes(clips, length, shapes)
     labeled = frame_mask if label_mask is None else label_mask & frame_mask
     lengths = [length] * clips if all_real else real_lengths("frame_mask", frame_mask.tolist())
+    floats = {name: value for name, (value, _) in (frames | sounds).items() if name != "class_labels"}
+    _check_values(floats, labels, labeled)
     return ClipInputs(input_ids, lengths, frame_mask, audio_mask, labels, labeled)
 
 
@@ -263,30 +289,6 @@ def check_weights(model: nn.Module) -> None:
         raise ValueError(
             f"{name} of {type(model).__name__} holds NaN or infinite values; the weights are damaged, or from a "
             "training that diverged"
-        )
-
-
-def check_outputs(outputs: Mapping[str, torch.Tensor], frame_mask: torch.Tensor | None = None) -> None:
-    """Look at the masks, scores and classes that a model gives; waits for its device.
-
-    Args:
-        outputs: by name, such as `AudioVisualSegmentationOutput.predictions` gives them, `[B, E]` or with the
-            frames `[B, E, T, ...]`.
-        frame_mask: bool `[B, T]`; what is said about padding frames is passed over where given.
-
-    Raises:
-        ValueError: that names the first of them with NaN or infinite values.
-    """
-    given = dict(outputs)
-    if frame_mask is not None:
-        for name, values in given.items():
-            if values.dim() > 2:
-                padding = ~frame_mask.to(values.device)[:, None]
-                given[name] = values.masked_fill(padding.reshape(*padding.shape, *[1] * (values.dim() - 3)), 0)
-    if name := first_non_finite(given):
-        raise ValueError(
-            f"{name}: the model gives NaN or infinite values; its weights or inputs are damaged, or float16 is too "
-            "narrow for it and float32 or bfloat16 would do"
         )
 
 

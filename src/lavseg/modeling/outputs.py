@@ -2,15 +2,16 @@
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from transformers.utils import ModelOutput, logging
 
-from .inputs import check_outputs, renamed_arguments
+from .inputs import first_non_finite, renamed_arguments
 
 logger = logging.get_logger(__name__)
 
@@ -77,6 +78,30 @@ class AudioVisualSegmentationOutput(ModelOutput):
         return self.loss_dict
 
 
+def check_outputs(outputs: Mapping[str, torch.Tensor], frame_mask: torch.Tensor | None = None) -> None:
+    """Look at the masks, scores and classes that a model gives; waits for its device.
+
+    Args:
+        outputs: by name, such as `AudioVisualSegmentationOutput.predictions` gives them, `[B, E]` or with the
+            frames `[B, E, T, ...]`.
+        frame_mask: bool `[B, T]`; what is said about padding frames is passed over where given.
+
+    Raises:
+        ValueError: that names the first of them with NaN or infinite values.
+    """
+    given = dict(outputs)
+    if frame_mask is not None:
+        for name, values in given.items():
+            if values.dim() > 2:
+                padding = ~frame_mask.to(values.device)[:, None]
+                given[name] = values.masked_fill(padding.reshape(*padding.shape, *[1] * (values.dim() - 3)), 0)
+    if name := first_non_finite(given):
+        raise ValueError(
+            f"{name}: the model gives NaN or infinite values; its weights or inputs are damaged, or float16 is too "
+            "narrow for it and float32 or bfloat16 would do"
+        )
+
+
 class PostProcessingMixin:
     """What processors make of a model's outputs.
 
@@ -122,7 +147,7 @@ class PostProcessingMixin:
             For each clip bool `[E, T, H, W]`, or `[T, H, W]` where it has one expression; float32 without `binarize`.
 
         Raises:
-            ValueError: when the shapes do not fit together, `frame_mask` is not bool, `mask_threshold` is NaN, or a
+            ValueError: when the shapes do not fit together, `frame_mask` is not bool, `mask_threshold` or a
                 logit is not finite.
         """
         if not isinstance(outputs, torch.Tensor):
@@ -144,8 +169,8 @@ class PostProcessingMixin:
         mask_threshold: float = 0.0,
     ) -> list[torch.Tensor]:
         """As `post_process_masks`, for mask logits `[B, E, T, h, w]` that went through `gate_masks`."""
-        if math.isnan(mask_threshold):
-            raise ValueError("mask_threshold: has to be a number, got nan")
+        if not isinstance(mask_threshold, Real) or not math.isfinite(mask_threshold):
+            raise ValueError(f"mask_threshold: has to be a finite number, got {mask_threshold!r}")
         return self._at_full_size(pred_masks, original_sizes, frame_mask, lambda logits: logits > mask_threshold)
 
     def _at_full_size(

@@ -44,6 +44,8 @@ _RENAMED = {"frames_per_second": "fps"}
 # What a call may tell the tokenizer, and what of an image processor it may not.
 _TEXT_OPTIONS = ("max_length", "padding", "truncation", "padding_side", "pad_to_multiple_of", "add_special_tokens")
 _FIXED_IMAGE_OPTIONS = {"return_tensors", "data_format", "input_data_format", "device", "disable_grouping"}
+# Seconds by which a sound may be longer or shorter than its clip.
+SOUND_SLACK = 1.5
 
 
 class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
@@ -152,7 +154,8 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
             adds as `[B, T, ...]`, and `original_sizes`, a list of `(height, width)`.
 
         Raises:
-            ValueError: (of which `MediaError` is one) when an argument is missing, given twice, or not of these kinds.
+            ValueError: (of which `MediaError` is one) when an argument is missing, given twice, or not of these kinds,
+                or a sound is longer or shorter than its clip by more than 1.5 s.
         """
         options = sort_options(kwargs, self._accepted_options())
         return_tensors = options["common_kwargs"].get("return_tensors", return_tensors)
@@ -256,7 +259,24 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
             )
         if rate is None:
             raise ValueError(f"sampling_rate: missing for audio{name}; pass the waveform's rate in Hz, such as 44100")
+        self._check_length(len(frames), sound, rate, name)
         return frames, sound, rate
+
+    def _check_length(self, frames: int, sound: Any, rate: Any, name: str) -> None:
+        """Compare the length of a waveform with that of its clip; what is no waveform is left to the feature extractor.
+
+        Raises:
+            ValueError: when they differ by more than `SOUND_SLACK` seconds.
+        """
+        shape = (len(sound),) if isinstance(sound, list | tuple) else getattr(sound, "shape", ())
+        if len(shape) not in (1, 2) or 0 in shape or not isinstance(rate, Real) or not rate > 0:
+            return
+        seconds, wanted = max(shape) / rate, frames / self.fps
+        if abs(seconds - wanted) > SOUND_SLACK:
+            raise ValueError(
+                f"audio{name}: lasts {seconds:.4g} s at {rate} Hz, the {frames} frames {wanted:.4g} s at {self.fps:g} "
+                "frames per second; cut both alike, and give the waveform's own sampling_rate"
+            )
 
     def _read_frames(self, clip: Any, name: str) -> torch.Tensor:
         """Frames uint8 `[T, 3, H, W]` of a clip in any form."""

@@ -11,8 +11,8 @@ from transformers.image_utils import PILImageResampling
 
 from ...backbones.sam2.processing_sam2 import square_image_processor
 from ...backbones.vggish import VggishFeatureExtractor
-from ...modeling.inputs import as_numpy, check_outputs
-from ...modeling.outputs import AudioVisualSegmentationOutput
+from ...modeling.inputs import as_numpy
+from ...modeling.outputs import AudioVisualSegmentationOutput, check_outputs
 from ...modeling.processing import AudioVisualProcessor, OptionalTextMixin
 from .configuration_aural_sam2 import AuralSam2Config
 
