@@ -1,7 +1,9 @@
+import math
+
 import pytest
 import torch
 
-from lavseg.modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput, MaskPrediction
+from lavseg.modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput, MaskPrediction, check_outputs
 
 
 def test_what_a_method_does_not_give_is_in_no_key_and_no_tuple():
@@ -45,3 +47,15 @@ def test_predictions_of_frames_join_to_those_of_a_clip(on_sam):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_the_logit_of_no_mask_is_exact_in_half_precision(dtype):
     assert torch.tensor(NO_MASK_LOGIT, dtype=dtype).item() == NO_MASK_LOGIT
+
+
+def test_outputs_on_padding_frames_do_not_count():
+    outputs = {"pred_masks": torch.zeros(2, 1, 3, 4, 4), "iou_scores": torch.zeros(2, 1, 3)}
+    frame_mask = torch.tensor([[True, True, True], [True, True, False]])
+    outputs["pred_masks"][1, 0, 2, 0, 0] = outputs["iou_scores"][1, 0, 2] = math.nan
+    check_outputs(outputs, frame_mask)
+    with pytest.raises(ValueError, match=r"^pred_masks: the model gives NaN"):
+        check_outputs(outputs)
+    outputs["iou_scores"][1, 0, 1] = math.inf
+    with pytest.raises(ValueError, match=r"^iou_scores: the model gives NaN"):
+        check_outputs(outputs, frame_mask)

@@ -1,5 +1,7 @@
 """The `lavseg` command. Its modules import what is heavy only when a command runs, so that help answers at once."""
 
+import logging
+
 import typer
 
 from .app import serve
@@ -28,4 +30,6 @@ app.command()(info)
 
 def main() -> None:
     """Entry point of the command."""
+    # Transformers imports torchao where it is installed, which registers types in a way that torch warns about.
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     app()

@@ -24,8 +24,7 @@ class UnpromptedSam(AdaptedSamModel):
         self.post_init()
 
     def segment(self, clips, output_attentions):
-        objects, frames = clips.real.flatten(0, 1).nonzero(as_tuple=True)
-        return self.sam.decode(clips.encode(self.encode, objects, frames)), {}
+        return self.sam.decode(clips.encode_all(self.encode)), {}
 
     def mask_losses(self, prediction, targets, weights):
         logits = self.scale_masks(prediction.masks, targets.shape[-2:])

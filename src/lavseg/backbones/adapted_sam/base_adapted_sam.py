@@ -1,6 +1,6 @@
 """What the methods share whose host, SAM or SAM2, is given the sound of each frame: clips in, masks and losses out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import load_host
 from ...modeling.initialization import init_attention, init_linear
-from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips, real_lengths
+from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput, MaskPrediction
+from ..rows import as_index, frames_of, true_places
 from ..sam.adapters_sam import SamAudioAdapters
 from ..sam.modeling_sam import SamBackbone
 from ..sam2.adapters_sam2 import Sam2AudioAdapters
@@ -26,31 +27,52 @@ from ..vggish import VggishModel, load_vggish
 class HeardClips:
     """`B` clips of up to `T` frames with their sounds, in each of which `E` objects are asked for.
 
+    given: what else was given with them.
     frames: `[B, T, 3, S, S]`, or None where `embeddings [B, T, C, e, e]`, made of them before, take their place.
     audio: `[B, T, D]`.
     words: states `[B E, P, D]` of the sentences and which tokens are real, bool `[B E, P]`; empty without text.
-    real: bool `[B, E, T]`, False on padding frames.
     """
 
+    given: ClipInputs
     frames: torch.Tensor | None
     embeddings: torch.Tensor | None
     audio: torch.Tensor
     words: tuple[torch.Tensor, ...]
-    real: torch.Tensor
 
-    def encode(self, encode: Callable, objects: torch.Tensor, frames: torch.Tensor) -> Any:
-        """What `encode` makes of `frames [n]`, their sounds and the words about `objects [n]`."""
-        clips = objects // self.real.shape[1]
+    @property
+    def real(self) -> torch.Tensor:
+        """Which frames are no padding, bool `[B, E, T]`."""
+        return self.given.frame_mask[:, None].expand(self.given.batch)
+
+    @property
+    def lengths(self) -> list[int]:
+        """How many real frames there are for each of the `B E` objects."""
+        return [length for length in self.given.lengths for _ in range(self.given.batch[1])]
+
+    def encode(self, encode: Callable, objects: Sequence[int], frames: Sequence[int]) -> Any:
+        """What `encode` makes of some frames, their sounds and the words about the `objects` looked for on them."""
+        clips = self._clips(objects)
         if self.embeddings is not None:
-            return self.embeddings[clips, frames]
-        return encode(self.frames[clips, frames], *self._said(objects, frames))
+            return _pick(self.embeddings, clips, frames)
+        return encode(_pick(self.frames, clips, frames), *self._said(objects, frames))
 
-    def decode(self, decode: Callable, objects: torch.Tensor, frames: torch.Tensor, run: Callable) -> MaskPrediction:
-        """What `decode` makes of the sounds of `frames [n]` and the words about `objects [n]`."""
+    def encode_all(self, encode: Callable) -> Any:
+        """What `encode` makes of all real frames, which for a method that reads there are for each object."""
+        return self.encode(encode, *frames_of(self.lengths))
+
+    def decode(self, decode: Callable, objects: Sequence[int], frames: Sequence[int], run: Callable) -> MaskPrediction:
+        """What `decode` makes of the sounds of some frames and the words about the `objects` looked for on them."""
         return decode(run, *self._said(objects, frames))
 
-    def _said(self, objects: torch.Tensor, frames: torch.Tensor) -> list[torch.Tensor]:
-        return [self.audio[objects // self.real.shape[1], frames], *(value[objects] for value in self.words)]
+    def _said(self, objects: Sequence[int], frames: Sequence[int]) -> list[torch.Tensor]:
+        return [_pick(self.audio, self._clips(objects), frames), *(_pick(value, objects) for value in self.words)]
+
+    def _clips(self, objects: Sequence[int]) -> list[int]:
+        return [number // self.given.batch[1] for number in objects]
+
+
+def _pick(values: torch.Tensor, *places: Sequence[int]) -> torch.Tensor:
+    return values[tuple(as_index(numbers, values.device) for numbers in places)]
 
 
 class AdaptedSamModel(AudioVisualPreTrainedModel):
@@ -69,8 +91,7 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
             self.post_init()
 
         def segment(self, clips, output_attentions):
-            objects, frames = clips.real.flatten(0, 1).nonzero(as_tuple=True)
-            return self.sam.decode(clips.encode(self.encode, objects, frames)), {}
+            return self.sam.decode(clips.encode_all(self.encode)), {}
 
         def mask_losses(self, prediction, targets, weights):
             logits = self.scale_masks(prediction.masks, targets.shape[-2:])
@@ -225,13 +246,9 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
             labels,
             label_mask,
         )
-        clips = HeardClips(
-            pixel_values,
-            image_embeddings,
-            self._encode_audio(input_features) if audio_embeddings is None else audio_embeddings,
-            self._encode_text(given.input_ids, attention_mask),
-            given.frame_mask[:, None].expand(given.batch),
-        )
+        words = self._encode_text(given.input_ids, attention_mask)
+        audio = self._encode_audio(input_features) if audio_embeddings is None else audio_embeddings
+        clips = HeardClips(given, pixel_values, image_embeddings, audio, words)
         prediction, extra = self.segment(clips, output_attentions)
         prediction = self._fit_to_frames(prediction, given.frame_mask, reshaped_input_sizes)
         return self._output(prediction, clips.real, given, extra)
@@ -267,7 +284,8 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
             precise = torch.promote_types(prediction.masks.dtype, torch.float32)
             values = prediction.map(lambda value: value.to(precise) if value.is_floating_point() else value)
             labeled = given.labeled[:, None].expand_as(real)
-            losses = self.mask_losses(values, given.labels[real].to(precise), labeled[real].to(precise))
+            targets, weights = (from_clips(each, real, len(values.masks)) for each in (given.labels, labeled))
+            losses = self.mask_losses(values, targets.to(precise), weights.to(precise))
         iou_scores, object_score_logits = prediction.iou_scores, prediction.object_score_logits
         return self.output_class(
             **self.loss_fields(self.weigh(losses)),
@@ -311,18 +329,21 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
             "input_features": (input_features, (length, 1, 96, 64)),
             "audio_embeddings": (audio_embeddings, (length, self.config.audio_config.embedding_size)),
         }
-        given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
-        if frame_mask is not None:
-            real_lengths("frame_mask", frame_mask.tolist())
-        return given
+        return prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
 
 
 def to_clips(values: torch.Tensor, frame_mask: torch.Tensor, fill: float = 0.0) -> torch.Tensor:
     """Values `[N, ...]` of the real frames as `[B, T, ...]`, with `fill` on padding frames; or any other axes that
     `frame_mask` has."""
-    clips = values.new_full((*frame_mask.shape, *values.shape[1:]), fill)
-    clips[frame_mask] = values
-    return clips
+    clips = values.new_full((frame_mask.numel(), *values.shape[1:]), fill)
+    clips[true_places(frame_mask, len(values))] = values
+    return clips.unflatten(0, frame_mask.shape)
 
 
-__all__ = ["AdaptedSamModel", "HeardClips", "to_clips"]
+def from_clips(values: torch.Tensor, frame_mask: torch.Tensor, count: int) -> torch.Tensor:
+    """Values `[N, ...]` of the `count` real frames out of `[B, T, ...]`, or any other axes that `frame_mask` has: what
+    indexing with the mask gives, which would wait for the device."""
+    return values.flatten(0, frame_mask.dim() - 1)[true_places(frame_mask, count)]
+
+
+__all__ = ["AdaptedSamModel", "HeardClips", "from_clips", "to_clips"]

@@ -87,7 +87,7 @@ class AdapterClipModel(AdaptedSamModel):
                 f"output_attentions: {type(self).__name__} has no attention between sound and image, leave it out"
             )
         encode, decode = partial(clips.encode, self.encode), partial(clips.decode, self.decode)
-        return self.sam.segment(clips.real.flatten(0, 1), encode, decode, self._first_frame), {}
+        return self.sam.segment(clips.lengths, encode, decode, self._first_frame), {}
 
     def _first_frame(self, length: int) -> int:
         """The frame that a host with memory segments without it."""

@@ -1,6 +1,6 @@
 """SAM as the methods use it: Transformers' model, which segments frames one by one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -8,6 +8,7 @@ from transformers import SamModel
 from transformers import initialization as init
 
 from ...modeling.outputs import MaskPrediction
+from ..rows import frames_of
 from .adapters_sam import SamAudioAdapters, encode_frames
 
 
@@ -74,23 +75,23 @@ class SamBackbone(SamModel):
 
     def segment(
         self,
-        real: torch.Tensor,
-        encode: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-        decode: Callable[[torch.Tensor, torch.Tensor, Callable], MaskPrediction],
+        lengths: Sequence[int],
+        encode: Callable[[Sequence[int], Sequence[int]], torch.Tensor],
+        decode: Callable[[Sequence[int], Sequence[int], Callable], MaskPrediction],
         first: Callable[[int], int],
     ) -> MaskPrediction:
         """Segment clips, each frame by itself.
 
         Args:
-            real: bool `[N, T]`, the frames of `N` objects to segment.
-            encode: gives the embeddings of frames `[n]` for objects `[n]`.
+            lengths: numbers of frames on which each object is looked for.
+            encode: gives the embeddings of frames, from the number of the object and of the frame of each.
             decode: gives the prediction for them; it is handed a function from prompt tokens, or None, to that.
             first: not used; no frame depends on another.
 
         Returns:
-            Masks of the real frames.
+            Masks of the frames of all objects, one after the other.
         """
-        objects, frames = real.nonzero(as_tuple=True)
+        objects, frames = frames_of(lengths)
         images = encode(objects, frames)
         return decode(objects, frames, lambda prompts: self.decode(images, prompts))
 

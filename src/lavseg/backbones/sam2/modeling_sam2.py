@@ -1,6 +1,6 @@
 """SAM2 as the methods use it: Transformers' video model with faster blocks and one position code."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from functools import partial
 
@@ -12,6 +12,7 @@ from transformers.models.sam2.modeling_sam2 import Sam2HieraDetConfig
 
 from ...modeling.initialization import rebuild
 from ...modeling.outputs import MaskPrediction
+from ..rows import as_index
 from .adapters_sam2 import Sam2AudioAdapters, raised_inputs
 from .attention_sam2 import FasterMemoryAttention, FasterMultiScaleBlock
 from .encoder_sam2 import encode_images
@@ -71,45 +72,49 @@ class Sam2Backbone(Sam2VideoModel):
 
     def segment(
         self,
-        real: torch.Tensor,
-        encode: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]],
-        decode: Callable[[torch.Tensor, torch.Tensor, Callable], MaskPrediction],
+        lengths: Sequence[int],
+        encode: Callable[[Sequence[int], Sequence[int]], tuple[torch.Tensor, ...]],
+        decode: Callable[[Sequence[int], Sequence[int], Callable], MaskPrediction],
         first: Callable[[int], int],
     ) -> MaskPrediction:
         """Track through clips with something that prompts every frame; clips of one length go together.
 
         Args:
-            real: bool `[N, T]`, the frames of `N` objects to segment, which come first.
-            encode: gives the maps of frames `[n]` for objects `[n]`.
+            lengths: numbers of frames on which each object is looked for.
+            encode: gives the maps of frames, from the number of the object and of the frame of each.
             decode: gives the prediction for them; it is handed a function from prompt tokens, or None, to that.
             first: gives for the length of a clip the frame that is segmented first, without memory.
 
         Returns:
-            Masks of the real frames.
+            Masks of the frames of all objects, one after the other.
         """
-        lengths, rows, found = real.sum(-1), [], []
-        for length in lengths.unique().tolist():
-            objects = (lengths == length).nonzero()[:, 0]
-            rows.append(objects.repeat_interleave(length))
+        rows, found = [], []
+        for length in sorted(set(lengths)):
+            objects = [number for number, other in enumerate(lengths) if other == length]
+            rows += [(number, frame) for number in objects for frame in range(length)]
             found.append(self._track(objects, length, encode, decode, first(length)))
-        order = torch.cat(rows).argsort(stable=True)
-        return MaskPrediction.join(found, lambda parts: torch.cat([part.flatten(0, 1) for part in parts])[order])
+        order = sorted(range(len(rows)), key=rows.__getitem__)
+
+        def join(parts: list[torch.Tensor]) -> torch.Tensor:
+            return torch.cat([part.flatten(0, 1) for part in parts])[as_index(order, parts[0].device)]
+
+        return MaskPrediction.join(found, join)
 
     def _track(
-        self, objects: torch.Tensor, length: int, encode: Callable, decode: Callable, first: int
+        self, objects: Sequence[int], length: int, encode: Callable, decode: Callable, first: int
     ) -> MaskPrediction:
-        """Masks of `objects [n]` in all `length` frames of their clips, everything as `[n, length, ...]`."""
+        """Masks of `n` objects in all `length` frames of their clips, everything as `[n, length, ...]`."""
         tracker = EveryFrameTracker(self, length)
 
         def features_of(frame: int) -> ImageFeatures:
-            return project_features(self, encode(objects, torch.full_like(objects, frame)))
+            return project_features(self, encode(objects, [frame] * len(objects)))
 
         def decode_frame(frame: int, features: ImageFeatures, embeddings: torch.Tensor) -> MaskPrediction:
             def run(prompts: torch.Tensor | None) -> MaskPrediction:
                 prompts = tracker.empty_prompt if prompts is None else prompts
                 return tracker.decode(features, embeddings, prompts, multimask=tracker.multimask)
 
-            return decode(objects, torch.full_like(objects, frame), run)
+            return decode(objects, [frame] * len(objects), run)
 
         tracked = dict(track_every_frame(tracker, features_of, decode_frame, [first]))
         return MaskPrediction.join([tracked[frame] for frame in range(length)], lambda parts: torch.stack(parts, dim=1))

@@ -212,8 +212,9 @@ class Sam2Tracker:
         tokens = stacked.unflatten(-1, (splits, width)).transpose(1, 2).flatten(0, 1)
         if not self.sam.config.enable_temporal_pos_encoding_for_object_pointers:
             return tokens, stacked.new_zeros(len(tokens), 1, width)
-        times = torch.tensor(offsets, device=stacked.device, dtype=torch.float32) / (self.num_pointers - 1)
-        code = get_1d_sine_pe(times, dim=self.sam.hidden_dim).to(stacked.dtype)
+        # Filled and not copied there: a copy from the host would wait for the device.
+        times = torch.cat([torch.full((1,), float(offset), device=stacked.device) for offset in offsets])
+        code = get_1d_sine_pe(times / (self.num_pointers - 1), dim=self.sam.hidden_dim).to(stacked.dtype)
         code = self.sam.temporal_positional_encoding_projection_layer(code)
         return tokens, code.repeat_interleave(splits, dim=0)[:, None]
 

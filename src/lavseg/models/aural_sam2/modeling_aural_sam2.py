@@ -17,7 +17,7 @@ from ...backbones.vggish import VggishModel, load_vggish
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
 from ...modeling.initialization import init_attention, init_linear, rebuild
-from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips
+from ...modeling.inputs import ClipInputs, check_given, check_ids, check_text, prepare_clips
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .batch_aural_sam2 import ClipGroup, group_clips
 from .clip_losses_aural_sam2 import clip_losses
@@ -215,14 +215,16 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         frames = {"pixel_values": (pixel_values, (3, edge, edge)), "class_labels": (class_labels, ("height", "width"))}
         sounds = {"input_features": (input_features, ("patches", 2, 96, 64))}
         given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
-        groups = group_clips(given.batch[0], given.frame_mask, given.audio_mask, given.labeled)
+        if class_labels is not None:
+            check_ids("class_labels", class_labels, self.num_classes + 1)
+        groups = group_clips(given.lengths, given.audio_mask, given.labeled)
         if self.fuser.training and any(group.length * len(group.clips) < 2 for group in groups):
             raise ValueError("pixel_values: a single clip of one frame is too little to train on (batch normalisation)")
 
-        audio = self._encode_audio(input_features, given.audio_mask, given.batch[2])
         text = text_mask = None
-        if given.input_ids is not None:
+        if given.input_ids is not None:  # first, as some text encoders wait for the device
             text, text_mask = encode_text(self.text_encoder, given.input_ids, attention_mask)
+        audio = self._encode_audio(input_features, given.audio_mask, given.batch[2])
         user_prompts = encode_user_prompts(
             self.sam2.prompt_encoder, given.batch[:2], input_points, input_labels, input_boxes, input_masks
         )

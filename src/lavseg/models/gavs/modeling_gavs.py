@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...backbones.adapted_sam.base_adapted_sam import HeardClips
+from ...backbones.adapted_sam.base_adapted_sam import HeardClips, from_clips
 from ...backbones.adapted_sam.modeling_adapted_sam import AdapterClipModel
 from ...backbones.sam2.adapters_sam2 import adapted_mlps
 from ...backbones.vggish import VggishModel
@@ -128,7 +128,8 @@ class GavsModel(GavsPreTrainedModel):
         if self.tracking_host is not None:
             raise ValueError("reshaped_input_sizes: SAM2 takes frames that fill the square, leave it out")
         check_shapes(*frame_mask.shape, {"reshaped_input_sizes": (reshaped_input_sizes, (*frame_mask.shape, 2))})
-        candidates = cut_padding(prediction.candidates, reshaped_input_sizes[frame_mask], self.image_size)
+        sizes = from_clips(reshaped_input_sizes, frame_mask, len(prediction.candidates))
+        candidates = cut_padding(prediction.candidates, sizes, self.image_size)
         return replace(prediction, candidates=candidates)
 
     def original_losses(

@@ -1,5 +1,7 @@
 """Processor of GAVS."""
 
+from typing import Any
+
 import torch
 from transformers import PreTrainedTokenizerBase, SamConfig, SamImageProcessor
 from transformers.image_processing_utils import BaseImageProcessor
@@ -82,9 +84,9 @@ class GavsProcessor(AdapterClipProcessor):
     def image_input_names(self) -> tuple[str, ...]:
         return ("pixel_values", "reshaped_input_sizes") if self.pad_frames else ("pixel_values",)
 
-    def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
         frames = [frame.flip(0) for frame in frames] if self.bgr_frames else frames
-        prepared = self.image_processor(frames, return_tensors="pt")
+        prepared = self.image_processor(frames, return_tensors="pt", **images_kwargs)
         return {name: prepared[name] for name in self.image_input_names}
 
 

@@ -1,5 +1,7 @@
 """Processor of SAM2-LOVE."""
 
+from typing import Any
+
 import torch
 from transformers import PreTrainedTokenizerBase, Sam2ImageProcessor, ViTImageProcessor
 
@@ -56,9 +58,9 @@ class Sam2LoveProcessor(AudioVisualProcessor):
             max_text_length=max_text_length,
         )
 
-    def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
         processors = {"pixel_values": self.image_processor, "vit_pixel_values": self.vit_image_processor}
-        options = {"return_tensors": "pt", "input_data_format": "channels_first"}
+        options = {"return_tensors": "pt", "input_data_format": "channels_first", **images_kwargs}
         return {name: processor(frames, **options)["pixel_values"] for name, processor in processors.items()}
 
 
