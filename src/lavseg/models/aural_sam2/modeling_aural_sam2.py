@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -18,11 +19,11 @@ from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
 from ...modeling.initialization import init_attention, init_linear, rebuild
 from ...modeling.inputs import ClipInputs, check_given, check_ids, check_text, prepare_clips
-from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
+from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput, MaskPrediction
 from .batch_aural_sam2 import ClipGroup, group_clips
 from .clip_losses_aural_sam2 import clip_losses
 from .configuration_aural_sam2 import NUM_LEVELS, AuralSam2Config
-from .decoder_aural_sam2 import AuralSam2TwoWayTransformer, SegmentedClips, StagePrompt, UserPrompt, frame_decoder
+from .decoder_aural_sam2 import AuralSam2TwoWayTransformer, StagePrompt, UserPrompt, frame_decoder
 from .fuser_aural_sam2 import AuralSam2Block, AuralSam2CrossFusion, AuralSam2Fuser, FusedLevel
 from .semantic_aural_sam2 import AuralSam2ClassHead, class_losses
 from .user_prompts_aural_sam2 import encode_user_prompts
@@ -231,19 +232,19 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         totals, losses = self._nothing_found(audio, given.batch), []
         for group in groups:
             first = self._conditioning_frames(group.length, prompt_frames, user_prompts)
-            found = self._segment(
+            found, levels = self._segment(
                 group.pick(pixel_values)[:, : group.length],
                 group.pick(audio)[:, : group.length],
                 None if text is None else group.pick(text),
                 None if text_mask is None else group.pick(text_mask),
                 {frame: user and user.pick(group) for frame, user in first.items()},
             )
-            class_logits = None if self.class_head is None else self.class_head(found.levels, found.masks)
+            class_logits = None if self.class_head is None else self.class_head(levels, found.masks)
             self._place(totals, group, found, class_logits)
             for clip in group.clips:
                 totals["key_frames"][clip] = min(first)
             if labels is not None or class_labels is not None:
-                losses.append(self._losses(found, class_logits, group, given, class_labels))
+                losses.append(self._losses(found, levels, class_logits, group, given, class_labels))
 
         losses = {name: torch.cat([part[name] for part in losses]).mean() for name in losses[0]} if losses else {}
         return AuralSam2Output(**self.loss_fields(losses), **totals)
@@ -263,7 +264,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         self,
         totals: dict[str, torch.Tensor],
         group: ClipGroup,
-        found: SegmentedClips,
+        found: MaskPrediction,
         class_logits: torch.Tensor | None,
     ) -> None:
         """Write what was found in some of the clips to the outputs for all of them."""
@@ -276,7 +277,8 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
 
     def _losses(
         self,
-        found: SegmentedClips,
+        found: MaskPrediction,
+        levels: list[FusedLevel],
         class_logits: torch.Tensor | None,
         group: ClipGroup,
         given: ClipInputs,
@@ -289,7 +291,8 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             truth = group.pick(class_labels)[:, : group.length]
             return self.weigh({"class": class_losses(class_logits, found.masks, truth, counted)})
         truth = group.pick(given.labels)[:, :, : group.length].flatten(0, 1)
-        return self.weigh(clip_losses(self.config, self.loss_weights, self.fuser, found, group, truth, counted))
+        terms = clip_losses(self.config, self.loss_weights, self.fuser, found, levels, group, truth, counted)
+        return self.weigh(terms)
 
     def _encode_audio(self, input_features: torch.Tensor, audio_mask: torch.Tensor, num_frames: int) -> torch.Tensor:
         """Embeddings of left and right at each frame, `[B, T, C]`."""
@@ -327,8 +330,9 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         text: torch.Tensor | None,
         text_mask: torch.Tensor | None,
         user_prompts: dict[int, UserPrompt | None],
-    ) -> SegmentedClips:
-        """Segment the objects of clips that all have the `T` frames of `pixel_values [b, T, 3, S, S]`."""
+    ) -> tuple[MaskPrediction, list[FusedLevel]]:
+        """Segment the objects of clips that all have the `T` frames of `pixel_values [b, T, 3, S, S]`: masks
+        `[n, T, h, w]` with scores, and the levels that prompted them."""
         num_clips, num_frames = pixel_values.shape[:2]
         features, patches = self._encode_frames(pixel_values)
         levels = self.fuser(patches, audio, text, text_mask)
@@ -344,13 +348,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             track_every_frame(tracker, lambda frame: features[frame].select(clips), decode, user_prompts)
         )
         ordered = [predictions[frame] for frame in range(num_frames)]
-        return SegmentedClips(
-            torch.stack([prediction.candidates for prediction in ordered], dim=1),
-            torch.stack([prediction.candidate_scores for prediction in ordered], dim=1),
-            torch.stack([prediction.object_score_logits for prediction in ordered], dim=1),
-            torch.stack([prediction.choice for prediction in ordered], dim=1),
-            levels,
-        )
+        return MaskPrediction.join(ordered, partial(torch.stack, dim=1)), levels
 
     def _encode_frames(self, pixel_values: torch.Tensor) -> tuple[list[ImageFeatures], list[torch.Tensor]]:
         """Features of each frame, and the fuser's patches `[b, T, P, C]` of each level.
