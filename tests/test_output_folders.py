@@ -276,7 +276,11 @@ def test_a_process_at_work_is_left_alone(place):
 
 
 def test_unfinished_files_are_no_results(place):
-    killed(lambda: staged_file("empty/scores").__enter__() and kill_self())
+    def half_done():
+        with staged_file("empty/scores"):
+            kill_self()
+
+    killed(half_done)
     assert list((place / "empty").iterdir()) and not holds_results("empty")
     assert holds_results("full") and not holds_results("nowhere")
     with staged_file("empty/scores") as staged:
