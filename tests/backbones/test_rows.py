@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lavseg.backbones.rows import as_index, true_places
+from lavseg.backbones.rows import as_index, frames_of, true_places
 
 
 @pytest.mark.parametrize("density", [0.0, 0.3, 1.0])
@@ -15,3 +15,7 @@ def test_an_index_picks_rows_and_may_be_empty():
     values = torch.arange(4) ** 2
     assert values[as_index([3, 1, 1], values.device)].tolist() == [9, 1, 1]
     assert values[as_index([], values.device)].tolist() == []
+
+
+def test_frames_are_counted_clip_by_clip():
+    assert frames_of([2, 1]) == ([0, 0, 1], [0, 1, 0])

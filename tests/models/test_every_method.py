@@ -40,16 +40,16 @@ class TestEveryMethod(MethodContract):
         "aural_sam2-release": variant("aural_sam2", 4_339_586, 2_645_472, reads=True, behavior="release"),
         "aural_sam2-no_text": variant("aural_sam2", 4_322_146, 2_767_936, use_text=False),
         "aural_sam2-classes": variant("aural_sam2", 4_605_026, 282_880, use_text=False, num_classes=5),
-        "gavs": variant("gavs", 186_796, 6_528, unreached=SAM_IOU, waits=2),
-        "gavs-sam2": variant("gavs", 1_652_770, 24_160, waits=9, **ON_SAM2),
-        "gavs-sam2_text": variant("gavs", 1_723_122, 31_920, reads=True, waits=10, use_text=True),
+        "gavs": variant("gavs", 186_796, 6_528, unreached=SAM_IOU),
+        "gavs-sam2": variant("gavs", 1_652_770, 24_160, **ON_SAM2),
+        "gavs-sam2_text": variant("gavs", 1_723_122, 31_920, reads=True, use_text=True),
         "sam2_love": variant("sam2_love", 2_257_506, 873_873, reads=True, unreached=(*LOVE, *LOVE_SCORES)),
         "sam2_love-every_option": variant(
             "sam2_love", 2_830_329, 865_847, reads=True, unreached=LOVE_SCORES, waits=1, **EVERY_OPTION
         ),
-        "sama_avs": variant("sama_avs", 184_620, 44_864, unreached=SAM_IOU, waits=1),
-        "sama_avs-sam2": variant("sama_avs", 1_638_418, 586_677, waits=9, **ON_SAM2),
-        "sama_avs-sam2_text": variant("sama_avs", 1_715_954, 601_621, reads=True, waits=10, use_text=True),
+        "sama_avs": variant("sama_avs", 184_620, 44_864, unreached=SAM_IOU),
+        "sama_avs-sam2": variant("sama_avs", 1_638_418, 586_677, **ON_SAM2),
+        "sama_avs-sam2_text": variant("sama_avs", 1_715_954, 601_621, reads=True, use_text=True),
         "st_bava": variant("st_bava", 220_492, 80_704, unreached=SAM_IOU),
         "st_bava-gate": variant("st_bava", 220_492, 80_704, unreached=SAM_IOU, spatial_mode="gate"),
     }

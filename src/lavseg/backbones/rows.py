@@ -11,6 +11,12 @@ def as_index(numbers: Sequence[int], device: torch.device) -> torch.Tensor:
     return pinned.to(device, non_blocking=True)
 
 
+def frames_of(lengths: Sequence[int]) -> tuple[list[int], list[int]]:
+    """For every frame of clips of these lengths, the clip and the place in it; clip by clip."""
+    clips = [clip for clip, length in enumerate(lengths) for _ in range(length)]
+    return clips, [frame for length in lengths for frame in range(length)]
+
+
 def true_places(mask: torch.Tensor, count: int) -> torch.Tensor:
     """Places of the `count` true entries of the flattened `mask`, ascending, as `nonzero` would give them.
 

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -76,6 +76,72 @@ class AudioVisualSegmentationOutput(ModelOutput):
         """The former name of `loss_dict`."""
         warnings.warn("losses: is called loss_dict now", DeprecationWarning, stacklevel=2)
         return self.loss_dict
+
+
+@dataclass(frozen=True)
+class MaskPrediction:
+    """What a mask decoder gives before any gate: `M` candidate masks of each object or frame, and which one is taken.
+
+    The leading axes `...` are `N` objects on one frame, the `N` real frames of several clips, or `N, T`.
+
+    ```python
+    masks = prediction.choose(prediction.candidate_scores.argmin(-1)).masks
+    ```
+
+    Args:
+        candidates: `[..., M, h, w]` logits.
+        candidate_scores: `[..., M]` predicted IoU.
+        tokens: `[..., M, C]`, the decoder's output tokens; None on SAM.
+        object_score_logits: `[...]`; None on SAM, which does not judge that.
+        choice: `[...]`, index of the mask taken; None where the sum of all candidates is.
+    """
+
+    candidates: torch.Tensor
+    candidate_scores: torch.Tensor
+    tokens: torch.Tensor | None
+    object_score_logits: torch.Tensor | None
+    choice: torch.Tensor | None
+
+    @property
+    def masks(self) -> torch.Tensor:
+        """Logits of the mask taken, `[..., h, w]`."""
+        return self.candidates.sum(-3) if self.choice is None else self._chosen(self.candidates)
+
+    @property
+    def iou_scores(self) -> torch.Tensor | None:
+        """Predicted IoU of the mask taken, `[...]`; None for a sum."""
+        return None if self.choice is None else self._chosen(self.candidate_scores)
+
+    @property
+    def token(self) -> torch.Tensor:
+        """Output token of the mask taken, `[..., C]`."""
+        return self._chosen(self.tokens)
+
+    def _chosen(self, values: torch.Tensor) -> torch.Tensor:
+        axis = self.choice.dim()
+        index = self.choice.reshape(*self.choice.shape, *[1] * (values.dim() - axis))
+        return values.take_along_dim(index, axis).squeeze(axis)
+
+    def choose(self, choice: torch.Tensor | None) -> "MaskPrediction":
+        """The same candidates with other masks taken, `choice [...]`, or with their sum when None."""
+        return replace(self, choice=choice)
+
+    @property
+    def gated_masks(self) -> torch.Tensor:
+        """`masks`, but -1024 everywhere for objects judged absent from the frame."""
+        return self.masks.masked_fill((self.object_score_logits <= 0)[..., None, None], NO_MASK_LOGIT)
+
+    @classmethod
+    def join(
+        cls, parts: Sequence["MaskPrediction"], join: Callable[[list[torch.Tensor]], torch.Tensor]
+    ) -> "MaskPrediction":
+        """One prediction from those of `parts`, whose tensors `join` brings together."""
+        values = ([getattr(part, field.name) for part in parts] for field in fields(cls))
+        return cls(*(None if value[0] is None else join(value) for value in values))
+
+    def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "MaskPrediction":
+        """The prediction with every tensor changed."""
+        return self.join([self], lambda values: change(values[0]))
 
 
 def check_outputs(outputs: Mapping[str, torch.Tensor], frame_mask: torch.Tensor | None = None) -> None:

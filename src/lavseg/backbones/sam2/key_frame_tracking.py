@@ -2,16 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import partial
 
 import torch
 from torch import nn
 from transformers import Sam2VideoModel
 
+from ...modeling.outputs import NO_MASK_LOGIT, MaskPrediction
 from ..rows import as_index
 from .encoder_sam2 import encode_images
-from .tracking_sam2 import NO_OBJ_SCORE, ImageFeatures, MaskPrediction, Sam2Tracker, project_features, propagate
+from .tracking_sam2 import ImageFeatures, Sam2Tracker, project_features, propagate
 
 
 class KeyFrameTracker:
@@ -83,10 +83,10 @@ class KeyFrameTracker:
         """
         num_objects, num_frames = len(self.clips), self.pixel_values.shape[1]
         masks = self.prompts.new_full(
-            (num_objects, num_frames, *self.sam2.prompt_encoder.mask_input_size), NO_OBJ_SCORE
+            (num_objects, num_frames, *self.sam2.prompt_encoder.mask_input_size), NO_MASK_LOGIT
         )
         iou_scores = self.prompts.new_zeros(num_objects, num_frames)
-        object_score_logits = self.prompts.new_full((num_objects, num_frames), NO_OBJ_SCORE)
+        object_score_logits = self.prompts.new_full((num_objects, num_frames), NO_MASK_LOGIT)
         on_key_frames = []
         for (length, key_frame), members in self._runs(key_frames):
             distinct = sorted({self.clips[member] for member in members})
@@ -133,5 +133,4 @@ def _numbers(values: Sequence[int] | torch.Tensor) -> list[int]:
 def _merge(parts: list[tuple[torch.Tensor, MaskPrediction]]) -> MaskPrediction:
     """One prediction from those of disjoint groups of objects, in the objects' order."""
     order = torch.cat([objects for objects, _ in parts]).argsort()
-    merged = (torch.cat([getattr(part, field.name) for _, part in parts])[order] for field in fields(MaskPrediction))
-    return MaskPrediction(*merged)
+    return MaskPrediction.join([part for _, part in parts], lambda values: torch.cat(values)[order])
