@@ -21,6 +21,10 @@ _MASKS = ("frame_mask", "audio_mask", "label_mask")
 _NOT_ZERO = ("image_std", "rescale_factor")
 
 
+# Tokens of a sentence; more than any text encoder reads.
+LONGEST_TEXT = 10_000
+
+
 def renamed_arguments(**names: str) -> Callable[[Callable], Callable]:
     """Have a function take arguments by their former names as well, with a DeprecationWarning: `former="present"`."""
 
@@ -93,10 +97,10 @@ def check_text_length(length: int, name: str = "max_text_length") -> int:
     """Tokens that a processor gives an expression.
 
     Raises:
-        ValueError: when they are no whole number above 0.
+        ValueError: when they are no whole number from 1 to `LONGEST_TEXT`.
     """
-    if not isinstance(length, int) or length < 1:
-        raise ValueError(f"{name}: has to be a whole number above 0, got {length!r}")
+    if not isinstance(length, int) or not 1 <= length <= LONGEST_TEXT:
+        raise ValueError(f"{name}: has to be a whole number above 0, up to {LONGEST_TEXT}, got {length!r}")
     return length
 
 
