@@ -208,16 +208,11 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         check_given("pixel_values", pixel_values)
         check_given("input_features", input_features)
         check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
-        if self.class_head is None:
-            class_labels = None
-        elif labels is not None and class_labels is None:
-            raise ValueError("class_labels: missing; a model with num_classes learns from semantic masks, not labels")
+        class_labels = self._checked_class_labels(labels, class_labels)
         edge = self.config.sam2_config.image_size
         frames = {"pixel_values": (pixel_values, (3, edge, edge)), "class_labels": (class_labels, ("height", "width"))}
         sounds = {"input_features": (input_features, ("patches", 2, 96, 64))}
         given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
-        if class_labels is not None:
-            check_ids("class_labels", class_labels, self.num_classes + 1)
         groups = group_clips(given.lengths, given.audio_mask, given.labeled)
         if self.fuser.training and any(group.length * len(group.clips) < 2 for group in groups):
             raise ValueError("pixel_values: a single clip of one frame is too little to train on (batch normalisation)")
@@ -248,6 +243,18 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
 
         losses = {name: torch.cat([part[name] for part in losses]).mean() for name in losses[0]} if losses else {}
         return AuralSam2Output(**self.loss_fields(losses), **totals)
+
+    def _checked_class_labels(
+        self, labels: torch.Tensor | None, class_labels: torch.Tensor | None
+    ) -> torch.Tensor | None:
+        """Semantic masks where there is a class head, None where they are not read."""
+        if self.class_head is None:
+            return None
+        if class_labels is not None:
+            check_ids("class_labels", class_labels, self.num_classes + 1)
+        elif labels is not None:
+            raise ValueError("class_labels: missing; a model with num_classes learns from semantic masks, not labels")
+        return class_labels
 
     def _nothing_found(self, audio: torch.Tensor, batch: tuple[int, int, int]) -> dict[str, torch.Tensor]:
         """Outputs for `batch` clips, expressions and frames, as they are on padding frames."""

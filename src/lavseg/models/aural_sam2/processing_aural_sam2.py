@@ -11,9 +11,9 @@ from transformers.image_utils import PILImageResampling
 
 from ...backbones.sam2.processing_sam2 import square_image_processor
 from ...backbones.vggish import VggishFeatureExtractor
-from ...modeling.inputs import as_numpy
 from ...modeling.outputs import AudioVisualSegmentationOutput, check_outputs
 from ...modeling.processing import AudioVisualProcessor, OptionalTextMixin
+from ...modeling.processing.call_arguments import as_numpy
 from .configuration_aural_sam2 import AuralSam2Config
 
 # Clips with fewer patches of sound repeat the last one up to this number, as the released front end does.

@@ -298,7 +298,7 @@ REFUSED = {
         {"max_length": 5, "text_kwargs": {"max_length": 5}},
         r"^max_length: was given twice, in text_kwargs and by itself",
     ),
-    "text of no length": ({"max_length": 0}, r"^max_length: has to be a whole number above 0, got 0"),
+    "text of no length": ({"max_length": 0}, r"^max_length: has to be a whole number above 0, up to 10000, got 0"),
     "images not finite": ({"image_std": [0.1, 0.0, 0.1]}, r"^images_kwargs: image_std has to be other than 0"),
     "three axes": ({"audio": SOUND[None]}, r"^audio: waveform must be \[samples\].*got shape \[1, 2, 48000\]"),
     "not finite": ({"audio": SOUND * np.nan}, r"^audio: waveform has NaN"),
