@@ -155,8 +155,8 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
             module.load_state_dict(parts[name].state_dict())
 
     def frozen_modules(self) -> list[nn.Module]:
-        """Sub-modules that never train under this configuration."""
-        raise NotImplementedError
+        """Sub-modules that never train under this configuration: the published networks, unless a method says more."""
+        return list(self.backbones().values())
 
     def freeze(self) -> None:
         """Take the gradient from the frozen sub-modules, at the end of a model's `__init__` and after loading."""

@@ -102,12 +102,13 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         return {"auto_map": AUTO_MAP, **super().to_dict()}
 
     def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
-        """Model inputs `[T, ...]` by name from `T` frames, each uint8 `[3, H, W]`.
+        """Model inputs `[T, ...]` by name from `T` frames, each uint8 `[3, H, W]`: what the image processor makes.
 
         Args:
             images_kwargs: options of the image processor that differ from its own, such as `do_normalize`.
         """
-        raise NotImplementedError
+        options = {"return_tensors": "pt", "input_data_format": "channels_first", **images_kwargs}
+        return {"pixel_values": self.image_processor(frames, **options)["pixel_values"]}
 
     def __call__(
         self,

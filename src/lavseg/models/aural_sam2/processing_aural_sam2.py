@@ -35,10 +35,6 @@ class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
         frames = square_image_processor(config.sam2_config.image_size, PILImageResampling.BICUBIC)
         return frames, VggishFeatureExtractor(num_channels=2, min_patches=MIN_PATCHES)
 
-    def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
-        prepared = self.image_processor(frames, return_tensors="pt", **images_kwargs)
-        return {"pixel_values": prepared["pixel_values"]}
-
     def __call__(
         self,
         video: Any = None,

@@ -140,9 +140,6 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
     def clip_length(self) -> int:
         return self.config.max_frames
 
-    def frozen_modules(self) -> list[nn.Module]:
-        return list(self.backbones().values())
-
     def freeze(self) -> None:
         super().freeze()
         self._trained_decoder.requires_grad_(self.config.train_mask_decoder)
