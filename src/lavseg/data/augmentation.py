@@ -23,6 +23,10 @@ class ClipAugmentation:
     jitter and gray: `ClipAugmentation(degrees=0, shear=0, grayscale_probability=0.1, color_jitter=True)`. The masks
     take the nearest pixel, where the release enlarges them a little by interpolation.
 
+    ```python
+    collator = ClipCollator(processor, augment=ClipAugmentation(degrees=10, grayscale_probability=0))
+    ```
+
     Attributes:
         flip_probability: how likely a clip is mirrored.
         degrees: largest rotation to either side.

@@ -17,6 +17,12 @@ from .masks import row_masks
 class ClipCollator:
     """Turns rows of `load_ref_avs` or `load_avsbench` into the inputs of a model with labels; one row is one clip.
 
+    ```python
+    rows = load_ref_avs(data_root, split="train")
+    collator = ClipCollator(processor, label_size=(256, 256))
+    loss = model(**collator([rows[0], rows[1]])).loss
+    ```
+
     Attributes:
         processor: called with `video`, `audio`, `sampling_rate` and, where it needs text, the rows' `text`.
         label_size: height and width of the labels; None keeps the size of the frames, which must then be the same for

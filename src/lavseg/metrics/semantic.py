@@ -45,6 +45,13 @@ class SemanticMetric:
     `state` is a float64 tensor `[3, num_classes]` of plain sums: evaluations that were split may be joined by `merge`,
     or, across processes, by a sum-reduction of `state`.
 
+    ```python
+    metric = SemanticMetric(num_classes=71)
+    for predictions, targets in batches:  # class ids [N, H, W]
+        metric.update(predictions, targets)
+    scores = metric.compute()
+    ```
+
     Args:
         num_classes: classes with background, 71 in AVSBench-semantic.
 

@@ -38,6 +38,12 @@ class LavsegTrainer(Trainer):
     Scores are named `eval_jaccard`, or `eval_<split>_jaccard` where `eval_dataset` is a dictionary of splits, with the
     protocol's name before the score where there are several. One batch of the evaluation is one batch of the protocol.
 
+    ```python
+    trainer = LavsegTrainer(model, args, ClipCollator(processor), train_dataset=rows, processing_class=processor)
+    trainer.train()
+    scores = trainer.evaluate(load_ref_avs(data_root, split="test_s"))
+    ```
+
     Args:
         model, args, train_dataset, eval_dataset: as in Transformers.
         data_collator: makes batches from rows; those for training with `args.synthetic_null_probability`.
