@@ -1,6 +1,6 @@
 """Clips from and to files: frames at a steady rate, the sound under them, and mp4 files with both."""
 
-from .errors import MediaError
+from .errors import MediaError, MediaWarning
 from .reading import (
     SAME_INSTANT,
     Clip,
@@ -21,6 +21,7 @@ __all__ = [
     "ClipPart",
     "ClipReader",
     "MediaError",
+    "MediaWarning",
     "VideoInfo",
     "VideoWriter",
     "inspect_video",
