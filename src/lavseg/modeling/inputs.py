@@ -76,7 +76,9 @@ def check_text_length(length: int) -> int:
         ValueError: when it is no whole number from 1 to `LONGEST_TEXT`.
     """
     if not isinstance(length, int) or not 1 <= length <= LONGEST_TEXT:
-        raise ValueError(f"max_text_length: has to be a whole number above 0, up to {LONGEST_TEXT}, got {length!r}")
+        raise ValueError(
+            f"max_text_length: has to be a whole number above 0, got {length!r}, and {LONGEST_TEXT} at most"
+        )
     return length
 
 
