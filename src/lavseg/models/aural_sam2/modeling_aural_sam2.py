@@ -215,8 +215,6 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         frames = {"pixel_values": (pixel_values, (3, edge, edge)), "class_labels": (class_labels, ("height", "width"))}
         sounds = {"input_features": (input_features, ("patches", 2, 96, 64))}
         given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
-        if class_labels is not None:
-            check_ids("class_labels", class_labels, self.num_classes + 1)
         groups = group_clips(given.batch[0], given.frame_mask, given.audio_mask, given.labeled)
         if self.fuser.training and any(group.length * len(group.clips) < 2 for group in groups):
             raise ValueError("pixel_values: a single clip of one frame is too little to train on (batch normalisation)")
@@ -286,6 +284,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         for them, or else those of masks."""
         counted = group.pick(given.labeled)[:, : group.length]
         if class_logits is not None:
+            check_ids("class_labels", class_labels, self.num_classes + 1)
             truth = group.pick(class_labels)[:, : group.length]
             return self.weigh({"class": class_losses(class_logits, found.masks, truth, counted)})
         truth = group.pick(given.labels)[:, :, : group.length].flatten(0, 1)
