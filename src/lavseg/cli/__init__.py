@@ -1,8 +1,11 @@
 """The `lavseg` command. Its modules import what is heavy only when a command runs, so that help answers at once."""
 
+import signal
+
 import typer
 
 from .app import serve
+from .command_group import CommandGroup, root
 from .convert import convert
 from .data import data
 from .evaluate import evaluate
@@ -11,10 +14,8 @@ from .push import push
 from .segment import segment
 from .train import train
 
-app = typer.Typer(
-    help="Find the object in a video that a sentence, the sound and the picture mean together.",
-    no_args_is_help=True,
-)
+app = typer.Typer(cls=CommandGroup, no_args_is_help=True)
+app.callback()(root)
 app.command()(segment)
 # Keys of a recipe are options, too; they are checked when the recipe is read.
 app.command(context_settings={"ignore_unknown_options": True})(train)
@@ -27,5 +28,6 @@ app.command()(info)
 
 
 def main() -> None:
-    """Entry point of the command."""
+    """Entry point of the command. SIGTERM ends it as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()

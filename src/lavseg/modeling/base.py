@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from inspect import Parameter, signature
 from numbers import Real
 from os import PathLike
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -193,4 +194,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         kwargs.setdefault("save_original_format", False)
         self.config.auto_map = dict(AUTO_MAP)
         super().save_pretrained(save_directory, *args, **kwargs)
-        write_stub(save_directory)
+        stub = write_stub(save_directory)
+        # safetensors lets nobody but the owner read.
+        for weights in Path(save_directory).glob("*.safetensors"):
+            weights.chmod(stub.stat().st_mode)

@@ -22,6 +22,10 @@ _MASKS = ("frame_mask", "audio_mask", "label_mask")
 _NOT_ZERO = ("image_std", "rescale_factor")
 
 
+# Tokens of a sentence; more than any text encoder reads.
+LONGEST_TEXT = 10_000
+
+
 def renamed_arguments(**names: str) -> Callable[[Callable], Callable]:
     """Have a function take arguments by their former names as well, with a DeprecationWarning: `former="present"`."""
 
@@ -69,10 +73,12 @@ def check_text_length(length: int) -> int:
     """`max_text_length` of a processor.
 
     Raises:
-        ValueError: when it is no whole number above 0.
+        ValueError: when it is no whole number from 1 to `LONGEST_TEXT`.
     """
-    if not isinstance(length, int) or length < 1:
-        raise ValueError(f"max_text_length: has to be a whole number above 0, got {length!r}")
+    if not isinstance(length, int) or not 1 <= length <= LONGEST_TEXT:
+        raise ValueError(
+            f"max_text_length: has to be a whole number above 0, got {length!r}, and {LONGEST_TEXT} at most"
+        )
     return length
 
 

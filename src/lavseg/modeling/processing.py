@@ -56,8 +56,8 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         image_input_names: what `image_inputs` returns.
 
     Raises:
-        ValueError: when made with a rate that is not above 0, or with a number of a sub-processor (mean, standard
-            deviation, scale, ...) that is not finite, or zero where it cannot be.
+        ValueError: when made with a rate that is not above 0, with a number of a sub-processor (mean, standard
+            deviation, scale, ...) that is not finite, or zero where it cannot be, or with a tokenizer without words.
     """
 
     max_text_length: int = 25
@@ -69,6 +69,8 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         if not isinstance(fps, Real) or not 0 < fps < math.inf:
             raise ValueError(f"fps: has to be a number above 0, got {fps!r}")
         for part in sub_processors:
+            if isinstance(part, PreTrainedTokenizerBase):
+                _check_tokenizer(part)
             if hasattr(part, "to_dict"):
                 check_constants(type(part).__name__, part.to_dict())
         super().__init__(*sub_processors)
@@ -270,6 +272,15 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
             )
 
 
+def _check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Transformers makes a tokenizer without words where the file with them is missing."""
+    if not tokenizer.get_vocab().keys() - tokenizer.all_special_tokens:
+        raise ValueError(
+            "tokenizer: knows no words, to it all sentences are the same; its vocabulary (tokenizer.json) is missing "
+            "or empty"
+        )
+
+
 class OptionalTextMixin:
     """Gives an [`AudioVisualProcessor`] a tokenizer that may be missing; without one it takes no text.
 
@@ -290,6 +301,8 @@ class OptionalTextMixin:
         max_text_length: int = 25,
     ):
         super().__init__(image_processor, feature_extractor, fps=fps)
+        if tokenizer is not None:
+            _check_tokenizer(tokenizer)
         self.max_text_length = check_text_length(max_text_length)
         self.needs_text = tokenizer is not None
         self._tokenizer = tokenizer
