@@ -295,6 +295,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         for them, or else those of masks."""
         counted = group.pick(given.labeled)[:, : group.length]
         if class_logits is not None:
+            check_ids("class_labels", class_labels, self.num_classes + 1)
             truth = group.pick(class_labels)[:, : group.length]
             return self.weigh({"class": class_losses(class_logits, found.masks, truth, counted)})
         truth = group.pick(given.labels)[:, :, : group.length].flatten(0, 1)
