@@ -6,6 +6,7 @@ from datasets import Dataset, concatenate_datasets
 from lavseg.data import layouts, write_avsbench, write_ref_avs
 from lavseg.data.layouts import (
     check_data_set,
+    class_names,
     frame_sizes,
     known_layout,
     layout_of,
@@ -29,6 +30,11 @@ def test_names_with_hyphens_and_underscores_are_one():
     assert known_layout("ref-avs") == known_layout("ref_avs") == "ref_avs"
     with pytest.raises(ValueError, match="dataset: got 'coco', expected one of ref_avs, avsbench"):
         known_layout("coco")
+
+
+def test_classes_have_names_where_the_masks_say_them():
+    assert class_names("avsbench", ["v1s", "v2"])[:2] == ("background", "accordion")
+    assert class_names("avsbench", ["s4", "v2"]) == class_names("ref-avs") == ()
 
 
 def test_the_layout_is_found_by_the_tables(ref_avs, avsbench, tmp_path):

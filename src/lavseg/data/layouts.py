@@ -13,6 +13,7 @@ from datasets.table import embed_table_storage
 from ..hub.hub_errors import HUB_ERRORS, refusal
 from ..output_folders import check_new_folder, staged_folder
 from . import avsbench
+from .classes import CLASSES
 from .decoding import undecodable_rows, without_decoding
 from .file_checks import shown_size
 from .ref_avs import load_ref_avs
@@ -46,6 +47,16 @@ def load_rows(
     if not subsets:
         raise ValueError(f"subset: missing; AVSBench consists of {', '.join(avsbench.SUBSETS)}")
     return concatenate_datasets([avsbench.load_avsbench(root, name, split, on_error=on_error) for name in subsets])
+
+
+def class_names(dataset: str, subsets: Sequence[str] = ()) -> tuple[str, ...]:
+    """Names of the classes that the masks of a data set's rows say, background first; none where they say no class.
+
+    Args:
+        dataset, subsets: see [`load_rows`].
+    """
+    semantic = known_layout(dataset) == "avsbench" and subsets and all(name.startswith("v") for name in subsets)
+    return CLASSES if semantic else ()
 
 
 def known_layout(dataset: str) -> str:

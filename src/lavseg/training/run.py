@@ -17,7 +17,7 @@ from transformers.utils import logging
 from .. import auto
 from ..checkpoint import load_checkpoint
 from ..data import ClipAugmentation, ClipCollator
-from ..data.layouts import frame_sizes, load_rows
+from ..data.layouts import class_names, frame_sizes, load_rows
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.configuration import AudioVisualConfig
 from ..modeling.inputs import check_keys
@@ -46,6 +46,10 @@ class RunArguments:
         default_factory=list, metadata={"help": "Of AVSBench, one or more of s4, ms3, v1s, v1m and v2."}
     )
     method: str | None = field(default=None, metadata={"help": "Method to train, such as sam2-love."})
+    architecture: str | None = field(
+        default=None,
+        metadata={"help": "Class of the model where a method has several, such as AuralSam2ForSemanticSegmentation."},
+    )
     model: list[str] = field(
         default_factory=list,
         metadata={"help": "Checkpoint to start from, in place of the encoders; others fill in parts that it lacks."},
@@ -138,7 +142,7 @@ def prepare(argv: list[str]) -> tuple[LavsegTrainer, str | None]:
             ClipCollator(
                 processor if cache is None else processor.with_image_inputs(cache.image_inputs),
                 run.label_size and tuple(run.label_size),
-                class_labels=model.num_classes > 0,
+                class_labels=model.names_classes,
                 augment=augment,
             ),
             train_dataset=train_dataset,
@@ -306,6 +310,9 @@ def _from_encoders(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTr
         raise ValueError(f"method: missing; name one of {', '.join(auto.methods())}, or a checkpoint as --model")
     config_class, model_class, processor_class = auto.methods()[auto.method_name(run.method)]
     _check_overrides(config_class, overrides)
+    former = {name: overrides[name] for name in config_class.former_fields if name in overrides}
+    model_class = _architecture(run, config_class(**former), model_class)
+    overrides = _with_class_names(run, model_class, overrides)
     settings = _processor_settings(run, config_class, processor_class, overrides)
     own = model_class.encoder_names()
     foreign = [name for name in run.encoders if name not in own]
@@ -330,7 +337,10 @@ def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPr
         if getattr(processor, setting) != value:
             own = getattr(processor, setting)
             raise ValueError(f"processor: {setting} is {own} in the processor of {name}, which stays; got {value!r}")
-    if not overrides and len(run.model) == 1:
+    model_class = _architecture(run, type(config).from_dict({**config.to_dict(), **overrides}), type(model))
+    if model_class is not type(model):
+        overrides = _with_class_names(run, model_class, overrides)
+    elif not overrides and len(run.model) == 1:
         return model, processor
     weights = {}
     for other in reversed(run.model[1:]):
@@ -338,7 +348,7 @@ def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPr
     weights |= model.state_dict()
     fields_changed = type(config).from_dict({**config.to_dict(), **overrides})
     fields_changed.former_loss_weights = {**config.former_loss_weights, **fields_changed.former_loss_weights}
-    changed = type(model)(fields_changed)
+    changed = model_class(fields_changed)
     try:
         untrained = changed.load_state_dict(weights, strict=False).missing_keys
     except RuntimeError as error:
@@ -351,8 +361,31 @@ def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPr
     return changed, processor
 
 
+def _architecture(
+    run: RunArguments, config: AudioVisualConfig, default: type[AudioVisualPreTrainedModel]
+) -> type[AudioVisualPreTrainedModel]:
+    """The class that a run asks for, or else the one that a configuration is of."""
+    known = {default.__name__: default, **auto.architectures(type(config))}
+    if run.architecture is None:
+        return next((known[name] for name in config.architectures or () if name in known), default)
+    if run.architecture not in known:
+        raise ValueError(f"architecture: got {run.architecture!r}, {config.model_type} has {', '.join(known)}")
+    return known[run.architecture]
+
+
+def _with_class_names(run: RunArguments, model_class: type[AudioVisualPreTrainedModel], overrides: dict) -> dict:
+    """`overrides` with the data set's classes, for a model that names classes where these do not say which."""
+    if not model_class.names_classes or {"id2label", "num_classes"} & overrides.keys():
+        return overrides
+    names = class_names(run.dataset, run.subset)
+    if not names:
+        data = " ".join([run.dataset, *run.subset])
+        raise ValueError(f"architecture: {model_class.__name__} names classes, the masks of {data} do not say them")
+    return {**overrides, "id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+
+
 def _check_overrides(config_class: type[AudioVisualConfig], overrides: dict) -> None:
-    former = {*config_class.loss_weight_fields, *config_class.processor_fields}
+    former = {*config_class.loss_weight_fields, *config_class.processor_fields, *config_class.former_fields}
     accepted = {item.name for item in fields(config_class)}
     check_keys(f"model, fields of {config_class.__name__}", overrides.keys() - former, accepted)
 
