@@ -135,11 +135,23 @@ def holds_results(folder: str | Path) -> bool:
 
 
 @contextmanager
+def without_empty_folders(path: str | Path) -> Iterator[None]:
+    """Of `path` and the folders above it, those that are made in the block go again if they are empty at its end."""
+    path = Path(path).resolve()
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            for folder in made:
+                folder.rmdir()
+
+
+@contextmanager
 def _folder_beside(path: Path) -> Iterator[Path]:
     """A hidden folder beside `path`; the folders above that were made for it go again after an error."""
-    made = [parent for parent in path.parents if not parent.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with without_empty_folders(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
         folder, descriptor = _own_folder(path)
         try:
             _clear(folder, path)
@@ -147,11 +159,6 @@ def _folder_beside(path: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(folder)
             os.close(descriptor)
-    except BaseException:
-        with suppress(OSError):
-            for parent in made:
-                parent.rmdir()
-        raise
 
 
 def _own_folder(path: Path) -> tuple[Path, int]:

@@ -109,7 +109,7 @@ class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
         """
         class_logits = outputs.class_logits
         if class_logits is None:
-            raise ValueError("outputs: hold no class_logits; only a model with num_classes names classes")
+            raise ValueError("outputs: hold no class_logits; AuralSam2ForSemanticSegmentation names classes")
         found = []
         masks = self.post_process_masks(outputs, original_sizes, frame_mask)
         for index, (inside, logits) in enumerate(zip(masks, class_logits, strict=True)):
