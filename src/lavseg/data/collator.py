@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import torch
@@ -55,8 +56,8 @@ class ClipCollator:
     epoch: int = 0
 
     def __post_init__(self):
-        if not 0 <= self.null_probability <= 1:
-            raise ValueError(f"null_probability: got {self.null_probability}, has to be from 0 to 1")
+        if not isinstance(self.null_probability, Real) or not 0 <= self.null_probability <= 1:
+            raise ValueError(f"null_probability: got {self.null_probability!r}, has to be from 0 to 1")
 
     def __call__(self, rows: list[dict]) -> BatchFeature:
         self._check_text(rows)

@@ -60,8 +60,8 @@ class SemanticMetric:
     """
 
     def __init__(self, num_classes: int = 71):
-        if num_classes < 2:
-            raise ValueError(f"num_classes must count background and at least one class, got {num_classes}.")
+        if not isinstance(num_classes, int) or num_classes < 2:
+            raise ValueError(f"num_classes must count background and at least one class, got {num_classes!r}.")
         self.num_classes = num_classes
         self.reset()
 

@@ -23,7 +23,7 @@ from ..hub.record import Record
 from ..metrics.weighted_means import WeightedMeans
 from ..output_folders import staged_file, staged_files
 from .arguments import LavsegTrainingArguments
-from .checkpoints import last_checkpoint
+from .checkpoints import last_checkpoint, warn_of_other_processes
 from .divergence import DivergenceWatch
 from .progress import LossProgressCallback
 from .run_record import record_of
@@ -119,6 +119,8 @@ class LavsegTrainer(Trainer):
             resume_from_checkpoint = last_checkpoint(self.args.output_dir)
             if resume_from_checkpoint is None:
                 raise ValueError(f"resume_from_checkpoint: {self.args.output_dir} holds no complete checkpoint")
+        if resume_from_checkpoint:
+            warn_of_other_processes(resume_from_checkpoint, self.args.world_size)
         self._terms, self._divergence = WeightedMeans(), DivergenceWatch()
         # Transformers would align the special tokens of a tokenizer, which not all of our processors have.
         self._hidden_processor, self.processing_class = self.processing_class, None
