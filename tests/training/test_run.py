@@ -262,7 +262,7 @@ def test_settings_of_the_processor_stand_in_a_section_or_as_once_among_the_model
         built, processor = build_model(run, {**shapes_of(model), "iou_loss_weight": 0.5, "max_text_length": 12})
     assert processor.max_text_length == 12 and built.loss_weights == {**model.loss_weights, "iou": 0.5}
     run.processor = '{"max_text_length": 0}'
-    with pytest.raises(ValueError, match="max_text_length: has to be a whole number above 0, got 0"):
+    with pytest.raises(ValueError, match="max_text_length: has to be a whole number above 0, up to 10000, got 0"):
         build_model(run, shapes_of(model))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from inspect import Parameter, signature
 from numbers import Real
 from os import PathLike
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -157,8 +158,8 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
             module.load_state_dict(parts[name].state_dict())
 
     def frozen_modules(self) -> list[nn.Module]:
-        """Sub-modules that never train under this configuration."""
-        raise NotImplementedError
+        """Sub-modules that never train under this configuration: the published networks, unless a method says more."""
+        return list(self.backbones().values())
 
     def freeze(self) -> None:
         """Take the gradient from the frozen sub-modules, at the end of a model's `__init__` and after loading."""
@@ -195,4 +196,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         kwargs.setdefault("save_original_format", False)
         self.config.auto_map = dict(AUTO_MAP)
         super().save_pretrained(save_directory, *args, **kwargs)
-        write_stub(save_directory)
+        stub = write_stub(save_directory)
+        # safetensors lets nobody but the owner read.
+        for weights in Path(save_directory).glob("*.safetensors"):
+            weights.chmod(stub.stat().st_mode)

@@ -8,10 +8,8 @@ from difflib import get_close_matches
 from functools import wraps
 from itertools import pairwise
 from numbers import Real
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from transformers import PreTrainedConfig
@@ -62,42 +60,6 @@ def check_keys(source: str, given: Iterable[str], accepted: Collection[str]) -> 
         if name not in accepted:
             close = get_close_matches(str(name), accepted, n=1)
             raise ValueError(f"{source}: unknown key {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
-
-
-def sort_options(given: Mapping[str, Any], accepted: Mapping[str, Collection[str]]) -> dict[str, dict[str, Any]]:
-    """Options of a processor's call by what they are for, as Transformers takes them.
-
-    Args:
-        given: options by name, or in dictionaries such as `text_kwargs`.
-        accepted: names of options by the dictionary that they may be in.
-
-    Raises:
-        ValueError: for an option that is unknown or given twice, or a dictionary that is none.
-    """
-    found = {}
-    for kind, names in accepted.items():
-        if not isinstance(given.get(kind, {}), Mapping):
-            raise ValueError(f"{kind}: takes options by name, got {given[kind]!r}")
-        found[kind] = dict(given.get(kind, {}))
-        check_keys(kind, found[kind], names)
-    check_keys("processor", given, {*accepted, *(name for names in accepted.values() for name in names)})
-    for name in given.keys() - accepted.keys():
-        for kind in (kind for kind, names in accepted.items() if name in names):
-            if name in found[kind]:
-                raise ValueError(f"{name}: was given twice, in {kind} and by itself; pass one of them")
-            found[kind][name] = given[name]
-    return found
-
-
-def check_text_length(length: int, name: str = "max_text_length") -> int:
-    """Tokens that a processor gives an expression.
-
-    Raises:
-        ValueError: when they are no whole number above 0.
-    """
-    if not isinstance(length, int) or length < 1:
-        raise ValueError(f"{name}: has to be a whole number above 0, got {length!r}")
-    return length
 
 
 def check_text(argument: str, owner: str, given: Any, reads: bool) -> None:
@@ -152,17 +114,45 @@ def check_shapes(clips: int, frames: int, inputs: dict[str, tuple[torch.Tensor |
             )
 
 
+def check_ids(name: str, ids: torch.Tensor, count: int) -> None:
+    """Ids, of tokens or classes, are whole numbers from 0 to below `count`; waits for their device.
+
+    Raises:
+        ValueError: that names the first other one.
+    """
+    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+        raise ValueError(f"{name}: has to hold whole numbers, got {ids.dtype}")
+    if not torch.compiler.is_compiling() and (foreign := ids[(ids < 0) | (ids >= count)]).numel():
+        raise ValueError(f"{name}: has to hold ids from 0 to {count - 1}, got {foreign[0].item()}")
+
+
+def _check_values(inputs: Mapping[str, torch.Tensor | None], labels: torch.Tensor | None, where: torch.Tensor) -> None:
+    """What a model computes with floats; `labels [B, E, T, h, w]` are 0 and 1 on the frames bool `where [B, T]`."""
+    for name, given in inputs.items():
+        if given is not None and not given.is_floating_point():
+            raise ValueError(f"{name}: has to hold floats as the processor returns them, got {given.dtype}")
+    if labels is None or labels.dtype == torch.bool or torch.compiler.is_compiling():
+        return
+    foreign = (labels != 0) & (labels != 1) & where[:, None, :, None, None]
+    if foreign.any():
+        raise ValueError(
+            f"labels: have to be 0 and 1, got {labels[foreign][0].item()}; for masks of 0 and 255 pass labels > 0"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class ClipInputs:
     """Inputs of `B` clips of up to `T` frames for `E` expressions each, in the one form that models work with.
 
     input_ids: `[B, E, P]`, or None.
+    lengths: number of real frames of each clip.
     frame_mask: bool `[B, T]`; audio_mask: bool `[B, A]`.
     labels: `[B, E, T, h, w]`, or None.
     labeled: bool `[B, T]`, real frames whose labels count.
     """
 
     input_ids: torch.Tensor | None
+    lengths: list[int]
     frame_mask: torch.Tensor
     audio_mask: torch.Tensor
     labels: torch.Tensor | None
@@ -184,7 +174,7 @@ def prepare_clips(
     labels: torch.Tensor | None,
     label_mask: torch.Tensor | None,
 ) -> ClipInputs:
-    """Compare the inputs of a `forward` with each other and fill in what was left out.
+    """Compare the inputs of a `forward` with each other and fill in what was left out; waits for masks and labels.
 
     Args:
         frames: by name what is given for each frame, and its axes after `[B, T]`; some are None, but not all.
@@ -195,7 +185,8 @@ def prepare_clips(
         label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
 
     Raises:
-        ValueError: that names the first input of another shape, or the first mask that is not bool.
+        ValueError: that names the first input of another shape or type, the first mask that is not bool, or a label
+            other than 0 and 1 where there is one; when a clip has no real frame, or one that comes after padding.
     """
     if input_ids is not None and input_ids.dim() == 2:
         input_ids = input_ids[:, None]
@@ -203,7 +194,8 @@ def prepare_clips(
         labels = labels[:, None]
     seen, heard = (next(value for value, _ in given.values() if value is not None) for given in (frames, sounds))
     clips, length = seen.shape[:2]
-    if frame_mask is None:
+    all_real = frame_mask is None
+    if all_real:
         frame_mask = torch.ones(clips, length, dtype=torch.bool, device=seen.device)
     if audio_mask is None:
         audio_mask = torch.ones(heard.shape[:2], dtype=torch.bool, device=heard.device)
@@ -219,7 +211,10 @@ def prepare_clips(
     }
     check_shapes(clips, length, shapes)
     labeled = frame_mask if label_mask is None else label_mask & frame_mask
-    return ClipInputs(input_ids, frame_mask, audio_mask, labels, labeled)
+    lengths = [length] * clips if all_real else real_lengths("frame_mask", frame_mask.tolist())
+    floats = {name: value for name, (value, _) in (frames | sounds).items() if name != "class_labels"}
+    _check_values(floats, labels, labeled)
+    return ClipInputs(input_ids, lengths, frame_mask, audio_mask, labels, labeled)
 
 
 def real_lengths(name: str, rows: list[list[bool]]) -> list[int]:
@@ -261,30 +256,6 @@ def check_weights(model: nn.Module) -> None:
         )
 
 
-def check_outputs(outputs: Mapping[str, torch.Tensor], frame_mask: torch.Tensor | None = None) -> None:
-    """Look at the masks, scores and classes that a model gives; waits for its device.
-
-    Args:
-        outputs: by name, such as `AudioVisualSegmentationOutput.predictions` gives them, `[B, E]` or with the
-            frames `[B, E, T, ...]`.
-        frame_mask: bool `[B, T]`; what is said about padding frames is passed over where given.
-
-    Raises:
-        ValueError: that names the first of them with NaN or infinite values.
-    """
-    given = dict(outputs)
-    if frame_mask is not None:
-        for name, values in given.items():
-            if values.dim() > 2:
-                padding = ~frame_mask.to(values.device)[:, None]
-                given[name] = values.masked_fill(padding.reshape(*padding.shape, *[1] * (values.dim() - 3)), 0)
-    if name := first_non_finite(given):
-        raise ValueError(
-            f"{name}: the model gives NaN or infinite values; its weights or inputs are damaged, or float16 is too "
-            "narrow for it and float32 or bfloat16 would do"
-        )
-
-
 def check_constants(owner: str, values: Mapping[str, Any]) -> None:
     """Look at the numbers, also those in lists and dictionaries, that a processor works with.
 
@@ -315,79 +286,3 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int | str, ...]) -> bool:
     return len(shape) == len(wanted) and all(
         isinstance(edge, str) or edge == size for size, edge in zip(shape, wanted, strict=True)
     )
-
-
-def _is_clip(video: Any) -> bool:
-    """Whether `video` is one clip rather than a list of clips."""
-    if not isinstance(video, list | tuple) or not video:
-        return True
-    first = video[0]
-    if isinstance(first, np.ndarray | torch.Tensor):
-        return first.ndim != 4
-    return not isinstance(first, str | Path | list | tuple)
-
-
-def as_batch(video: Any, audio: Any, text: Any, sampling_rate: Any) -> tuple[list, list, list[list[str]] | None, list]:
-    """All arguments as lists over clips; `text` as a list of lists."""
-    if _is_clip(video):
-        texts = None if text is None else [_expressions(text, "text")]
-        return [video], [audio], texts, [sampling_rate]
-    count = len(video)
-    audios = [None] * count if audio is None else _one_a_clip(audio, count, "audio", "paths or waveforms")
-    texts = text
-    if text is not None:
-        texts = _one_a_clip(text, count, "text", "expressions, or of lists of expressions")
-        texts = [_expressions(entry, f"text[{index}]") for index, entry in enumerate(texts)]
-    if isinstance(sampling_rate, list | tuple):
-        rates = _one_a_clip(sampling_rate, count, "sampling_rate", "rates in Hz, or one for all")
-    else:
-        rates = [sampling_rate] * count
-    return list(video), audios, texts, rates
-
-
-def _one_a_clip(values: Any, count: int, name: str, kind: str) -> list:
-    given = len(values) if isinstance(values, list | tuple) else type(values).__name__
-    if given != count:
-        raise ValueError(f"{name}: the {count} clips of video take a list of {count} {kind}, got {given}")
-    return list(values)
-
-
-def _expressions(text: Any, name: str) -> list[str]:
-    expressions = [text] if isinstance(text, str) else text
-    if not isinstance(expressions, list | tuple) or not expressions:
-        raise ValueError(f"{name}: has to be a string or a list of strings, got {text!r}")
-    for expression in expressions:
-        if not isinstance(expression, str):
-            raise ValueError(
-                f"{name}: has to be a string or a list of strings, got a {type(expression).__name__} in it"
-            )
-        if not expression.strip():
-            raise ValueError(f"{name}: an expression is empty; say which object is meant")
-    return list(expressions)
-
-
-def pad_sounds(sounds: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Patches of clips of several lengths as one batch; those of shorter clips end in zeros, which the mask hides."""
-    pad = torch.nn.utils.rnn.pad_sequence
-    audio_mask = pad([torch.ones(len(patches), dtype=torch.bool) for patches in sounds], batch_first=True)
-    return {"input_features": pad(sounds, batch_first=True), "audio_mask": audio_mask}
-
-
-def as_numpy(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Model inputs with arrays in place of tensors."""
-    return {name: value.numpy() if isinstance(value, torch.Tensor) else value for name, value in data.items()}
-
-
-def decoded_sound(sound: Mapping[str, Any], rate: int | None, name: str) -> tuple[Any, int]:
-    """Waveform and rate of a sound as `datasets` gives it.
-
-    Raises:
-        ValueError: when it lacks one of them, or another rate was given beside it.
-    """
-    if sound.get("array") is None or sound.get("sampling_rate") is None:
-        raise ValueError(f"audio{name}: a dictionary holds 'array' and 'sampling_rate', got {', '.join(sound)}")
-    if rate not in (None, sound["sampling_rate"]):
-        raise ValueError(
-            f"sampling_rate: {rate} was given, but audio{name} says {sound['sampling_rate']}; leave it out"
-        )
-    return sound["array"], sound["sampling_rate"]

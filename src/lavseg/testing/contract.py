@@ -17,6 +17,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from transformers import AutoModel, AutoProcessor, PreTrainedModel
 
 from ..modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
+from .device_waits import DeviceWaits
 from .variants import (
     FRAME_SIZE,
     LENGTHS,
@@ -131,6 +132,11 @@ class MethodContract:
         if variant.tokenizer:
             first, second = variant.outputs.pred_masks.unbind(1)
             assert ((first - second).abs().amax((-3, -2, -1)) > 1e-6).all()
+
+    def test_nothing_inside_a_clip_waits_for_the_device(self, variant: Variant) -> None:
+        with DeviceWaits() as waits:
+            run(variant.model, variant.inputs)
+        assert sum(waits.counts.values()) == variant.waits, waits.counts
 
     def test_its_parameters_are_as_many_as_declared(self, variant: Variant) -> None:
         counts = [(p.numel(), p.requires_grad) for p in variant.model.parameters()]

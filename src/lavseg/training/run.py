@@ -10,20 +10,21 @@ from typing import Any
 
 import yaml
 from datasets import Dataset
+from tqdm.auto import tqdm
 from transformers import AutoTokenizer, HfArgumentParser, set_seed
 from transformers.utils import logging
 
 from .. import auto
 from ..checkpoint import load_checkpoint
 from ..data import ClipAugmentation, ClipCollator
-from ..data.layouts import class_names, load_rows
+from ..data.layouts import class_names, frame_sizes, load_rows
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.configuration import AudioVisualConfig
 from ..modeling.inputs import check_keys
 from ..modeling.processing import AudioVisualProcessor
-from ..output_folders import check_writable_folder
+from ..output_folders import check_writable_folder, without_empty_folders
 from .arguments import LavsegTrainingArguments
-from .checkpoints import last_checkpoint
+from .checkpoints import checkpoint_fault, last_checkpoint
 from .feature_cache import FeatureCache
 from .trainer import LavsegTrainer
 
@@ -106,9 +107,12 @@ def train(argv: list[str]) -> dict[str, float | int | str]:
         TrainingDivergedError: (a ValueError) when the loss or a weight is no longer finite; earlier checkpoints stay.
     """
     trainer, checkpoint = prepare(argv)
-    result = trainer.train(resume_from_checkpoint=checkpoint)
-    trainer.save_model()
-    trainer.save_state()
+    output_dir = Path(trainer.args.output_dir)
+    with without_empty_folders(output_dir):
+        output_dir.mkdir(parents=True, exist_ok=True)
+        result = trainer.train(resume_from_checkpoint=checkpoint)
+        trainer.save_model()
+        trainer.save_state()
     return {"output_dir": trainer.args.output_dir, "steps": result.global_step, **result.metrics}
 
 
@@ -123,31 +127,46 @@ def prepare(argv: list[str]) -> tuple[LavsegTrainer, str | None]:
     checkpoint = _resumed_from(run, args)
     train_dataset = load_rows(run.data_root, run.train_split, run.dataset, run.subset)
     eval_dataset = {split: load_rows(run.data_root, split, run.dataset, run.subset) for split in run.eval_splits}
+    if run.label_size is None:
+        _check_sizes(run.train_split, train_dataset, args.train_batch_size)
+        for split, rows in eval_dataset.items():
+            _check_sizes(split, rows, args.eval_batch_size)
     set_seed(args.seed)
     model, processor = build_model(run, overrides)
     cache = None if run.feature_cache is None else FeatureCache(run.feature_cache, model, processor)
-    trainer = LavsegTrainer(
-        model,
-        args,
-        ClipCollator(
-            processor if cache is None else processor.with_image_inputs(cache.image_inputs),
-            run.label_size and tuple(run.label_size),
-            class_labels=model.names_classes,
-            augment=augment,
-        ),
-        train_dataset=train_dataset,
-        eval_dataset=eval_dataset or None,
-        processing_class=processor,
-    )
+    # Transformers' Trainer makes its folder at once; a run does when it begins.
+    with without_empty_folders(args.output_dir):
+        trainer = LavsegTrainer(
+            model,
+            args,
+            ClipCollator(
+                processor if cache is None else processor.with_image_inputs(cache.image_inputs),
+                run.label_size and tuple(run.label_size),
+                class_labels=model.names_classes,
+                augment=augment,
+            ),
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset or None,
+            processing_class=processor,
+        )
     if cache is not None:
         _fill(cache, trainer, [train_dataset, *eval_dataset.values()])
     return trainer, checkpoint
 
 
+def _check_sizes(split: str, rows: Dataset, batch_size: int) -> None:
+    sizes = frame_sizes(rows) if batch_size > 1 else []
+    if len(sizes) > 1:
+        raise ValueError(
+            f"label_size: the frames of {split} have {len(sizes)} sizes, such as {sizes[0]} and {sizes[-1]} (height, "
+            "width); give one for all labels, such as --label_size 256 256, or batches of one clip"
+        )
+
+
 def _fill(cache: FeatureCache, trainer: LavsegTrainer, datasets: list[Dataset]) -> None:
     """Encode what the cache lacks, on one process of each machine, while the others wait."""
     args = trainer.args
-    progress = partial(logging.tqdm, desc="image embeddings", disable=args.disable_tqdm)
+    progress = partial(tqdm, desc="image embeddings", disable=args.disable_tqdm)
     with args.main_process_first(desc="image embeddings"):
         if args.local_process_index == 0:
             for dataset in datasets:
@@ -251,15 +270,21 @@ def accepted_keys() -> set[str]:
 def _resumed_from(run: RunArguments, args: LavsegTrainingArguments) -> str | None:
     """The checkpoint of an interrupted run to go on from."""
     output_dir = check_writable_folder(args.output_dir, "output_dir")
-    found = last_checkpoint(output_dir)
-    if run.resume and found is None:
-        raise ValueError(f"resume: {output_dir} holds no complete checkpoint; leave --resume out to start anew")
     if run.resume:
+        if (found := last_checkpoint(output_dir)) is None:
+            raise ValueError(
+                f"resume: {output_dir} holds no complete checkpoint; leave --resume out or choose another folder to "
+                "start anew"
+            )
         return found
     if args.resume_from_checkpoint is not None:
+        if fault := checkpoint_fault(args.resume_from_checkpoint):
+            raise ValueError(f"resume_from_checkpoint: {args.resume_from_checkpoint} cannot be resumed, {fault}")
         return args.resume_from_checkpoint
-    if found is not None:
-        raise ValueError(f"output_dir: {found} is there already; pass --resume to go on, or choose another folder")
+    for state in output_dir.glob("checkpoint-*/trainer_state.json"):
+        raise ValueError(
+            f"output_dir: {state.parent} is there already; pass --resume to go on, or choose another folder"
+        )
     if (output_dir / "config.json").exists():
         raise ValueError(f"output_dir: {output_dir} holds a model already, choose another folder")
     return None

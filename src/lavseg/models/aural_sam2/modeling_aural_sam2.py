@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -18,11 +19,11 @@ from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
 from ...modeling.initialization import init_linear, rebuild
 from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips
-from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
+from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput, MaskPrediction
 from .batch_aural_sam2 import ClipGroup, group_clips
 from .clip_losses_aural_sam2 import clip_losses
 from .configuration_aural_sam2 import NUM_LEVELS, AuralSam2Config
-from .decoder_aural_sam2 import AuralSam2TwoWayTransformer, SegmentedClips, StagePrompt, UserPrompt, frame_decoder
+from .decoder_aural_sam2 import AuralSam2TwoWayTransformer, StagePrompt, UserPrompt, frame_decoder
 from .fuser_aural_sam2 import AuralSam2Block, AuralSam2CrossFusion, AuralSam2Fuser, FusedLevel
 from .user_prompts_aural_sam2 import encode_user_prompts
 
@@ -200,33 +201,33 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         frames = {"pixel_values": (pixel_values, (3, edge, edge)), "class_labels": (class_labels, ("height", "width"))}
         sounds = {"input_features": (input_features, ("patches", 2, 96, 64))}
         given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
-        groups = group_clips(given.batch[0], given.frame_mask, given.audio_mask, given.labeled)
+        groups = group_clips(given.lengths, given.audio_mask, given.labeled)
         if self.fuser.training and any(group.length * len(group.clips) < 2 for group in groups):
             raise ValueError("pixel_values: a single clip of one frame is too little to train on (batch normalisation)")
 
-        audio = self._encode_audio(input_features, given.audio_mask, given.batch[2])
         text = text_mask = None
-        if given.input_ids is not None:
+        if given.input_ids is not None:  # first, as some text encoders wait for the device
             text, text_mask = encode_text(self.text_encoder, given.input_ids, attention_mask)
+        audio = self._encode_audio(input_features, given.audio_mask, given.batch[2])
         user_prompts = encode_user_prompts(
             self.sam2.prompt_encoder, given.batch[:2], input_points, input_labels, input_boxes, input_masks
         )
         totals, losses = self._nothing_found(audio, given.batch), []
         for group in groups:
             first = self._conditioning_frames(group.length, prompt_frames, user_prompts)
-            found = self._segment(
+            found, levels = self._segment(
                 group.pick(pixel_values)[:, : group.length],
                 group.pick(audio)[:, : group.length],
                 None if text is None else group.pick(text),
                 None if text_mask is None else group.pick(text_mask),
                 {frame: user and user.pick(group) for frame, user in first.items()},
             )
-            class_logits = self._class_logits(found)
+            class_logits = self._class_logits(found, levels)
             self._place(totals, group, found, class_logits)
             for clip in group.clips:
                 totals["key_frames"][clip] = min(first)
             if labels is not None or class_labels is not None:
-                losses.append(self._losses(found, class_logits, group, given, class_labels))
+                losses.append(self._losses(found, levels, class_logits, group, given, class_labels))
 
         losses = {name: torch.cat([part[name] for part in losses]).mean() for name in losses[0]} if losses else {}
         return AuralSam2Output(**self.loss_fields(losses), **totals)
@@ -246,7 +247,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         self,
         totals: dict[str, torch.Tensor],
         group: ClipGroup,
-        found: SegmentedClips,
+        found: MaskPrediction,
         class_logits: torch.Tensor | None,
     ) -> None:
         """Write what was found in some of the clips to the outputs for all of them."""
@@ -257,13 +258,14 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             shape = (group.batch, class_logits.shape[1], totals["pred_masks"].shape[2], *class_logits.shape[3:])
             group.place(class_logits, totals.setdefault("class_logits", class_logits.new_zeros(shape)))
 
-    def _class_logits(self, found: SegmentedClips) -> torch.Tensor | None:
+    def _class_logits(self, found: MaskPrediction, levels: list[FusedLevel]) -> torch.Tensor | None:
         """Logits `[n, K + 1, T, e, e]` of the classes in some of the clips, of a model that names classes."""
         return None
 
     def _losses(
         self,
-        found: SegmentedClips,
+        found: MaskPrediction,
+        levels: list[FusedLevel],
         class_logits: torch.Tensor | None,
         group: ClipGroup,
         given: ClipInputs,
@@ -272,7 +274,8 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         """Weighted loss terms `[n]` of the `n` objects in some of the clips."""
         counted = group.pick(given.labeled)[:, : group.length]
         truth = group.pick(given.labels)[:, :, : group.length].flatten(0, 1)
-        return self.weigh(clip_losses(self.config, self.loss_weights, self.fuser, found, group, truth, counted))
+        terms = clip_losses(self.config, self.loss_weights, self.fuser, found, levels, group, truth, counted)
+        return self.weigh(terms)
 
     def _encode_audio(self, input_features: torch.Tensor, audio_mask: torch.Tensor, num_frames: int) -> torch.Tensor:
         """Embeddings of left and right at each frame, `[B, T, C]`."""
@@ -310,8 +313,9 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         text: torch.Tensor | None,
         text_mask: torch.Tensor | None,
         user_prompts: dict[int, UserPrompt | None],
-    ) -> SegmentedClips:
-        """Segment the objects of clips that all have the `T` frames of `pixel_values [b, T, 3, S, S]`."""
+    ) -> tuple[MaskPrediction, list[FusedLevel]]:
+        """Segment the objects of clips that all have the `T` frames of `pixel_values [b, T, 3, S, S]`: masks
+        `[n, T, h, w]` with scores, and the levels that prompted them."""
         num_clips, num_frames = pixel_values.shape[:2]
         features, patches = self._encode_frames(pixel_values)
         levels = self.fuser(patches, audio, text, text_mask)
@@ -327,13 +331,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             track_every_frame(tracker, lambda frame: features[frame].select(clips), decode, user_prompts)
         )
         ordered = [predictions[frame] for frame in range(num_frames)]
-        return SegmentedClips(
-            torch.stack([prediction.candidates for prediction in ordered], dim=1),
-            torch.stack([prediction.candidate_scores for prediction in ordered], dim=1),
-            torch.stack([prediction.object_score_logits for prediction in ordered], dim=1),
-            torch.stack([prediction.choice for prediction in ordered], dim=1),
-            levels,
-        )
+        return MaskPrediction.join(ordered, partial(torch.stack, dim=1)), levels
 
     def _encode_frames(self, pixel_values: torch.Tensor) -> tuple[list[ImageFeatures], list[torch.Tensor]]:
         """Features of each frame, and the fuser's patches `[b, T, P, C]` of each level.

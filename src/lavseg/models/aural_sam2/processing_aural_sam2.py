@@ -11,9 +11,9 @@ from transformers.image_utils import PILImageResampling
 
 from ...backbones.sam2.processing_sam2 import square_image_processor
 from ...backbones.vggish import VggishFeatureExtractor
-from ...modeling.inputs import as_numpy, check_outputs
-from ...modeling.outputs import AudioVisualSegmentationOutput
+from ...modeling.outputs import AudioVisualSegmentationOutput, check_outputs
 from ...modeling.processing import AudioVisualProcessor, OptionalTextMixin
+from ...modeling.processing.call_arguments import as_numpy
 from .configuration_aural_sam2 import AuralSam2Config
 
 # Clips with fewer patches of sound repeat the last one up to this number, as the released front end does.
@@ -34,10 +34,6 @@ class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
     def _parts(cls, config: AuralSam2Config) -> tuple[BaseImageProcessor, VggishFeatureExtractor]:
         frames = square_image_processor(config.sam2_config.image_size, PILImageResampling.BICUBIC)
         return frames, VggishFeatureExtractor(num_channels=2, min_patches=MIN_PATCHES)
-
-    def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
-        prepared = self.image_processor(frames, return_tensors="pt", **images_kwargs)
-        return {"pixel_values": prepared["pixel_values"]}
 
     def __call__(
         self,

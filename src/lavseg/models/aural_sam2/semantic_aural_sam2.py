@@ -6,10 +6,10 @@ from torch import nn
 from transformers import initialization as init
 
 from ...modeling.initialization import init_attention
-from ...modeling.inputs import ClipInputs
+from ...modeling.inputs import ClipInputs, check_ids
+from ...modeling.outputs import MaskPrediction
 from .batch_aural_sam2 import ClipGroup
 from .configuration_aural_sam2 import AuralSam2Config
-from .decoder_aural_sam2 import SegmentedClips
 from .fuser_aural_sam2 import FusedLevel
 from .modeling_aural_sam2 import AuralSam2Model
 
@@ -115,12 +115,13 @@ class AuralSam2ForSemanticSegmentation(AuralSam2Model):
     def frozen_modules(self) -> list[nn.Module]:
         return [*self.backbones().values(), self.fuser]
 
-    def _class_logits(self, found: SegmentedClips) -> torch.Tensor:
-        return self.class_head(found.levels, found.masks)
+    def _class_logits(self, found: MaskPrediction, levels: list[FusedLevel]) -> torch.Tensor:
+        return self.class_head(levels, found.masks)
 
     def _losses(
         self,
-        found: SegmentedClips,
+        found: MaskPrediction,
+        levels: list[FusedLevel],
         class_logits: torch.Tensor,
         group: ClipGroup,
         given: ClipInputs,
@@ -128,6 +129,7 @@ class AuralSam2ForSemanticSegmentation(AuralSam2Model):
     ) -> dict[str, torch.Tensor]:
         if class_labels is None:
             raise ValueError("class_labels: missing; a model that names classes learns from semantic masks, not labels")
+        check_ids("class_labels", class_labels, self.num_classes + 1)
         counted, truth = (group.pick(part)[:, : group.length] for part in (given.labeled, class_labels))
         return self.weigh({"class": class_losses(class_logits, found.masks, truth, counted)})
 

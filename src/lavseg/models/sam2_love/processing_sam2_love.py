@@ -7,8 +7,8 @@ from transformers import PreTrainedTokenizerBase, Sam2ImageProcessor, ViTImagePr
 
 from ...backbones.sam2.processing_sam2 import square_image_processor
 from ...backbones.vggish import VggishFeatureExtractor
-from ...modeling.inputs import check_text_length
 from ...modeling.processing import AudioVisualProcessor
+from ...modeling.processing.call_arguments import check_text_length
 from .configuration_sam2_love import Sam2LoveConfig
 
 

@@ -10,40 +10,27 @@ from typing import Any
 
 import torch
 from transformers import (
-    AutoTokenizer,
     BatchFeature,
-    PreTrainedConfig,
     PreTrainedTokenizerBase,
     ProcessorMixin,
-    SequenceFeatureExtractor,
 )
-from transformers.image_processing_utils import BaseImageProcessor
 from transformers.utils import logging
 
-from ..media import as_frames, iter_frames, read_audio, read_video
-from .configuration import OptionalTextConfig
-from .inputs import (
-    as_batch,
-    as_numpy,
-    check_constants,
-    check_text,
-    check_text_length,
-    decoded_sound,
-    pad_sounds,
-    sort_options,
-)
-from .outputs import PostProcessingMixin
-from .remote_code import AUTO_MAP
+from ...media import as_frames, iter_frames, read_audio, read_video
+from ..inputs import check_constants, check_text
+from ..outputs import PostProcessingMixin
+from ..remote_code import AUTO_MAP
+from .call_arguments import as_batch, as_numpy, check_text_length, decoded_sound, pad_sounds, sort_options
 
 logger = logging.get_logger(__name__)
 
-# Where a checkpoint is looked for.
-_HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 # Fields of processor_config.json by their former names.
 _RENAMED = {"frames_per_second": "fps"}
 # What a call may tell the tokenizer, and what of an image processor it may not.
 _TEXT_OPTIONS = ("max_length", "padding", "truncation", "padding_side", "pad_to_multiple_of", "add_special_tokens")
 _FIXED_IMAGE_OPTIONS = {"return_tensors", "data_format", "input_data_format", "device", "disable_grouping"}
+# Seconds by which a sound may be longer or shorter than its clip.
+SOUND_SLACK = 1.5
 
 
 class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
@@ -66,8 +53,8 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         image_input_names: what `image_inputs` returns.
 
     Raises:
-        ValueError: when made with a rate that is not above 0, or with a number of a sub-processor (mean, standard
-            deviation, scale, ...) that is not finite, or zero where it cannot be.
+        ValueError: when made with a rate that is not above 0, with a number of a sub-processor (mean, standard
+            deviation, scale, ...) that is not finite, or zero where it cannot be, or with a tokenizer without words.
     """
 
     max_text_length: int = 25
@@ -80,6 +67,8 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         if not isinstance(fps, Real) or not 0 < fps < math.inf:
             raise ValueError(f"fps: has to be a number above 0, got {fps!r}")
         for part in sub_processors:
+            if isinstance(part, PreTrainedTokenizerBase):
+                check_tokenizer(part)
             if hasattr(part, "to_dict"):
                 check_constants(type(part).__name__, part.to_dict())
         super().__init__(*sub_processors)
@@ -113,12 +102,13 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         return {"auto_map": AUTO_MAP, **super().to_dict()}
 
     def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
-        """Model inputs `[T, ...]` by name from `T` frames, each uint8 `[3, H, W]`.
+        """Model inputs `[T, ...]` by name from `T` frames, each uint8 `[3, H, W]`: what the image processor makes.
 
         Args:
             images_kwargs: options of the image processor that differ from its own, such as `do_normalize`.
         """
-        raise NotImplementedError
+        options = {"return_tensors": "pt", "input_data_format": "channels_first", **images_kwargs}
+        return {"pixel_values": self.image_processor(frames, **options)["pixel_values"]}
 
     def __call__(
         self,
@@ -152,7 +142,8 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
             adds as `[B, T, ...]`, and `original_sizes`, a list of `(height, width)`.
 
         Raises:
-            ValueError: (of which `MediaError` is one) when an argument is missing, given twice, or not of these kinds.
+            ValueError: (of which `MediaError` is one) when an argument is missing, given twice, or not of these kinds,
+                or a sound is longer or shorter than its clip by more than 1.5 s.
         """
         options = sort_options(kwargs, self._accepted_options())
         return_tensors = options["common_kwargs"].get("return_tensors", return_tensors)
@@ -256,7 +247,24 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
             )
         if rate is None:
             raise ValueError(f"sampling_rate: missing for audio{name}; pass the waveform's rate in Hz, such as 44100")
+        self._check_length(len(frames), sound, rate, name)
         return frames, sound, rate
+
+    def _check_length(self, frames: int, sound: Any, rate: Any, name: str) -> None:
+        """Compare the length of a waveform with that of its clip; what is no waveform is left to the feature extractor.
+
+        Raises:
+            ValueError: when they differ by more than `SOUND_SLACK` seconds.
+        """
+        shape = (len(sound),) if isinstance(sound, list | tuple) else getattr(sound, "shape", ())
+        if len(shape) not in (1, 2) or 0 in shape or not isinstance(rate, Real) or not rate > 0:
+            return
+        seconds, wanted = max(shape) / rate, frames / self.fps
+        if abs(seconds - wanted) > SOUND_SLACK:
+            raise ValueError(
+                f"audio{name}: lasts {seconds:.4g} s at {rate} Hz, the {frames} frames {wanted:.4g} s at {self.fps:g} "
+                "frames per second; cut both alike, and give the waveform's own sampling_rate"
+            )
 
     def _read_frames(self, clip: Any, name: str) -> torch.Tensor:
         """Frames uint8 `[T, 3, H, W]` of a clip in any form."""
@@ -303,97 +311,10 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
             )
 
 
-class OptionalTextMixin:
-    """Gives an [`AudioVisualProcessor`] a tokenizer that may be missing; without one it takes no text.
-
-    Args:
-        image_processor: makes `pixel_values` from frames.
-        feature_extractor: makes log-mel patches from sound.
-        tokenizer: the text encoder's; None for a model that reads no text.
-        fps: frames per second at which video files are read; a patch lasts 0.96 s.
-        max_text_length: tokens an expression is padded and cut to.
-    """
-
-    def __init__(
-        self,
-        image_processor: BaseImageProcessor,
-        feature_extractor: SequenceFeatureExtractor,
-        tokenizer: PreTrainedTokenizerBase | None = None,
-        fps: float = 1.0,
-        max_text_length: int = 25,
-    ):
-        super().__init__(image_processor, feature_extractor, fps=fps)
-        self.max_text_length = check_text_length(max_text_length)
-        self.needs_text = tokenizer is not None
-        self._tokenizer = tokenizer
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerBase | None:
-        """Tokenizer of the text encoder; None for a method that reads no text."""
-        return self._tokenizer
-
-    @classmethod
-    def from_config(
-        cls, config: OptionalTextConfig, tokenizer: PreTrainedTokenizerBase | None = None, max_text_length: int = 25
-    ) -> "OptionalTextMixin":
-        """The processor whose sizes fit a model of `config`.
-
-        Raises:
-            ValueError: when the tokenizer is missing for a model that reads text, or given for one that does not.
-        """
-        if config.use_text and tokenizer is None:
-            raise ValueError("tokenizer: missing; a model with use_text reads sentences")
-        if not config.use_text:
-            check_text("tokenizer", "a model with use_text=False", tokenizer, reads=False)
-        image_processor, feature_extractor = cls._parts(config)
-        return cls(image_processor, feature_extractor, tokenizer, max_text_length=max_text_length)
-
-    @classmethod
-    def _parts(cls, config: PreTrainedConfig) -> tuple[BaseImageProcessor, SequenceFeatureExtractor]:
-        """What prepares frames and sound for a model of `config`."""
-        raise NotImplementedError
-
-    # Transformers takes every sub-processor for obligatory; the tokenizer is not, so it is stored beside the others.
-
-    @classmethod
-    def get_attributes(cls) -> list[str]:
-        return ["image_processor", "feature_extractor"]
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**super().to_dict(), "needs_text": self.needs_text}
-
-    def decode(self, *args: Any, **kwargs: Any) -> str:
-        """As in Transformers.
-
-        Raises:
-            ValueError: without a tokenizer.
-        """
-        self._check_tokenizer()
-        return super().decode(*args, **kwargs)
-
-    def batch_decode(self, *args: Any, **kwargs: Any) -> list[str]:
-        """As in Transformers.
-
-        Raises:
-            ValueError: without a tokenizer.
-        """
-        self._check_tokenizer()
-        return super().batch_decode(*args, **kwargs)
-
-    def _check_tokenizer(self) -> None:
-        if self._tokenizer is None:
-            raise ValueError(f"tokenizer: this {type(self).__name__} has none, its method reads no text")
-
-    def save_pretrained(self, save_directory: str, push_to_hub: bool = False, **kwargs) -> list[str]:
-        if self._tokenizer is not None:
-            self._tokenizer.save_pretrained(save_directory)
-        return super().save_pretrained(save_directory, push_to_hub, **kwargs)
-
-    @classmethod
-    def get_processor_dict(cls, name_or_path: str, **kwargs) -> tuple[dict[str, Any], dict[str, Any]]:
-        """As in Transformers, with the tokenizer where the checkpoint has one."""
-        fields, rest = super().get_processor_dict(name_or_path, **kwargs)
-        if fields.pop("needs_text", False):
-            where = {name: value for name, value in kwargs.items() if name in _HUB_OPTIONS}
-            fields["tokenizer"] = AutoTokenizer.from_pretrained(name_or_path, **where)
-        return fields, rest
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Transformers makes a tokenizer without words where the file with them is missing."""
+    if not tokenizer.get_vocab().keys() - tokenizer.all_special_tokens:
+        raise ValueError(
+            "tokenizer: knows no words, to it all sentences are the same; its vocabulary (tokenizer.json) is missing "
+            "or empty"
+        )
