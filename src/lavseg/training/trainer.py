@@ -10,7 +10,16 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import BatchFeature, ProgressCallback, Trainer, TrainerCallback, TrainerControl, TrainerState
+from transformers import (
+    BatchFeature,
+    EarlyStoppingCallback,
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+)
 from transformers.modeling_outputs import ModelOutput
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
 
@@ -25,7 +34,8 @@ from ..output_folders import staged_file, staged_files
 from .arguments import LavsegTrainingArguments
 from .checkpoints import last_checkpoint, warn_of_other_processes
 from .divergence import DivergenceWatch
-from .progress import LossProgressCallback
+from .progress import LossLinesCallback, LossProgressCallback
+from .reporting import SampleMasks, showing
 from .run_record import record_of
 
 
@@ -35,7 +45,8 @@ class LavsegTrainer(Trainer):
     Beside what Transformers' Trainer does: `evaluate` scores whole clips under `args.metric_protocols` and keeps sums
     only, never masks; every log of a loss also holds its terms as `loss_<term>`; `train(resume_from_checkpoint=True)`
     passes over checkpoints that were cut off while they were written; training stops with a [`TrainingDivergedError`]
-    at the first log, evaluation or checkpoint after a loss or a weight went to NaN or infinity, before it is made.
+    at the first log, evaluation or checkpoint after a loss or a weight went to NaN or infinity, before it is made;
+    TensorBoard, Weights & Biases and Trackio (`report_to`) are shown the masks of some clips at every evaluation.
 
     Scores are named `eval_jaccard`, or `eval_<split>_jaccard` where `eval_dataset` is a dictionary of splits, with the
     protocol's name before the score where there are several. One batch of the evaluation is one batch of the protocol.
@@ -77,6 +88,10 @@ class LavsegTrainer(Trainer):
         self._hidden_processor = None
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(LossProgressCallback)
+        if self.pop_callback(PrinterCallback) is not None:
+            self.add_callback(LossLinesCallback)
+        if args.early_stopping_patience is not None:
+            self.add_callback(_EarlyStopping(args.early_stopping_patience, args.early_stopping_threshold))
         self.add_callback(_EpochOfCollator(self._training_collator))
 
     def get_train_dataloader(self) -> DataLoader:
@@ -269,7 +284,12 @@ class LavsegTrainer(Trainer):
         output = super().evaluation_loop(_NoBatch(dataloader), description, True, ignore_keys, metric_key_prefix)
         model, processor = self.accelerator.unwrap_model(self.model), self.data_collator.processor
         scores = [LossScores(), MaskScores(self.args.metric_protocols, processor, model.scale_masks)]
+        samples, shown = SampleMasks(processor), showing(self.callback_handler.callbacks)
+        scores += [samples] if shown and self.is_world_process_zero() else []
         run(self.model, self._evaluated(dataloader), scores, self.accelerator)
+        for clip, picture in enumerate(samples.draw(dataloader.dataset)):
+            for show in shown:
+                show(f"{metric_key_prefix}/clip_{clip}", picture, self.state.global_step)
         values = results(scores, self.accelerator)
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in values.items()})
         return output
@@ -285,6 +305,14 @@ class LavsegTrainer(Trainer):
 
     def _sum_over_processes(self, values: torch.Tensor) -> torch.Tensor:
         return self.accelerator.reduce(values.to(self.args.device), "sum")
+
+
+class _EarlyStopping(EarlyStoppingCallback):
+    """Transformers' own, which is not troubled by the evaluation of a split that does not have the metric."""
+
+    def on_evaluate(self, args: LavsegTrainingArguments, *rest: Any, metrics: dict[str, float], **kwargs: Any) -> None:
+        if f"eval_{args.metric_for_best_model.removeprefix('eval_')}" in metrics:
+            super().on_evaluate(args, *rest, metrics=metrics, **kwargs)
 
 
 class _NoBatch:
