@@ -45,7 +45,7 @@ def load_checkpoint(
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{name}: is no checkpoint, it has no config.json")
     try:
-        fields = PreTrainedConfig.get_config_dict(folder)[0]
+        fields = dict(PreTrainedConfig.get_config_dict(folder)[0])
     except Exception as error:  # of many kinds, as nesting may be too deep
         raise CheckpointError(f"{name}: its config.json cannot be read ({_first_sentence(error)})") from error
     _check_sizes(fields, name)
