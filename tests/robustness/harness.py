@@ -112,8 +112,9 @@ class ForkServer:
 
     def close(self):
         self.connection.close()
+        self.process.kill()
+        self.process.wait()
         self.process.stderr.close()
-        self.process.wait(10)
 
     def start(
         self,

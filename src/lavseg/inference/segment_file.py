@@ -130,6 +130,7 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def _check_out(out: Path, overwrite: bool, clip: Path) -> None:
+    check_writable_folder(out, "out")
     if not holds_results(out):
         check_new_folder(out, "out")
         return
