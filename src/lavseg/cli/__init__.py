@@ -1,5 +1,6 @@
 """The `lavseg` command. Its modules import what is heavy only when a command runs, so that help answers at once."""
 
+import logging
 import signal
 
 import typer
@@ -29,5 +30,7 @@ app.command()(info)
 
 def main() -> None:
     """Entry point of the command. SIGTERM ends it as Ctrl-C does."""
+    # Transformers imports torchao where it is installed, which registers types in a way that torch warns about.
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()

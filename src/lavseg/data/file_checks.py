@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 
 from ..backbones.vggish.feature_extraction_vggish import check_sampling_rate
 from ..media import MediaError, read_audio
-from ..modeling.processing import SOUND_SLACK
+from ..modeling.processing.audio_visual import SOUND_SLACK
 from .masks import same_shape
 from .tables import DataError
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +13,7 @@ from datasets.table import embed_table_storage
 from ..hub.hub_errors import HUB_ERRORS, refusal
 from ..output_folders import check_new_folder, staged_folder
 from . import avsbench
+from .classes import CLASSES
 from .decoding import undecodable_rows, without_decoding
 from .file_checks import shown_size
 from .ref_avs import load_ref_avs
@@ -46,6 +47,16 @@ def load_rows(
     if not subsets:
         raise ValueError(f"subset: missing; AVSBench consists of {', '.join(avsbench.SUBSETS)}")
     return concatenate_datasets([avsbench.load_avsbench(root, name, split, on_error=on_error) for name in subsets])
+
+
+def class_names(dataset: str, subsets: Sequence[str] = ()) -> tuple[str, ...]:
+    """Names of the classes that the masks of a data set's rows say, background first; none where they say no class.
+
+    Args:
+        dataset, subsets: see [`load_rows`].
+    """
+    semantic = known_layout(dataset) == "avsbench" and subsets and all(name.startswith("v") for name in subsets)
+    return CLASSES if semantic else ()
 
 
 def known_layout(dataset: str) -> str:
@@ -160,6 +171,21 @@ def frame_sizes(rows: Dataset) -> list[tuple[int, int]]:
         source = first["path"] if first["bytes"] is None else BytesIO(first["bytes"])
         found.add(shown_size(source)[::-1])
     return sorted(found)
+
+
+def check_sizes(splits: Mapping[str, Dataset], batch_size: int) -> None:
+    """Before an epoch begins: frames whose sizes become those of the labels have to agree within a batch.
+
+    Raises:
+        ValueError: when batches hold several clips and the frames of a split have several sizes.
+    """
+    for split, rows in splits.items():
+        sizes = frame_sizes(rows) if batch_size > 1 else []
+        if len(sizes) > 1:
+            raise ValueError(
+                f"label_size: the frames of {split} have {len(sizes)} sizes, such as {sizes[0]} and {sizes[-1]} "
+                "(height, width); give one for all labels, such as --label_size 256 256, or batches of one clip"
+            )
 
 
 def export_parquet(splits: dict[str, Dataset], out: str | Path) -> Path:

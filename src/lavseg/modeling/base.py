@@ -33,6 +33,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         loss_weights: those that `forward` takes. They belong to the training and are not saved with the model.
         takes_points: whether a user may point at objects: `forward` takes `input_points` and `input_labels`.
         text_backbone: name in `backbones` of the network that reads, whose tokenizer goes with the model.
+        names_classes: whether it names the classes inside its masks, those of `config.id2label`.
     """
 
     main_input_name = "pixel_values"
@@ -45,6 +46,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     default_loss_weights: ClassVar[dict[str, float]] = {}
     takes_points: ClassVar[bool] = False
     text_backbone: ClassVar[str] = "text"
+    names_classes: ClassVar[bool] = False
 
     def __init__(self, config: AudioVisualConfig):
         super().__init__(config)
@@ -156,8 +158,8 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
             module.load_state_dict(parts[name].state_dict())
 
     def frozen_modules(self) -> list[nn.Module]:
-        """Sub-modules that never train under this configuration."""
-        raise NotImplementedError
+        """Sub-modules that never train under this configuration: the published networks, unless a method says more."""
+        return list(self.backbones().values())
 
     def freeze(self) -> None:
         """Take the gradient from the frozen sub-modules, at the end of a model's `__init__` and after loading."""

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from ..media import as_frames
 from ..modeling.base import AudioVisualPreTrainedModel
-from ..modeling.inputs import as_frames, first_non_finite
+from ..modeling.inputs import first_non_finite
 from ..modeling.processing import AudioVisualProcessor
 from ..output_folders import check_writable_folder, holds_results, staged_file
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 from tiny.configurations import nano_sam_config, tiny_config
 from torch import nn
 from transformers import SamModel
@@ -10,6 +11,7 @@ from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 from lavseg.models.st_bava import StBavaConfig, StBavaModel
 from lavseg.models.st_bava.modeling_st_bava import StBavaLayer
+from sam_reference import with_joined_projections
 from tiny_clips import away_from_zero, make_inputs, make_labels
 
 EDGE, WIDTH = 8, 32
@@ -93,9 +95,9 @@ def test_adapters_trained_as_sama_avs_fit_in():
 def naive_attention(attention, query, key, value):
     """torch's own attention `[N, L, C]` with the weights of ours."""
     reference = nn.MultiheadAttention(WIDTH, attention.num_heads, batch_first=True).double()
-    names = {"in_proj_weight": "in_proj.weight", "in_proj_bias": "in_proj.bias"}
-    own = attention.state_dict()
-    reference.load_state_dict({name: own[names.get(name, name)] for name in reference.state_dict()})
+    projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+    joined = {f"in_proj_{kind}": torch.cat([getattr(p, kind) for p in projections]) for kind in ("weight", "bias")}
+    reference.load_state_dict({f"out_proj.{name}": p for name, p in attention.out_proj.named_parameters()} | joined)
     return reference(query, key, value, need_weights=False)[0]
 
 
@@ -164,13 +166,9 @@ def test_the_gated_block_attends_where_the_release_cannot():
     def spatial_vision(audio, vision):
         heads = (attention.num_heads, -1)
         query, key, value = (
-            nn.functional.linear(tokens, weight, bias).unflatten(-1, heads)
-            for tokens, weight, bias in zip(
-                (vision + positions, audio + code, audio),
-                attention.in_proj.weight.chunk(3),
-                attention.in_proj.bias.chunk(3),
-                strict=True,
-            )
+            attention.q_proj(vision + positions).unflatten(-1, heads),
+            attention.k_proj(audio + code).unflatten(-1, heads),
+            attention.v_proj(audio).unflatten(-1, heads),
         )
         agreement = (query * key[:, :, None]).sum(-1) / query.shape[-1] ** 0.5
         return attention.out_proj((agreement.sigmoid()[..., None] * value[:, :, None]).flatten(-2))
@@ -271,7 +269,9 @@ def test_every_switch_trains_and_changes_the_masks(overrides):
     output.loss.backward()
     assert torch.isfinite(output.loss) and weights.keys() <= output.loss_dict.keys()
     without = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
-    assert not [name for name in without if "iou_prediction_head" not in name]
+    # Where directions do not share, the sound's attention to the one key of its frame needs neither query nor key.
+    unreached = ("iou_prediction_head", *([] if overrides.get("share_directions", True) else ["l.0.q_proj", "l.0.k_"]))
+    assert not [name for name in without if not any(part in name for part in unreached)]
     model.eval()
     with torch.no_grad():
         masks = model(**inputs).pred_masks
@@ -338,9 +338,26 @@ def test_fresh_parts_are_initialised_as_released():
     for linear in (*model.adapters.audio_layers, model.adapters.shared):
         assert linear.weight.std().item() == pytest.approx(0.02, rel=0.05) and not linear.bias.any()
     attention = model.fusion.layers[0].temporal[0]
-    assert not attention.in_proj.bias.any() and not attention.out_proj.bias.any()
-    assert attention.in_proj.weight.abs().max().item() == pytest.approx((6 / (4 * WIDTH)) ** 0.5, rel=0.05)
+    assert not attention.out_proj.bias.any()
+    for projection in (attention.q_proj, attention.k_proj, attention.v_proj):
+        assert not projection.bias.any()
+        assert projection.weight.abs().max().item() == pytest.approx((6 / (4 * WIDTH)) ** 0.5, rel=0.05)
     assert model.audio_projection.weight.abs().max().item() == pytest.approx(32**-0.5, rel=0.05)
+
+
+def test_files_of_joined_projections_are_read(tmp_path):
+    model = make_model()
+    old = with_joined_projections(model.state_dict(), "in_proj.")
+    assert len(old) == len(model.state_dict()) - 2 * 2 * 2 * 2
+    fresh = StBavaModel(model.config)
+    fresh.load_state_dict(old)
+    model.save_pretrained(tmp_path)
+    save_file({name: value.clone() for name, value in old.items()}, tmp_path / "model.safetensors")
+    loaded, report = StBavaModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(report.values())
+    for read in (fresh, loaded):
+        for name, value in model.state_dict().items():
+            assert torch.equal(read.state_dict()[name], value), name
 
 
 def test_a_fresh_model_has_one_position_code_and_changes_nothing_in_sams_map_with_tpavi():
