@@ -218,7 +218,7 @@ class PostProcessingMixin:
             ValueError: when the shapes do not fit together, `frame_mask` is not bool, `mask_threshold` or a
                 logit is not finite.
         """
-        if isinstance(outputs, AudioVisualSegmentationOutput) and outputs.pred_masks is not None:
+        if getattr(outputs, "pred_masks", None) is not None:
             outputs = self.gate_masks(outputs)
         elif not isinstance(outputs, torch.Tensor):
             raise ValueError(

@@ -17,7 +17,7 @@ from transformers.utils import logging
 from .. import auto
 from ..checkpoint import load_checkpoint
 from ..data import ClipAugmentation, ClipCollator
-from ..data.layouts import class_names, frame_sizes, load_rows
+from ..data.layouts import check_sizes, class_names, load_rows
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.configuration import AudioVisualConfig
 from ..modeling.inputs import check_keys
@@ -128,9 +128,8 @@ def prepare(argv: list[str]) -> tuple[LavsegTrainer, str | None]:
     train_dataset = load_rows(run.data_root, run.train_split, run.dataset, run.subset)
     eval_dataset = {split: load_rows(run.data_root, split, run.dataset, run.subset) for split in run.eval_splits}
     if run.label_size is None:
-        _check_sizes(run.train_split, train_dataset, args.train_batch_size)
-        for split, rows in eval_dataset.items():
-            _check_sizes(split, rows, args.eval_batch_size)
+        check_sizes({run.train_split: train_dataset}, args.train_batch_size)
+        check_sizes(eval_dataset, args.eval_batch_size)
     set_seed(args.seed)
     model, processor = build_model(run, overrides)
     cache = None if run.feature_cache is None else FeatureCache(run.feature_cache, model, processor)
@@ -152,15 +151,6 @@ def prepare(argv: list[str]) -> tuple[LavsegTrainer, str | None]:
     if cache is not None:
         _fill(cache, trainer, [train_dataset, *eval_dataset.values()])
     return trainer, checkpoint
-
-
-def _check_sizes(split: str, rows: Dataset, batch_size: int) -> None:
-    sizes = frame_sizes(rows) if batch_size > 1 else []
-    if len(sizes) > 1:
-        raise ValueError(
-            f"label_size: the frames of {split} have {len(sizes)} sizes, such as {sizes[0]} and {sizes[-1]} (height, "
-            "width); give one for all labels, such as --label_size 256 256, or batches of one clip"
-        )
 
 
 def _fill(cache: FeatureCache, trainer: LavsegTrainer, datasets: list[Dataset]) -> None:

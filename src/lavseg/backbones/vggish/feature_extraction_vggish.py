@@ -158,7 +158,7 @@ def _is_batch(waveform: Waveform | Sequence[Waveform]) -> bool:
     return np.ndim(waveform[0]) > 0
 
 
-def _to_channels(waveform: Waveform, name: str) -> torch.Tensor:
+def to_channels(waveform: Waveform, name: str) -> torch.Tensor:
     """One clip as float64 `[channels, samples]` in [-1, 1]; a ValueError that names the argument if it is not one."""
     array = _to_array(waveform, name)
     if array.ndim not in (1, 2):
@@ -295,7 +295,7 @@ class VggishFeatureExtractor(FeatureExtractionMixin):
 
     def _extract(self, waveform: Waveform, name: str, rate: int, num_patches: int | None) -> torch.Tensor:
         """Patches `[A, C, 96, 64]` of one clip."""
-        waveform = to_stereo(_to_channels(waveform, name))
+        waveform = to_stereo(to_channels(waveform, name))
         if self.num_channels == 1:
             waveform = waveform.mean(dim=0, keepdim=True)
         waveform = resample(waveform, rate, SAMPLING_RATE)
