@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lavseg.training.checkpoints import checkpoint_fault, last_checkpoint
+from lavseg.training.checkpoints import checkpoint_fault, last_checkpoint, warn_of_other_processes
 
 
 @pytest.fixture
@@ -98,3 +98,21 @@ def test_there_may_be_none(tmp_path):
     assert last_checkpoint(tmp_path) is None
     assert last_checkpoint(tmp_path / "absent") is None
     assert "trainer_state.json" in checkpoint_fault(tmp_path / "absent")
+
+
+def test_another_number_of_processes_is_said(run, monkeypatch):
+    said = []
+    monkeypatch.setattr("lavseg.training.checkpoints.logger.warning", said.append)
+    checkpoint = run / "checkpoint-9"
+    warn_of_other_processes(checkpoint, 1)
+    assert said == []
+    warn_of_other_processes(checkpoint, 2)
+    for process in range(4):
+        shutil.copy(checkpoint / "rng_state.pth", checkpoint / f"rng_state_{process}.pth")
+    (checkpoint / "rng_state.pth").unlink()
+    warn_of_other_processes(checkpoint, 4)
+    warn_of_other_processes(checkpoint, 1)
+    assert [text.split(": ")[1].split(";")[0] for text in said] == [
+        "was written by 1 processes and is resumed on 2",
+        "was written by 4 processes and is resumed on 1",
+    ]

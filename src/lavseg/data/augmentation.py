@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from PIL import Image
@@ -25,6 +26,10 @@ class ClipAugmentation:
     jitter and gray: `ClipAugmentation(degrees=0, shear=0, grayscale_probability=0.1, color_jitter=True)`. The masks
     take the nearest pixel, where the release enlarges them a little by interpolation.
 
+    ```python
+    collator = ClipCollator(processor, augment=ClipAugmentation(degrees=10, grayscale_probability=0))
+    ```
+
     Attributes:
         flip_probability: how likely a clip is mirrored.
         degrees: largest rotation to either side.
@@ -35,7 +40,8 @@ class ClipAugmentation:
         seed: that all draws depend on.
 
     Raises:
-        ValueError: for a probability outside 0..1, or an angle outside 0..180 (shear: below 90).
+        ValueError: for a probability outside 0..1, or an angle outside 0..180 (shear: below 90), or a seed
+            below 0.
     """
 
     flip_probability: float = 0.5
@@ -46,6 +52,11 @@ class ClipAugmentation:
     seed: int = 0
 
     def __post_init__(self):
+        for name in ("flip_probability", "grayscale_probability", "degrees", "shear", "seed"):
+            if not isinstance(getattr(self, name), Real):
+                raise ValueError(f"{name}: got {getattr(self, name)!r}, has to be a number")
+        if self.seed < 0 or self.seed != int(self.seed):
+            raise ValueError(f"seed: got {self.seed}, has to be a whole number of at least 0")
         for name in ("flip_probability", "grayscale_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: got {getattr(self, name)}, has to be from 0 to 1")

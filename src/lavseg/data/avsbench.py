@@ -7,7 +7,7 @@ from pathlib import Path
 from datasets import Dataset, Features, Value
 
 from .file_checks import check_fit, checked_sound, numbered_images
-from .tables import ROW_FEATURES, build_dataset, check_listed, check_name, read_table
+from .tables import ROW_FEATURES, as_root, build_dataset, check_listed, check_name, read_table
 
 SUBSETS = ("s4", "ms3", "v1s", "v1m", "v2")
 SPLITS = ("train", "val", "test")
@@ -50,7 +50,7 @@ def load_avsbench(root: str | Path, subset: str, split: str, on_error: str = "ra
         on_error: `raise` a `DataError` at the first missing or damaged file, or `skip` such rows with a warning that
             counts them.
     """
-    root = Path(root)
+    root = as_root(root)
     if subset not in SUBSETS:
         raise ValueError(f"subset: got {subset!r}, expected one of {', '.join(SUBSETS)}.")
     if split not in SPLITS:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import torch
@@ -16,6 +17,12 @@ from .masks import check_masks, row_masks
 @dataclass
 class ClipCollator:
     """Turns rows of `load_ref_avs` or `load_avsbench` into the inputs of a model with labels; one row is one clip.
+
+    ```python
+    rows = load_ref_avs(data_root, split="train")
+    collator = ClipCollator(processor, label_size=(256, 256))
+    loss = model(**collator([rows[0], rows[1]])).loss
+    ```
 
     Attributes:
         processor: called with `video`, `audio`, `sampling_rate` and, where it needs text, the rows' `text`.
@@ -49,8 +56,8 @@ class ClipCollator:
     epoch: int = 0
 
     def __post_init__(self):
-        if not 0 <= self.null_probability <= 1:
-            raise ValueError(f"null_probability: got {self.null_probability}, has to be from 0 to 1")
+        if not isinstance(self.null_probability, Real) or not 0 <= self.null_probability <= 1:
+            raise ValueError(f"null_probability: got {self.null_probability!r}, has to be from 0 to 1")
 
     def __call__(self, rows: list[dict]) -> BatchFeature:
         self._check_text(rows)

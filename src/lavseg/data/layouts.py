@@ -17,7 +17,7 @@ from .classes import CLASSES
 from .decoding import undecodable_rows, without_decoding
 from .file_checks import shown_size
 from .ref_avs import load_ref_avs
-from .tables import read_table, summary
+from .tables import as_root, read_table, summary
 
 DATASETS = ("ref_avs", "avsbench")
 
@@ -73,7 +73,7 @@ def layout_of(root: str | Path) -> str:
     Raises:
         ValueError: when it is neither's.
     """
-    root = Path(root)
+    root = as_root(root)
     if not root.is_dir():
         raise ValueError(f"root: there is no folder {root}")
     table = root / "metadata.csv"
@@ -125,7 +125,7 @@ def listed_splits(root: str | Path, dataset: str | None = None) -> list[tuple[st
     Raises:
         ValueError: when there is no such folder, or its tables are not a data set's.
     """
-    root = Path(root)
+    root = as_root(root)
     if (known_layout(dataset) if dataset else layout_of(root)) == "ref_avs":
         table = read_table(root / "metadata.csv", ("split", "exp"), "metadata.csv, media and gt_mask")
         return [(None, split, rows) for split, rows in Counter(row["split"] for row in table).items()]

@@ -135,6 +135,10 @@ def stack_images(
     """
     if not images:
         raise ValueError("images: got none, expected one mask image per frame.")
+    if not all(isinstance(image, Image.Image) for image in images):
+        raise ValueError(f"images: got {type(images[0]).__name__}, expected PIL images.")
+    if size is not None and (len(size) != 2 or not all(isinstance(edge, int) and edge > 0 for edge in size)):
+        raise ValueError(f"size: got {size}, expected height and width.")
     images = [convert(image) for image in images]
     if size is not None:
         images = [image.resize(size[::-1], Image.Resampling.NEAREST) for image in images]

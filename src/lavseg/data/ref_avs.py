@@ -7,7 +7,7 @@ from pathlib import Path
 from datasets import Dataset, Features, Value
 
 from .file_checks import check_fit, checked_sound, numbered_images
-from .tables import ROW_FEATURES, DataError, build_dataset, check_listed, check_name, read_table
+from .tables import ROW_FEATURES, DataError, as_root, build_dataset, check_listed, check_name, read_table
 
 SPLITS = ("train", "val", "test_s", "test_u", "test_n", "TODO")
 _COLUMNS = ("vid", "uid", "split", "fid", "exp")
@@ -29,7 +29,7 @@ def load_ref_avs(root: str | Path, split: str, novel_unseen_only: bool = False, 
         on_error: `raise` a `DataError` at the first missing or damaged file, or `skip` such rows with a warning that
             counts them.
     """
-    root = Path(root)
+    root = as_root(root)
     if split not in SPLITS:
         raise ValueError(f"split: got {split!r}, expected one of {', '.join(SPLITS)}.")
     if novel_unseen_only and split != "test_u":

@@ -5,6 +5,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
+from os import PathLike
 from pathlib import Path
 
 from datasets import Dataset, Features, List, Value
@@ -38,6 +39,17 @@ class DataError(ValueError):
     def __init__(self, reason: str, clip: str, path: str | Path, advice: str):
         super().__init__(" ".join(f"clip {clip}: {reason}: {path}. {advice}".split()))
         self.reason = reason
+
+
+def as_root(root: str | PathLike) -> Path:
+    """The folder of a data set.
+
+    Raises:
+        ValueError: when it is no path.
+    """
+    if not isinstance(root, str | PathLike):
+        raise ValueError(f"root: got {root!r}, expected the path of a folder.")
+    return Path(root)
 
 
 def read_table(path: Path, columns: Sequence[str], beside: str) -> list[dict[str, str]]:

@@ -151,6 +151,12 @@ def read_audio(source: str | Path | bytes) -> tuple[np.ndarray, int]:
 class ClipReader:
     """A video file that is read more than once, and inspected only once.
 
+    ```python
+    reader = ClipReader("clip.mp4")
+    print(reader.info.seconds)
+    frames = [part.frame for part in reader.iter_clip(fps=1.0)]
+    ```
+
     Args:
         path: a video file; it is opened when something is read.
     """

@@ -16,6 +16,10 @@ from .reporting import check_loggers
 class LavsegTrainingArguments(TrainingArguments):
     """Transformers' `TrainingArguments` for [`LavsegTrainer`].
 
+    ```python
+    args = LavsegTrainingArguments("runs/mine", max_steps=100, metric_protocols=["frame"], loss_weights={"dice": 0.5})
+    ```
+
     Args:
         metric_protocols: protocols that evaluation follows, keys of `lavseg.metrics.protocols.PROTOCOLS`. All but
             `frame` depend on how clips are grouped: `per_device_eval_batch_size` has to be the protocol's.

@@ -56,6 +56,17 @@ def checkpoint_fault(checkpoint: str | Path) -> str | None:
     return None
 
 
+def warn_of_other_processes(checkpoint: str | Path, processes: int) -> None:
+    """Say what it means to go on with another number of processes than a checkpoint was written by, each of which left
+    the state of its random numbers."""
+    before = len(list(Path(checkpoint).glob("rng_state*.pth")))
+    if before not in (0, processes):
+        logger.warning(
+            f"{checkpoint}: was written by {before} processes and is resumed on {processes}; clips are dealt out anew, "
+            "so that in this epoch some come twice and others not at all, and random numbers are others"
+        )
+
+
 def _read_json(path: Path) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8"))

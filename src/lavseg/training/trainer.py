@@ -32,7 +32,7 @@ from ..hub.record import Record
 from ..metrics.weighted_means import WeightedMeans
 from ..output_folders import staged_file, staged_files
 from .arguments import LavsegTrainingArguments
-from .checkpoints import last_checkpoint
+from .checkpoints import last_checkpoint, warn_of_other_processes
 from .divergence import DivergenceWatch
 from .progress import LossLinesCallback, LossProgressCallback
 from .reporting import SampleMasks, showing
@@ -50,6 +50,12 @@ class LavsegTrainer(Trainer):
 
     Scores are named `eval_jaccard`, or `eval_<split>_jaccard` where `eval_dataset` is a dictionary of splits, with the
     protocol's name before the score where there are several. One batch of the evaluation is one batch of the protocol.
+
+    ```python
+    trainer = LavsegTrainer(model, args, ClipCollator(processor), train_dataset=rows, processing_class=processor)
+    trainer.train()
+    scores = trainer.evaluate(load_ref_avs(data_root, split="test_s"))
+    ```
 
     Args:
         model, args, train_dataset, eval_dataset: as in Transformers.
@@ -128,6 +134,8 @@ class LavsegTrainer(Trainer):
             resume_from_checkpoint = last_checkpoint(self.args.output_dir)
             if resume_from_checkpoint is None:
                 raise ValueError(f"resume_from_checkpoint: {self.args.output_dir} holds no complete checkpoint")
+        if resume_from_checkpoint:
+            warn_of_other_processes(resume_from_checkpoint, self.args.world_size)
         self._terms, self._divergence = WeightedMeans(), DivergenceWatch()
         # Transformers would align the special tokens of a tokenizer, which not all of our processors have.
         self._hidden_processor, self.processing_class = self.processing_class, None

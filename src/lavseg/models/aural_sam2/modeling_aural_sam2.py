@@ -48,7 +48,12 @@ class AuralSam2Output(AudioVisualSegmentationOutput):
 
 
 class AuralSam2PreTrainedModel(AudioVisualPreTrainedModel):
-    """Configuration and initialisation of AuralSAM2."""
+    """Configuration and initialisation of AuralSAM2.
+
+    ```python
+    model = AuralSam2Model.from_backbones("facebook/sam2-hiera-large", audio="runs/vggish", use_text=False)
+    ```
+    """
 
     config: AuralSam2Config
     config_class = AuralSam2Config

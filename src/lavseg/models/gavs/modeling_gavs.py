@@ -40,7 +40,12 @@ def cut_padding(logits: torch.Tensor, reshaped_input_sizes: torch.Tensor, image_
 
 
 class GavsPreTrainedModel(AdapterClipModel):
-    """What GAVS has in common with the other adapter baselines, under its configuration."""
+    """What GAVS has in common with the other adapter baselines, under its configuration.
+
+    ```python
+    model = GavsModel.from_backbones("facebook/sam-vit-base", "runs/vggish")
+    ```
+    """
 
     config: GavsConfig
     config_class = GavsConfig

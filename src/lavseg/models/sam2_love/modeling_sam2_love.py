@@ -22,7 +22,12 @@ from .prompter_sam2_love import Sam2LoveFusionLayer, Sam2LoveMlp, Sam2LovePrompt
 
 
 class Sam2LovePreTrainedModel(AudioVisualPreTrainedModel):
-    """Configuration and initialisation of SAM2-LOVE."""
+    """Configuration and initialisation of SAM2-LOVE.
+
+    ```python
+    model = Sam2LoveModel.from_backbones(audio="runs/vggish")
+    ```
+    """
 
     config: Sam2LoveConfig
     config_class = Sam2LoveConfig
