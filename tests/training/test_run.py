@@ -148,7 +148,7 @@ def test_the_command_line_wins_over_the_recipe():
         ("processor: '{a: ['", "processor: '{a: [' is not readable as YAML"),
         ("augment: 3", "augment: takes true"),
         ("augment: '{a: ['", "augment: '{a: [' is not readable as YAML"),
-        ("augment: {degrees: big}", "holds a value of a wrong type"),
+        ("augment: {degrees: big}", "degrees: got 'big', has to be a number"),
         ("augment: {flip_prob: 1}", "unknown key 'flip_prob'; did you mean 'flip_probability'?"),
     ],
 )

@@ -17,12 +17,13 @@ from transformers.utils import logging
 from .. import auto
 from ..checkpoint import load_checkpoint
 from ..data import ClipAugmentation, ClipCollator
-from ..data.layouts import check_sizes, class_names, load_rows
+from ..data.layouts import check_sizes, load_rows
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.configuration import AudioVisualConfig
 from ..modeling.inputs import check_keys
 from ..modeling.processing import AudioVisualProcessor
 from ..output_folders import check_writable_folder, without_empty_folders
+from .architectures import chosen_architecture, with_class_names
 from .arguments import LavsegTrainingArguments
 from .checkpoints import checkpoint_fault, last_checkpoint
 from .feature_cache import FeatureCache
@@ -301,8 +302,8 @@ def _from_encoders(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTr
     config_class, model_class, processor_class = auto.methods()[auto.method_name(run.method)]
     _check_overrides(config_class, overrides)
     former = {name: overrides[name] for name in config_class.former_fields if name in overrides}
-    model_class = _architecture(run, config_class(**former), model_class)
-    overrides = _with_class_names(run, model_class, overrides)
+    model_class = chosen_architecture(run.architecture, config_class(**former), model_class)
+    overrides = with_class_names(model_class, overrides, run.dataset, run.subset)
     settings = _processor_settings(run, config_class, processor_class, overrides)
     own = model_class.encoder_names()
     foreign = [name for name in run.encoders if name not in own]
@@ -327,9 +328,10 @@ def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPr
         if getattr(processor, setting) != value:
             own = getattr(processor, setting)
             raise ValueError(f"processor: {setting} is {own} in the processor of {name}, which stays; got {value!r}")
-    model_class = _architecture(run, type(config).from_dict({**config.to_dict(), **overrides}), type(model))
+    asked = type(config).from_dict({**config.to_dict(), **overrides})
+    model_class = chosen_architecture(run.architecture, asked, type(model))
     if model_class is not type(model):
-        overrides = _with_class_names(run, model_class, overrides)
+        overrides = with_class_names(model_class, overrides, run.dataset, run.subset)
     elif not overrides and len(run.model) == 1:
         return model, processor
     weights = {}
@@ -349,29 +351,6 @@ def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPr
         parts = sorted({key.split(".")[0] for key in untrained})
         logger.warning(f"No checkpoint holds all of {', '.join(parts)}: what is missing starts untrained.")
     return changed, processor
-
-
-def _architecture(
-    run: RunArguments, config: AudioVisualConfig, default: type[AudioVisualPreTrainedModel]
-) -> type[AudioVisualPreTrainedModel]:
-    """The class that a run asks for, or else the one that a configuration is of."""
-    known = {default.__name__: default, **auto.architectures(type(config))}
-    if run.architecture is None:
-        return next((known[name] for name in config.architectures or () if name in known), default)
-    if run.architecture not in known:
-        raise ValueError(f"architecture: got {run.architecture!r}, {config.model_type} has {', '.join(known)}")
-    return known[run.architecture]
-
-
-def _with_class_names(run: RunArguments, model_class: type[AudioVisualPreTrainedModel], overrides: dict) -> dict:
-    """`overrides` with the data set's classes, for a model that names classes where these do not say which."""
-    if not model_class.names_classes or {"id2label", "num_classes"} & overrides.keys():
-        return overrides
-    names = class_names(run.dataset, run.subset)
-    if not names:
-        data = " ".join([run.dataset, *run.subset])
-        raise ValueError(f"architecture: {model_class.__name__} names classes, the masks of {data} do not say them")
-    return {**overrides, "id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
 
 
 def _check_overrides(config_class: type[AudioVisualConfig], overrides: dict) -> None:
