@@ -21,20 +21,19 @@ def test_the_audio_encoder_compiles():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 @torch.no_grad()
-def test_one_program_tracks_through_a_clip(backend):
+def test_one_program_tracks_through_a_clip():
     torch.manual_seed(0)
     torch._dynamo.reset()
     sam = away_from_zero(Sam2Backbone(nano_sam2_config()))
     frames, prompts = torch.randn(10, 2, 3, 128, 128), torch.randn(2, 1, 128)
-    encode = torch.compile(encode_images, fullgraph=True, backend=backend)
+    encode = torch.compile(encode_images, fullgraph=True, backend="aot_eager")
     features = [project_features(sam, encode_images(sam, images)) for images in frames]
     for expected, found in zip(encode_images(sam, frames[0]), encode(sam, frames[0]), strict=True):
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     tracker = Sam2Tracker(sam, len(frames))
     expected = list(propagate(tracker, features.__getitem__, prompts, key_frame=2))
-    counter = CompileCounterWithBackend(backend)
+    counter = CompileCounterWithBackend("aot_eager")
     tracker.track_from = torch.compile(tracker.track_from, fullgraph=True, backend=counter)
     for (_, wanted), (_, found) in zip(
         expected, propagate(tracker, features.__getitem__, prompts, key_frame=2), strict=True
