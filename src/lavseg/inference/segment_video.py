@@ -12,6 +12,7 @@ from ..modeling.inputs import renamed_arguments
 from ..modeling.processing import AudioVisualProcessor
 from .clip_segmenter import ClipSegmenter, FrameInput
 from .frame_predictions import FramePredictions, SegmentedFrame, segmented_frame
+from .free_memory import returning_free_memory
 from .tracking_between import track_between
 from .windows import segment_windows
 
@@ -93,6 +94,7 @@ def segment_video(
     else:
         inputs = _with_last_second(_iter_inputs(clip, rate, processor.needs_audio))
         frames = segment_windows(segmenter, inputs, segmenter.segment_frames)
+    frames = returning_free_memory(frames)
     return (segmented_frame(processor, part, predictions) for part, predictions in frames)
 
 
