@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
 
@@ -40,7 +41,13 @@ def load_host(argument: str, name_or_path: str | Path, *accepted: type[PreTraine
     return model
 
 
-@torch.no_grad()
+def gradient_where_needed(module: nn.Module) -> torch.set_grad_enabled:
+    """Inside, `module` is run with gradient only where one of its parameters takes it: an encoder that is frozen as a
+    whole costs no memory for it, and one with adapters trains them."""
+    needed = any(parameter.requires_grad for parameter in module.parameters())
+    return torch.set_grad_enabled(torch.is_grad_enabled() and needed)
+
+
 def encode_text(
     encoder: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -59,7 +66,8 @@ def encode_text(
             f"attention_mask: has to be {list(input_ids.shape)} as input_ids, got {list(attention_mask.shape)}"
         )
     mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.view_as(input_ids)
-    flat = encoder(input_ids=input_ids.flatten(0, 1), attention_mask=mask.flatten(0, 1))
+    with gradient_where_needed(encoder):
+        flat = encoder(input_ids=input_ids.flatten(0, 1), attention_mask=mask.flatten(0, 1))
     return flat.last_hidden_state.unflatten(0, input_ids.shape[:2]), mask.bool()
 
 

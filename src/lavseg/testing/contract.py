@@ -16,6 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from transformers import AutoModel, AutoProcessor, PreTrainedModel
 
 from ..modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
+from .library_use import LibraryUse
 from .variants import (
     FRAME_SIZE,
     LENGTHS,
@@ -59,7 +60,7 @@ def check_reloaded(folder: str) -> None:
         assert_same_outputs(run(model, inputs), saved["outputs"])
 
 
-class MethodContract:
+class MethodContract(LibraryUse):
     """What every method has to do. A sub-class names its `variants`; every test runs for each of them."""
 
     variants: ClassVar[dict[str, Variant]] = {}

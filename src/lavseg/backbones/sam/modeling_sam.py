@@ -8,7 +8,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, SamModel
 from transformers import initialization as init
 
 from ...modeling.base import AudioVisualPreTrainedModel
-from ...modeling.encoders import load_host
+from ...modeling.encoders import gradient_where_needed, load_host
 from ...modeling.initialization import init_attention, init_linear
 from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips, real_lengths
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
@@ -247,7 +247,7 @@ class SamClipModel(AudioVisualPreTrainedModel):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Embeddings `[B, T, D]` of the sound, made here unless given, and the mask of real frames `[B, T]`."""
         if audio_embeddings is None:
-            with torch.no_grad():
+            with gradient_where_needed(self.audio_encoder):
                 audio_embeddings = self.audio_encoder(input_features).embeddings.squeeze(2)
         if frame_mask is None:
             frame_mask = torch.ones(audio_embeddings.shape[:2], dtype=torch.bool, device=audio_embeddings.device)

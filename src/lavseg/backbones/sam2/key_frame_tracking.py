@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from transformers import Sam2VideoModel
 
+from ...modeling.encoders import gradient_where_needed
 from .encoder_sam2 import encode_images
 from .tracking_sam2 import NO_OBJ_SCORE, ImageFeatures, MaskPrediction, Sam2Tracker, project_features, propagate
 
@@ -20,7 +21,7 @@ class KeyFrameTracker:
     ```
 
     Args:
-        sam2: the host. Its image encoder runs without gradient.
+        sam2: the host. Its image encoder runs without gradient where none of its parameters takes one.
         pixel_values: `[B, T, 3, S, S]`.
         lengths: long `[B]`, number of real frames, which come first.
         clips: long `[N]`, the clip of each object.
@@ -107,7 +108,7 @@ class KeyFrameTracker:
         return self._encode(self.pixel_values[distinct, frame]).select(rows)
 
     def _encode(self, images: torch.Tensor) -> ImageFeatures:
-        with torch.no_grad():
+        with gradient_where_needed(self.sam2.vision_encoder):
             maps = encode_images(self.sam2, images)
         return project_features(self.sam2, maps)
 

@@ -15,7 +15,7 @@ from ...backbones.sam2.modeling_sam2 import Sam2Backbone
 from ...backbones.sam2.tracking_sam2 import ImageFeatures, project_features
 from ...backbones.vggish import VggishModel, load_vggish
 from ...modeling.base import AudioVisualPreTrainedModel
-from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
+from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder, load_host
 from ...modeling.initialization import init_attention, init_linear, rebuild
 from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
@@ -157,6 +157,16 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         trained = {"audio"} if self.config.train_audio_encoder else set()
         return [module for name, module in self.backbones().items() if name not in trained]
 
+    def unreached_modules(self) -> list[str]:
+        if self.class_head is None:
+            return []
+        # Classes depend on the masks through a threshold, and on the tokens of the last level alone.
+        parts = ("mask_decoder", "memory_attention", "memory_encoder", "object_pointer_proj")
+        token_layers = ("token_query", "frame_key", "frame_value", "token_output")
+        levels = range(len(self.fuser.levels) - 1) if self.config.behavior == "paper" else ()
+        fusions = [f"fuser.levels.{level}.fusion.{layer}" for level in levels for layer in token_layers]
+        return [*(f"sam2.{part}" for part in parts), "fuser.frame_head", "fuser.token_head", *fusions]
+
     def forward(
         self,
         pixel_values: torch.Tensor | None = None,
@@ -293,7 +303,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         """Embeddings of left and right at each frame, `[B, T, C]`."""
         if not self.config.use_audio:
             return input_features.new_zeros(len(input_features), num_frames, self.config.hidden_size)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_audio_encoder):
+        with gradient_where_needed(self.audio_encoder):
             audio = self.audio_encoder(input_features[:, :num_frames]).embeddings.flatten(2)
         last = audio_mask[:, :num_frames].sum(1, keepdim=True) - 1
         patches = torch.arange(num_frames, device=audio.device).minimum(last)
@@ -329,7 +339,8 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         """Segment the objects of clips that all have the `T` frames of `pixel_values [b, T, 3, S, S]`."""
         num_clips, num_frames = pixel_values.shape[:2]
         features, patches = self._encode_frames(pixel_values)
-        levels = self.fuser(patches, audio, text, text_mask)
+        # Under autocast the residual streams stay in the weights' precision.
+        levels = self.fuser(patches, audio.to(self.dtype), text, text_mask)
         clips = torch.arange(num_clips, device=audio.device).repeat_interleave(len(levels[0].frames) // num_clips)
         tracker = EveryFrameTracker(self.sam2, num_frames)
         decode = frame_decoder(
@@ -357,7 +368,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         """
         features, patches = [], []
         for images in pixel_values.unbind(1):
-            with torch.no_grad():
+            with gradient_where_needed(self.sam2.vision_encoder):
                 maps = encode_images(self.sam2, images)
             features.append(project_features(self.sam2, maps))
             patches.append(self.fuser.embed_patches(maps))
