@@ -2,8 +2,9 @@
 
 from tiny.configurations import nano_sam2_config, tiny_config
 
-from lavseg.auto import METHODS
+from lavseg.auto import CLASS_ARCHITECTURES, METHODS
 from lavseg.data import build_tokenizer
+from lavseg.models.aural_sam2 import AuralSam2ForSemanticSegmentation
 from lavseg.testing import MethodContract, Variant
 
 CLASSES = {config.model_type: (config, model, processor) for config, model, processor in METHODS}
@@ -15,6 +16,7 @@ SAM_IOU = ("sam.mask_decoder.iou_prediction_head",)
 LOVE = ("prompt_encoder.shared", "prompt_encoder.mask_embed", "prompt_encoder.point", "prompt_encoder.not_a_point")
 LOVE_SCORES = ("iou_prediction_head", "pred_obj_score_head")
 ON_SAM2 = {"sam_config": nano_sam2_config()}
+# Its one wait: on which frame SAM2 is surest of the object decides where tracking starts.
 EVERY_OPTION = {
     "num_seg_tokens": 2,
     "learn_modality_tokens": True,
@@ -26,11 +28,13 @@ EVERY_OPTION = {
 }
 
 
-def variant(method, parameters, trainable, reads=False, unreached=(), **fields):
+def variant(method, parameters, trainable, reads=False, unreached=(), waits=0, architecture=None, **fields):
     config_class, model_class, processor_class = CLASSES[method]
+    if architecture:
+        model_class, fields["architectures"] = architecture, [architecture.__name__]
     config = tiny_config(config_class, len(TOKENIZER), **fields)
     tokenizer = TOKENIZER if reads else None
-    return Variant(config, model_class, processor_class, parameters, trainable, tokenizer, unreached)
+    return Variant(config, model_class, processor_class, parameters, trainable, tokenizer, unreached, waits)
 
 
 class TestEveryMethod(MethodContract):
@@ -38,13 +42,20 @@ class TestEveryMethod(MethodContract):
         "aural_sam2": variant("aural_sam2", 4_403_394, 2_786_592, reads=True),
         "aural_sam2-release": variant("aural_sam2", 4_339_586, 2_645_472, reads=True, behavior="release"),
         "aural_sam2-no_text": variant("aural_sam2", 4_322_146, 2_767_936, use_text=False),
-        "aural_sam2-classes": variant("aural_sam2", 4_605_026, 282_880, use_text=False, num_classes=5),
+        "aural_sam2-classes": variant(
+            "aural_sam2",
+            4_605_026,
+            282_880,
+            architecture=AuralSam2ForSemanticSegmentation,
+            use_text=False,
+            num_labels=6,
+        ),
         "gavs": variant("gavs", 186_796, 6_528, unreached=SAM_IOU),
         "gavs-sam2": variant("gavs", 1_652_770, 24_160, **ON_SAM2),
         "gavs-sam2_text": variant("gavs", 1_723_122, 31_920, reads=True, use_text=True),
         "sam2_love": variant("sam2_love", 2_257_506, 873_873, reads=True, unreached=(*LOVE, *LOVE_SCORES)),
         "sam2_love-every_option": variant(
-            "sam2_love", 2_830_329, 865_847, reads=True, unreached=LOVE_SCORES, **EVERY_OPTION
+            "sam2_love", 2_830_329, 865_847, reads=True, unreached=LOVE_SCORES, waits=1, **EVERY_OPTION
         ),
         "sama_avs": variant("sama_avs", 184_620, 44_864, unreached=SAM_IOU),
         "sama_avs-sam2": variant("sama_avs", 1_638_418, 586_677, **ON_SAM2),
@@ -55,4 +66,5 @@ class TestEveryMethod(MethodContract):
 
 
 def test_every_registered_method_is_tested():
-    assert {value.model_class for value in TestEveryMethod.variants.values()} == {model for _, model, _ in METHODS}
+    known = {*(model for _, model, _ in METHODS), *CLASS_ARCHITECTURES.values()}
+    assert {value.model_class for value in TestEveryMethod.variants.values()} == known

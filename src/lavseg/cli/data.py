@@ -22,18 +22,23 @@ _Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")
 
 
 @data.command()
-def check(root: _Root, dataset: _Dataset = None, as_json: _Json = False) -> None:
+def check(
+    root: _Root,
+    dataset: _Dataset = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode all images and sounds, which takes longer.")] = False,
+    as_json: _Json = False,
+) -> None:
     """Count what ROOT holds and look at every file for faults. Exit status 1 where there are any."""
     with one_line_errors("lavseg data check"):
         from ..data.layouts import check_data_set
 
-        reports = list(check_data_set(root, dataset))
+        reports = list(check_data_set(root, dataset, deep))
     if as_json:
-        typer.echo(json.dumps([asdict(report) for report in reports]))
+        typer.echo(json.dumps([asdict(report) for report in reports], allow_nan=False))
     else:
         from .printing import print_table
 
-        counts = ("rows", "readable", "clips", "nulls")
+        counts = ("rows", "readable", "clips", "nulls", "sizes")
         print_table(
             ("subset", "split", *counts),
             [(report.subset or "", report.split, *attrgetter(*counts)(report)) for report in reports],
@@ -74,7 +79,11 @@ def synthetic(
         else:
             splits = {"train": clips, "val": others, "test": others}
             write_avsbench(out, dict.fromkeys(("s4", "ms3", "v1s", "v1m", "v2"), splits), seed=seed, progress=progress)
-    typer.echo(json.dumps({"out": str(out)}) if as_json else f"{out}: written; `lavseg data check {out}` counts it")
+    typer.echo(
+        json.dumps({"out": str(out)}, allow_nan=False)
+        if as_json
+        else f"{out}: written; `lavseg data check {out}` counts it"
+    )
 
 
 @data.command()
@@ -113,6 +122,6 @@ def export(
             push_rows(rows, repo, subset, private)
     counts = {name: len(part) for name, part in rows.items()}
     if as_json:
-        typer.echo(json.dumps({"out": str(out or repo), "rows": counts}))
+        typer.echo(json.dumps({"out": str(out or repo), "rows": counts}, allow_nan=False))
     else:
         typer.echo(f"{out or repo}: " + ", ".join(f"{count} rows of {name}" for name, count in counts.items()))

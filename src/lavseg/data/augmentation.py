@@ -8,6 +8,8 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from .masks import mask_colors, mask_levels
+
 # What an affine map leaves uncovered becomes the mean colour of ImageNet, or background in masks.
 FILL = (123.0, 116.0, 103.0)
 CLIP_JITTER, FRAME_JITTER = (0.1, 0.03, 0.03), (0.1, 0.05, 0.05)
@@ -56,7 +58,7 @@ class ClipAugmentation:
         """The row with other `frames` and `masks`. The draw depends on `seed`, `epoch` and the row's `id` only."""
         rng = np.random.default_rng([self.seed, epoch, row["id"]])
         frames = [frame.convert("RGB") for frame in row["frames"]]
-        masks = [mask.convert("RGB" if row.get("has_classes") else "L") for mask in row["masks"]]
+        masks = [mask_colors(mask) if row.get("has_classes") else mask_levels(mask) for mask in row["masks"]]
         flipped, gray = rng.random(2) < (self.flip_probability, self.grayscale_probability)
         angle, shear = rng.uniform(-1, 1, 2) * (self.degrees, self.shear)
         if flipped:

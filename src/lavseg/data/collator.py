@@ -10,7 +10,7 @@ from transformers import BatchFeature
 from ..media import read_audio
 from ..modeling.processing import AudioVisualProcessor
 from .classes import row_classes
-from .masks import row_masks
+from .masks import check_masks, row_masks
 
 
 @dataclass
@@ -55,6 +55,10 @@ class ClipCollator:
     def __call__(self, rows: list[dict]) -> BatchFeature:
         self._check_text(rows)
         if self.augment is not None:
+            # What was JPEG is not seen any more afterwards.
+            for row in rows:
+                if not row["is_null"]:
+                    check_masks(row)
             rows = [self.augment(row, self.epoch) for row in rows]
         if self.null_probability:
             rows = self._with_nulls(rows)
@@ -77,7 +81,7 @@ class ClipCollator:
 
     def _check_text(self, rows: list[dict]) -> None:
         """Refuse rows without a sentence where one is to be read."""
-        wordless = [row["clip"] for row in rows if row["text"] is None]
+        wordless = [row["clip"] for row in rows if not (row["text"] or "").strip()]
         if wordless and self.processor.needs_text:
             raise ValueError(
                 f"text: clip {wordless[0]} has no sentence, but {type(self.processor).__name__} reads one; "

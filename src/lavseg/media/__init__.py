@@ -1,6 +1,7 @@
 """Clips from and to files: frames at a steady rate, the sound under them, and mp4 files with both."""
 
-from .errors import MediaError
+from .errors import MediaError, MediaWarning
+from .frames import as_frames
 from .reading import (
     SAME_INSTANT,
     Clip,
@@ -21,8 +22,10 @@ __all__ = [
     "ClipPart",
     "ClipReader",
     "MediaError",
+    "MediaWarning",
     "VideoInfo",
     "VideoWriter",
+    "as_frames",
     "inspect_video",
     "iter_clip",
     "iter_frames",

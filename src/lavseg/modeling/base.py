@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
 from numbers import Real
 from os import PathLike
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -34,6 +35,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         loss_weights: those that `forward` takes. They belong to the training and are not saved with the model.
         takes_points: whether a user may point at objects: `forward` takes `input_points` and `input_labels`.
         text_backbone: name in `backbones` of the network that reads, whose tokenizer goes with the model.
+        names_classes: whether it names the classes inside its masks, those of `config.id2label`.
     """
 
     main_input_name = "pixel_values"
@@ -46,6 +48,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     default_loss_weights: ClassVar[dict[str, float]] = {}
     takes_points: ClassVar[bool] = False
     text_backbone: ClassVar[str] = "text"
+    names_classes: ClassVar[bool] = False
 
     def __init__(self, config: AudioVisualConfig):
         _forget_precision(config)
@@ -162,8 +165,8 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         return next(iter(self.backbones().values())).get_input_embeddings()
 
     def frozen_modules(self) -> list[nn.Module]:
-        """Sub-modules that never train under this configuration."""
-        raise NotImplementedError
+        """Sub-modules that never train under this configuration: the published networks, unless a method says more."""
+        return list(self.backbones().values())
 
     def unreached_modules(self) -> list[str]:
         """Names of frozen sub-modules to which the loss gives no gradient, such as a memory where training does not
@@ -234,7 +237,10 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         kwargs.setdefault("save_original_format", False)
         self.config.auto_map = dict(AUTO_MAP)
         super().save_pretrained(save_directory, *args, **kwargs)
-        write_stub(save_directory)
+        stub = write_stub(save_directory)
+        # safetensors lets nobody but the owner read.
+        for weights in Path(save_directory).glob("*.safetensors"):
+            weights.chmod(stub.stat().st_mode)
 
 
 def _forget_precision(config: PreTrainedConfig) -> None:

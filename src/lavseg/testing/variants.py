@@ -33,7 +33,9 @@ class Variant:
         parameters: number of the model's parameters.
         trainable: number of those that train under this configuration.
         tokenizer: tokenizer of the text encoder; None for a method that reads no text.
-        unreached: parts of the names of trainable parameters that the loss of this configuration does not reach.
+        unreached: parts of the names of parameters that could train, as the method's own or by adapters, but that the
+            loss of this configuration does not reach.
+        waits: times that the host has to read what the device has found, as it decides what is done next.
     """
 
     config: AudioVisualConfig
@@ -43,6 +45,7 @@ class Variant:
     trainable: int
     tokenizer: PreTrainedTokenizerBase | None = None
     unreached: tuple[str, ...] = ()
+    waits: int = 0
 
     def make_model(self) -> AudioVisualPreTrainedModel:
         """A model with reproducible weights, also where layers start at zero, that judges objects visible."""
@@ -92,7 +95,7 @@ class Variant:
         """Masks and, where the model takes them, classes for the two clips."""
         labels = torch.zeros(len(LENGTHS), self.num_sentences, max(LENGTHS), *LABEL_SIZE, dtype=torch.uint8)
         labels[..., 10:30, 20:50] = 1
-        classes = {"class_labels": labels[:, 0].long()} if self.model.num_classes else {}
+        classes = {"class_labels": labels[:, 0].long()} if self.model.names_classes else {}
         return {"labels": labels, **classes}
 
     @property

@@ -1,6 +1,7 @@
 """Transformers' Trainer for audio-visual segmentation."""
 
 import math
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from transformers import BatchFeature, ProgressCallback, Trainer, TrainerCallback, TrainerControl, TrainerState
 from transformers.modeling_outputs import ModelOutput
-from transformers.trainer_utils import EvalLoopOutput, TrainOutput
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
 
 from ..data.collator import ClipCollator
 from ..data.workers import shorten_worker_sockets
@@ -20,6 +21,7 @@ from ..evaluation.scores import LossScores, MaskScores
 from ..hub.model_card import model_card
 from ..hub.record import Record
 from ..metrics.weighted_means import WeightedMeans
+from ..output_folders import staged_file, staged_files
 from .arguments import LavsegTrainingArguments
 from .checkpoints import last_checkpoint
 from .divergence import DivergenceWatch
@@ -165,6 +167,36 @@ class LavsegTrainer(Trainer):
         if output_dir is None and self.args.should_save:
             self._record().save(self.args.output_dir)
 
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        """As in Transformers, each file written beside its place first."""
+        if not self.args.should_save:
+            return super()._save(output_dir, state_dict)
+        with staged_files(output_dir or self.args.output_dir) as staged:
+            return super()._save(str(staged), state_dict)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """As in Transformers; one that cannot be finished, as on a full disk, is removed."""
+        folder = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        try:
+            super()._save_checkpoint(model, trial)
+        except BaseException:
+            if self.args.should_save:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    @property
+    def trains_adapters(self) -> bool:
+        """Whether the model is one of `peft`, with adapters."""
+        return hasattr(self.accelerator.unwrap_model(self.model), "merge_and_unload")
+
+    def merge_adapters(self) -> None:
+        """Keep the adapters by themselves, in the folder `adapter` of `args.output_dir`, and add them to the weights of
+        the model, which has none from now on."""
+        adapted = self.accelerator.unwrap_model(self.model)
+        if self.args.should_save:
+            adapted.save_pretrained(Path(self.args.output_dir) / "adapter")
+        self.model = self.model_wrapped = adapted.merge_and_unload()
+
     def push_to_hub(self, *args, **kwargs) -> Any:
         """Upload model, processor and card, as in Transformers.
 
@@ -202,7 +234,8 @@ class LavsegTrainer(Trainer):
         record = self._record(license, dataset, finetuned_from)
         record.save(self.args.output_dir)
         card = model_card(self.accelerator.unwrap_model(self.model), self.processing_class, name, record)
-        (Path(self.args.output_dir) / "README.md").write_text(str(card), encoding="utf-8")
+        with staged_file(Path(self.args.output_dir) / "README.md") as staged:
+            staged.write_text(str(card), encoding="utf-8")
 
     def _record(
         self,

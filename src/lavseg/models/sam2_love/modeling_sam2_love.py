@@ -10,14 +10,13 @@ from transformers import initialization as init
 
 from ...backbones.sam2.key_frame_tracking import KeyFrameTracker
 from ...backbones.sam2.modeling_sam2 import Sam2Backbone
-from ...backbones.sam2.tracking_sam2 import MaskPrediction
 from ...backbones.vggish import VggishModel, load_vggish
 from ...losses import mask_bce, mask_dice, mask_iou, weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder, load_host
 from ...modeling.initialization import init_linear
 from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips, real_lengths
-from ...modeling.outputs import AudioVisualSegmentationOutput
+from ...modeling.outputs import AudioVisualSegmentationOutput, MaskPrediction
 from .configuration_sam2_love import Sam2LoveConfig
 from .prompter_sam2_love import Sam2LoveFusionLayer, Sam2LoveMlp, Sam2LovePrompter
 
@@ -141,9 +140,6 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
     def clip_length(self) -> int:
         return self.config.max_frames
 
-    def frozen_modules(self) -> list[nn.Module]:
-        return list(self.backbones().values())
-
     def unreached_modules(self) -> list[str]:
         # Trained on the key frame alone, it does not track.
         names = ["memory_attention", "memory_encoder", "object_pointer_proj", "mask_downsample"]
@@ -207,15 +203,13 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         }
         sounds = {"input_features": (input_features, ("patches", 1, 96, 64))}
         given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
-        for name, mask in (("frame_mask", given.frame_mask), ("audio_mask", given.audio_mask)):
-            real_lengths(name, mask.tolist())
-
         prompts, presence = self._prompts(given, vit_pixel_values, input_features, attention_mask)
         batch = given.batch[:2]
         clips = torch.arange(batch[0], device=prompts.device).repeat_interleave(batch[1])
-        multimask, lengths = self.config.mask_selection != "single", given.frame_mask.sum(1)
+        clip_of_object = [clip for clip in range(batch[0]) for _ in range(batch[1])]
+        multimask = self.config.mask_selection != "single"
         segmenter = KeyFrameTracker(
-            self.sam2, pixel_values, lengths, clips, prompts[:, None], multimask, self.prompt_decoder
+            self.sam2, pixel_values, given.lengths, clip_of_object, prompts[:, None], multimask, self.prompt_decoder
         )
         learns = self.training and labels is not None
         if learns:
@@ -224,7 +218,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         else:
             first = self.config.key_frame == "first"
             key_frames = torch.zeros_like(clips) if first else segmenter.best_key_frames()
-            masks, ious, scores, prediction = segmenter.segment(key_frames)
+            masks, ious, scores, prediction = segmenter.segment([0] * len(clips) if first else key_frames)
 
         losses = {}
         if labels is not None:
@@ -252,6 +246,9 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         attention_mask: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Prompt tokens `[N, C]` of all objects and, with a presence head, its logits `[N]`."""
+        num_patches = real_lengths("audio_mask", given.audio_mask.tolist())
+        all_real = min(given.lengths) == given.batch[2] and min(num_patches) == given.audio_mask.shape[1]
+        all_real = all_real and (attention_mask is None or bool(attention_mask.all()))
         text, text_mask = encode_text(self.text_encoder, given.input_ids, attention_mask)
         return self.prompter(
             self._encode_audio(input_features),
@@ -260,6 +257,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             given.audio_mask,
             text_mask,
             given.frame_mask,
+            all_real,
         )
 
     def _encode_audio(self, input_features: torch.Tensor) -> torch.Tensor:

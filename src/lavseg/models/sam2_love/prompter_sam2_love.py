@@ -103,6 +103,7 @@ class Sam2LovePrompter(nn.Module):
         audio_mask: torch.Tensor,
         text_mask: torch.Tensor,
         frame_mask: torch.Tensor,
+        all_real: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Fuse `B` clips with `E` expressions each.
 
@@ -110,6 +111,7 @@ class Sam2LovePrompter(nn.Module):
             audio: `[B, A, Da]`, one row per patch of 0.96 s; audio_mask: bool `[B, A]`.
             text: `[B, E, P, Dt]`; text_mask: bool `[B, E, P]`.
             frames: `[B, T, 1 + hw, Dv]`, class token first; frame_mask: bool `[B, T]`, real frames first.
+            all_real: whether the masks are known to hide nothing: attention is faster without a mask.
 
         Returns:
             The prompts `[B*E, C]` and, with a presence head, the presence logits `[B*E]`.
@@ -123,9 +125,9 @@ class Sam2LovePrompter(nn.Module):
         fixed = torch.cat([audio, modality[:, :1], text, modality[:, 1:]], dim=1)
         fixed_mask = self._fixed_mask(audio_mask.repeat_interleave(expressions, dim=0), text_mask.flatten(0, 1))
         if self.config.prompt_pooling == "mean":
-            state = self._mean_of_all(fixed, fixed_mask, frames, frame_mask, expressions)
+            state = self._mean_of_all(fixed, fixed_mask, frames, frame_mask, expressions, all_real)
         else:
-            state = self._propagate(fixed, fixed_mask, frames, frame_mask, expressions)
+            state = self._propagate(fixed, fixed_mask, frames, frame_mask, expressions, all_real)
         presence = None if self.presence is None else self.presence(state)[:, 0]
         return self.projector(state), presence
 
@@ -155,6 +157,7 @@ class Sam2LovePrompter(nn.Module):
         frames: torch.Tensor,
         frame_mask: torch.Tensor,
         expressions: int,
+        all_real: bool,
     ) -> torch.Tensor:
         """Hand [seg] from frame to frame (sec. 3.2, token propagation and accumulation). Returns `[N, d]`."""
         seg = self.seg_tokens.expand(len(fixed), -1, -1)
@@ -165,7 +168,7 @@ class Sam2LovePrompter(nn.Module):
             visual = torch.cat([history, frames[:, step, 1:]], dim=1).repeat_interleave(expressions, dim=0)
             tokens = torch.cat([seg, fixed, visual], dim=1)
             mask = F.pad(fixed_mask, (seg.shape[1], visual.shape[1]), value=True)
-            updated = self.fusion(tokens, _attention_mask(mask), seg.shape[1])
+            updated = self.fusion(tokens, _attention_mask(mask, all_real), seg.shape[1])
             real = frame_mask[:, step].repeat_interleave(expressions)[:, None, None]
             seg = torch.where(real, updated, seg)
             states.append(seg[:, 0])
@@ -188,16 +191,17 @@ class Sam2LovePrompter(nn.Module):
         frames: torch.Tensor,
         frame_mask: torch.Tensor,
         expressions: int,
+        all_real: bool,
     ) -> torch.Tensor:
         """Fuse one sequence of all frames and average it (table 5, "mean"). Returns `[N, d]`."""
         visual_mask = frame_mask[:, :, None].expand(-1, -1, frames.shape[2]).flatten(1)
         mask = torch.cat([fixed_mask, visual_mask.repeat_interleave(expressions, dim=0)], dim=1)
         tokens = torch.cat([fixed, frames.flatten(1, 2).repeat_interleave(expressions, dim=0)], dim=1)
-        fused = self.fusion(tokens, _attention_mask(mask))
+        fused = self.fusion(tokens, _attention_mask(mask, all_real))
         weights = mask / mask.sum(1, keepdim=True)
         return torch.einsum("nld,nl->nd", fused, weights.to(fused.dtype))
 
 
-def _attention_mask(mask: torch.Tensor) -> torch.Tensor | None:
+def _attention_mask(mask: torch.Tensor, all_real: bool) -> torch.Tensor | None:
     """Bool `[N, L]` as an attention mask, or None, the faster form, where nothing is hidden."""
-    return None if mask.all() else mask[:, None, None, :]
+    return None if all_real else mask[:, None, None, :]

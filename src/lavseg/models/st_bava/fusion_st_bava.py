@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...backbones.sam.modeling_sam import to_clips
+from ...backbones.adapted_sam.base_adapted_sam import to_clips
 from .configuration_st_bava import StBavaConfig
 
 

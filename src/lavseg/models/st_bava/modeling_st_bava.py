@@ -9,10 +9,10 @@ from transformers import initialization as init
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from ...backbones.sam.modeling_sam import FramePrediction, SamClipModel, to_clips
+from ...backbones.adapted_sam.base_adapted_sam import AdaptedSamModel, HeardClips, from_clips, to_clips
 from ...losses import mask_bce, mask_iou, weighted_mean
 from ...modeling.conversion import IN_PROJ_CONVERTERS, split_in_proj_hook
-from ...modeling.outputs import AudioVisualSegmentationOutput
+from ...modeling.outputs import AudioVisualSegmentationOutput, MaskPrediction
 from .configuration_st_bava import StBavaConfig
 from .fusion_st_bava import CmranFusion, Fused, HanFusion, JcaFusion, TpaviFusion
 
@@ -252,7 +252,7 @@ _FUSIONS = {
 }
 
 
-class StBavaPreTrainedModel(SamClipModel):
+class StBavaPreTrainedModel(AdaptedSamModel):
     """What ST-BAVA has in common with the other methods on SAM, under its configuration."""
 
     config: StBavaConfig
@@ -307,32 +307,24 @@ class StBavaModel(StBavaPreTrainedModel):
         fixed = self.fusion is not None and not self.config.train_fusion
         return super().frozen_modules() + ([self.audio_projection, self.fusion] if fixed else [])
 
-    def segment(
-        self, images: torch.Tensor, audio: torch.Tensor, frame_mask: torch.Tensor, output_attentions: bool
-    ) -> tuple[FramePrediction, dict]:
+    def segment(self, clips: HeardClips, output_attentions: bool) -> tuple[MaskPrediction, dict]:
         if output_attentions and self.config.fusion != "st_bava":
             raise ValueError(
                 f"output_attentions: only fusion='st_bava' has attention maps, this is {self.config.fusion!r}"
             )
+        frame_mask, images = clips.given.frame_mask, clips.encode_all(self.encode)
         size = images.shape[-2:]
-        positions = self.sam.get_image_wide_positional_embeddings()
-        if self.fusion is None:
-            sparse, dense = self.sam.prompt_encoder(None, None, None, None)
-            maps = {}
-        else:
-            fused = self.fuse(images, audio, positions, frame_mask)
-            sparse = fused.audio[frame_mask][:, None, None].expand(-1, -1, 2, -1)
-            dense = fused.vision[frame_mask].transpose(1, 2).unflatten(-1, size)
+        sparse, dense, maps = None, None, {}
+        if self.fusion is not None:
+            positions = self.sam.get_image_wide_positional_embeddings()
+            fused = self.fuse(images, clips.audio, positions, frame_mask)
+            sound, image = (from_clips(each, frame_mask, len(images)) for each in (fused.audio, fused.vision))
+            sparse = sound[:, None].expand(-1, 2, -1)
+            dense = image.transpose(1, 2).unflatten(-1, size)
             maps = {"audio_attentions": fused.audio_maps, "vision_attentions": fused.vision_maps}
-        candidates, scores = self.sam.mask_decoder(
-            image_embeddings=images,
-            image_positional_embeddings=positions,
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=self.config.mask_reduce != "single",
-        )
+        prediction = self.sam.decode(images, sparse, dense, multimask=self.config.mask_reduce != "single")
         maps = {name: tuple(m.unflatten(-1, size) for m in each) for name, each in maps.items() if each is not None}
-        return self._reduce(candidates[:, 0], scores[:, 0]), maps if output_attentions else {}
+        return self._reduce(prediction), maps if output_attentions else {}
 
     def fuse(
         self, images: torch.Tensor, audio: torch.Tensor, positions: torch.Tensor, frame_mask: torch.Tensor
@@ -345,16 +337,14 @@ class StBavaModel(StBavaPreTrainedModel):
         code = F.normalize(self.audio_projection(audio.to(images.dtype)), dim=-1)
         return self.fusion(tokens, code, positions.flatten(2)[0].T, frame_mask)
 
-    def _reduce(self, candidates: torch.Tensor, scores: torch.Tensor) -> FramePrediction:
-        """One mask for each frame from `[N, K, h, w]`, whose predicted IoU is `[N, K]`."""
+    def _reduce(self, prediction: MaskPrediction) -> MaskPrediction:
+        """One mask for each frame from its candidates."""
         if self.config.mask_reduce == "sum":
-            return FramePrediction(candidates.sum(1), None, candidates, scores)
-        best = scores.argmax(1)
-        rows = torch.arange(len(best), device=best.device)
-        return FramePrediction(candidates[rows, best], scores[rows, best], candidates, scores)
+            return prediction.choose(None)
+        return prediction.choose(prediction.candidate_scores.argmax(-1))
 
     def mask_losses(
-        self, prediction: FramePrediction, targets: torch.Tensor, weights: torch.Tensor
+        self, prediction: MaskPrediction, targets: torch.Tensor, weights: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """Binary cross-entropy (sec. 4.3), and the L1 loss on the predicted IoU where it has a weight."""
         size = targets.shape[-2:]

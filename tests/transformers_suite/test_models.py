@@ -1,0 +1,69 @@
+"""Transformers' common tests of models, on every variant of the contract and on VGGish."""
+
+import unittest
+
+from model_testers import MethodTests, VggishTests
+from variants_under_test import VARIANTS
+
+
+class AuralSam2Test(MethodTests, unittest.TestCase):
+    variant = VARIANTS["aural_sam2"]
+
+
+class AuralSam2ReleaseTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["aural_sam2-release"]
+
+
+class AuralSam2NoTextTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["aural_sam2-no_text"]
+
+
+class AuralSam2ClassesTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["aural_sam2-classes"]
+
+
+class GavsTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["gavs"]
+
+
+class GavsSam2Test(MethodTests, unittest.TestCase):
+    variant = VARIANTS["gavs-sam2"]
+
+
+class GavsSam2TextTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["gavs-sam2_text"]
+
+
+class Sam2LoveTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["sam2_love"]
+
+
+class Sam2LoveEveryOptionTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["sam2_love-every_option"]
+
+
+class SamaAvsTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["sama_avs"]
+
+
+class SamaAvsSam2Test(MethodTests, unittest.TestCase):
+    variant = VARIANTS["sama_avs-sam2"]
+
+
+class SamaAvsSam2TextTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["sama_avs-sam2_text"]
+
+
+class StBavaTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["st_bava"]
+
+
+class StBavaGateTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["st_bava-gate"]
+
+
+class VggishTest(VggishTests, unittest.TestCase):
+    pass
+
+
+del MethodTests, VggishTests
