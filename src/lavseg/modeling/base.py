@@ -1,7 +1,8 @@
 """What the pretrained base classes of all methods have in common."""
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
 from numbers import Real
 from os import PathLike
@@ -11,7 +12,8 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import PreTrainedModel, Sam2VideoModel
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedConfig, PreTrainedModel, Sam2VideoModel
 
 from .configuration import AudioVisualConfig
 from .inputs import check_keys, check_weights
@@ -49,6 +51,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     names_classes: ClassVar[bool] = False
 
     def __init__(self, config: AudioVisualConfig):
+        _forget_precision(config)
         super().__init__(config)
         self.loss_weights = {**self.default_loss_weights, **getattr(config, "former_loss_weights", {})}
 
@@ -157,9 +160,18 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
             check_weights(parts[name])
             module.load_state_dict(parts[name].state_dict())
 
+    def get_input_embeddings(self) -> nn.Module:
+        """The first layer of the first of `backbones`, the one that is given the frames."""
+        return next(iter(self.backbones().values())).get_input_embeddings()
+
     def frozen_modules(self) -> list[nn.Module]:
         """Sub-modules that never train under this configuration: the published networks, unless a method says more."""
         return list(self.backbones().values())
+
+    def unreached_modules(self) -> list[str]:
+        """Names of frozen sub-modules to which the loss gives no gradient, such as a memory where training does not
+        track: adapters there would stay as they are."""
+        return []
 
     def freeze(self) -> None:
         """Take the gradient from the frozen sub-modules, at the end of a model's `__init__` and after loading."""
@@ -180,11 +192,40 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         return loaded
 
     def train(self, mode: bool = True) -> "AudioVisualPreTrainedModel":
-        """Set training mode; frozen parts stay in evaluation mode, so that their dropout stays off."""
+        """Set training mode; frozen parts stay in evaluation mode, so that their dropout stays off, but for that of
+        adapters in them.
+
+        Raises:
+            ValueError: when adapters, or other parameters that should train, are where no gradient comes.
+        """
         super().train(mode)
+        if mode:
+            self._check_reached()
         for module in self.frozen_modules():
             module.eval()
+            for dropout in (part.lora_dropout for part in module.modules() if hasattr(part, "lora_dropout")):
+                dropout.train(mode)
         return self
+
+    def _check_reached(self) -> None:
+        names = self.unreached_modules()
+        idle = [name for name in names if any(p.requires_grad for p in self.get_submodule(name).parameters())]
+        if idle:
+            pattern = "|".join(map(re.escape, names))
+            raise ValueError(
+                f"{', '.join(idle)}: the loss of {type(self).__name__} gives no gradient there, so that nothing in it "
+                rf"would train; leave it out, of adapters by exclude_modules=r'({pattern})\..*'"
+            )
+
+    def _set_gradient_checkpointing(
+        self, enable: bool = True, gradient_checkpointing_func: Callable = checkpoint, **kwargs
+    ) -> None:
+        if enable and getattr(gradient_checkpointing_func, "keywords", {}).get("use_reentrant", True):
+            raise ValueError(
+                "use_reentrant: has to be False; a reentrant checkpoint gives no gradient to layers whose input needs "
+                "none, as adapters in an encoder of frames"
+            )
+        super()._set_gradient_checkpointing(enable, gradient_checkpointing_func, **kwargs)
 
     def scale_masks(self, masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """Mask logits `[N, h, w]` as the method was published brings them to the size `(H, W)` of labels or frames."""
@@ -200,3 +241,11 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         # safetensors lets nobody but the owner read.
         for weights in Path(save_directory).glob("*.safetensors"):
             weights.chmod(stub.stat().st_mode)
+
+
+def _forget_precision(config: PreTrainedConfig) -> None:
+    """Encoders are built in the precision of the model around them. Their configurations name the one that they were
+    saved in, which would win for those that are two levels deep."""
+    for part in (value for value in vars(config).values() if isinstance(value, PreTrainedConfig)):
+        part.dtype = None
+        _forget_precision(part)

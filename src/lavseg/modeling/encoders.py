@@ -43,7 +43,13 @@ def load_host(argument: str, name_or_path: str | Path, *accepted: type[PreTraine
     return model
 
 
-@torch.no_grad()
+def gradient_where_needed(module: nn.Module) -> torch.set_grad_enabled:
+    """Inside, `module` is run with gradient only where one of its parameters takes it: an encoder that is frozen as a
+    whole costs no memory for it, and one with adapters trains them."""
+    needed = any(parameter.requires_grad for parameter in module.parameters())
+    return torch.set_grad_enabled(torch.is_grad_enabled() and needed)
+
+
 def encode_text(
     encoder: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -64,7 +70,8 @@ def encode_text(
     if isinstance(encoder, PreTrainedModel):
         check_ids("input_ids", input_ids, encoder.config.vocab_size)
     mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.view_as(input_ids)
-    flat = encoder(input_ids=input_ids.flatten(0, 1), attention_mask=mask.flatten(0, 1))
+    with gradient_where_needed(encoder):
+        flat = encoder(input_ids=input_ids.flatten(0, 1), attention_mask=mask.flatten(0, 1))
     return flat.last_hidden_state.unflatten(0, input_ids.shape[:2]), mask.bool()
 
 

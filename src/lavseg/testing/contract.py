@@ -18,6 +18,7 @@ from transformers import AutoModel, AutoProcessor, PreTrainedModel
 
 from ..modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .device_waits import DeviceWaits
+from .library_use import LibraryUse
 from .variants import (
     FRAME_SIZE,
     LENGTHS,
@@ -61,7 +62,7 @@ def check_reloaded(folder: str) -> None:
         assert_same_outputs(run(model, inputs), saved["outputs"])
 
 
-class MethodContract:
+class MethodContract(LibraryUse):
     """What every method has to do. A sub-class names its `variants`; every test runs for each of them."""
 
     variants: ClassVar[dict[str, Variant]] = {}

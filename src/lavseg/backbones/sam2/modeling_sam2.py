@@ -53,6 +53,8 @@ class Sam2Backbone(Sam2VideoModel):
         if module is self:  # a fresh stock model draws one position code for the image and another for points
             code = self.shared_image_embedding.positional_embedding
             init.copy_(self.prompt_encoder.shared_embedding.positional_embedding, code)
+            # Transformers leaves it as it is in memory where a file lacks it.
+            init.zeros_(self.no_memory_embedding)
 
     @property
     def blocks(self) -> nn.ModuleList:

@@ -244,8 +244,6 @@ class AuralSam2Fuser(nn.Module):
         start = audio.repeat_interleave(expressions, dim=0)
         if text is not None:
             start = torch.cat([start, self.text_projection(text.flatten(0, 1))], dim=1)
-        # Under autocast the residual streams stay in the weights' precision.
-        start = start.to(self.token_head[0].weight.dtype)
         mask = self._token_mask(start, text_mask)
         token_code = self._token_code(start)
         edge = round(patches[0].shape[2] ** 0.5)

@@ -16,7 +16,7 @@ from ...backbones.sam2.modeling_sam2 import Sam2Backbone
 from ...backbones.sam2.tracking_sam2 import ImageFeatures, project_features
 from ...backbones.vggish import VggishModel, load_vggish
 from ...modeling.base import AudioVisualPreTrainedModel
-from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
+from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder, load_host
 from ...modeling.initialization import init_linear, rebuild
 from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput, MaskPrediction
@@ -286,7 +286,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         """Embeddings of left and right at each frame, `[B, T, C]`."""
         if not self.config.use_audio:
             return input_features.new_zeros(len(input_features), num_frames, self.config.hidden_size)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_audio_encoder):
+        with gradient_where_needed(self.audio_encoder):
             audio = self.audio_encoder(input_features[:, :num_frames]).embeddings.flatten(2)
         last = audio_mask[:, :num_frames].sum(1, keepdim=True) - 1
         patches = torch.arange(num_frames, device=audio.device).minimum(last)
@@ -323,7 +323,8 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         `[n, T, h, w]` with scores, and the levels that prompted them."""
         num_clips, num_frames = pixel_values.shape[:2]
         features, patches = self._encode_frames(pixel_values)
-        levels = self.fuser(patches, audio, text, text_mask)
+        # Under autocast the residual streams stay in the weights' precision.
+        levels = self.fuser(patches, audio.to(self.dtype), text, text_mask)
         clips = torch.arange(num_clips, device=audio.device).repeat_interleave(len(levels[0].frames) // num_clips)
         tracker = EveryFrameTracker(self.sam2, num_frames)
         decode = frame_decoder(
@@ -345,7 +346,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         """
         features, patches = [], []
         for images in pixel_values.unbind(1):
-            with torch.no_grad():
+            with gradient_where_needed(self.sam2.vision_encoder):
                 maps = encode_images(self.sam2, images)
             features.append(project_features(self.sam2, maps))
             patches.append(self.fuser.embed_patches(maps))

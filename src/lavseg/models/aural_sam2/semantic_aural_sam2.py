@@ -112,6 +112,14 @@ class AuralSam2ForSemanticSegmentation(AuralSam2Model):
     def num_classes(self) -> int:
         return self.config.num_labels - 1
 
+    def unreached_modules(self) -> list[str]:
+        # Classes depend on the masks through a threshold, and on the tokens of the last level alone.
+        parts = ("mask_decoder", "memory_attention", "memory_encoder", "object_pointer_proj")
+        token_layers = ("token_query", "frame_key", "frame_value", "token_output")
+        levels = range(len(self.fuser.levels) - 1) if self.config.behavior == "paper" else ()
+        fusions = [f"fuser.levels.{level}.fusion.{layer}" for level in levels for layer in token_layers]
+        return [*(f"sam2.{part}" for part in parts), "fuser.frame_head", "fuser.token_head", *fusions]
+
     def frozen_modules(self) -> list[nn.Module]:
         return [*self.backbones().values(), self.fuser]
 

@@ -13,7 +13,7 @@ from ...backbones.sam2.modeling_sam2 import Sam2Backbone
 from ...backbones.vggish import VggishModel, load_vggish
 from ...losses import mask_bce, mask_dice, mask_iou, weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
-from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
+from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder, load_host
 from ...modeling.initialization import init_linear
 from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips, real_lengths
 from ...modeling.outputs import AudioVisualSegmentationOutput, MaskPrediction
@@ -145,6 +145,14 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
     def clip_length(self) -> int:
         return self.config.max_frames
 
+    def unreached_modules(self) -> list[str]:
+        # Trained on the key frame alone, it does not track.
+        names = ["memory_attention", "memory_encoder", "object_pointer_proj", "mask_downsample"]
+        names.append("temporal_positional_encoding_projection_layer")
+        if self.prompt_decoder is not None:
+            names += [f"mask_decoder.{part}" for part, _ in self.prompt_decoder.named_children()]
+        return [f"sam2.{name}" for name in names]
+
     def freeze(self) -> None:
         super().freeze()
         self._trained_decoder.requires_grad_(self.config.train_mask_decoder)
@@ -257,13 +265,13 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             all_real,
         )
 
-    @torch.no_grad()
     def _encode_audio(self, input_features: torch.Tensor) -> torch.Tensor:
-        return self.audio_encoder(input_features).embeddings.squeeze(2)
+        with gradient_where_needed(self.audio_encoder):
+            return self.audio_encoder(input_features).embeddings.squeeze(2)
 
-    @torch.no_grad()
     def _encode_frames(self, vit_pixel_values: torch.Tensor) -> torch.Tensor:
-        flat = self.vision_encoder(pixel_values=vit_pixel_values.flatten(0, 1))
+        with gradient_where_needed(self.vision_encoder):
+            flat = self.vision_encoder(pixel_values=vit_pixel_values.flatten(0, 1))
         return flat.last_hidden_state.unflatten(0, vit_pixel_values.shape[:2])
 
     def _training_key_frames(self, labeled: torch.Tensor) -> torch.Tensor:

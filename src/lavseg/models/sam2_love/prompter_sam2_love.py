@@ -141,7 +141,7 @@ class Sam2LovePrompter(nn.Module):
                 f"the clip has {steps} frames or audio patches, audio_temporal_embedding has codes for "
                 f"{self.config.max_frames}: cut the clip, or raise max_frames in the configuration and train anew"
             )
-        code = self.time_embedding.weight[:steps]
+        code = self.time_embedding(torch.arange(steps, device=tokens.device))
         return tokens + code.view(1, steps, *[1] * (tokens.dim() - 3), -1)
 
     def _fixed_mask(self, audio_mask: torch.Tensor, text_mask: torch.Tensor) -> torch.Tensor:
