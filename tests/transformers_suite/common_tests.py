@@ -13,7 +13,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-import torch
 import transformers
 
 CACHE = Path(__file__).parents[2] / "runs" / "transformers-suite"

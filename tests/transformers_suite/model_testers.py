@@ -5,8 +5,8 @@ from unittest.mock import patch
 
 import torch
 from common_tests import load
-from torch import nn
 from tiny.configurations import tiny_config
+from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 

@@ -193,6 +193,8 @@ class AdapterClipModel(SamClipModel):
                 reshaped_input_sizes,
                 image_embeddings,
                 audio_embeddings,
+                output_hidden_states=False,
+                return_dict=True,
             )
         if image_embeddings is not None:
             raise ValueError("image_embeddings: only models on SAM take them; pass pixel_values")

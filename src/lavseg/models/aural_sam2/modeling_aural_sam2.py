@@ -1,7 +1,6 @@
 """AuralSAM2: sound and text fused with SAM2's frame features prompt its mask decoder from within (arXiv 2506.01015)."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -18,33 +17,14 @@ from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
 from ...modeling.initialization import init_attention, init_linear, rebuild
 from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips
-from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
+from ...modeling.outputs import NO_MASK_LOGIT
 from .batch_aural_sam2 import ClipGroup, group_clips
 from .clip_losses_aural_sam2 import clip_losses
 from .configuration_aural_sam2 import NUM_LEVELS, AuralSam2Config
 from .decoder_aural_sam2 import AuralSam2TwoWayTransformer, SegmentedClips, StagePrompt, UserPrompt, frame_decoder
-from .fuser_aural_sam2 import AuralSam2Block, AuralSam2CrossFusion, AuralSam2Fuser, FusedLevel
+from .fuser_aural_sam2 import AuralSam2Block, AuralSam2CrossFusion, AuralSam2Fuser, AuralSam2Output, FusedLevel
 from .semantic_aural_sam2 import AuralSam2ClassHead, class_losses
 from .user_prompts_aural_sam2 import encode_user_prompts
-
-
-@dataclass
-class AuralSam2Output(AudioVisualSegmentationOutput):
-    """As [`AudioVisualSegmentationOutput`], and with a class head the classes.
-
-    Args:
-        class_logits: float `[B, K + 1, T, S/16, S/16]`, background first. They hold inside the mask only: see
-            `AuralSam2Processor.post_process_semantic_segmentation`.
-
-    ```python
-    outputs = model(**inputs)
-    classes = processor.post_process_semantic_segmentation(outputs, inputs["original_sizes"])
-    ```
-    """
-
-    logit_maps = ("pred_masks", "class_logits")
-
-    class_logits: torch.Tensor | None = None
 
 
 class AuralSam2PreTrainedModel(AudioVisualPreTrainedModel):
@@ -151,6 +131,11 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
     def num_classes(self) -> int:
         return self.config.num_classes
 
+    @property
+    def gives_attentions(self) -> bool:
+        # The released layout mixes positions and channels, so that no weight belongs to a position.
+        return self.config.behavior == "paper"
+
     def frozen_modules(self) -> list[nn.Module]:
         if self.class_head is not None:
             return [*self.backbones().values(), self.fuser]
@@ -174,6 +159,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         label_mask: torch.Tensor | None = None,
         class_labels: torch.Tensor | None = None,
         original_sizes: list[tuple[int, int]] | None = None,
+        output_attentions: bool = False,
     ) -> AuralSam2Output:
         """Segment `B` clips of up to `T` frames for `E` expressions each (one without text).
 
@@ -197,6 +183,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             class_labels: integer `[B, T, h, w]`, 0 for background. A model with a class head learns from these and not
                 from `labels`; others leave them aside.
             original_sizes: not used here; processors hand it out for `post_process_masks`.
+            output_attentions: give attention maps; with `behavior="paper"`.
 
         Returns:
             [`AuralSam2Output`]. Masks are not gated by the object score; padding frames hold -1024.
@@ -235,6 +222,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
                 None if text is None else group.pick(text),
                 None if text_mask is None else group.pick(text_mask),
                 {frame: user and user.pick(group) for frame, user in first.items()},
+                output_attentions,
             )
             class_logits = None if self.class_head is None else self.class_head(found.levels, found.masks)
             self._place(totals, group, found, class_logits)
@@ -259,7 +247,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
 
     def _place(
         self,
-        totals: dict[str, torch.Tensor],
+        totals: dict[str, torch.Tensor | tuple[torch.Tensor, ...]],
         group: ClipGroup,
         found: SegmentedClips,
         class_logits: torch.Tensor | None,
@@ -268,9 +256,15 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         group.place(found.masks, totals["pred_masks"])
         group.place(found.iou_scores, totals["iou_scores"])
         group.place(found.object_score_logits, totals["object_score_logits"])
+        batch = totals["pred_masks"].shape[:3]
         if class_logits is not None:
-            shape = (group.batch, class_logits.shape[1], totals["pred_masks"].shape[2], *class_logits.shape[3:])
+            shape = (batch[0], class_logits.shape[1], batch[2], *class_logits.shape[3:])
             group.place(class_logits, totals.setdefault("class_logits", class_logits.new_zeros(shape)))
+        for name, weights in found.levels[0].attentions.items():
+            edge = round(weights.shape[-1] ** 0.5)
+            blocks = tuple(weights.new_zeros(*batch, 1, edge, edge) for _ in found.levels)
+            for level, block in zip(found.levels, totals.setdefault(name, blocks), strict=True):
+                group.place(level.attentions[name], block)
 
     def _losses(
         self,
@@ -325,11 +319,12 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         text: torch.Tensor | None,
         text_mask: torch.Tensor | None,
         user_prompts: dict[int, UserPrompt | None],
+        output_attentions: bool,
     ) -> SegmentedClips:
         """Segment the objects of clips that all have the `T` frames of `pixel_values [b, T, 3, S, S]`."""
         num_clips, num_frames = pixel_values.shape[:2]
         features, patches = self._encode_frames(pixel_values)
-        levels = self.fuser(patches, audio, text, text_mask)
+        levels = self.fuser(patches, audio, text, text_mask, output_attentions)
         clips = torch.arange(num_clips, device=audio.device).repeat_interleave(len(levels[0].frames) // num_clips)
         tracker = EveryFrameTracker(self.sam2, num_frames)
         decode = frame_decoder(
