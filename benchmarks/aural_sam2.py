@@ -80,8 +80,7 @@ def track_alone(model, clip):
     pixels = clip["pixel_values"]
     point = torch.full((1, 1, 1, 2), pixels.shape[-1] / 2, device=DEVICE)
     click = model.sam2.prompt_encoder(point, torch.ones(1, 1, 1, dtype=torch.int32, device=DEVICE), None, None)[0]
-    lengths, first = torch.tensor([pixels.shape[1]], device=DEVICE), torch.zeros(1, dtype=torch.long, device=DEVICE)
-    return KeyFrameTracker(model.sam2, pixels, lengths, first, click[:, 0]).segment(first)
+    return KeyFrameTracker(model.sam2, pixels, [pixels.shape[1]], [0], click[:, 0]).segment([0])
 
 
 def make_step(model):

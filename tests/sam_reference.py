@@ -55,9 +55,25 @@ def reference_keys(file, num_layers=None):
     return keys
 
 
+def with_joined_projections(tensors, name_of_all="in_proj_"):
+    """Tensors of a model by name, those of queries, keys and values of ST-BAVA's blocks as one, as in the release."""
+    joined = {}
+    for name, value in tensors.items():
+        parent, _, projection = name.rpartition(".")[0].rpartition(".")
+        if name.startswith("fusion.layers.") and projection in ("q_proj", "k_proj", "v_proj"):
+            name = f"{parent}.{name_of_all}{name.rpartition('.')[2]}"
+            value = value if joined.get(name) is None else torch.cat([joined[name], value])
+        joined[name] = value
+    return joined
+
+
+def shapes_of(model):
+    return {name: value.shape for name, value in with_joined_projections(model.state_dict()).items()}
+
+
 def fill(model, keys, rules):
     """Give every parameter the deterministic value of its official key, in the shape it has here."""
-    det_array, shapes = det_fill().det_array, {key: value.shape for key, value in model.state_dict().items()}
+    det_array, shapes = det_fill().det_array, shapes_of(model)
     names = rename_keys(keys, rules)
     state = {
         name: torch.from_numpy(np.ascontiguousarray(det_array(key, shapes[name])))
@@ -78,8 +94,9 @@ def check_gradients(model, golden, rules, groups, relative=2e-3):
 
     Norms that are zero in exact arithmetic are compared with a floor of 1e-3.
     """
-    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    norms = {name: None if p.grad is None else p.grad.norm().item() for name, p in parameters.items()}
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+    joined = with_joined_projections(gradients)
+    norms = {name: None if gradient is None else gradient.norm().item() for name, gradient in joined.items()}
     for group, expected in golden["group_grad_norm"].items():
         squares = [norm**2 for name, norm in norms.items() if norm is not None and name.startswith(groups[group])]
         assert abs(sum(squares) ** 0.5 - expected) <= relative * expected, group
@@ -137,5 +154,5 @@ def released_sam_keys(blocks):
 def released_checkpoint(model, keys, rules, seed=0):
     """A checkpoint with the released `keys` whose tensors fit `model`, filled with noise."""
     generator = torch.Generator().manual_seed(seed)
-    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    shapes = shapes_of(model)
     return {key: torch.randn(shapes[name], generator=generator) for key, name in rename_keys(keys, rules).items()}

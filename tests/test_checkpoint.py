@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -98,3 +99,53 @@ def test_a_checkpoint_of_a_method_that_is_not_there_is_told_so_without_a_questio
     for trust in (False, True):
         with pytest.raises(CheckpointError, match=r"is no checkpoint of a method that is known here .*--plugin"):
             load_checkpoint(tmp_path, trust)
+
+
+def edit(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_what_a_processor_needs_and_lacks_is_an_error(folder):
+    parts = [name for name, value in json.loads((folder / "processor_config.json").read_text()).items() if "_" in name]
+    kept = {path.name: path.read_bytes() for path in folder.iterdir()}
+    lacking = {
+        name: lambda name=name: edit(folder / "processor_config.json", lambda content: content.pop(name))
+        for name in parts
+        if name.endswith(("processor", "extractor"))
+    }
+    lacking |= {name: (folder / name).unlink for name in ("processor_config.json", "tokenizer.json") if name in kept}
+    assert len(lacking) >= 3
+    for name, remove in lacking.items():
+        remove()
+        with pytest.raises(CheckpointError, match="processor") as caught:
+            load_checkpoint(folder)
+        assert "\n" not in str(caught.value), name
+        with pytest.raises((ValueError, OSError)):
+            AutoProcessor.from_pretrained(folder)
+        for name, content in kept.items():
+            (folder / name).write_bytes(content)
+
+
+def test_model_and_processor_have_to_agree_on_sentences(saved_sam2_love, saved_sama_avs, tmp_path):
+    text = shutil.copytree(saved_sam2_love, tmp_path / "text")
+    edit(text / "tokenizer.json", lambda content: content["model"]["vocab"].update(zebra=5000))
+    with pytest.raises(CheckpointError, match="its tokenizer gives tokens up to 5000, the model knows"):
+        load_checkpoint(text)
+    silent = shutil.copytree(saved_sama_avs, tmp_path / "silent")
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(saved_sam2_love / file, silent)
+    edit(silent / "processor_config.json", lambda content: content.update(needs_text=True))
+    with pytest.raises(CheckpointError, match="the model does not read, its processor does"):
+        load_checkpoint(silent)
+
+
+@pytest.mark.parametrize("file", ["config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000])
+def test_files_that_are_not_what_they_should_be_are_told_in_one_line(saved_sam2_love, tmp_path, file, content):
+    folder = shutil.copytree(saved_sam2_love, tmp_path / "damaged")
+    (folder / file).write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(folder)
+    assert str(caught.value).startswith(f"{folder}: ") and "\n" not in str(caught.value)

@@ -1,11 +1,21 @@
 import os
 import re
+import signal
 import stat
 from pathlib import Path
 
 import pytest
 
-from lavseg.output_folders import check_new_file, check_new_folder, check_writable_folder, staged_file, staged_folder
+import lavseg.output_folders
+from lavseg.output_folders import (
+    check_new_file,
+    check_new_folder,
+    check_writable_folder,
+    holds_results,
+    staged_file,
+    staged_files,
+    staged_folder,
+)
 
 
 def contents(folder: Path) -> dict[str, str | None]:
@@ -164,3 +174,115 @@ def test_everything_is_on_disk_before_it_takes_its_place(place, monkeypatch):
     with staged_folder("results") as folder:
         (folder / "a.txt").write_text("a")
     assert steps == ["a.txt", "new", "replace", place.name]
+
+
+def test_permissions_are_the_umasks_also_where_a_library_sets_its_own(place):
+    with staged_file("weights") as staged:
+        staged.touch(0o600)
+    with staged_files("full") as staged:
+        (staged / "weights").touch(0o600)
+    (place / "plain").touch()
+    modes = {Path(name).stat().st_mode for name in ("plain", "weights", "full/weights")}
+    assert len(modes) == 1
+
+
+def test_staged_files_join_those_of_a_folder_or_leave_it_alone(place):
+    (place / "full" / "scores").write_text("old")
+    before = contents(place)
+    with pytest.raises(ValueError), staged_files("full") as staged:
+        (staged / "scores").write_text("new")
+        raise ValueError
+    assert contents(place) == before
+    with staged_files("full") as staged:
+        (staged / "scores").write_text("new")
+        (staged / "weights").write_text("w")
+        assert (place / "full" / "scores").read_text() == "old"
+    assert contents(place / "full") == {"notes": "mine", "scores": "new", "weights": "w"}
+    with staged_files("new/deeper") as staged:
+        (staged / "a").write_text("a")
+    assert contents(place / "new") == {"deeper": None, "deeper/a": "a"}
+
+
+def killed(work):
+    """Do `work` in a child that ends itself with SIGKILL."""
+    if not (child := os.fork()):
+        try:
+            work()
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def replace_folder(name="full", text="new"):
+    with staged_folder(name, replace=True) as staged:
+        (staged / "notes").write_text(text)
+
+
+def kill_self(*args):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_what_a_killed_process_leaves_is_taken_over(place, monkeypatch, step):
+    """Killed before the first renaming, after it, after the second, and while the earlier result is removed."""
+    before = contents(place)
+
+    def until_killed():
+        done, replace, rmtree = [], os.replace, lavseg.output_folders.shutil.rmtree
+
+        def step_by_step(function):
+            def run(*args):
+                if len(done) == step:
+                    kill_self()
+                done.append(function(*args))
+
+            return run
+
+        monkeypatch.setattr(os, "replace", step_by_step(replace))
+        monkeypatch.setattr("shutil.rmtree", step_by_step(rmtree))
+        replace_folder()
+
+    killed(until_killed)
+    visible = [name for name, text in contents(place).items() if text in ("mine", "new") and ".staged" not in name]
+    assert visible, "the earlier result is only in a hidden folder"
+    replace_folder(text="last")
+    assert contents(place) == before | {"full/notes": "last"}
+
+
+def test_the_earlier_result_comes_back_where_nothing_replaces_it(place, monkeypatch):
+    replace = os.replace
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *args: (replace(*args), kill_self()))
+        killed(replace_folder)
+    assert not (place / "full").exists()
+    with pytest.raises(OSError), staged_folder("full") as staged:
+        (staged / "a.txt").touch()
+    assert contents(place / "full") == {"notes": "mine"} and not (place / "full.earlier").exists()
+
+
+def test_a_folder_of_the_same_name_as_an_earlier_result_is_left_alone(place):
+    (place / "full.earlier").mkdir()
+    with pytest.raises(OSError, match=r"full\.earlier is in the way"):
+        replace_folder()
+    assert contents(place / "full") == {"notes": "mine"} and (place / "full.earlier").is_dir()
+
+
+def test_a_process_at_work_is_left_alone(place):
+    with staged_file("scores") as first, staged_file("scores") as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert (place / "scores").read_text() == "first"
+    assert not list(place.rglob(".staged-*"))
+
+
+def test_unfinished_files_are_no_results(place):
+    def half_done():
+        with staged_file("empty/scores"):
+            kill_self()
+
+    killed(half_done)
+    assert list((place / "empty").iterdir()) and not holds_results("empty")
+    assert holds_results("full") and not holds_results("nowhere")
+    with staged_file("empty/scores") as staged:
+        staged.write_text("new")
+    assert contents(place / "empty") == {"scores": "new"}

@@ -35,7 +35,7 @@ def load_checkpoint(
 
     Raises:
         CheckpointError: the folder or Hub id does not exist or cannot be reached, is of another architecture, lacks
-            weights or a processor, or holds numbers that are not finite.
+            weights, a processor or its vocabulary, or holds numbers that are not finite or files that are damaged.
     """
     code = CODE if trust_remote_code else []
     folder = _fetch(name, ["config.json", *code])
@@ -56,7 +56,9 @@ def load_checkpoint(
     if not issubclass(MODEL_MAPPING.get(type(config), unknown), AudioVisualPreTrainedModel):
         raise CheckpointError(f"{name}: is a {config.model_type!r} checkpoint, {_NOT_OURS}")
     folder = _fetch(name, [*FILES, *code])
-    return _load_model(folder, name, trusted).eval(), _load_processor(folder, name, trusted)
+    model, processor = _load_model(folder, name, trusted), _load_processor(folder, name, trusted)
+    _check_pair(model, processor, name)
+    return model.eval(), processor
 
 
 def _fetch(name: str | Path, patterns: list[str]) -> Path:
@@ -89,16 +91,37 @@ def _load_model(folder: Path, name: str | Path, trusted: bool) -> AudioVisualPre
 
 
 def _load_processor(folder: Path, name: str | Path, trusted: bool) -> AudioVisualProcessor:
+    if not (folder / "processor_config.json").is_file():
+        raise CheckpointError(f"{name}: holds no processor; save it beside the model")
+    # What is wrong in its files shows anywhere in Transformers.
     try:
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=trusted)
-    except (OSError, ValueError) as error:
-        if (folder / "processor_config.json").is_file():
-            raise CheckpointError(f"{name}: its processor cannot be used ({_first_sentence(error)})") from error
-        raise CheckpointError(f"{name}: holds no processor; save it beside the model") from error
+    except Exception as error:
+        raise CheckpointError(f"{name}: its processor cannot be used ({_first_sentence(error)})") from error
     if not isinstance(processor, AudioVisualProcessor):
         raise CheckpointError(f"{name}: holds no processor; save it beside the model")
     return processor
 
 
+def _check_pair(model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor, name: str | Path) -> None:
+    """What the processor makes of a sentence has to be what the model reads."""
+    if model.reads_text != processor.needs_text:
+        reads = "reads sentences, its processor does not" if model.reads_text else "does not read, its processor does"
+        raise CheckpointError(f"{name}: the model {reads}; save the two together")
+    if not model.reads_text:
+        return
+    known = model.backbones()[model.text_backbone].config.get_text_config().vocab_size
+    highest = max(processor.tokenizer.get_vocab().values())
+    if highest >= known:
+        raise CheckpointError(
+            f"{name}: its tokenizer gives tokens up to {highest}, the model knows {known}; save the two together"
+        )
+
+
 def _first_sentence(error: Exception) -> str:
-    return str(error).splitlines()[0].split(". ")[0].rstrip(".") if str(error) else type(error).__name__
+    """What an error says, without what libraries add from the second sentence on; of those for programmers the class as
+    well."""
+    text = " ".join(str(error).split()).split(". ")[0].rstrip(".")
+    if not text:
+        return type(error).__name__
+    return text if isinstance(error, (ValueError, OSError, ImportError)) else f"{type(error).__name__}: {text}"

@@ -1,13 +1,18 @@
 """Where results may be written, and how nothing half-written is left there."""
 
+import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 # From so many files on, all that waits for the disk is written at once: file by file takes milliseconds each.
 MANY_FILES = 100
+# What the hidden folders begin with in which results are written, and the file in them that says that a result is
+# being replaced.
+_STAGED, _EXCHANGING = ".staged-", "exchanging"
 
 
 def check_writable_folder(path: str | Path, argument: str) -> Path:
@@ -67,6 +72,8 @@ def check_new_file(path: str | Path, argument: str) -> Path:
 def staged_folder(path: str | Path, replace: bool = False) -> Iterator[Path]:
     """A folder to write to that becomes `path` when the block ends well, and vanishes otherwise.
 
+    Where the process is killed, what it leaves is taken over by the next one that writes to `path`.
+
     Args:
         path: a folder that [`check_new_folder`] accepts.
         replace: put it in the place of a folder with content, which stays as it is until then.
@@ -76,18 +83,14 @@ def staged_folder(path: str | Path, replace: bool = False) -> Iterator[Path]:
     """
     path = Path(path).resolve()
     with _folder_beside(path) as temporary:
-        staged, earlier = temporary / "new", temporary / "earlier"
+        staged = temporary / "new"
         staged.mkdir()
         yield staged
-        _flush(*staged.rglob("*"), staged)
+        _finish(*staged.rglob("*"), staged)
         if replace and path.exists():
-            os.replace(path, earlier)
-        try:
+            _exchange(staged, path, temporary / _EXCHANGING)
+        else:
             os.replace(staged, path)
-        except OSError:
-            if earlier.exists():
-                os.replace(earlier, path)
-            raise
         _flush(path.parent)
 
 
@@ -104,24 +107,98 @@ def staged_file(path: str | Path) -> Iterator[Path]:
     with _folder_beside(path) as temporary:
         staged = temporary / path.name
         yield staged
-        _flush(staged)
+        _finish(staged)
         os.replace(staged, path)
         _flush(path.parent)
 
 
 @contextmanager
+def staged_files(folder: str | Path) -> Iterator[Path]:
+    """A folder to write to whose files move into `folder`, one by one, when the block ends well, and vanish otherwise.
+
+    Args:
+        folder: may have content; its files of the same names are replaced.
+    """
+    folder = Path(folder).resolve()
+    with _folder_beside(folder / "files") as temporary:
+        yield temporary
+        _finish(*temporary.rglob("*"))
+        for path in sorted(temporary.iterdir()):
+            os.replace(path, folder / path.name)
+        _flush(folder)
+
+
+def holds_results(folder: str | Path) -> bool:
+    """Whether a folder exists and holds more than what a killed process had not finished."""
+    folder = Path(folder)
+    return folder.is_dir() and any(not path.name.startswith(_STAGED) for path in folder.iterdir())
+
+
+@contextmanager
 def _folder_beside(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path`; the folders above that were made for it go again after an error."""
+    """A hidden folder beside `path`; the folders above that were made for it go again after an error."""
     made = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with TemporaryDirectory(prefix=".staged-", dir=path.parent) as folder:
-            yield Path(folder)
+        folder, descriptor = _own_folder(path)
+        try:
+            _clear(folder, path)
+            yield folder
+        finally:
+            shutil.rmtree(folder)
+            os.close(descriptor)
     except BaseException:
         with suppress(OSError):
             for parent in made:
                 parent.rmdir()
         raise
+
+
+def _own_folder(path: Path) -> tuple[Path, int]:
+    """A hidden folder beside `path` that this process has locked: a new one, or one that a killed process left."""
+    for number in count():
+        folder = path.with_name(f"{_STAGED}{path.name[:50]}.{number}")
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
+                return folder, descriptor
+        except OSError:  # another process has it, or removed it just now
+            pass
+        os.close(descriptor)
+    raise AssertionError
+
+
+def _clear(folder: Path, path: Path) -> None:
+    """Empty a folder that a killed process left, and finish or undo what it was doing at `path`."""
+    earlier = _earlier(path)
+    if (folder / _EXCHANGING).exists() and earlier.exists():
+        if path.exists():
+            shutil.rmtree(earlier)
+        else:
+            os.replace(earlier, path)
+    for left in folder.iterdir():
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def _exchange(staged: Path, path: Path, mark: Path) -> None:
+    """Put `staged` in the place of `path`, which is under a visible name meanwhile; `mark` says that this goes on."""
+    earlier = _earlier(path)
+    if earlier.exists():
+        raise FileExistsError(f"{earlier} is in the way; move it elsewhere")
+    mark.touch()
+    os.replace(path, earlier)
+    try:
+        os.replace(staged, path)
+    except BaseException:
+        os.replace(earlier, path)
+        raise
+    shutil.rmtree(earlier)
+
+
+def _earlier(path: Path) -> Path:
+    return path.with_name(f"{path.name}.earlier")
 
 
 def _nearest_above(path: Path) -> Path:
@@ -131,6 +208,14 @@ def _nearest_above(path: Path) -> Path:
 def _check_can_write_into(folder: Path, path: Path, argument: str) -> None:
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise ValueError(f"{argument}: {path} cannot be written, {folder} is not a folder one may write into")
+
+
+def _finish(*paths: Path) -> None:
+    """Give files the permissions of the umask, which some libraries do not, and have the disk keep them."""
+    for path in paths:
+        if path.is_file():
+            path.chmod(path.parent.stat().st_mode & 0o666)
+    _flush(*paths)
 
 
 def _flush(*paths: Path) -> None:

@@ -12,7 +12,7 @@ from released_aural_sam2 import ReleasedAuralSam2
 
 CASES = [
     ("tiny", 128, 9, 0),  # more frames than are remembered
-    ("tiny", 256, 3, 1),
+    pytest.param("tiny", 256, 3, 1, marks=pytest.mark.slow),
     pytest.param("base_plus", 1024, 3, 2, marks=pytest.mark.slow),
 ]
 

@@ -22,6 +22,7 @@ def made_up(method, jaccard, silent):
     }
 
 
+@pytest.mark.slow
 def test_methods_are_compared_and_not_trained_twice(
     tmp_path, monkeypatch, capsys, untrained, small_clips, processes_here
 ):

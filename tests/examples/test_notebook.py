@@ -9,6 +9,7 @@ from conftest import ROOT
 EXAMPLES = ROOT / "examples"
 
 
+@pytest.mark.slow
 def test_the_notebook_runs(monkeypatch, tmp_path):
     if not (EXAMPLES / "sam2-love-tiny" / "model.safetensors").is_file():
         pytest.skip("the checkpoint examples/sam2-love-tiny is not there")

@@ -22,6 +22,7 @@ def test_unusable_options_are_refused_at_once(untrained, tmp_path, capsys, optio
     assert words in capsys.readouterr().err and not (tmp_path / "demo").exists()
 
 
+@pytest.mark.slow
 def test_it_starts_in_any_folder(tmp_path):
     """Whatever is there, even a package of the same name."""
     (tmp_path / "demo").mkdir()

@@ -33,6 +33,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, capsys):
     assert last.startswith("run_train.py: ") and "absent" in last and not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path, ref_avs, untrained, single_thread):
     """Over the end of an epoch, with random key frames and synthetic nulls, past a checkpoint that was cut off."""
     start, whole, killed = tmp_path / "start", tmp_path / "whole", tmp_path / "killed"

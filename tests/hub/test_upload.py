@@ -50,6 +50,7 @@ def test_push_uploads_everything_in_one_commit_and_leaves_the_folder_alone(hub, 
     assert sum(path.endswith("/commit/main") for _, path in hub.requests) == 1
 
 
+@pytest.mark.slow
 def test_what_was_pushed_loads_by_its_name_in_a_fresh_process(hub, folder, tmp_path):
     for name in ("config.json", "processor_config.json"):
         content = json.loads((folder / name).read_text())

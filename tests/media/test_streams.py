@@ -1,9 +1,14 @@
 """Frames and sound as they are decoded: turned upright, on time, and refused where they are damaged."""
 
+import gc
 import io
+import mmap
 import subprocess
 import sys
+from collections import deque
 from fractions import Fraction
+from itertools import islice
+from pathlib import Path
 
 import av
 import numpy as np
@@ -12,6 +17,7 @@ import pytest
 from lavseg.media import (
     MediaError,
     iter_clip,
+    iter_frames,
     read_audio,
     read_video,
 )
@@ -45,6 +51,25 @@ def test_ffmpegs_rotation_matches_a_phone_held_upright(tmp_path):
     Writer(tmp_path / "clip.mp4").video([0], [image], turn=[0, one, 0, -one, 0, 0, 0, 0, 1 << 30]).save()
     frame = read_video(tmp_path / "clip.mp4").frames[0]
     assert frame[:20].min() > 180 and frame[28:].max() < 20
+
+
+def test_frames_that_were_read_do_not_stay_in_memory(tmp_path):
+    """Without waiting for Python to collect cycles, between two of which hundreds of frames are read."""
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    movie(tmp_path / "clip.mp4", size=(1280, 720))
+    frames = iter_frames(tmp_path / "clip.mp4", 25)
+    gc.disable()
+    try:
+        # A frame is 1.4 MB.
+        deque(islice(frames, 10), maxlen=0)
+        before = resident()
+        deque(frames, maxlen=0)
+        assert resident() - before < 20e6
+    finally:
+        gc.enable()
 
 
 def test_lost_sound_packets_leave_silence_not_a_shift(tmp_path):

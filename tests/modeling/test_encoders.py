@@ -71,3 +71,9 @@ def test_every_sentence_is_read_as_if_alone_without_its_padding_and_without_grad
 def test_a_mask_of_other_tokens_is_named(roberta):
     with pytest.raises(ValueError, match=r"attention_mask: has to be \[2, 1, 5\] as input_ids, got \[2, 1, 4\]"):
         encode_text(roberta, torch.ones(2, 1, 5).long(), torch.ones(2, 1, 4))
+
+
+@pytest.mark.parametrize("token", [50, -1])
+def test_tokens_of_another_tokenizer_are_refused(roberta, token):
+    with pytest.raises(ValueError, match=rf"^input_ids: has to hold ids from 0 to 49, got {token}$"):
+        encode_text(roberta, torch.tensor([[[3, token]]]), None)

@@ -8,7 +8,7 @@ from lavseg.backbones.vggish import VggishConfig
 from lavseg.modeling.inputs import (
     check_choices,
     check_constants,
-    check_outputs,
+    check_ids,
     check_shapes,
     first_non_finite,
     prepare_clips,
@@ -65,18 +65,6 @@ def test_the_first_tensor_that_is_not_finite_is_found(dtype, value):
     assert first_non_finite(tensors) == "b"
 
 
-def test_outputs_on_padding_frames_do_not_count():
-    outputs = {"pred_masks": torch.zeros(2, 1, 3, 4, 4), "iou_scores": torch.zeros(2, 1, 3)}
-    frame_mask = torch.tensor([[True, True, True], [True, True, False]])
-    outputs["pred_masks"][1, 0, 2, 0, 0] = outputs["iou_scores"][1, 0, 2] = math.nan
-    check_outputs(outputs, frame_mask)
-    with pytest.raises(ValueError, match=r"^pred_masks: the model gives NaN"):
-        check_outputs(outputs)
-    outputs["iou_scores"][1, 0, 1] = math.inf
-    with pytest.raises(ValueError, match=r"^iou_scores: the model gives NaN"):
-        check_outputs(outputs, frame_mask)
-
-
 @pytest.mark.parametrize(
     "value", [np.array([1.0, math.nan]), torch.tensor([math.inf]), (0.5, math.nan), {"a": math.inf}]
 )
@@ -116,3 +104,47 @@ def test_inputs_of_clips_are_brought_to_one_form():
 def test_inputs_of_clips_that_do_not_fit_together_are_named(name, shape):
     with pytest.raises(ValueError, match=rf"^{name}: has to be \[.*\] for 2 clips of 3 frames, got "):
         prepare(**{name: torch.zeros(shape, dtype=torch.bool)})
+
+
+@pytest.mark.parametrize("foreign", [255, -1, 2, 0.5, math.nan, math.inf])
+@pytest.mark.parametrize("axes", [(2, 3), (2, 1, 3)])
+def test_labels_are_zero_and_one_where_they_count(foreign, axes):
+    whole = isinstance(foreign, int)
+    labels = torch.ones(*axes, 4, 4, dtype=torch.int64 if whole else torch.float64)
+    labels[1, ..., 2, 3, 3] = foreign
+    with pytest.raises(ValueError, match=r"^labels: have to be 0 and 1, got .*; .* pass labels > 0$"):
+        prepare(labels=labels)
+    label_mask = torch.ones(2, 3, dtype=torch.bool)
+    label_mask[1, 2] = False
+    assert prepare(labels=labels, label_mask=label_mask).labels.shape == (2, 1, 3, 4, 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int32, torch.float16, torch.float32])
+def test_labels_may_be_of_any_type(dtype):
+    labels = torch.arange(96).view(2, 3, 4, 4) % 2
+    assert prepare(labels=labels.to(dtype)).labels.sum() == 48
+
+
+def test_what_is_computed_with_holds_floats():
+    for kind, dtype in (("uint8", torch.uint8), ("int64", torch.int64), ("complex64", torch.complex64)):
+        with pytest.raises(ValueError, match=rf"^embeddings: has to hold floats .*, got torch\.{kind}$"):
+            prepare_with_embeddings(torch.zeros(2, 3, 7, dtype=dtype))
+
+
+def prepare_with_embeddings(embeddings):
+    sounds = {"input_features": (torch.zeros(2, 4, 1, 96, 64), ("patches", 1, 96, 64))}
+    return prepare_clips({"embeddings": (embeddings, (7,))}, sounds, *[None] * 5)
+
+
+def test_ids_are_whole_and_known():
+    check_ids("input_ids", torch.tensor([[0, 9]]), 10)
+    check_ids("class_labels", torch.tensor([9], dtype=torch.uint8), 10)
+    for ids, message in (
+        (torch.tensor([3, 10]), "ids from 0 to 9, got 10"),
+        (torch.tensor([-1]), "ids from 0 to 9, got -1"),
+        (torch.tensor([255], dtype=torch.uint8), "ids from 0 to 9, got 255"),
+        (torch.tensor([1.0]), r"whole numbers, got torch\.float32"),
+        (torch.tensor([True]), r"whole numbers, got torch\.bool"),
+    ):
+        with pytest.raises(ValueError, match=f"^input_ids: has to hold {message}$"):
+            check_ids("input_ids", ids, 10)

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from tiny.configurations import nano_sam2_config, tiny_config
 from transformers import Sam2ImageProcessor
 
-from lavseg.modeling.processing import as_frames
+from lavseg.media import as_frames
 from lavseg.models.gavs import GavsConfig, GavsModel, GavsProcessor
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor

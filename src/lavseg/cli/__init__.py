@@ -1,8 +1,12 @@
 """The `lavseg` command. Its modules import what is heavy only when a command runs, so that help answers at once."""
 
+import logging
+import signal
+
 import typer
 
 from .app import serve
+from .command_group import CommandGroup, root
 from .convert import convert
 from .data import data
 from .evaluate import evaluate
@@ -11,10 +15,8 @@ from .push import push
 from .segment import segment
 from .train import train
 
-app = typer.Typer(
-    help="Find the object in a video that a sentence, the sound and the picture mean together.",
-    no_args_is_help=True,
-)
+app = typer.Typer(cls=CommandGroup, no_args_is_help=True)
+app.callback()(root)
 app.command()(segment)
 # Keys of a recipe are options, too; they are checked when the recipe is read.
 app.command(context_settings={"ignore_unknown_options": True})(train)
@@ -27,5 +29,8 @@ app.command()(info)
 
 
 def main() -> None:
-    """Entry point of the command."""
+    """Entry point of the command. SIGTERM ends it as Ctrl-C does."""
+    # Transformers imports torchao where it is installed, which registers types in a way that torch warns about.
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()

@@ -1,7 +1,6 @@
 """`lavseg app`: the web app."""
 
 import os
-import signal
 import socket
 from importlib.util import find_spec
 from pathlib import Path
@@ -62,8 +61,6 @@ def _check_address(host: str, port: int | None) -> None:
 
 def _run(plugins: list[str] | None, model: str, host: str, port: int | None, trust_remote_code: bool) -> None:
     """`launch` in a temporary folder, with the libraries' own messages silenced."""
-    # Whoever ends the app, the folder goes with it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with TemporaryDirectory(prefix="lavseg-app-") as folder:
         # Read when Gradio and matplotlib are imported; without the last one matplotlib writes into the user's home.
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "MPLCONFIGDIR": folder}

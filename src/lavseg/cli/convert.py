@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .one_line_errors import one_line_errors
+from .quiet import silence_libraries
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -104,14 +105,15 @@ def _vggish(
 def _report(name: str, run: "Callable[[], tuple[PreTrainedModel, list[str]]]", out: Path, as_json: bool) -> None:
     """Convert, and say what came of it and which keys of the file were not used."""
     with one_line_errors(f"lavseg convert {name}"):
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
+        silence_libraries()
         model, unused = run()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     if as_json:
         typer.echo(
-            json.dumps({"out": str(out), "model": type(model).__name__, "parameters": parameters, "unused": unused})
+            json.dumps(
+                {"out": str(out), "model": type(model).__name__, "parameters": parameters, "unused": unused},
+                allow_nan=False,
+            )
         )
         return
     typer.echo(f"{out}: {type(model).__name__}, {parameters:,} parameters")

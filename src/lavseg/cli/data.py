@@ -29,7 +29,7 @@ def check(root: _Root, dataset: _Dataset = None, as_json: _Json = False) -> None
 
         reports = list(check_data_set(root, dataset))
     if as_json:
-        typer.echo(json.dumps([asdict(report) for report in reports]))
+        typer.echo(json.dumps([asdict(report) for report in reports], allow_nan=False))
     else:
         from .printing import print_table
 
@@ -74,7 +74,11 @@ def synthetic(
         else:
             splits = {"train": clips, "val": others, "test": others}
             write_avsbench(out, dict.fromkeys(("s4", "ms3", "v1s", "v1m", "v2"), splits), seed=seed, progress=progress)
-    typer.echo(json.dumps({"out": str(out)}) if as_json else f"{out}: written; `lavseg data check {out}` counts it")
+    typer.echo(
+        json.dumps({"out": str(out)}, allow_nan=False)
+        if as_json
+        else f"{out}: written; `lavseg data check {out}` counts it"
+    )
 
 
 @data.command()
@@ -113,6 +117,6 @@ def export(
             push_rows(rows, repo, subset, private)
     counts = {name: len(part) for name, part in rows.items()}
     if as_json:
-        typer.echo(json.dumps({"out": str(out or repo), "rows": counts}))
+        typer.echo(json.dumps({"out": str(out or repo), "rows": counts}, allow_nan=False))
     else:
         typer.echo(f"{out or repo}: " + ", ".join(f"{count} rows of {name}" for name, count in counts.items()))

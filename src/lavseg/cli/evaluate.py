@@ -8,6 +8,7 @@ import typer
 
 from .one_line_errors import one_line_errors
 from .outside import Plugins, TrustRemoteCode, load_plugins
+from .quiet import silence_libraries
 
 
 def evaluate(
@@ -40,12 +41,10 @@ def evaluate(
     """Score a checkpoint on splits of a data set: J, F, their mean and S under one publication's protocol, or scores
     of classes under that of AVSBench-semantic."""
     with one_line_errors("lavseg evaluate"):
-        from transformers.utils import logging
-
+        silence_libraries()
         from ..evaluation.evaluate_checkpoint import evaluate_checkpoint
 
         load_plugins(plugin)
-        logging.disable_progress_bar()
         report = evaluate_checkpoint(
             model,
             data,

@@ -26,7 +26,7 @@ def push(
     """
     with one_line_errors("lavseg push"):
         page = _run(plugin, folder, name, private, trust_remote_code)
-    typer.echo(json.dumps({"name": name, "page": page}) if as_json else page)
+    typer.echo(json.dumps({"name": name, "page": page}, allow_nan=False) if as_json else page)
 
 
 def _run(plugins: list[str] | None, folder: Path, name: str, private: bool, trust_remote_code: bool) -> str:
@@ -34,8 +34,8 @@ def _run(plugins: list[str] | None, folder: Path, name: str, private: bool, trus
     from rich.console import Console
 
     with Console(stderr=True).status("Starting") as status:
+        silence_libraries()
         from ..hub.upload import push_to_hub
 
         load_plugins(plugins)
-        silence_libraries()
         return push_to_hub(folder, name, private, status.update, trust_remote_code)

@@ -1,9 +1,15 @@
 """Commands that show their own progress keep the libraries' to themselves."""
 
+import logging
+import warnings
+
 
 def silence_libraries() -> None:
-    """Switch off progress bars and messages of Transformers and the Hub's client."""
-    from transformers.utils import logging
+    """Switch off progress bars and messages of Transformers and the Hub's client, and warnings of libraries."""
+    # Of torchao, which Transformers imports where it is installed.
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
+    from transformers.utils import logging as transformers_logging
 
-    logging.disable_progress_bar()
-    logging.set_verbosity(logging.CRITICAL)
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity(logging.CRITICAL)
+    warnings.simplefilter("ignore")

@@ -7,12 +7,9 @@ from typing import Annotated
 
 import typer
 
-from .one_line_errors import one_line_errors
+from .one_line_errors import INTERRUPTED, one_line_errors
 from .outside import Plugins, TrustRemoteCode, load_plugins
 from .quiet import silence_libraries
-
-# Exit status of programs that Ctrl-C ended.
-INTERRUPTED = 130
 
 
 class MaskFormat(StrEnum):
@@ -94,10 +91,10 @@ def _run(plugins: list[str] | None, *arguments: object, **options: object) -> di
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("Starting", total=None)
+        silence_libraries()
         from ..inference.segment_file import segment_file
 
         load_plugins(plugins)
-        silence_libraries()
         return segment_file(
             *arguments,
             on_stage=lambda stage: progress.update(task, description=stage),

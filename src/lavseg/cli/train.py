@@ -10,6 +10,7 @@ import typer
 
 from .one_line_errors import one_line_errors
 from .outside import Plugins, TrustRemoteCode
+from .quiet import silence_libraries
 
 
 def train(
@@ -52,6 +53,7 @@ def train(
     given += ["--resume"] if resume else []
     given += ["--trust_remote_code"] if trust_remote_code else []
     with one_line_errors("lavseg train"):
+        silence_libraries()
         from ..training.run import train as run
 
         # What the Trainer logs on the way is no part of the result.

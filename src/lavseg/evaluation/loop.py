@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from torch import nn
 from transformers import BatchFeature
 
-from ..modeling.inputs import check_outputs
+from ..modeling.outputs import check_outputs
 from .scores import Scores
 
 # The ground truth, and which frames have it.

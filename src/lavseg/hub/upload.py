@@ -78,7 +78,7 @@ def _check_repo_id(repo_id: str) -> None:
 
 def _with_auto_map(path: Path) -> bytes:
     content = {"auto_map": AUTO_MAP} | read_object(path)
-    return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def _commit(files: dict[str, Path | bytes], repo_id: str, private: bool) -> str:

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 
 from ..media import ClipPart
-from ..modeling.inputs import check_outputs
-from ..modeling.outputs import AudioVisualSegmentationOutput
+from ..modeling.outputs import AudioVisualSegmentationOutput, check_outputs
 from ..modeling.processing import AudioVisualProcessor
 
 

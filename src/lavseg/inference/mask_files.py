@@ -69,7 +69,7 @@ class RleMasks:
         self.separator = "\n"
 
     def write(self, mask: np.ndarray) -> None:
-        self.file.write(self.separator + json.dumps(encode_rle(mask)))
+        self.file.write(self.separator + json.dumps(encode_rle(mask), allow_nan=False))
         self.separator = ",\n"
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from ..checkpoint import load_checkpoint
 from ..media import ClipReader
-from ..output_folders import check_new_folder, check_writable_folder, staged_folder
+from ..output_folders import check_new_folder, check_writable_folder, holds_results, staged_folder
 from .mask_files import MASK_FILES
 from .result_files import ResultFiles
 from .segment_video import segment_video
@@ -109,26 +109,28 @@ def segment_file(
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Put off Ctrl-C until the block is done, so that no file is left half written."""
+    """Put off Ctrl-C and SIGTERM until the block is done, so that no file is left half written."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # Ctrl-C goes to the main thread
+        yield  # signals go to the main thread
         return
-    pressed = []
-    handler = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    received = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = [signal.signal(number, lambda number, _: received.append(number)) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
-    if pressed:
-        raise KeyboardInterrupt
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
+    if received:
+        signal.raise_signal(received[0])
 
 
 def _check_out(out: Path, overwrite: bool, clip: Path) -> None:
-    if not (out.is_dir() and any(out.iterdir())):
+    if not holds_results(out):
         check_new_folder(out, "out")
         return
     if not overwrite:
-        raise ValueError(f"out: {out} is not empty; choose another folder, or replace it with --overwrite")
+        raise ValueError(f"out: {out} is not empty; give a new or an empty folder, or replace it with --overwrite")
     others = [path.name for path in out.iterdir() if not _RESULT_NAMES.fullmatch(path.name)]
     if others or not (out / RESULT).is_file() or out.resolve() in (clip.resolve().parent, Path.cwd()):
         raise ValueError(f"out: {out} is in use or holds more than an earlier result, and is not overwritten")

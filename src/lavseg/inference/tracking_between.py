@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 
 from ..backbones.sam2.mask_tracking import frame_pixels
-from ..backbones.sam2.tracking_sam2 import NO_OBJ_SCORE, FrameMemory
+from ..backbones.sam2.tracking_sam2 import FrameMemory
 from ..media import SAME_INSTANT, ClipPart
+from ..modeling.outputs import NO_MASK_LOGIT
 from .clip_segmenter import ClipSegmenter
 from .frame_predictions import FramePredictions
 from .windows import tracking_scores
@@ -68,7 +69,7 @@ def _track_to_frame(
 ) -> FramePredictions:
     """Masks tracked to a frame. Objects that are not `visible [E]` in the key frames around it are taken to be absent;
     their scores are those of `near`."""
-    logits, scores = torch.full_like(near.logits, NO_OBJ_SCORE), dict(near.scores)
+    logits, scores = torch.full_like(near.logits, NO_MASK_LOGIT), dict(near.scores)
     if visible.any():
         features = segmenter.memory.encode(frame_pixels(segmenter.processor.image_inputs, part.frame))
         prediction = segmenter.memory.track(index, features)

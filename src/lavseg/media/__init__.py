@@ -1,6 +1,7 @@
 """Clips from and to files: frames at a steady rate, the sound under them, and mp4 files with both."""
 
 from .errors import MediaError
+from .frames import as_frames
 from .reading import (
     SAME_INSTANT,
     Clip,
@@ -23,6 +24,7 @@ __all__ = [
     "MediaError",
     "VideoInfo",
     "VideoWriter",
+    "as_frames",
     "inspect_video",
     "iter_clip",
     "iter_frames",

@@ -12,7 +12,7 @@ import numpy as np
 
 from .containers import iter_packets, open_media, source_name, video_stream
 from .errors import MediaError, check_fps
-from .streams import TimedFrame, iter_sound, iter_timed_frames, upright
+from .streams import TimedFrame, display_matrix, iter_sound, iter_timed_frames, upright
 
 # Seconds. Containers such as Matroska round times to a millisecond: closer than this is the same instant.
 SAME_INSTANT = 0.0025
@@ -188,12 +188,14 @@ def _iter_clip(path: str | Path, fps: float, at: str) -> Iterator[ClipPart]:
 
 def _iter_frames(path: str | Path, fps: float, at: str) -> Iterator[tuple[float, float, np.ndarray]]:
     """Origin of the video on the file's clock, seconds from there, and image of each chosen frame."""
-    name, shape = source_name(path), None
+    name, shape, rotation = source_name(path), None, None
     with open_media(path) as container:
         stream = video_stream(container, name)
         stream.thread_type = "AUTO"
         for timed in _choose(iter_timed_frames(container, stream, name), fps, at):
-            image = upright(timed.frame)
+            if timed.frame.rotation != rotation:
+                rotation, matrix = timed.frame.rotation, display_matrix(timed.frame)
+            image = upright(timed.frame, matrix)
             if shape not in (None, image.shape):
                 raise MediaError(f"{name}: the picture size changes from {shape[:2]} to {image.shape[:2]} on the way")
             shape = image.shape

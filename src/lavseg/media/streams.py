@@ -56,14 +56,22 @@ def iter_timed_frames(
             yield TimedFrame(frame, begin, end, origin)
 
 
-def upright(frame: av.VideoFrame) -> np.ndarray:
-    """RGB pixels with the rotation or mirroring of the file's display matrix applied, in quarter turns."""
-    image = frame.to_ndarray(format="rgb24")
+def display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
+    """The first five numbers of a frame's display matrix, where it has one.
+
+    To be asked seldom: a frame and its side data hold each other, so it stays in memory until Python collects cycles.
+    """
     matrix = frame.side_data.get("DISPLAYMATRIX")
+    return None if matrix is None else np.frombuffer(bytes(matrix), np.int32)[:5].astype(np.int64)
+
+
+def upright(frame: av.VideoFrame, matrix: np.ndarray | None) -> np.ndarray:
+    """RGB pixels with the rotation or mirroring of a display matrix applied, in quarter turns."""
+    image = frame.to_ndarray(format="rgb24")
     if matrix is None:
         return image
     # Stored column x and row y are shown at column a x + c y and row b x + d y, up to a shift.
-    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(np.int64)
+    a, b, _, c, d = matrix
     if abs(b) > abs(a):
         image, a, d = image.transpose(1, 0, 2), c, b
     return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])

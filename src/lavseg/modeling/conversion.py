@@ -1,11 +1,45 @@
-"""Reads foreign PyTorch files without executing code, and compares them with models."""
+"""Reads foreign PyTorch files without executing code, compares them with models, and splits layers that were one."""
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
+from transformers.core_model_loading import Chunk, WeightConverter
 
 from .inputs import first_non_finite
+
+_PROJECTIONS = ("q_proj", "k_proj", "v_proj")
+# For `from_pretrained`, what `split_in_proj` is for state dicts.
+IN_PROJ_CONVERTERS = [
+    WeightConverter(
+        [rf"\.in_proj\.{kind}"], [f".{projection}.{kind}" for projection in _PROJECTIONS], operations=[Chunk(dim=0)]
+    )
+    for kind in ("weight", "bias")
+]
+
+
+def split_in_proj(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A state dict in which each `in_proj.weight` or `in_proj_weight`, that of queries, keys and values in one, has
+    become `q_proj.weight`, `k_proj.weight` and `v_proj.weight`; biases likewise."""
+    split = {}
+    for key, value in state.items():
+        parent, found, kind = key.rpartition("in_proj")
+        if found and kind[1:] in ("weight", "bias"):
+            names = (f"{parent}{projection}.{kind[1:]}" for projection in _PROJECTIONS)
+            split |= zip(names, value.chunk(3), strict=True)
+        else:
+            split[key] = value
+    return split
+
+
+def split_in_proj_hook(module: nn.Module, state: dict[str, torch.Tensor], *args: Any) -> None:
+    """Let `load_state_dict` of a layer with three projections read the state dict of one that had them in one, see
+    `torch.nn.Module.register_load_state_dict_pre_hook`."""
+    split = split_in_proj(state)
+    state.clear()
+    state.update(split)
 
 
 def read_tensors(path: str | Path, argument: str) -> dict[str, torch.Tensor]:

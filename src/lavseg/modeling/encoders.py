@@ -5,6 +5,8 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
+from .inputs import check_ids
+
 
 def build_encoder(config: PreTrainedConfig) -> PreTrainedModel:
     """An untrained encoder, without the pooler that ViT and RoBERTa would add and nobody reads."""
@@ -52,12 +54,13 @@ def encode_text(
         attention_mask: as many entries as `input_ids`, 1 for real tokens; all real when None.
 
     Raises:
-        ValueError: when it has another number of tokens.
+        ValueError: when it has another number of tokens, or a token is none of the encoder's.
     """
     if attention_mask is not None and attention_mask.numel() != input_ids.numel():
         raise ValueError(
             f"attention_mask: has to be {list(input_ids.shape)} as input_ids, got {list(attention_mask.shape)}"
         )
+    check_ids("input_ids", input_ids, encoder.config.vocab_size)
     mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.view_as(input_ids)
     flat = encoder(input_ids=input_ids.flatten(0, 1), attention_mask=mask.flatten(0, 1))
     return flat.last_hidden_state.unflatten(0, input_ids.shape[:2]), mask.bool()

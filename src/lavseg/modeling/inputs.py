@@ -2,18 +2,15 @@
 
 import math
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import wraps
 from itertools import pairwise
 from numbers import Real
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 from transformers import PreTrainedConfig
 
@@ -63,17 +60,6 @@ def check_keys(source: str, given: Iterable[str], accepted: Collection[str]) -> 
         if name not in accepted:
             close = get_close_matches(str(name), accepted, n=1)
             raise ValueError(f"{source}: unknown key {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
-
-
-def check_text_length(length: int) -> int:
-    """`max_text_length` of a processor.
-
-    Raises:
-        ValueError: when it is no whole number above 0.
-    """
-    if not isinstance(length, int) or length < 1:
-        raise ValueError(f"max_text_length: has to be a whole number above 0, got {length!r}")
-    return length
 
 
 def check_text(argument: str, owner: str, given: Any, reads: bool) -> None:
@@ -128,17 +114,43 @@ def check_shapes(clips: int, frames: int, inputs: dict[str, tuple[torch.Tensor |
             )
 
 
+def check_ids(name: str, ids: torch.Tensor, count: int) -> None:
+    """Ids, of tokens or classes, are whole numbers from 0 to below `count`; waits for their device.
+
+    Raises:
+        ValueError: that names the first other one.
+    """
+    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+        raise ValueError(f"{name}: has to hold whole numbers, got {ids.dtype}")
+    if not torch.compiler.is_compiling() and (foreign := ids[(ids < 0) | (ids >= count)]).numel():
+        raise ValueError(f"{name}: has to hold ids from 0 to {count - 1}, got {foreign[0].item()}")
+
+
+def _check_values(inputs: Mapping[str, torch.Tensor | None], labels: torch.Tensor | None, where: torch.Tensor) -> None:
+    """What a model computes with floats; `labels [B, E, T, h, w]` are 0 and 1 on the frames bool `where [B, T]`."""
+    for name, given in inputs.items():
+        if given is not None and not given.is_floating_point():
+            raise ValueError(f"{name}: has to hold floats as the processor returns them, got {given.dtype}")
+    if labels is None or labels.dtype == torch.bool or torch.compiler.is_compiling():
+        return
+    foreign = labels[((labels != 0) & (labels != 1)) & where[:, None, :, None, None]]
+    if foreign.numel():
+        raise ValueError(f"labels: have to be 0 and 1, got {foreign[0].item()}; for masks of 0 and 255 pass labels > 0")
+
+
 @dataclass(frozen=True, eq=False)
 class ClipInputs:
     """Inputs of `B` clips of up to `T` frames for `E` expressions each, in the one form that models work with.
 
     input_ids: `[B, E, P]`, or None.
+    lengths: number of real frames of each clip.
     frame_mask: bool `[B, T]`; audio_mask: bool `[B, A]`.
     labels: `[B, E, T, h, w]`, or None.
     labeled: bool `[B, T]`, real frames whose labels count.
     """
 
     input_ids: torch.Tensor | None
+    lengths: list[int]
     frame_mask: torch.Tensor
     audio_mask: torch.Tensor
     labels: torch.Tensor | None
@@ -160,7 +172,7 @@ def prepare_clips(
     labels: torch.Tensor | None,
     label_mask: torch.Tensor | None,
 ) -> ClipInputs:
-    """Compare the inputs of a `forward` with each other and fill in what was left out.
+    """Compare the inputs of a `forward` with each other and fill in what was left out; waits for `frame_mask`.
 
     Args:
         frames: by name what is given for each frame, and its axes after `[B, T]`; some are None, but not all.
@@ -171,7 +183,8 @@ def prepare_clips(
         label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
 
     Raises:
-        ValueError: that names the first input of another shape, or the first mask that is not bool.
+        ValueError: that names the first input of another shape or type, the first mask that is not bool, or a label
+            other than 0 and 1 where there is one; when a clip has no real frame, or one that comes after padding.
     """
     if input_ids is not None and input_ids.dim() == 2:
         input_ids = input_ids[:, None]
@@ -179,7 +192,8 @@ def prepare_clips(
         labels = labels[:, None]
     seen, heard = (next(value for value, _ in given.values() if value is not None) for given in (frames, sounds))
     clips, length = seen.shape[:2]
-    if frame_mask is None:
+    all_real = frame_mask is None
+    if all_real:
         frame_mask = torch.ones(clips, length, dtype=torch.bool, device=seen.device)
     if audio_mask is None:
         audio_mask = torch.ones(heard.shape[:2], dtype=torch.bool, device=heard.device)
@@ -195,7 +209,10 @@ def prepare_clips(
     }
     check_shapes(clips, length, shapes)
     labeled = frame_mask if label_mask is None else label_mask & frame_mask
-    return ClipInputs(input_ids, frame_mask, audio_mask, labels, labeled)
+    lengths = [length] * clips if all_real else real_lengths("frame_mask", frame_mask.tolist())
+    floats = {name: value for name, (value, _) in (frames | sounds).items() if name != "class_labels"}
+    _check_values(floats, labels, labeled)
+    return ClipInputs(input_ids, lengths, frame_mask, audio_mask, labels, labeled)
 
 
 def real_lengths(name: str, rows: list[list[bool]]) -> list[int]:
@@ -237,30 +254,6 @@ def check_weights(model: nn.Module) -> None:
         )
 
 
-def check_outputs(outputs: Mapping[str, torch.Tensor], frame_mask: torch.Tensor | None = None) -> None:
-    """Look at the masks, scores and classes that a model gives; waits for its device.
-
-    Args:
-        outputs: by name, such as `AudioVisualSegmentationOutput.predictions` gives them, `[B, E]` or with the
-            frames `[B, E, T, ...]`.
-        frame_mask: bool `[B, T]`; what is said about padding frames is passed over where given.
-
-    Raises:
-        ValueError: that names the first of them with NaN or infinite values.
-    """
-    given = dict(outputs)
-    if frame_mask is not None:
-        for name, values in given.items():
-            if values.dim() > 2:
-                padding = ~frame_mask.to(values.device)[:, None]
-                given[name] = values.masked_fill(padding.reshape(*padding.shape, *[1] * (values.dim() - 3)), 0)
-    if name := first_non_finite(given):
-        raise ValueError(
-            f"{name}: the model gives NaN or infinite values; its weights or inputs are damaged, or float16 is too "
-            "narrow for it and float32 or bfloat16 would do"
-        )
-
-
 def check_constants(owner: str, values: Mapping[str, Any]) -> None:
     """Look at the numbers, also those in lists and dictionaries, that a processor works with.
 
@@ -291,93 +284,3 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int | str, ...]) -> bool:
     return len(shape) == len(wanted) and all(
         isinstance(edge, str) or edge == size for size, edge in zip(shape, wanted, strict=True)
     )
-
-
-def _is_clip(video: Any) -> bool:
-    """Whether `video` is one clip rather than a list of clips."""
-    if not isinstance(video, list | tuple) or not video:
-        return True
-    first = video[0]
-    if isinstance(first, np.ndarray | torch.Tensor):
-        return first.ndim != 4
-    return not isinstance(first, str | Path | list | tuple)
-
-
-def as_batch(video: Any, audio: Any, text: Any, sampling_rate: Any) -> tuple[list, list, list[list[str]] | None, list]:
-    """All arguments as lists over clips; `text` as a list of lists."""
-    if _is_clip(video):
-        texts = None if text is None else [_expressions(text, "text")]
-        return [video], [audio], texts, [sampling_rate]
-    count = len(video)
-    audios = [None] * count if audio is None else _one_a_clip(audio, count, "audio", "paths or waveforms")
-    texts = text
-    if text is not None:
-        texts = _one_a_clip(text, count, "text", "expressions, or of lists of expressions")
-        texts = [_expressions(entry, f"text[{index}]") for index, entry in enumerate(texts)]
-    if isinstance(sampling_rate, list | tuple):
-        rates = _one_a_clip(sampling_rate, count, "sampling_rate", "rates in Hz, or one for all")
-    else:
-        rates = [sampling_rate] * count
-    return list(video), audios, texts, rates
-
-
-def _one_a_clip(values: Any, count: int, name: str, kind: str) -> list:
-    given = len(values) if isinstance(values, list | tuple) else type(values).__name__
-    if given != count:
-        raise ValueError(f"{name}: the {count} clips of video take a list of {count} {kind}, got {given}")
-    return list(values)
-
-
-def _expressions(text: Any, name: str) -> list[str]:
-    expressions = [text] if isinstance(text, str) else text
-    if not isinstance(expressions, list | tuple) or not expressions:
-        raise ValueError(f"{name}: has to be a string or a list of strings, got {text!r}")
-    for expression in expressions:
-        if not isinstance(expression, str):
-            raise ValueError(
-                f"{name}: has to be a string or a list of strings, got a {type(expression).__name__} in it"
-            )
-        if not expression.strip():
-            raise ValueError(f"{name}: an expression is empty; say which object is meant")
-    return list(expressions)
-
-
-def as_frames(video: Any, name: str) -> torch.Tensor:
-    """Frames of a clip as uint8 `[T, 3, H, W]`."""
-    if isinstance(video, list | tuple):
-        video = _stack_frames(video, name)
-    if not isinstance(video, np.ndarray | torch.Tensor):
-        raise ValueError(
-            f"{name}: has to be a path, a list of PIL images or an array [T, H, W, 3], got {type(video).__name__}"
-        )
-    if video.ndim != 4 or video.shape[-1] != 3 or 0 in video.shape:
-        raise ValueError(f"{name}: has to be [T, H, W, 3] with at least one frame, got {list(video.shape)}")
-    if str(video.dtype).removeprefix("torch.") != "uint8":
-        raise ValueError(f"{name}: has to hold uint8 values 0..255, got {video.dtype}; scale and convert it")
-    if isinstance(video, np.ndarray):
-        video = torch.from_numpy(np.require(video, requirements=["C", "W"]))
-    return video.permute(0, 3, 1, 2)
-
-
-def _stack_frames(frames: Sequence[Any], name: str) -> np.ndarray:
-    """Single frames as one array `[T, H, W, 3]`."""
-    if not frames:
-        raise ValueError(f"{name}: the clip has no frames, it takes at least one")
-    images = []
-    for index, frame in enumerate(frames):
-        if isinstance(frame, Image.Image):
-            frame = np.asarray(frame.convert("RGB"))
-        elif not isinstance(frame, np.ndarray):
-            raise ValueError(f"{name}: has to be a list of PIL images, got a {type(frame).__name__} at index {index}")
-        images.append(frame)
-    shapes = {image.shape for image in images}
-    if len(shapes) > 1:
-        raise ValueError(f"{name}: the frames of a clip have one size, got {sorted(shapes)}")
-    return np.stack(images)
-
-
-def pad_sounds(sounds: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Patches of clips of several lengths as one batch; those of shorter clips end in zeros, which the mask hides."""
-    pad = torch.nn.utils.rnn.pad_sequence
-    audio_mask = pad([torch.ones(len(patches), dtype=torch.bool) for patches in sounds], batch_first=True)
-    return {"input_features": pad(sounds, batch_first=True), "audio_mask": audio_mask}

@@ -2,15 +2,16 @@
 
 import math
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from numbers import Real
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from transformers.utils import ModelOutput, logging
 
-from .inputs import check_outputs, renamed_arguments
+from .inputs import first_non_finite, renamed_arguments
 
 logger = logging.get_logger(__name__)
 
@@ -81,6 +82,96 @@ class AudioVisualSegmentationOutput(ModelOutput):
         return self.loss_dict
 
 
+@dataclass(frozen=True)
+class MaskPrediction:
+    """What a mask decoder gives before any gate: `M` candidate masks of each object or frame, and which one is taken.
+
+    The leading axes `...` are `N` objects on one frame, the `N` real frames of several clips, or `N, T`.
+
+    ```python
+    masks = prediction.choose(prediction.candidate_scores.argmin(-1)).masks
+    ```
+
+    Args:
+        candidates: `[..., M, h, w]` logits.
+        candidate_scores: `[..., M]` predicted IoU.
+        tokens: `[..., M, C]`, the decoder's output tokens; None on SAM.
+        object_score_logits: `[...]`; None on SAM, which does not judge that.
+        choice: `[...]`, index of the mask taken; None where the sum of all candidates is.
+    """
+
+    candidates: torch.Tensor
+    candidate_scores: torch.Tensor
+    tokens: torch.Tensor | None
+    object_score_logits: torch.Tensor | None
+    choice: torch.Tensor | None
+
+    @property
+    def masks(self) -> torch.Tensor:
+        """Logits of the mask taken, `[..., h, w]`."""
+        return self.candidates.sum(-3) if self.choice is None else self._chosen(self.candidates)
+
+    @property
+    def iou_scores(self) -> torch.Tensor | None:
+        """Predicted IoU of the mask taken, `[...]`; None for a sum."""
+        return None if self.choice is None else self._chosen(self.candidate_scores)
+
+    @property
+    def token(self) -> torch.Tensor:
+        """Output token of the mask taken, `[..., C]`."""
+        return self._chosen(self.tokens)
+
+    def _chosen(self, values: torch.Tensor) -> torch.Tensor:
+        axis = self.choice.dim()
+        index = self.choice.reshape(*self.choice.shape, *[1] * (values.dim() - axis))
+        return values.take_along_dim(index, axis).squeeze(axis)
+
+    def choose(self, choice: torch.Tensor | None) -> "MaskPrediction":
+        """The same candidates with other masks taken, `choice [...]`, or with their sum when None."""
+        return replace(self, choice=choice)
+
+    @property
+    def gated_masks(self) -> torch.Tensor:
+        """`masks`, but -1024 everywhere for objects judged absent from the frame."""
+        return self.masks.masked_fill((self.object_score_logits <= 0)[..., None, None], NO_MASK_LOGIT)
+
+    @classmethod
+    def join(
+        cls, parts: Sequence["MaskPrediction"], join: Callable[[list[torch.Tensor]], torch.Tensor]
+    ) -> "MaskPrediction":
+        """One prediction from those of `parts`, whose tensors `join` brings together."""
+        values = ([getattr(part, field.name) for part in parts] for field in fields(cls))
+        return cls(*(None if value[0] is None else join(value) for value in values))
+
+    def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "MaskPrediction":
+        """The prediction with every tensor changed."""
+        return self.join([self], lambda values: change(values[0]))
+
+
+def check_outputs(outputs: Mapping[str, torch.Tensor], frame_mask: torch.Tensor | None = None) -> None:
+    """Look at the masks, scores and classes that a model gives; waits for its device.
+
+    Args:
+        outputs: by name, such as `AudioVisualSegmentationOutput.predictions` gives them, `[B, E]` or with the
+            frames `[B, E, T, ...]`.
+        frame_mask: bool `[B, T]`; what is said about padding frames is passed over where given.
+
+    Raises:
+        ValueError: that names the first of them with NaN or infinite values.
+    """
+    given = dict(outputs)
+    if frame_mask is not None:
+        for name, values in given.items():
+            if values.dim() > 2:
+                padding = ~frame_mask.to(values.device)[:, None]
+                given[name] = values.masked_fill(padding.reshape(*padding.shape, *[1] * (values.dim() - 3)), 0)
+    if name := first_non_finite(given):
+        raise ValueError(
+            f"{name}: the model gives NaN or infinite values; its weights or inputs are damaged, or float16 is too "
+            "narrow for it and float32 or bfloat16 would do"
+        )
+
+
 class PostProcessingMixin:
     """What processors make of a model's outputs.
 
@@ -109,6 +200,7 @@ class PostProcessingMixin:
         original_sizes: Sequence[tuple[int, int]],
         frame_mask: torch.Tensor | None = None,
         mask_threshold: float = 0.0,
+        binarize: bool = True,
     ) -> list[torch.Tensor]:
         """Scale mask logits to the clips' sizes and cut them at `mask_threshold`.
 
@@ -118,12 +210,14 @@ class PostProcessingMixin:
             original_sizes: `(height, width)` of each clip.
             frame_mask: bool `[B, T]`; padding frames are left out where given.
             mask_threshold: logits above it are inside the mask.
+            binarize: False for soft masks: float32 logits at the clips' sizes, of which `sigmoid()` makes
+                probabilities.
 
         Returns:
-            For each clip bool `[E, T, H, W]`, or `[T, H, W]` where it has one expression.
+            For each clip bool `[E, T, H, W]`, or `[T, H, W]` where it has one expression; float32 without `binarize`.
 
         Raises:
-            ValueError: when the shapes do not fit together, `frame_mask` is not bool, `mask_threshold` is NaN, or a
+            ValueError: when the shapes do not fit together, `frame_mask` is not bool, `mask_threshold` or a
                 logit is not finite.
         """
         if not isinstance(outputs, torch.Tensor):
@@ -133,6 +227,8 @@ class PostProcessingMixin:
                 "outputs: mask logits alone were given, so masks of objects that the model judges absent are not "
                 "emptied; pass what the model returned"
             )
+        if not binarize:
+            return self._at_full_size(outputs, original_sizes, frame_mask, lambda logits: logits)
         return self.binarize(outputs, original_sizes, frame_mask, mask_threshold)
 
     def binarize(
@@ -143,8 +239,18 @@ class PostProcessingMixin:
         mask_threshold: float = 0.0,
     ) -> list[torch.Tensor]:
         """As `post_process_masks`, for mask logits `[B, E, T, h, w]` that went through `gate_masks`."""
-        if math.isnan(mask_threshold):
-            raise ValueError("mask_threshold: has to be a number, got nan")
+        if not isinstance(mask_threshold, Real) or not math.isfinite(mask_threshold):
+            raise ValueError(f"mask_threshold: has to be a finite number, got {mask_threshold!r}")
+        return self._at_full_size(pred_masks, original_sizes, frame_mask, lambda logits: logits > mask_threshold)
+
+    def _at_full_size(
+        self,
+        pred_masks: torch.Tensor,
+        original_sizes: Sequence[tuple[int, int]],
+        frame_mask: torch.Tensor | None,
+        finish: Callable[[torch.Tensor], torch.Tensor],
+    ) -> list[torch.Tensor]:
+        """Mask logits at each clip's size, some frames at a time, and of these what `finish` makes of them."""
         if pred_masks.dim() != 5 or len(pred_masks) != len(original_sizes):
             raise ValueError(
                 f"pred_masks: has to be [B, E, T, h, w] with one entry of original_sizes per clip, got "
@@ -164,7 +270,7 @@ class PostProcessingMixin:
             if frame_mask is not None:
                 logits = logits[:, frame_mask[index]]
             flat = logits.flatten(0, 1)[:, None].float()
-            scaled = [self._resize(part, size) > mask_threshold for part in flat.split(_CHUNK)]
+            scaled = [finish(self._resize(part, size)) for part in flat.split(_CHUNK)]
             masks.append(torch.cat(scaled)[:, 0].unflatten(0, logits.shape[:2]).squeeze(0))
         # Last, as it waits for the device.
         check_outputs({"pred_masks": pred_masks}, frame_mask)

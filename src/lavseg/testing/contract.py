@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from transformers import AutoModel, AutoProcessor, PreTrainedModel
 
 from ..modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
+from .device_waits import DeviceWaits
 from .variants import (
     FRAME_SIZE,
     LENGTHS,
@@ -131,6 +133,11 @@ class MethodContract:
             first, second = variant.outputs.pred_masks.unbind(1)
             assert ((first - second).abs().amax((-3, -2, -1)) > 1e-6).all()
 
+    def test_nothing_inside_a_clip_waits_for_the_device(self, variant: Variant) -> None:
+        with DeviceWaits() as waits:
+            run(variant.model, variant.inputs)
+        assert sum(waits.counts.values()) == variant.waits, waits.counts
+
     def test_its_parameters_are_as_many_as_declared(self, variant: Variant) -> None:
         counts = [(p.numel(), p.requires_grad) for p in variant.model.parameters()]
         assert sum(count for count, _ in counts) == variant.parameters
@@ -214,6 +221,22 @@ class MethodContract:
                 variant.processor(video, sound, SENTENCES, sampling_rate=RATE)
             with pytest.raises(ValueError, match=rf"^input_ids: {model} reads no text; leave it out$"):
                 run(variant.model, {**inputs, "input_ids": torch.zeros(len(LENGTHS), 1, 4).long()})
+
+    def test_processors_are_called_as_transformers_ones_are(self, variant: Variant) -> None:
+        """`videos=`, sound as `datasets` gives it, options for the image processor, arrays out; all names are told."""
+        (video, sound), processor = make_clip(0), variant.processor
+        given = {"audio": {"array": sound, "sampling_rate": RATE}} if processor.needs_audio else {}
+        given |= {"text": SENTENCES} if variant.tokenizer else {}
+        expected, found = variant.prepare([0]), processor(videos=video, **given, return_tensors="np")
+        assert found.keys() == expected.keys() == set(processor.model_input_names)
+        for name, value in expected.items():
+            same = np.array_equal(found[name], value) if torch.is_tensor(value) else found[name] == value
+            assert same and isinstance(found[name], np.ndarray) == torch.is_tensor(value), name
+        scaled = processor(videos=video, **given, images_kwargs={"do_normalize": False})["pixel_values"]
+        assert scaled.min() >= 0 and not torch.equal(scaled, expected["pixel_values"])
+        if not variant.tokenizer:
+            with pytest.raises(ValueError, match="tokenizer"):
+                processor.batch_decode([[0]])
 
     def test_sound_is_needed_where_it_is_heard_and_refused_where_not(self, variant: Variant) -> None:
         video, sound = make_clip(0)

@@ -34,6 +34,7 @@ class Variant:
         trainable: number of those that train under this configuration.
         tokenizer: tokenizer of the text encoder; None for a method that reads no text.
         unreached: parts of the names of trainable parameters that the loss of this configuration does not reach.
+        waits: times that the host has to read what the device has found, as it decides what is done next.
     """
 
     config: AudioVisualConfig
@@ -43,6 +44,7 @@ class Variant:
     trainable: int
     tokenizer: PreTrainedTokenizerBase | None = None
     unreached: tuple[str, ...] = ()
+    waits: int = 0
 
     def make_model(self) -> AudioVisualPreTrainedModel:
         """A model with reproducible weights, also where layers start at zero, that judges objects visible."""

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from ..media import as_frames
 from ..modeling.base import AudioVisualPreTrainedModel
-from ..modeling.inputs import as_frames, first_non_finite
+from ..modeling.inputs import first_non_finite
 from ..modeling.processing import AudioVisualProcessor
-from ..output_folders import staged_file
+from ..output_folders import check_writable_folder, holds_results, staged_file
 
 _SETTINGS, _NAME = "settings.json", "image_embeddings"
 
@@ -48,13 +49,14 @@ class FeatureCache:
             **{f"image_processor.{name}": value for name, value in processor.image_processor.to_dict().items()},
         }
         # As it comes back from the file.
-        self.settings = json.loads(json.dumps(self.settings, default=str))
+        self.settings = json.loads(json.dumps(self.settings, default=str, allow_nan=False))
         self._check()
 
     def _check(self) -> None:
         path = self.folder / _SETTINGS
         if not path.is_file():
-            if self.folder.is_dir() and any(self.folder.iterdir()):
+            check_writable_folder(self.folder, "folder")
+            if holds_results(self.folder):
                 raise ValueError(f"folder: {self.folder} has content but no {_SETTINGS}, so it is no feature cache")
             return
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -86,7 +88,7 @@ class FeatureCache:
             ValueError: when an embedding is not finite.
         """
         with staged_file(self.folder / _SETTINGS) as staged:
-            staged.write_text(json.dumps(self.settings, indent=2), encoding="utf-8")
+            staged.write_text(json.dumps(self.settings, indent=2, allow_nan=False), encoding="utf-8")
         made = 0
         for clip in progress(clips) if progress else clips:
             frames = as_frames(clip, "clips")

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from datasets import Dataset
+from tqdm.auto import tqdm
 from transformers import AutoTokenizer, HfArgumentParser, set_seed
 from transformers.utils import logging
 
@@ -143,7 +144,7 @@ def prepare(argv: list[str]) -> tuple[LavsegTrainer, str | None]:
 def _fill(cache: FeatureCache, trainer: LavsegTrainer, datasets: list[Dataset]) -> None:
     """Encode what the cache lacks, on one process of each machine, while the others wait."""
     args = trainer.args
-    progress = partial(logging.tqdm, desc="image embeddings", disable=args.disable_tqdm)
+    progress = partial(tqdm, desc="image embeddings", disable=args.disable_tqdm)
     with args.main_process_first(desc="image embeddings"):
         if args.local_process_index == 0:
             for dataset in datasets:

@@ -12,17 +12,17 @@ HOSTS = {"sam": {}, "sam2": {"sam_config": nano_sam2_config(128)}}
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({}, (False, None, "original")),
-        (HOSTS["sam2"], (True, "first", "sam2")),
-        ({"use_text": True}, (True, "middle", "sam2")),
-        ({**HOSTS["sam2"], "conditioning_frame": "middle", "mask_loss": "original"}, (True, "middle", "original")),
+        ({}, (None, "original")),
+        (HOSTS["sam2"], ("first", "sam2")),
+        ({"use_text": True}, ("middle", "sam2")),
+        ({**HOSTS["sam2"], "conditioning_frame": "middle", "mask_loss": "original"}, ("middle", "original")),
     ],
     ids=["sam", "sam2", "text", "chosen"],
 )
 def test_the_host_says_what_is_left_open_also_after_saving(config_class, fields, expected, tmp_path):
     tiny_config(config_class, **fields).save_pretrained(tmp_path)
     loaded = config_class.from_pretrained(tmp_path)
-    assert (loaded.on_sam2, loaded.conditioning_frame, loaded.mask_loss) == expected
+    assert (loaded.conditioning_frame, loaded.mask_loss) == expected
 
 
 def test_a_host_on_sam_gets_its_original_norms_in_a_copy():

@@ -74,6 +74,22 @@ def test_it_hears_and_on_sam2_remembers(method, host):
     assert (changed[:, 1:] > 1e-6).any() == (host != "sam")
 
 
+@pytest.mark.parametrize(("method", "host"), CASES)
+@torch.no_grad()
+def test_adapters_are_handed_tensors_and_no_part_of_the_host(method, host):
+    """A device map moves whatever a module is called with to that module's device, the weights of a host too."""
+    model, inputs, called = make_model(method, host), make_inputs(host), []
+    expected = model(**inputs).pred_masks
+
+    def see(module, args, kwargs):
+        called.append([type(value) for value in (*args, *kwargs.values()) if hasattr(value, "to")])
+
+    for module in model.adapters.modules():
+        module.register_forward_pre_hook(see, with_kwargs=True)
+    torch.testing.assert_close(model(**inputs).pred_masks, expected)
+    assert called and {kind for kinds in called for kind in kinds} == {torch.Tensor}
+
+
 @pytest.mark.parametrize(("method", "host"), ON_SAM2)
 def test_the_frame_without_memory(method, host):
     model, seen = make_model(method, host), []

@@ -26,7 +26,7 @@ def test_generator(file):
     fill(holder, [key for key in keys if "prompt_generator" in key], SAMA_AVS_KEYS)
     golden = np.load(file)
     for name in golden:
-        prompts = holder.adapters(audio_input(int(name.removeprefix("prompts_seed")))[0])
+        prompts = holder.adapters.prompts(audio_input(int(name.removeprefix("prompts_seed")))[0])
         assert_near(prompts[:, :, ::8], golden[name], 1e-4)
 
 
@@ -41,7 +41,7 @@ def test_without_prompts_it_is_the_stock_encoder_for_any_number_of_frames(frames
 @torch.no_grad()
 def test_the_prompt_is_added_to_the_input_of_every_block():
     encoder, seen = make_encoder(), []
-    prompts = SamAudioAdapters(3, 8, 16, 32)(torch.rand(2, 8))
+    prompts = SamAudioAdapters(3, 8, 16, 32).prompts(torch.rand(2, 8))
     for layer in encoder.layers:
         layer.register_forward_hook(lambda module, args, output: seen.append((args[0], output)))
     encode_frames(encoder, torch.randn(2, 3, 128, 128), prompts)
@@ -54,7 +54,7 @@ def test_the_prompt_is_added_to_the_input_of_every_block():
 def test_every_frame_hears_its_own_sound_only():
     encoder, pixel_values = make_encoder(), torch.randn(6, 3, 128, 128)
     adapters, audio = SamAudioAdapters(3, 8, 16, 32), torch.rand(6, 8)
-    before = encode_frames(encoder, pixel_values, adapters(audio))
+    before = encode_frames(encoder, pixel_values, adapters.prompts(audio))
     audio[4] += 1
-    changed = (encode_frames(encoder, pixel_values, adapters(audio)) - before).abs().amax((1, 2, 3))
+    changed = (encode_frames(encoder, pixel_values, adapters.prompts(audio)) - before).abs().amax((1, 2, 3))
     assert (changed > 1e-4).tolist() == [False] * 4 + [True, False]

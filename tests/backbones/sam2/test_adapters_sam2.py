@@ -6,6 +6,7 @@ from transformers import Sam2VideoModel
 
 from lavseg.backbones.sam2.adapters_sam2 import Sam2AudioAdapters, SentenceAttention, adapted_mlps, raised_inputs
 from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
+from lavseg.backbones.sam2.modeling_sam2 import Sam2Backbone
 
 
 def count(module):
@@ -33,16 +34,16 @@ def test_parameters_that_read():
 @torch.no_grad()
 def test_the_prompt_is_added_to_the_input_of_every_block():
     torch.manual_seed(0)
-    sam = Sam2VideoModel(nano_sam2_config()).eval()
-    blocks, seen = sam.vision_encoder.backbone.blocks, []
-    adapters = Sam2AudioAdapters([block.dim for block in blocks], 32, 16)
+    sam = Sam2Backbone(nano_sam2_config()).eval()
+    blocks, seen = sam.blocks, []
+    adapters = sam.audio_adapters(32, 16)
     audio, frames = torch.rand(2, 32), torch.randn(2, 3, 128, 128)
     # Hooks that are there before the adapters' see what enters without them.
     before = [block.register_forward_pre_hook(lambda module, args: seen.append(args[0])) for block in blocks]
     inside = [
         block.layer_norm1.register_forward_pre_hook(lambda module, args: seen.append(args[0])) for block in blocks
     ]
-    maps = adapters(sam, frames, audio)
+    maps = adapters(sam.encode, frames, audio)
     assert [tuple(level.shape) for level in maps] == [(2, 128, edge, edge) for edge in (32, 16, 8)]
     for index, prompt in enumerate(adapters.prompts(audio)):
         entered, taken = seen[2 * index : 2 * index + 2]

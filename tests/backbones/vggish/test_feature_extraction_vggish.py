@@ -228,7 +228,7 @@ def test_bad_waveforms_are_named():
 
 
 def test_bad_sampling_rates_are_named():
-    for rate in (None, 0, -16000, 16000.5, float("nan"), float("inf"), "16000", True, 1j):
+    for rate in (None, 0, -16000, 16000.5, float("nan"), float("inf"), "16000", True, 1j, 1, 999):
         with pytest.raises(ValueError, match="sampling_rate"):
             VggishFeatureExtractor()(np.zeros(16000), sampling_rate=rate)
 

@@ -19,10 +19,10 @@ def short(monkeypatch, small_clips, processes_here):
 @pytest.mark.parametrize(
     ("method", "model"),
     [
-        ("aural-sam2", "AuralSam2Model"),
+        pytest.param("aural-sam2", "AuralSam2Model", marks=pytest.mark.slow),
         ("sama-avs", "SamaAvsModel"),
-        ("gavs", "GavsModel"),
-        ("st-bava", "StBavaModel"),
+        pytest.param("gavs", "GavsModel", marks=pytest.mark.slow),
+        pytest.param("st-bava", "StBavaModel", marks=pytest.mark.slow),
     ],
 )
 def test_the_whole_demo_of_every_method(short, untrained, tmp_path, capsys, method, model):

@@ -7,6 +7,7 @@ from tiny import train_aural_sam2
 from transformers import AutoModel
 
 
+@pytest.mark.slow
 def test_it_trains_scores_and_draws_every_behavior_and_does_not_repeat_itself(
     untrained, tmp_path, monkeypatch, small_clips, processes_here
 ):

@@ -31,6 +31,7 @@ def short(monkeypatch, processes_here):
     monkeypatch.setattr(train_sam2_love, "CLIPS", {"train": 2, "val": 1})
 
 
+@pytest.mark.slow
 def test_every_stage_leaves_a_checkpoint_that_the_next_builds_on(short, tmp_path, capsys):
     command = ["--output", str(tmp_path), "--steps", "2"]  # the first step's rate is 0
     train_tiny.main(command)

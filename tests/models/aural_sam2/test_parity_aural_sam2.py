@@ -160,6 +160,7 @@ def our_name(released):
     return next(iter(fuser_state_from_release({released: torch.zeros(1)})), None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", golden_files("auralsam2/train_step_*.npz"))
 def test_gradients_of_one_training_step(file, monkeypatch):
     expected = json.loads(file.with_suffix(".json").read_text())

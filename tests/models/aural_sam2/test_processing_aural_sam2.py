@@ -38,6 +38,8 @@ def test_points_and_boxes_are_scaled_to_the_models_pixels(processor):
     torch.testing.assert_close(inputs["input_points"], torch.tensor([[[[64.0, 64.0], [12.8, 12.8]]]]))
     torch.testing.assert_close(inputs["input_boxes"], torch.tensor([[[0.0, 32.0, 128.0, 128.0]]]))
     assert inputs["input_labels"].tolist() == [[[1, 0]]]
+    arrays = processor(**clip(), **text, **prompts, return_tensors="np")
+    assert all(np.array_equal(arrays[name], inputs[name].numpy()) for name in prompts)
     with pytest.raises(ValueError, match="input_points: has to have 4 axes"):
         processor(**clip(), **text, input_points=[[40, 30]])
     for name in ("input_points", "input_boxes"):

@@ -142,6 +142,8 @@ def test_classes_are_read_inside_the_masks_at_the_clips_own_size():
         ({"labels": make_labels()[:, None] > 0}, "class_labels: missing"),
         ({"class_labels": make_labels()[:, :2]}, "class_labels: has to be"),
         ({"class_labels": make_labels()[:, None]}, "class_labels: has to be"),
+        ({"class_labels": make_labels() * 255}, "class_labels: has to hold ids from 0 to .*, got 255"),
+        ({"class_labels": make_labels().float()}, "class_labels: has to hold whole numbers"),
     ],
 )
 def test_class_labels_that_do_not_fit_are_named(change, message):

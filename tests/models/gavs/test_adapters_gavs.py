@@ -19,7 +19,7 @@ def test_the_adapter_is_added_to_the_output_of_the_mlp():
     encoder, seen = model.sam.vision_encoder, []
     for index in (0, 1, 2):
         encoder.layers[index].mlp.register_forward_hook(lambda module, args, output: seen.append(output))
-    adapted = model.adapters(model.sam, frames)
+    adapted = model.encode(frames, None)
     hidden = encoder.patch_embed(frames) + encoder.pos_embed
     for index, layer in enumerate(encoder.layers):
         plain = layer(hidden)
@@ -77,7 +77,6 @@ def test_outside_of_its_use_the_decoder_has_no_adapters():
     mlp = model.sam.mask_decoder.transformer.layers[0].mlp
     hidden = torch.randn(1, 1, 4, next(mlp.parameters()).shape[1])
     plain = mlp(hidden)
-    with model.adapters.adapted_decoder(model.sam, None, None):
-        adapted = mlp(hidden)
+    adapted = model.decode(lambda prompts: mlp(hidden), torch.rand(1, 32))
     torch.testing.assert_close(adapted, plain + model.adapters.decoder[0](plain, None, None))
     assert torch.equal(mlp(hidden), plain) and (adapted - plain).abs().max() > 1e-4

@@ -78,7 +78,7 @@ def test_embeddings_made_before_stand_in_for_frames_and_sound():
     model, inputs = make_model(), make_inputs()
     with torch.no_grad():
         audio = model.audio_encoder(inputs["input_features"]).embeddings[:, :, 0]
-        images = model.adapters(model.sam, inputs["pixel_values"][0])[None]
+        images = model.encode(inputs["pixel_values"][0], audio[0])[None]
         given = {
             "image_embeddings": images,
             "audio_embeddings": audio,
@@ -92,11 +92,10 @@ def test_embeddings_made_before_stand_in_for_frames_and_sound():
 def test_noise_on_the_sound_is_for_training(audio_noise):
     model = make_model(audio_noise=audio_noise)
     audio = torch.rand(2, 3, 32)
-    mask = torch.ones(2, 3, dtype=torch.bool)
-    assert torch.equal(model._encode_audio(None, audio, mask)[0], audio)
+    assert torch.equal(model.with_noise(audio), audio)
     model.train()
     torch.manual_seed(0)
-    change = torch.stack([model._encode_audio(None, audio, mask)[0] for _ in range(200)])
+    change = torch.stack([model.with_noise(audio) for _ in range(200)])
     scale = audio.std(-1).mean().item()
     if audio_noise == "none":
         assert torch.equal(change[0], audio)

@@ -10,7 +10,7 @@ def test_the_default_host_is_vit_h_with_the_norms_it_was_trained_with():
         1280,
         32,
     )
-    assert config.sam_config.mask_decoder_config.layer_norm_eps == 1e-5 and not config.on_sam2
+    assert config.sam_config.mask_decoder_config.layer_norm_eps == 1e-5
 
 
 @pytest.mark.parametrize(

@@ -59,9 +59,9 @@ def test_encoder(file):
     blocks = []
     for layer in model.sam.vision_encoder.layers:
         layer.register_forward_hook(lambda module, args, output: blocks.append(output))
-    prompts = model.adapters(audio)
+    prompts = model.adapters.prompts(audio)
     assert_near(prompts, golden["prompts"], 1e-4)
-    for name, given in {"audio": prompts, "zero_audio": model.adapters(audio * 0), "no_prompt": None}.items():
+    for name, given in {"audio": prompts, "zero_audio": model.adapters.prompts(audio * 0), "no_prompt": None}.items():
         blocks.clear()
         encoded = encode_frames(model.sam.vision_encoder, frames, given)
         assert_near(encoded[:, ::4, ::step, ::step], golden[name], 1e-4)

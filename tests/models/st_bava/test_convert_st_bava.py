@@ -7,9 +7,10 @@ from tiny.configurations import tiny_config
 
 from conftest import golden_files
 from lavseg.backbones.sam.convert_sam import rename_keys
+from lavseg.modeling.conversion import split_in_proj
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
 from lavseg.models.st_bava.convert_st_bava import ST_BAVA_KEYS, UNUSED_KEYS, convert_st_bava_checkpoint
-from sam_reference import both, released_checkpoint, released_sam_keys
+from sam_reference import both, released_checkpoint, released_sam_keys, with_joined_projections
 
 # One key of every kind in the released checkpoints that the original SAM with adapters does not have.
 PINNED = {
@@ -26,9 +27,9 @@ PINNED = {
     "layers.0.norm5_1.weight": "fusion.layers.0.vision.norm_temporal.weight",
     "layers.0.norm5_2.weight": "fusion.layers.0.vision.norm_spatial.weight",
     "layers.0.norm6.bias": "fusion.layers.0.vision.norm_out.bias",
-    "layers.2.avt_attention.in_proj_weight": "fusion.layers.2.temporal.0.in_proj.weight",
+    "layers.2.avt_attention.in_proj_weight": "fusion.layers.2.temporal.0.in_proj_weight",
     "layers.2.avt_attention.out_proj.bias": "fusion.layers.2.temporal.0.out_proj.bias",
-    "layers.2.avs_attention.in_proj_bias": "fusion.layers.2.spatial.0.in_proj.bias",
+    "layers.2.avs_attention.in_proj_bias": "fusion.layers.2.spatial.0.in_proj_bias",
     "layers.2.avs_attention.out_proj.weight": "fusion.layers.2.spatial.0.out_proj.weight",
 }
 
@@ -44,7 +45,8 @@ def test_the_keys_of_the_released_models_fill_the_whole_model(file):
     layers = 1 + max(int(key.split(".")[1]) for key in shapes if key.startswith("layers."))
     with torch.device("meta"):
         model = StBavaModel(StBavaConfig(num_fusion_layers=layers))
-    expected = {key: tuple(p.shape) for key, p in model.named_parameters() if not key.startswith("audio_encoder.")}
+    parameters = with_joined_projections(dict(model.named_parameters()))
+    expected = {key: tuple(p.shape) for key, p in parameters.items() if not key.startswith("audio_encoder.")}
     names = rename_keys(shapes, ST_BAVA_KEYS)
     assert len(set(names.values())) == len(names)
     assert {name: shapes[key] for key, name in names.items()} == expected
@@ -94,7 +96,7 @@ def test_every_tensor_lands_in_its_place(released, tmp_path):
     model = StBavaModel.from_pretrained(tmp_path / "new" / "out")
     loaded = model.state_dict()
     names = rename_keys(state.keys() - UNUSED_KEYS, ST_BAVA_KEYS)
-    expected = {name: state[key] for key, name in names.items()}
+    expected = split_in_proj({name: state[key] for key, name in names.items()})
     expected |= {f"audio_encoder.{key}": value for key, value in vggish.items()}
     code = expected["sam.shared_image_embedding.positional_embedding"]
     expected["sam.prompt_encoder.shared_embedding.positional_embedding"] = code

@@ -59,13 +59,14 @@ class AdapterConfig(OptionalTextConfig):
         if self.use_text and self.text_config is None:
             self.text_config = {"model_type": "roberta", **DISTILROBERTA}
         super().__post_init__(**kwargs)
-        if self.on_sam2:
+        if isinstance(self.sam_config, Sam2VideoConfig):
             self.conditioning_frame = self.conditioning_frame or ("middle" if self.use_text else "first")
             check_choices(self, {"conditioning_frame": ("first", "middle")})
+            self.mask_loss = self.mask_loss or "sam2"
         else:
             self._refuse_what_needs_sam2()
             self.sam_config = with_original_norms(self.sam_config)
-        self.mask_loss = self.mask_loss or ("sam2" if self.on_sam2 else "original")
+            self.mask_loss = self.mask_loss or "original"
         check_choices(self, {"mask_loss": ("original", "sam2")})
 
     def _refuse_what_needs_sam2(self) -> None:
@@ -75,11 +76,6 @@ class AdapterConfig(OptionalTextConfig):
             raise ValueError("conditioning_frame: SAM has no memory, every frame stands alone; leave it out")
         if self.mask_loss == "sam2":
             raise ValueError("mask_loss: 'sam2' teaches an object score, which SAM does not have; take 'original'")
-
-    @property
-    def on_sam2(self) -> bool:
-        """Whether the host is SAM2."""
-        return isinstance(self.sam_config, Sam2VideoConfig)
 
 
 __all__ = ["AdapterConfig"]

@@ -1,5 +1,6 @@
 """The processor that the adapter baselines share: frames for SAM or SAM2, and a tokenizer where the model reads."""
 
+from transformers import SamConfig
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.image_utils import PILImageResampling
 
@@ -22,7 +23,8 @@ class AdapterClipProcessor(OptionalTextMixin, SamClipProcessor):
     @classmethod
     def _parts(cls, config: AdapterConfig) -> tuple[BaseImageProcessor, VggishFeatureExtractor]:
         size = config.sam_config.prompt_encoder_config.image_size
-        resample = PILImageResampling.BICUBIC if config.on_sam2 else PILImageResampling.BILINEAR
+        sam = isinstance(config.sam_config, SamConfig)
+        resample = PILImageResampling.BILINEAR if sam else PILImageResampling.BICUBIC
         return square_image_processor(size, resample), VggishFeatureExtractor(min_patches=1)
 
 

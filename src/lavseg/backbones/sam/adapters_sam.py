@@ -1,5 +1,7 @@
 """Adapters that bring the sound of each frame into SAM's image encoder (SAMA-AVS, Liu et al., WACV 2024)."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -14,7 +16,7 @@ class SamAudioAdapters(nn.Module):
 
     ```python
     adapters = SamAudioAdapters(num_layers=32, audio_size=128, hidden_size=512, vision_size=1280)
-    embeddings = encode_frames(sam.vision_encoder, pixel_values, adapters(audio))
+    embeddings = adapters(sam.encode, pixel_values, audio)
     ```
 
     Args:
@@ -29,9 +31,23 @@ class SamAudioAdapters(nn.Module):
         self.audio_layers = nn.ModuleList(nn.Linear(audio_size, hidden_size) for _ in range(num_layers))
         self.shared = nn.Linear(hidden_size, vision_size)
 
-    def forward(self, audio: torch.Tensor) -> torch.Tensor:
+    @property
+    def linears(self) -> list[nn.Linear]:
+        """All its layers."""
+        return [*self.audio_layers, self.shared]
+
+    def prompts(self, audio: torch.Tensor) -> torch.Tensor:
         """Audio embeddings `[N, audio_size]` to prompts `[num_layers, N, vision_size]`."""
         return torch.stack([self.shared(F.gelu(layer(audio))) for layer in self.audio_layers])
+
+    def forward(
+        self,
+        encode: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        pixel_values: torch.Tensor,
+        audio: torch.Tensor,
+    ) -> torch.Tensor:
+        """Encode frames `[N, 3, S, S]` with their sounds `[N, audio_size]` by `encode`, see `SamBackbone.encode`."""
+        return encode(pixel_values, self.prompts(audio))
 
 
 def encode_frames(

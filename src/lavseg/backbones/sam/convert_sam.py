@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
+from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.conversion import check_state, read_tensors
 from ...output_folders import check_new_folder, staged_folder
-from .modeling_sam import SamClipModel
 from .processing_sam import SamClipProcessor
 
 # What the original SAM and the adapters are called, and what they are called here. The first rule that fits a key wins.
@@ -76,14 +76,14 @@ def read_checkpoint(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
 
 
 def convert_checkpoint(
-    build: Callable[[], SamClipModel],
+    build: Callable[[], AudioVisualPreTrainedModel],
     state: dict[str, torch.Tensor],
     rules: list[tuple[str, str]],
     processor_class: type[SamClipProcessor],
     output_dir: str | Path,
     unused: frozenset[str] = frozenset(),
     blank: Callable[[str], bool] = lambda key: False,
-) -> tuple[SamClipModel, list[str]]:
+) -> tuple[AudioVisualPreTrainedModel, list[str]]:
     """Load a checkpoint strictly and write a folder with safetensors weights, configuration and processor.
 
     Args:

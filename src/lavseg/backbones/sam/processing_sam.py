@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import BatchFeature, PreTrainedConfig, Sam2ImageProcessor
 
-from ...modeling.inputs import as_frames
+from ...media import as_frames
 from ...modeling.processing import AudioVisualProcessor
 from ..sam2.processing_sam2 import square_image_processor
 from ..vggish import VggishFeatureExtractor
@@ -45,18 +45,18 @@ class SamClipProcessor(AudioVisualProcessor):
         size = config.sam_config.vision_config.image_size
         return cls(square_image_processor(size), VggishFeatureExtractor(min_patches=1))
 
-    def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-        return {"pixel_values": self.image_processor(frames, return_tensors="pt")["pixel_values"]}
+    def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
+        prepared = self.image_processor(frames, return_tensors="pt", **images_kwargs)
+        return {"pixel_values": prepared["pixel_values"]}
 
-    def __call__(self, *args, **kwargs) -> BatchFeature:
-        """As [`AudioVisualProcessor`]. `input_features` is `[B, T, 1, 96, 64]`: frame `t` has patch `t`,
-        the last patch where the sound is shorter, and patches beyond the last frame are cut off."""
-        inputs = super().__call__(*args, **kwargs)
-        steps = torch.arange(inputs["frame_mask"].shape[1])
+    def _sound_inputs(self, sounds: list[torch.Tensor], frame_mask: torch.Tensor) -> dict[str, torch.Tensor]:
+        """`input_features` is `[B, T, 1, 96, 64]`: frame `t` has patch `t`, the last patch where the sound is shorter,
+        and patches beyond the last frame are cut off."""
+        inputs = super()._sound_inputs(sounds, frame_mask)
+        steps = torch.arange(frame_mask.shape[1])
         patch = torch.minimum(steps, inputs["audio_mask"].sum(1, keepdim=True) - 1)
-        inputs["input_features"] = inputs["input_features"][torch.arange(len(patch))[:, None], patch]
-        inputs["audio_mask"] = inputs["frame_mask"]
-        return inputs
+        features = inputs["input_features"][torch.arange(len(patch))[:, None], patch]
+        return {"input_features": features, "audio_mask": frame_mask}
 
     def frames_with_sounds(
         self, frames: Any, sounds: Sequence[Any], text: Sequence[str] | None, sampling_rate: int

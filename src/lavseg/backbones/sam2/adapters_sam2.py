@@ -6,10 +6,7 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import Sam2VideoModel
 from transformers.modeling_layers import GradientCheckpointingLayer
-
-from .encoder_sam2 import encode_images
 
 
 class SentenceAttention(nn.Module):
@@ -39,9 +36,8 @@ class Sam2AudioAdapters(GradientCheckpointingLayer):
     Calling it encodes frames; under gradient checkpointing a call is made again in the backward pass.
 
     ```python
-    widths = [block.dim for block in sam.vision_encoder.backbone.blocks]
-    adapters = Sam2AudioAdapters(widths, audio_size=128, hidden_size=512)
-    stride4, stride8, stride16 = adapters(sam, pixel_values, audio)
+    adapters = Sam2AudioAdapters([block.dim for block in sam2.blocks], audio_size=128, hidden_size=512)
+    stride4, stride8, stride16 = adapters(sam2.encode, pixel_values, audio)
     ```
 
     Args:
@@ -61,6 +57,11 @@ class Sam2AudioAdapters(GradientCheckpointingLayer):
             self.text_projection = nn.Linear(text_size, hidden_size)
             self.sentence = nn.ModuleDict({width: SentenceAttention(hidden_size, 8) for width in self.shared})
 
+    @property
+    def linears(self) -> list[nn.Linear]:
+        """Its layers but those that read."""
+        return [*self.audio_layers, *self.shared.values()]
+
     def prompts(
         self, audio: torch.Tensor, text: torch.Tensor | None = None, text_mask: torch.Tensor | None = None
     ) -> list[torch.Tensor]:
@@ -77,7 +78,7 @@ class Sam2AudioAdapters(GradientCheckpointingLayer):
 
     def forward(
         self,
-        sam: Sam2VideoModel,
+        encode: Callable[[torch.Tensor, list[torch.Tensor]], tuple[torch.Tensor, ...]],
         pixel_values: torch.Tensor,
         audio: torch.Tensor,
         text: torch.Tensor | None = None,
@@ -86,7 +87,7 @@ class Sam2AudioAdapters(GradientCheckpointingLayer):
         """Encode frames; the prompt of each block is added to the block's input.
 
         Args:
-            sam: the host.
+            encode: `Sam2Backbone.encode` of the host.
             pixel_values: `[N, 3, S, S]`.
             audio: embeddings `[N, audio_size]` of the sound of each frame.
             text: states `[N, P, text_size]` of the sentence about each frame, for adapters that read.
@@ -95,8 +96,7 @@ class Sam2AudioAdapters(GradientCheckpointingLayer):
         Returns:
             The maps of `encode_images` at strides 4, 8 and 16, each `[N, C, S/stride, S/stride]`.
         """
-        with raised_inputs(sam.vision_encoder.backbone.blocks, self.prompts(audio, text, text_mask)):
-            return encode_images(sam, pixel_values)
+        return encode(pixel_values, self.prompts(audio, text, text_mask))
 
 
 @contextmanager
@@ -104,7 +104,7 @@ def raised_inputs(blocks: Iterable[nn.Module], prompts: Iterable[torch.Tensor]) 
     """Inside, each of `blocks` adds its prompt `[N, C]` to its input `[N, H, W, C]`."""
 
     def hook(prompt: torch.Tensor) -> Callable:
-        return lambda module, args: (args[0] + prompt[:, None, None], *args[1:])
+        return lambda module, args: (args[0] + prompt[:, None, None].to(args[0].device), *args[1:])
 
     handles = [block.register_forward_pre_hook(hook(prompt)) for block, prompt in zip(blocks, prompts, strict=True)]
     with _removed_at_the_end(handles):
@@ -118,7 +118,7 @@ def adapted_mlps(
     """Inside, the MLP of each of `blocks` gives its output plus what its adapter makes of that."""
 
     def hook(adapter: Callable[[torch.Tensor], torch.Tensor]) -> Callable:
-        return lambda module, args, output: output + adapter(output)
+        return lambda module, args, output: output + adapter(output).to(output.device)
 
     handles = [block.mlp.register_forward_hook(hook(adapter)) for block, adapter in zip(blocks, adapters, strict=True)]
     with _removed_at_the_end(handles):

@@ -1,14 +1,17 @@
 """Tracks all objects of a batch of clips with SAM2, each from the one frame on which it is prompted."""
 
-from dataclasses import fields
+from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import nn
 from transformers import Sam2VideoModel
 
+from ...modeling.outputs import NO_MASK_LOGIT, MaskPrediction
+from ..rows import as_index
 from .encoder_sam2 import encode_images
-from .tracking_sam2 import NO_OBJ_SCORE, ImageFeatures, MaskPrediction, Sam2Tracker, project_features, propagate
+from .tracking_sam2 import ImageFeatures, Sam2Tracker, project_features, propagate
 
 
 class KeyFrameTracker:
@@ -22,8 +25,8 @@ class KeyFrameTracker:
     Args:
         sam2: the host. Its image encoder runs without gradient.
         pixel_values: `[B, T, 3, S, S]`.
-        lengths: long `[B]`, number of real frames, which come first.
-        clips: long `[N]`, the clip of each object.
+        lengths: number of real frames of each of the `B` clips, which come first.
+        clips: the clip of each of the `N` objects. A tensor is taken, too, here and for key frames, and waited for.
         prompts: `[N, n, C]`, the prompt tokens of each object.
         multimask: choose among three masks on prompted frames, or take the single-mask token.
         prompt_decoder: decodes prompted frames, see `Sam2Tracker`.
@@ -33,16 +36,16 @@ class KeyFrameTracker:
         self,
         sam2: Sam2VideoModel,
         pixel_values: torch.Tensor,
-        lengths: torch.Tensor,
-        clips: torch.Tensor,
+        lengths: Sequence[int] | torch.Tensor,
+        clips: Sequence[int] | torch.Tensor,
         prompts: torch.Tensor,
         multimask: bool = True,
         prompt_decoder: nn.Module | None = None,
     ):
         self.sam2 = sam2
         self.pixel_values = pixel_values
-        self.lengths = lengths
-        self.clips = clips
+        self.lengths = _numbers(lengths)
+        self.clips = _numbers(clips)
         self.prompts = prompts
         self.multimask = multimask
         self.prompt_decoder = prompt_decoder
@@ -51,7 +54,7 @@ class KeyFrameTracker:
     def prompt(self, key_frames: torch.Tensor) -> MaskPrediction:
         """Prompt every object on its clip's key frame, `key_frames [B]`, without tracking."""
         images = self.pixel_values[torch.arange(len(key_frames), device=key_frames.device), key_frames]
-        features = self._encode(images).select(self.clips)
+        features = self._encode(images).select(self._index(self.clips))
         return self._tracker(1).prompt(features, self.prompts, multimask=self.multimask)
 
     def best_key_frames(self) -> torch.Tensor:
@@ -61,16 +64,18 @@ class KeyFrameTracker:
         """
         num_frames = self.pixel_values.shape[1]
         self._kept = {frame: self._encode(self.pixel_values[:, frame]) for frame in range(num_frames)}
-        tracker, scores = self._tracker(1), []
+        tracker, scores, clips = self._tracker(1), [], self._index(self.clips)
         for features in self._kept.values():
-            prediction = tracker.prompt(features.select(self.clips), self.prompts, multimask=self.multimask)
+            prediction = tracker.prompt(features.select(clips), self.prompts, multimask=self.multimask)
             scores.append(prediction.object_score_logits.sigmoid() * prediction.iou_scores)
-        frames = torch.arange(num_frames, device=self.clips.device)
-        real = frames < self.lengths[self.clips, None]
+        frames = torch.arange(num_frames, device=clips.device)
+        real = frames < self._index(self.lengths)[clips, None]
         return torch.stack(scores, dim=1).masked_fill(~real, -1).argmax(-1)
 
-    def segment(self, key_frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, MaskPrediction]:
-        """Prompt each object on its key frame `key_frames [N]` and track it through its clip.
+    def segment(
+        self, key_frames: Sequence[int] | torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, MaskPrediction]:
+        """Prompt each of the `N` objects on its key frame and track it through its clip.
 
         Returns:
             Mask logits `[N, T, h, w]` (-1024 on padding frames), predicted IoU `[N, T]`, object scores `[N, T]`, and
@@ -78,16 +83,16 @@ class KeyFrameTracker:
         """
         num_objects, num_frames = len(self.clips), self.pixel_values.shape[1]
         masks = self.prompts.new_full(
-            (num_objects, num_frames, *self.sam2.prompt_encoder.mask_input_size), NO_OBJ_SCORE
+            (num_objects, num_frames, *self.sam2.prompt_encoder.mask_input_size), NO_MASK_LOGIT
         )
         iou_scores = self.prompts.new_zeros(num_objects, num_frames)
-        object_score_logits = self.prompts.new_full((num_objects, num_frames), NO_OBJ_SCORE)
-        runs = torch.stack([self.lengths[self.clips], key_frames], dim=1)
+        object_score_logits = self.prompts.new_full((num_objects, num_frames), NO_MASK_LOGIT)
         on_key_frames = []
-        for run in runs.unique(dim=0):
-            objects = (runs == run).all(1).nonzero()[:, 0]
-            length, key_frame = run.tolist()
-            tracker, features_of = self._tracker(length), partial(self._features, objects)
+        for (length, key_frame), members in self._runs(key_frames):
+            distinct = sorted({self.clips[member] for member in members})
+            rows = self._index([distinct.index(self.clips[member]) for member in members])
+            objects, features_of = self._index(members), partial(self._features, self._index(distinct), rows)
+            tracker = self._tracker(length)
             for frame, prediction in propagate(tracker, features_of, self.prompts[objects], key_frame, self.multimask):
                 masks[objects, frame] = prediction.masks.to(masks.dtype)
                 iou_scores[objects, frame] = prediction.iou_scores.to(iou_scores.dtype)
@@ -96,15 +101,24 @@ class KeyFrameTracker:
                     on_key_frames.append((objects, prediction))
         return masks, iou_scores, object_score_logits, _merge(on_key_frames)
 
+    def _runs(self, key_frames: Sequence[int] | torch.Tensor) -> list[tuple[tuple[int, int], list[int]]]:
+        """The objects that can be tracked together, by the length of their clips and their key frame."""
+        runs = defaultdict(list)
+        for member, key_frame in enumerate(_numbers(key_frames)):
+            runs[self.lengths[self.clips[member]], key_frame].append(member)
+        return sorted(runs.items())
+
+    def _index(self, numbers: list[int]) -> torch.Tensor:
+        return as_index(numbers, self.pixel_values.device)
+
     def _tracker(self, num_frames: int) -> Sam2Tracker:
         return Sam2Tracker(self.sam2, num_frames, self.prompt_decoder)
 
-    def _features(self, objects: torch.Tensor, frame: int) -> ImageFeatures:
-        clips = self.clips[objects]
+    def _features(self, clips: torch.Tensor, rows: torch.Tensor, frame: int) -> ImageFeatures:
+        """Features of a frame of the `clips`, one row for each of `rows`, places among them."""
         if frame in self._kept:
-            return self._kept[frame].select(clips)
-        distinct, rows = clips.unique(return_inverse=True)
-        return self._encode(self.pixel_values[distinct, frame]).select(rows)
+            return self._kept[frame].select(clips[rows])
+        return self._encode(self.pixel_values[clips, frame]).select(rows)
 
     def _encode(self, images: torch.Tensor) -> ImageFeatures:
         with torch.no_grad():
@@ -112,8 +126,11 @@ class KeyFrameTracker:
         return project_features(self.sam2, maps)
 
 
+def _numbers(values: Sequence[int] | torch.Tensor) -> list[int]:
+    return values.tolist() if torch.is_tensor(values) else list(values)
+
+
 def _merge(parts: list[tuple[torch.Tensor, MaskPrediction]]) -> MaskPrediction:
     """One prediction from those of disjoint groups of objects, in the objects' order."""
     order = torch.cat([objects for objects, _ in parts]).argsort()
-    merged = (torch.cat([getattr(part, field.name) for _, part in parts])[order] for field in fields(MaskPrediction))
-    return MaskPrediction(*merged)
+    return MaskPrediction.join([part for _, part in parts], lambda values: torch.cat(values)[order])

@@ -1,5 +1,7 @@
 """SAM2 as the methods use it: Transformers' video model with faster blocks and one position code."""
 
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -9,7 +11,13 @@ from transformers import initialization as init
 from transformers.models.sam2.modeling_sam2 import Sam2HieraDetConfig
 
 from ...modeling.initialization import rebuild
+from ...modeling.outputs import MaskPrediction
+from ..rows import as_index
+from .adapters_sam2 import Sam2AudioAdapters, raised_inputs
 from .attention_sam2 import FasterMemoryAttention, FasterMultiScaleBlock
+from .encoder_sam2 import encode_images
+from .every_frame_tracking import EveryFrameTracker, track_every_frame
+from .tracking_sam2 import ImageFeatures, project_features
 
 
 class Sam2Backbone(Sam2VideoModel):
@@ -45,6 +53,71 @@ class Sam2Backbone(Sam2VideoModel):
         if module is self:  # a fresh stock model draws one position code for the image and another for points
             code = self.shared_image_embedding.positional_embedding
             init.copy_(self.prompt_encoder.shared_embedding.positional_embedding, code)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The blocks of the image encoder."""
+        return self.vision_encoder.backbone.blocks
+
+    def audio_adapters(self, audio_size: int, hidden_size: int, text_size: int | None = None) -> Sam2AudioAdapters:
+        """Adapters that bring sound of `audio_size` channels into the image encoder, and text where it has a size."""
+        return Sam2AudioAdapters([block.dim for block in self.blocks], audio_size, hidden_size, text_size)
+
+    def encode(
+        self, pixel_values: torch.Tensor, prompts: Iterable[torch.Tensor] | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """Maps of frames `[N, 3, S, S]`, see `encode_images`; each block's input is raised by the block's prompt."""
+        with nullcontext() if prompts is None else raised_inputs(self.blocks, prompts):
+            return encode_images(self, pixel_values)
+
+    def segment(
+        self,
+        lengths: Sequence[int],
+        encode: Callable[[Sequence[int], Sequence[int]], tuple[torch.Tensor, ...]],
+        decode: Callable[[Sequence[int], Sequence[int], Callable], MaskPrediction],
+        first: Callable[[int], int],
+    ) -> MaskPrediction:
+        """Track through clips with something that prompts every frame; clips of one length go together.
+
+        Args:
+            lengths: numbers of frames on which each object is looked for.
+            encode: gives the maps of frames, from the number of the object and of the frame of each.
+            decode: gives the prediction for them; it is handed a function from prompt tokens, or None, to that.
+            first: gives for the length of a clip the frame that is segmented first, without memory.
+
+        Returns:
+            Masks of the frames of all objects, one after the other.
+        """
+        rows, found = [], []
+        for length in sorted(set(lengths)):
+            objects = [number for number, other in enumerate(lengths) if other == length]
+            rows += [(number, frame) for number in objects for frame in range(length)]
+            found.append(self._track(objects, length, encode, decode, first(length)))
+        order = sorted(range(len(rows)), key=rows.__getitem__)
+
+        def join(parts: list[torch.Tensor]) -> torch.Tensor:
+            return torch.cat([part.flatten(0, 1) for part in parts])[as_index(order, parts[0].device)]
+
+        return MaskPrediction.join(found, join)
+
+    def _track(
+        self, objects: Sequence[int], length: int, encode: Callable, decode: Callable, first: int
+    ) -> MaskPrediction:
+        """Masks of `n` objects in all `length` frames of their clips, everything as `[n, length, ...]`."""
+        tracker = EveryFrameTracker(self, length)
+
+        def features_of(frame: int) -> ImageFeatures:
+            return project_features(self, encode(objects, [frame] * len(objects)))
+
+        def decode_frame(frame: int, features: ImageFeatures, embeddings: torch.Tensor) -> MaskPrediction:
+            def run(prompts: torch.Tensor | None) -> MaskPrediction:
+                prompts = tracker.empty_prompt if prompts is None else prompts
+                return tracker.decode(features, embeddings, prompts, multimask=tracker.multimask)
+
+            return decode(objects, [frame] * len(objects), run)
+
+        tracked = dict(track_every_frame(tracker, features_of, decode_frame, [first]))
+        return MaskPrediction.join([tracked[frame] for frame in range(length)], lambda parts: torch.stack(parts, dim=1))
 
 
 def _blocks(config: Sam2HieraDetConfig) -> nn.ModuleList:

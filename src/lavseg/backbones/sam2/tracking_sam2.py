@@ -12,7 +12,9 @@ from functools import cached_property
 import torch
 import torch.nn.functional as F
 from transformers import Sam2VideoModel
-from transformers.models.sam2_video.modeling_sam2_video import NO_OBJ_SCORE, get_1d_sine_pe
+from transformers.models.sam2_video.modeling_sam2_video import get_1d_sine_pe
+
+from ...modeling.outputs import MaskPrediction
 
 
 @dataclass(frozen=True)
@@ -35,48 +37,6 @@ def project_features(sam: Sam2VideoModel, maps: tuple[torch.Tensor, ...]) -> Ima
     """Apply the mask decoder's own `conv_s0` and `conv_s1` to the neck's maps of `encode_images`."""
     stride4, stride8, stride16 = maps
     return ImageFeatures(sam.mask_decoder.conv_s0(stride4), sam.mask_decoder.conv_s1(stride8), stride16)
-
-
-@dataclass(frozen=True)
-class MaskPrediction:
-    """The decoder's `M` candidate masks (3, or 1 without multimask) for `N` objects on one frame, before any gate.
-
-    `candidates [N, M, 4h, 4w]` logits, `candidate_scores [N, M]` predicted IoU, `tokens [N, M, C]`,
-    `object_score_logits [N]`, `choice [N]` index of the mask taken: the highest predicted IoU unless replaced.
-    """
-
-    candidates: torch.Tensor
-    candidate_scores: torch.Tensor
-    tokens: torch.Tensor
-    object_score_logits: torch.Tensor
-    choice: torch.Tensor
-
-    def _chosen(self, values: torch.Tensor) -> torch.Tensor:
-        return values[torch.arange(len(values), device=values.device), self.choice]
-
-    @property
-    def masks(self) -> torch.Tensor:
-        """Logits of the mask taken, `[N, 4h, 4w]`."""
-        return self._chosen(self.candidates)
-
-    @property
-    def iou_scores(self) -> torch.Tensor:
-        """Predicted IoU of the mask taken, `[N]`."""
-        return self._chosen(self.candidate_scores)
-
-    @property
-    def token(self) -> torch.Tensor:
-        """Output token of the mask taken, `[N, C]`."""
-        return self._chosen(self.tokens)
-
-    def choose(self, choice: torch.Tensor) -> "MaskPrediction":
-        """The same candidates with other masks taken, `choice [N]`."""
-        return replace(self, choice=choice)
-
-    @property
-    def gated_masks(self) -> torch.Tensor:
-        """`masks`, but -1024 everywhere for objects judged absent from the frame."""
-        return self.masks.masked_fill((self.object_score_logits <= 0)[:, None, None], NO_OBJ_SCORE)
 
 
 @dataclass(frozen=True)
@@ -252,8 +212,9 @@ class Sam2Tracker:
         tokens = stacked.unflatten(-1, (splits, width)).transpose(1, 2).flatten(0, 1)
         if not self.sam.config.enable_temporal_pos_encoding_for_object_pointers:
             return tokens, stacked.new_zeros(len(tokens), 1, width)
-        times = torch.tensor(offsets, device=stacked.device, dtype=torch.float32) / (self.num_pointers - 1)
-        code = get_1d_sine_pe(times, dim=self.sam.hidden_dim).to(stacked.dtype)
+        # Filled and not copied there: a copy from the host would wait for the device.
+        times = torch.cat([torch.full((1,), float(offset), device=stacked.device) for offset in offsets])
+        code = get_1d_sine_pe(times / (self.num_pointers - 1), dim=self.sam.hidden_dim).to(stacked.dtype)
         code = self.sam.temporal_positional_encoding_projection_layer(code)
         return tokens, code.repeat_interleave(splits, dim=0)[:, None]
 

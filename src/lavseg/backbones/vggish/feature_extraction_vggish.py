@@ -27,6 +27,8 @@ RESAMPLING_FILTER = {
     "beta": 12.9846,
 }
 MAX_FILTER_BANK = 2**25
+# Hz. Sound at a lower rate holds nothing to be heard, and takes many times its memory at 16 kHz.
+LOWEST_RATE = 1000
 
 Waveform = np.ndarray | torch.Tensor | Sequence[float]
 
@@ -226,12 +228,14 @@ class VggishFeatureExtractor(FeatureExtractionMixin):
             end in silence (ln 0.01), and `audio_mask` `[B, A]`, true for the clip's own patches.
 
         Raises:
-            ValueError: without a sampling rate; for an empty, non-finite or 3-D waveform, for an unknown dtype, and for
-                more than two channels where `num_channels` is 2.
+            ValueError: without a sampling rate, or for one below 1000 Hz; for an empty, non-finite or 3-D waveform, for
+                an unknown dtype, and for more than two channels where `num_channels` is 2.
         """
         if sampling_rate is None:
             raise ValueError("sampling_rate is missing: pass the rate of the waveform in Hz, such as 16000")
         rate = _check_rate(sampling_rate, "sampling_rate")
+        if rate < LOWEST_RATE:
+            raise ValueError(f"sampling_rate: has to be at least {LOWEST_RATE} Hz, got {rate}; give the waveform's own")
         if num_patches is None:
             num_patches = self.num_patches
         else:

@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 from PIL import Image
 
-from ...output_folders import check_new_folder
+from ...output_folders import check_new_folder, staged_folder
 from ..avsbench import SPLITS, SUBSETS
 from ..classes import CLASSES, PALETTE
 from .clip_files import draw_video_id, require_counts, write_wav
@@ -85,13 +85,14 @@ def write_avsbench(
     root = check_new_folder(root, "root")
     rows: dict[str, list[dict]] = {subset: [] for subset in SUBSETS}
     scenes = _plan(clips, seed)
-    for scene in progress(scenes) if progress else scenes:
-        rng = np.random.default_rng([seed, crc32(f"{scene.sources}/{scene.split}/{scene.index}".encode())])
-        clip = render_clip(rng, scene.num_frames, frame_size, objects=_draw_scene(rng, scene))
-        classes = _class_ids(clip)
-        for subset in scene.subsets:
-            rows[subset].append(_WRITERS[subset](root, subset, scene, clip, classes))
-    _write_tables(root, rows)
+    with staged_folder(root) as folder:
+        for scene in progress(scenes) if progress else scenes:
+            rng = np.random.default_rng([seed, crc32(f"{scene.sources}/{scene.split}/{scene.index}".encode())])
+            clip = render_clip(rng, scene.num_frames, frame_size, objects=_draw_scene(rng, scene))
+            classes = _class_ids(clip)
+            for subset in scene.subsets:
+                rows[subset].append(_WRITERS[subset](folder, subset, scene, clip, classes))
+        _write_tables(folder, rows)
     return root
 
 

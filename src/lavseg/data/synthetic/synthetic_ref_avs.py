@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 from PIL import Image
 
-from ...output_folders import check_new_folder
+from ...output_folders import check_new_folder, staged_folder
 from .clip_files import draw_video_id, require_counts, write_wav
 from .scene import SAMPLING_RATE, SEEN, UNSEEN, SyntheticClip, draw_objects, render_clip
 from .sentences import Expression, draw_expressions
@@ -59,14 +59,15 @@ def write_ref_avs(
     root = check_new_folder(root, "root")
     entries = _plan(clips, num_frames, seed)
     rows: list[tuple[dict, str]] = []
-    for index, entry in enumerate(progress(entries) if progress else entries):
-        rows += _write_clip(root, entry, index, num_frames, frame_size, seed)
-    rows.append(next((row for row in rows if row[0]["split"] == "test_u"), rows[0]))
-    with (root / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\r\n")
-        writer.writeheader()
-        writer.writerows(row for row, _ in rows)
-    (root / "kinds.csv").write_text("\n".join(["kind", *(kind for _, kind in rows)]) + "\n", encoding="utf-8")
+    with staged_folder(root) as folder:
+        for index, entry in enumerate(progress(entries) if progress else entries):
+            rows += _write_clip(folder, entry, index, num_frames, frame_size, seed)
+        rows.append(next((row for row in rows if row[0]["split"] == "test_u"), rows[0]))
+        with (folder / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\r\n")
+            writer.writeheader()
+            writer.writerows(row for row, _ in rows)
+        (folder / "kinds.csv").write_text("\n".join(["kind", *(kind for _, kind in rows)]) + "\n", encoding="utf-8")
     return root
 
 

@@ -31,27 +31,23 @@ class ClipGroup:
             total[clip, :, : self.length] = rows.to(total.dtype)
 
 
-def group_clips(
-    batch: int, frame_mask: torch.Tensor, audio_mask: torch.Tensor, labeled: torch.Tensor
-) -> list[ClipGroup]:
-    """Group the clips of a batch by length.
-
-    This is the only place of a forward pass that waits for the device.
+def group_clips(lengths: list[int], audio_mask: torch.Tensor, labeled: torch.Tensor) -> list[ClipGroup]:
+    """Group the clips of a batch by length; waits for the device.
 
     Args:
-        batch: number of clips.
-        frame_mask, labeled: bool `[B, T]`; audio_mask: bool `[B, A]`.
+        lengths: number of real frames of each clip.
+        audio_mask: bool `[B, A]`.
+        labeled: bool `[B, T]`.
 
     Raises:
-        ValueError: when a clip has no real frame or patch of sound, or one that comes after padding.
+        ValueError: when a clip has no real patch of sound, or one that comes after padding.
     """
-    num_frames = frame_mask.shape[1]
-    flags = torch.cat([frame_mask, labeled, audio_mask], dim=1).tolist()
-    lengths = real_lengths("frame_mask", [row[:num_frames] for row in flags])
-    real_lengths("audio_mask", [row[2 * num_frames :] for row in flags])
+    num_frames = labeled.shape[1]
+    flags = torch.cat([labeled, audio_mask], dim=1).tolist()
+    real_lengths("audio_mask", [row[num_frames:] for row in flags])
     groups = []
     for length in sorted(set(lengths)):
-        clips = [clip for clip in range(batch) if lengths[clip] == length]
-        labels = [[frame for frame in range(length) if flags[clip][num_frames + frame]] for clip in clips]
-        groups.append(ClipGroup(clips, length, labels, batch))
+        clips = [clip for clip, other in enumerate(lengths) if other == length]
+        labels = [[frame for frame in range(length) if flags[clip][frame]] for clip in clips]
+        groups.append(ClipGroup(clips, length, labels, len(lengths)))
     return groups

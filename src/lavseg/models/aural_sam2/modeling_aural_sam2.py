@@ -16,7 +16,7 @@ from ...backbones.vggish import VggishModel, load_vggish
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
 from ...modeling.initialization import init_attention, init_linear, rebuild
-from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips
+from ...modeling.inputs import ClipInputs, check_given, check_ids, check_text, prepare_clips
 from ...modeling.outputs import NO_MASK_LOGIT
 from .batch_aural_sam2 import ClipGroup, group_clips
 from .clip_losses_aural_sam2 import clip_losses
@@ -194,22 +194,19 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         check_given("pixel_values", pixel_values)
         check_given("input_features", input_features)
         check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
-        if self.class_head is None:
-            class_labels = None
-        elif labels is not None and class_labels is None:
-            raise ValueError("class_labels: missing; a model with num_classes learns from semantic masks, not labels")
+        class_labels = self._checked_class_labels(labels, class_labels)
         edge = self.config.sam2_config.image_size
         frames = {"pixel_values": (pixel_values, (3, edge, edge)), "class_labels": (class_labels, ("height", "width"))}
         sounds = {"input_features": (input_features, ("patches", 2, 96, 64))}
         given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
-        groups = group_clips(given.batch[0], given.frame_mask, given.audio_mask, given.labeled)
+        groups = group_clips(given.lengths, given.audio_mask, given.labeled)
         if self.fuser.training and any(group.length * len(group.clips) < 2 for group in groups):
             raise ValueError("pixel_values: a single clip of one frame is too little to train on (batch normalisation)")
 
-        audio = self._encode_audio(input_features, given.audio_mask, given.batch[2])
         text = text_mask = None
-        if given.input_ids is not None:
+        if given.input_ids is not None:  # first, as some text encoders wait for the device
             text, text_mask = encode_text(self.text_encoder, given.input_ids, attention_mask)
+        audio = self._encode_audio(input_features, given.audio_mask, given.batch[2])
         user_prompts = encode_user_prompts(
             self.sam2.prompt_encoder, given.batch[:2], input_points, input_labels, input_boxes, input_masks
         )
@@ -233,6 +230,18 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
 
         losses = {name: torch.cat([part[name] for part in losses]).mean() for name in losses[0]} if losses else {}
         return AuralSam2Output(**self.loss_fields(losses), **totals)
+
+    def _checked_class_labels(
+        self, labels: torch.Tensor | None, class_labels: torch.Tensor | None
+    ) -> torch.Tensor | None:
+        """Semantic masks where there is a class head, None where they are not read."""
+        if self.class_head is None:
+            return None
+        if class_labels is not None:
+            check_ids("class_labels", class_labels, self.num_classes + 1)
+        elif labels is not None:
+            raise ValueError("class_labels: missing; a model with num_classes learns from semantic masks, not labels")
+        return class_labels
 
     def _nothing_found(self, audio: torch.Tensor, batch: tuple[int, int, int]) -> dict[str, torch.Tensor]:
         """Outputs for `batch` clips, expressions and frames, as they are on padding frames."""

@@ -11,9 +11,9 @@ from transformers.image_utils import PILImageResampling
 
 from ...backbones.sam2.processing_sam2 import square_image_processor
 from ...backbones.vggish import VggishFeatureExtractor
-from ...modeling.inputs import check_outputs
-from ...modeling.outputs import AudioVisualSegmentationOutput
+from ...modeling.outputs import AudioVisualSegmentationOutput, check_outputs
 from ...modeling.processing import AudioVisualProcessor, OptionalTextMixin
+from ...modeling.processing.call_arguments import as_numpy
 from .configuration_aural_sam2 import AuralSam2Config
 
 # Clips with fewer patches of sound repeat the last one up to this number, as the released front end does.
@@ -35,8 +35,9 @@ class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
         frames = square_image_processor(config.sam2_config.image_size, PILImageResampling.BICUBIC)
         return frames, VggishFeatureExtractor(num_channels=2, min_patches=MIN_PATCHES)
 
-    def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-        return {"pixel_values": self.image_processor(frames, return_tensors="pt")["pixel_values"]}
+    def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
+        prepared = self.image_processor(frames, return_tensors="pt", **images_kwargs)
+        return {"pixel_values": prepared["pixel_values"]}
 
     def __call__(
         self,
@@ -48,11 +49,14 @@ class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
         input_points: Any = None,
         input_labels: Any = None,
         input_boxes: Any = None,
+        videos: Any = None,
+        **kwargs: Any,
     ) -> BatchFeature:
         """Prepare one clip, or a list of clips, and a user's points and boxes.
 
         Args:
-            video, audio, text, sampling_rate, return_tensors: as in the base class; no `text` without a tokenizer.
+            video, audio, text, sampling_rate, return_tensors, videos, kwargs: as in the base class; no `text` without a
+                tokenizer.
             input_points: `[B, E, n, 2]` or, for several frames, `[B, E, F, n, 2]`, (x, y) in pixels of the clip.
             input_labels: `[B, E, n]` or `[B, E, F, n]`: 1 on the object, 0 off it, -1 for padding.
             input_boxes: `[B, E, 4]` or `[B, E, F, 4]`, (x1, y1, x2, y2) in pixels of the clip.
@@ -63,7 +67,8 @@ class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
         Raises:
             ValueError: when an argument is missing, not of these kinds, or not to be read by this method.
         """
-        inputs = super().__call__(video, audio, text, sampling_rate, return_tensors)
+        inputs = super().__call__(video, audio, text, sampling_rate, return_tensors, videos, **kwargs)
+        prompts = {}
         height, width = inputs["pixel_values"].shape[-2:]
         scales = torch.tensor([[width / w, height / h] for h, w in inputs["original_sizes"]])
         given = {"input_points": (input_points, (4, 5), 2), "input_boxes": (input_boxes, (3, 4), 4)}
@@ -79,12 +84,13 @@ class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
                     f"and the last of {last} coordinates; got {list(value.shape)}"
                 )
             factors = scales.repeat(1, last // 2).view(-1, *[1] * (value.dim() - 2), last)
-            inputs[name] = value * factors
+            prompts[name] = value * factors
         if input_labels is not None:
             labels = torch.as_tensor(input_labels)
             if not torch.isin(labels, torch.tensor([-1, 0, 1])).all():
                 raise ValueError(f"input_labels: accepted are 1, 0 and -1, got {labels.unique().tolist()}")
-            inputs["input_labels"] = labels.int()
+            prompts["input_labels"] = labels.int()
+        inputs.update(prompts if isinstance(inputs["frame_mask"], torch.Tensor) else as_numpy(prompts))
         return inputs
 
     def post_process_semantic_segmentation(

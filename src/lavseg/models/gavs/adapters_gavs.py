@@ -1,17 +1,14 @@
 """What GAVS adds to its host: bottlenecks on the MLPs of image encoder and mask decoder, and the sound as a prompt."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import PreTrainedModel, SamModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from ...backbones.sam.adapters_sam import encode_frames
-from ...backbones.sam2.adapters_sam2 import SentenceAttention, adapted_mlps
-from ...backbones.sam2.encoder_sam2 import encode_images
+from ...backbones.sam2.adapters_sam2 import SentenceAttention
 
 
 class GavsAdapter(nn.Module):
@@ -78,30 +75,28 @@ class GavsAdapters(GradientCheckpointingLayer):
 
     def forward(
         self,
-        sam: PreTrainedModel,
+        encode: Callable[[torch.Tensor, list[Callable]], torch.Tensor | tuple[torch.Tensor, ...]],
         pixel_values: torch.Tensor,
-        text: torch.Tensor | None = None,
-        text_mask: torch.Tensor | None = None,
+        *words: torch.Tensor,
     ) -> torch.Tensor | tuple[torch.Tensor, ...]:
-        """Frames `[N, 3, S, S]` to SAM's embeddings, see `encode_frames`, or SAM2's maps, see `encode_images`."""
-        on_sam = isinstance(sam, SamModel)
-        blocks = sam.vision_encoder.layers if on_sam else sam.vision_encoder.backbone.blocks
-        with self._adapted(blocks[-len(self.blocks) :], self.blocks, text, text_mask):
-            return encode_frames(sam.vision_encoder, pixel_values) if on_sam else encode_images(sam, pixel_values)
+        """What `encode` makes of frames `[N, 3, S, S]` and the adapters of the image encoder's MLPs.
 
-    def adapted_decoder(
-        self, sam: PreTrainedModel, text: torch.Tensor | None, text_mask: torch.Tensor | None
-    ) -> AbstractContextManager[None]:
-        """Inside, the two-way layers of the mask decoder of `sam` work with their adapters."""
-        return self._adapted(sam.mask_decoder.transformer.layers, self.decoder, text, text_mask)
+        Args:
+            encode: takes the frames and one function for each adapted MLP, which gives what is added to its output.
+            pixel_values: `[N, 3, S, S]`.
+            words: states `[N, P, text_size]` of the words about each frame and bool `[N, P]`, True for real tokens;
+                nothing for adapters that do not read.
+        """
+        return encode(pixel_values, self._reading(self.blocks, words))
 
-    def _adapted(
-        self,
-        blocks: nn.ModuleList,
-        adapters: nn.ModuleList,
-        text: torch.Tensor | None,
-        text_mask: torch.Tensor | None,
-    ) -> AbstractContextManager[None]:
+    def of_decoder(self, *words: torch.Tensor) -> list[Callable[[torch.Tensor], torch.Tensor]]:
+        """The adapters of the MLPs of the mask decoder, which read `words`."""
+        return self._reading(self.decoder, words)
+
+    def _reading(
+        self, adapters: nn.ModuleList, words: tuple[torch.Tensor, ...]
+    ) -> list[Callable[[torch.Tensor], torch.Tensor]]:
+        text, text_mask = words or (None, None)
         if self.text_projection is not None:
             text = self.text_projection(text)
-        return adapted_mlps(blocks, [partial(adapter, text=text, text_mask=text_mask) for adapter in adapters])
+        return [partial(adapter, text=text, text_mask=text_mask) for adapter in adapters]

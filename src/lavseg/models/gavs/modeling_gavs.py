@@ -1,16 +1,20 @@
 """GAVS: the sound of each frame prompts SAM, whose encoder and decoder carry adapters (Wang et al., AAAI 2024)."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ...backbones.adapted_sam.base_adapted_sam import HeardClips, from_clips
 from ...backbones.adapted_sam.modeling_adapted_sam import AdapterClipModel
-from ...backbones.sam.modeling_sam import FramePrediction
+from ...backbones.sam2.adapters_sam2 import adapted_mlps
 from ...backbones.vggish import VggishModel
 from ...losses import mask_bce, weighted_mean
 from ...modeling.inputs import check_shapes
+from ...modeling.outputs import MaskPrediction
 from .adapters_gavs import GavsAdapters
 from .configuration_gavs import GavsConfig
 
@@ -55,27 +59,21 @@ class GavsModel(GavsPreTrainedModel):
     ```
     """
 
-    def _build_adapters(self) -> nn.Module:
-        config, decoder = self.config, self.config.sam_config.mask_decoder_config
-        adapted = len(self._blocks) - config.first_adapted_block
-        if not 0 < adapted <= len(self._blocks):
+    def build_adapters(self) -> nn.Module:
+        config, decoder, blocks = self.config, self.config.sam_config.mask_decoder_config, self.sam.blocks
+        if not 0 <= config.first_adapted_block < len(blocks):
             raise ValueError(
                 f"first_adapted_block: {config.first_adapted_block} was given, the host's image encoder "
-                f"has blocks 0 to {len(self._blocks) - 1}"
+                f"has blocks 0 to {len(blocks) - 1}"
             )
         return GavsAdapters(
-            [block.layer_norm2.normalized_shape[0] for block in self._blocks[-adapted:]],
+            [block.layer_norm2.normalized_shape[0] for block in blocks[config.first_adapted_block :]],
             decoder.hidden_size,
             decoder.num_hidden_layers,
             config.adapter_size,
             (config.audio_config.embedding_size, config.prompt_size),
             config.text_config.hidden_size if config.use_text else None,
         )
-
-    @property
-    def _blocks(self) -> nn.ModuleList:
-        encoder = self.sam.vision_encoder
-        return encoder.backbone.blocks if self.config.on_sam2 else encoder.layers
 
     @classmethod
     def from_backbones(
@@ -89,7 +87,7 @@ class GavsModel(GavsPreTrainedModel):
 
     def freeze(self) -> None:
         super().freeze()
-        for block in self._blocks[self.config.first_adapted_block + 1 :]:
+        for block in self.sam.blocks[self.config.first_adapted_block + 1 :]:
             block.layer_norm1.requires_grad_(self.config.train_adapters)
             block.layer_norm2.requires_grad_(self.config.train_adapters)
 
@@ -99,49 +97,43 @@ class GavsModel(GavsPreTrainedModel):
         self.sam.mask_decoder.eval()
         return self
 
-    def _encode_audio(
-        self,
-        input_features: torch.Tensor | None,
-        audio_embeddings: torch.Tensor | None,
-        frame_mask: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        audio, frame_mask = super()._encode_audio(input_features, audio_embeddings, frame_mask)
+    def encode(self, pixel_values: torch.Tensor, audio: torch.Tensor, *words: torch.Tensor) -> Any:
+        return self.adapters(self._encode_adapted, pixel_values, *words)
+
+    def _encode_adapted(self, pixel_values: torch.Tensor, adapters: list[Callable]) -> Any:
+        with adapted_mlps(self.sam.blocks[self.config.first_adapted_block :], adapters):
+            return self.sam.encode(pixel_values)
+
+    def decode(
+        self, run: Callable[[torch.Tensor | None], MaskPrediction], audio: torch.Tensor, *words: torch.Tensor
+    ) -> MaskPrediction:
+        with adapted_mlps(self.sam.mask_decoder.transformer.layers, self.adapters.of_decoder(*words)):
+            return run(self.adapters.audio_prompt(audio))
+
+    def segment(self, clips: HeardClips, output_attentions: bool) -> tuple[MaskPrediction, dict]:
+        return super().segment(replace(clips, audio=self.with_noise(clips.audio)), output_attentions)
+
+    def with_noise(self, audio: torch.Tensor) -> torch.Tensor:
+        """Embeddings `[B, T, D]` with what `audio_noise` does to them in training."""
         if not self.training or self.config.audio_noise == "none":
-            return audio, frame_mask
+            return audio
         noise = audio.std(-1, keepdim=True) * torch.randn_like(audio)
-        return (noise if self.config.audio_noise == "replace" else audio + 0.1 * noise), frame_mask
-
-    def _encode_images(self, pixel_values: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
-        return self.adapters(self.sam, pixel_values)
-
-    def _encode_maps(
-        self,
-        pixel_values: torch.Tensor,
-        audio: torch.Tensor,
-        text: torch.Tensor | None,
-        text_mask: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, ...]:
-        return self.adapters(self.sam, pixel_values, text, text_mask)
-
-    def _prompts(self, audio: torch.Tensor) -> torch.Tensor:
-        return self.adapters.audio_prompt(audio)
-
-    def _adapted_decoder(
-        self, text: torch.Tensor | None, text_mask: torch.Tensor | None
-    ) -> AbstractContextManager[None]:
-        return self.adapters.adapted_decoder(self.sam, text, text_mask)
+        return noise if self.config.audio_noise == "replace" else audio + 0.1 * noise
 
     def _fit_to_frames(
-        self, prediction: FramePrediction, frame_mask: torch.Tensor, reshaped_input_sizes: torch.Tensor | None
-    ) -> FramePrediction:
+        self, prediction: MaskPrediction, frame_mask: torch.Tensor, reshaped_input_sizes: torch.Tensor | None
+    ) -> MaskPrediction:
         if reshaped_input_sizes is None:
             return prediction
+        if self.tracking_host is not None:
+            raise ValueError("reshaped_input_sizes: SAM2 takes frames that fill the square, leave it out")
         check_shapes(*frame_mask.shape, {"reshaped_input_sizes": (reshaped_input_sizes, (*frame_mask.shape, 2))})
-        candidates = cut_padding(prediction.candidates, reshaped_input_sizes[frame_mask], self.image_size)
-        return prediction._replace(masks=candidates[:, 0], candidates=candidates)
+        sizes = from_clips(reshaped_input_sizes, frame_mask, len(prediction.candidates))
+        candidates = cut_padding(prediction.candidates, sizes, self.image_size)
+        return replace(prediction, candidates=candidates)
 
     def original_losses(
-        self, prediction: FramePrediction, targets: torch.Tensor, weights: torch.Tensor
+        self, prediction: MaskPrediction, targets: torch.Tensor, weights: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """Binary cross-entropy."""
         logits = self.scale_masks(prediction.masks, targets.shape[-2:])

@@ -1,7 +1,9 @@
 """Processor of GAVS."""
 
+from typing import Any
+
 import torch
-from transformers import PreTrainedTokenizerBase, SamImageProcessor
+from transformers import PreTrainedTokenizerBase, SamConfig, SamImageProcessor
 from transformers.image_processing_utils import BaseImageProcessor
 
 from ...backbones.adapted_sam.processing_adapted_sam import AdapterClipProcessor
@@ -56,11 +58,12 @@ class GavsProcessor(AdapterClipProcessor):
         Raises:
             ValueError: when the tokenizer does not fit the model, or frames are to be padded for SAM2.
         """
-        if config.on_sam2 and pad_frames:
+        pads = isinstance(config.sam_config, SamConfig)
+        if pad_frames and not pads:
             raise ValueError("pad_frames: what the release does on SAM; SAM2 takes squares, leave it out")
         processor = super().from_config(config, tokenizer, max_text_length)
         processor.bgr_frames = bgr_frames
-        if pad_frames or (pad_frames is None and not config.on_sam2):
+        if pads if pad_frames is None else pad_frames:
             size = config.sam_config.prompt_encoder_config.image_size
             square = {"height": size, "width": size}
             processor.image_processor = SamImageProcessor(size={"longest_edge": size}, pad_size=square)
@@ -81,9 +84,9 @@ class GavsProcessor(AdapterClipProcessor):
     def image_input_names(self) -> tuple[str, ...]:
         return ("pixel_values", "reshaped_input_sizes") if self.pad_frames else ("pixel_values",)
 
-    def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
         frames = [frame.flip(0) for frame in frames] if self.bgr_frames else frames
-        prepared = self.image_processor(frames, return_tensors="pt")
+        prepared = self.image_processor(frames, return_tensors="pt", **images_kwargs)
         return {name: prepared[name] for name in self.image_input_names}
 
 

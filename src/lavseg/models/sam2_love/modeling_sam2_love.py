@@ -204,18 +204,11 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         }
         sounds = {"input_features": (input_features, ("patches", 1, 96, 64))}
         given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
-        for name, mask in (("frame_mask", given.frame_mask), ("audio_mask", given.audio_mask)):
-            real_lengths(name, mask.tolist())
-
-        prompts, presence, maps = self._prompts(
-            given, vit_pixel_values, input_features, attention_mask, output_attentions
-        )
+        encoded = (vit_pixel_values, input_features, attention_mask)
+        prompts, presence, maps = self._prompts(given, *encoded, output_attentions)
         batch = given.batch[:2]
         clips = torch.arange(batch[0], device=prompts.device).repeat_interleave(batch[1])
-        multimask, lengths = self.config.mask_selection != "single", given.frame_mask.sum(1)
-        segmenter = KeyFrameTracker(
-            self.sam2, pixel_values, lengths, clips, prompts[:, None], multimask, self.prompt_decoder
-        )
+        segmenter = self._tracker(given, pixel_values, prompts)
         learns = self.training and labels is not None
         if learns:
             key_of_clip = self._training_key_frames(given.labeled)
@@ -223,7 +216,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         else:
             first = self.config.key_frame == "first"
             key_frames = torch.zeros_like(clips) if first else segmenter.best_key_frames()
-            masks, ious, scores, prediction = segmenter.segment(key_frames)
+            masks, ious, scores, prediction = segmenter.segment([0] * len(clips) if first else key_frames)
 
         losses = {}
         if labels is not None:
@@ -244,6 +237,13 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             **{name: tuple(each.unflatten(0, batch) for each in blocks) for name, blocks in maps.items()},
         )
 
+    def _tracker(self, given: ClipInputs, pixel_values: torch.Tensor, prompts: torch.Tensor) -> KeyFrameTracker:
+        clip_of_object = [clip for clip in range(given.batch[0]) for _ in range(given.batch[1])]
+        multimask = self.config.mask_selection != "single"
+        return KeyFrameTracker(
+            self.sam2, pixel_values, given.lengths, clip_of_object, prompts[:, None], multimask, self.prompt_decoder
+        )
+
     def _prompts(
         self,
         given: ClipInputs,
@@ -253,6 +253,9 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         output_attentions: bool,
     ) -> tuple[torch.Tensor, torch.Tensor | None, dict[str, tuple[torch.Tensor, ...]]]:
         """Prompt tokens `[N, C]` of all objects, with a presence head its logits `[N]`, and attention maps."""
+        num_patches = real_lengths("audio_mask", given.audio_mask.tolist())
+        all_real = min(given.lengths) == given.batch[2] and min(num_patches) == given.audio_mask.shape[1]
+        all_real = all_real and (attention_mask is None or bool(attention_mask.all()))
         text, text_mask = encode_text(self.text_encoder, given.input_ids, attention_mask)
         prompts, presence, maps = self.prompter(
             self._encode_audio(input_features),
@@ -261,6 +264,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             given.audio_mask,
             text_mask,
             given.frame_mask,
+            all_real,
             output_attentions,
         )
         if maps:

@@ -1,12 +1,14 @@
 """Processor of SAM2-LOVE."""
 
+from typing import Any
+
 import torch
 from transformers import PreTrainedTokenizerBase, Sam2ImageProcessor, ViTImageProcessor
 
 from ...backbones.sam2.processing_sam2 import square_image_processor
 from ...backbones.vggish import VggishFeatureExtractor
-from ...modeling.inputs import check_text_length
 from ...modeling.processing import AudioVisualProcessor
+from ...modeling.processing.call_arguments import check_text_length
 from .configuration_sam2_love import Sam2LoveConfig
 
 
@@ -56,9 +58,9 @@ class Sam2LoveProcessor(AudioVisualProcessor):
             max_text_length=max_text_length,
         )
 
-    def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
         processors = {"pixel_values": self.image_processor, "vit_pixel_values": self.vit_image_processor}
-        options = {"return_tensors": "pt", "input_data_format": "channels_first"}
+        options = {"return_tensors": "pt", "input_data_format": "channels_first", **images_kwargs}
         return {name: processor(frames, **options)["pixel_values"] for name, processor in processors.items()}
 
 

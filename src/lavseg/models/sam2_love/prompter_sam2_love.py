@@ -148,6 +148,7 @@ class Sam2LovePrompter(nn.Module):
         audio_mask: torch.Tensor,
         text_mask: torch.Tensor,
         frame_mask: torch.Tensor,
+        all_real: bool = False,
         output_attentions: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None, dict[str, tuple[torch.Tensor, ...]]]:
         """Fuse `B` clips with `E` expressions each.
@@ -156,6 +157,7 @@ class Sam2LovePrompter(nn.Module):
             audio: `[B, A, Da]`, one row per patch of 0.96 s; audio_mask: bool `[B, A]`.
             text: `[B, E, P, Dt]`; text_mask: bool `[B, E, P]`.
             frames: `[B, T, 1 + hw, Dv]`, class token first; frame_mask: bool `[B, T]`, real frames first.
+            all_real: whether the masks are known to hide nothing: attention is faster without a mask.
             output_attentions: give attention maps.
 
         Returns:
@@ -172,7 +174,7 @@ class Sam2LovePrompter(nn.Module):
         fixed = torch.cat([audio, modality[:, :1], text, modality[:, 1:]], dim=1)
         fixed_mask = self._fixed_mask(audio_mask.repeat_interleave(expressions, dim=0), text_mask.flatten(0, 1))
         pool = self._mean_of_all if self.config.prompt_pooling == "mean" else self._propagate
-        state, attentions = pool(fixed, fixed_mask, frames, frame_mask, expressions, output_attentions)
+        state, attentions = pool(fixed, fixed_mask, frames, frame_mask, expressions, all_real, output_attentions)
         presence = None if self.presence is None else self.presence(state)[:, 0]
         maps = self._split(attentions, audio.shape[1], text.shape[1], frames.shape[2] - 1)
         return self.projector(state), presence, maps if output_attentions else {}
@@ -219,6 +221,7 @@ class Sam2LovePrompter(nn.Module):
         frames: torch.Tensor,
         frame_mask: torch.Tensor,
         expressions: int,
+        all_real: bool,
         output_attentions: bool,
     ) -> tuple[torch.Tensor, list[list[torch.Tensor]]]:
         """Hand [seg] from frame to frame (sec. 3.2, token propagation and accumulation). Returns `[N, d]`, and where
@@ -231,7 +234,7 @@ class Sam2LovePrompter(nn.Module):
             visual = torch.cat([history, frames[:, step, 1:]], dim=1).repeat_interleave(expressions, dim=0)
             tokens = torch.cat([seg, fixed, visual], dim=1)
             mask = F.pad(fixed_mask, (seg.shape[1], visual.shape[1]), value=True)
-            updated, weights = self.fusion(tokens, _attention_mask(mask), seg.shape[1], output_attentions)
+            updated, weights = self.fusion(tokens, _attention_mask(mask, all_real), seg.shape[1], output_attentions)
             attentions.append([each[..., seg.shape[1] :] for each in weights])
             real = frame_mask[:, step].repeat_interleave(expressions)[:, None, None]
             seg = torch.where(real, updated, seg)
@@ -255,6 +258,7 @@ class Sam2LovePrompter(nn.Module):
         frames: torch.Tensor,
         frame_mask: torch.Tensor,
         expressions: int,
+        all_real: bool,
         output_attentions: bool,
     ) -> tuple[torch.Tensor, list[list[torch.Tensor]]]:
         """Fuse one sequence of all frames and average it (table 5, "mean"). Returns `[N, d]`, and where asked for the
@@ -262,7 +266,7 @@ class Sam2LovePrompter(nn.Module):
         visual_mask = frame_mask[:, :, None].expand(-1, -1, frames.shape[2]).flatten(1)
         mask = torch.cat([fixed_mask, visual_mask.repeat_interleave(expressions, dim=0)], dim=1)
         tokens = torch.cat([fixed, frames.flatten(1, 2).repeat_interleave(expressions, dim=0)], dim=1)
-        fused, weights = self.fusion(tokens, _attention_mask(mask), output_attentions=output_attentions)
+        fused, weights = self.fusion(tokens, _attention_mask(mask, all_real), output_attentions=output_attentions)
         split = [each.split([fixed.shape[1], *[frames.shape[2]] * frames.shape[1]], dim=-1) for each in weights]
         steps = range(1, 1 + frames.shape[1])
         attentions = [[torch.cat([each[0], each[step]], dim=-1) for each in split] for step in steps]
@@ -270,6 +274,6 @@ class Sam2LovePrompter(nn.Module):
         return torch.einsum("nld,nl->nd", fused, shares.to(fused.dtype)), attentions
 
 
-def _attention_mask(mask: torch.Tensor) -> torch.Tensor | None:
+def _attention_mask(mask: torch.Tensor, all_real: bool) -> torch.Tensor | None:
     """Bool `[N, L]` as an attention mask, or None, the faster form, where nothing is hidden."""
-    return None if mask.all() else mask[:, None, None, :]
+    return None if all_real else mask[:, None, None, :]

@@ -1,6 +1,7 @@
 """Configuration of SAMA-AVS."""
 
 from huggingface_hub.dataclasses import strict
+from transformers import SamConfig
 
 from ...backbones.adapted_sam.configuration_adapted_sam import AdapterConfig
 from ...backbones.sam.configuration_sam import vit_sam_config
@@ -44,7 +45,7 @@ class SamaAvsConfig(AdapterConfig):
         if self.sam_config is None:
             self.sam_config = vit_sam_config("huge")
         super().__post_init__(**kwargs)
-        if self.random_position_code and self.on_sam2:
+        if self.random_position_code and not isinstance(self.sam_config, SamConfig):
             raise ValueError("random_position_code: what happened in the release on SAM; leave it out on SAM2")
         if self.use_text and not self.use_adapters:
             raise ValueError("use_text: the adapters read the sentence, so use_adapters cannot be off")

@@ -2,13 +2,11 @@
 
 import torch
 from torch import nn
-from transformers import initialization as init
 
 from ...backbones.adapted_sam.modeling_adapted_sam import AdapterClipModel
-from ...backbones.sam.modeling_sam import FramePrediction
-from ...backbones.sam2.adapters_sam2 import Sam2AudioAdapters
 from ...backbones.vggish import VggishModel
 from ...losses import mask_bce, weighted_mean
+from ...modeling.outputs import MaskPrediction
 from .configuration_sama_avs import SamaAvsConfig
 
 
@@ -27,14 +25,6 @@ class SamaAvsPreTrainedModel(AdapterClipModel):
     base_model_prefix = "sama_avs"
     default_loss_weights = {"bce": 1.0, "soft_iou": 1.0}
 
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, Sam2AudioAdapters):
-            for linear in (*module.audio_layers, *module.shared.values()):
-                init.trunc_normal_(linear.weight, std=0.02)
-                init.zeros_(linear.bias)
-
 
 class SamaAvsModel(SamaAvsPreTrainedModel):
     """SAM or SAM2 with audio adapters in its image encoder and no prompt. On SAM every frame is segmented by itself;
@@ -47,16 +37,12 @@ class SamaAvsModel(SamaAvsPreTrainedModel):
     ```
     """
 
-    def _build_adapters(self) -> nn.Module | None:
+    def build_adapters(self) -> nn.Module | None:
         config = self.config
-        if not (config.on_sam2 and config.use_adapters):
-            return super()._build_adapters()
-        return Sam2AudioAdapters(
-            [block.dim for block in self.sam.vision_encoder.backbone.blocks],
-            config.audio_config.embedding_size,
-            config.adapter_size,
-            config.text_config.hidden_size if config.use_text else None,
-        )
+        if not config.use_text:
+            return super().build_adapters()
+        sizes = (config.audio_config.embedding_size, config.adapter_size, config.text_config.hidden_size)
+        return self.sam.audio_adapters(*sizes)
 
     def freeze(self) -> None:
         super().freeze()
@@ -77,19 +63,8 @@ class SamaAvsModel(SamaAvsPreTrainedModel):
                 model.sam.prompt_encoder.no_mask_embed.weight.normal_()
         return model
 
-    def _encode_maps(
-        self,
-        pixel_values: torch.Tensor,
-        audio: torch.Tensor,
-        text: torch.Tensor | None,
-        text_mask: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, ...]:
-        if self.adapters is None:
-            return super()._encode_maps(pixel_values, audio, text, text_mask)
-        return self.adapters(self.sam, pixel_values, audio, text, text_mask)
-
     def original_losses(
-        self, prediction: FramePrediction, targets: torch.Tensor, weights: torch.Tensor
+        self, prediction: MaskPrediction, targets: torch.Tensor, weights: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """Binary cross-entropy and soft IoU."""
         logits = self.scale_masks(prediction.masks, targets.shape[-2:])

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from ...backbones.sam.convert_sam import SAM_KEYS, convert_checkpoint, read_checkpoint
+from ...modeling.conversion import split_in_proj
 from .configuration_st_bava import StBavaConfig
 from .modeling_st_bava import StBavaModel
 from .processing_st_bava import StBavaProcessor
@@ -24,10 +25,8 @@ ST_BAVA_KEYS = [
     (r"layers\.(\d+)\.norm5_1\.", r"fusion.layers.\1.vision.norm_temporal."),
     (r"layers\.(\d+)\.norm5_2\.", r"fusion.layers.\1.vision.norm_spatial."),
     (r"layers\.(\d+)\.norm6\.", r"fusion.layers.\1.vision.norm_out."),
-    (r"layers\.(\d+)\.avt_attention\.in_proj_", r"fusion.layers.\1.temporal.0.in_proj."),
-    (r"layers\.(\d+)\.avt_attention\.out_proj\.", r"fusion.layers.\1.temporal.0.out_proj."),
-    (r"layers\.(\d+)\.avs_attention\.in_proj_", r"fusion.layers.\1.spatial.0.in_proj."),
-    (r"layers\.(\d+)\.avs_attention\.out_proj\.", r"fusion.layers.\1.spatial.0.out_proj."),
+    (r"layers\.(\d+)\.avt_attention\.", r"fusion.layers.\1.temporal.0."),
+    (r"layers\.(\d+)\.avs_attention\.", r"fusion.layers.\1.spatial.0."),
     # The file has no VGGish: it is read from its own.
     (r"vggish\.", r"audio_encoder."),
 ]
@@ -63,7 +62,7 @@ def convert_st_bava_checkpoint(
         raise ValueError(f"vggish_path: {vggish_path} is no VGGish, it has no features.0.weight")
     if config is None:
         config = StBavaConfig(num_fusion_layers=max(1, _num_layers(state)))
-    state |= {f"vggish.{key}": value for key, value in vggish.items()}
+    state = split_in_proj(state) | {f"vggish.{key}": value for key, value in vggish.items()}
     return convert_checkpoint(
         lambda: StBavaModel(config), state, ST_BAVA_KEYS, StBavaProcessor, output_dir, UNUSED_KEYS
     )

@@ -44,7 +44,7 @@ def folder(tmp_path_factory):
     path, frames = tmp_path_factory.mktemp("clips"), make_frames(4, 48, 64)
     write_video(path / "loud.mp4", frames, 1.0, make_sound(4), RATE)
     write_video(path / "mute.mp4", frames, 1.0)
-    write_video(path / "bark.mp4", frames[:1], 1.0, make_sound(2, seed=7), RATE)
+    write_video(path / "bark.mp4", frames[:1], 1.0, make_sound(3, seed=7), RATE)
     return path
 
 
@@ -108,6 +108,38 @@ def test_arguments_by_position_and_by_name_are_the_same(tiny_processor):
     assert_same(tiny_processor(frames, sound, TEXT, RATE), named)
 
 
+def test_what_users_of_transformers_type_is_taken(tiny_processor):
+    frames, sound = make_frames(), make_sound()
+    expected = tiny_processor([frames, frames[:2]], [sound, sound], [TEXT, "the dog"], RATE)
+    heard = {"array": sound, "sampling_rate": RATE, "path": None}
+    batch = {"videos": [frames, frames[:2]], "audio": [heard, heard], "text": [TEXT, "the dog"]}
+    assert_same(tiny_processor(**batch, do_sample_frames=False), expected)
+    told = {"audio": [sound, sound], "audio_kwargs": {"sampling_rate": RATE}}
+    common = {"text_kwargs": {}, "images_kwargs": {}, "common_kwargs": {"return_tensors": "np"}}
+    arrays = tiny_processor(**{**batch, **told, **common})
+    assert all(isinstance(value, np.ndarray) for name, value in arrays.items() if name != "original_sizes")
+    given = {name: value if name == "original_sizes" else torch.from_numpy(value) for name, value in arrays.items()}
+    assert_same(given, expected)
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["by themselves", "nested"])
+def test_options_reach_tokenizer_and_image_processors(tiny_processor, nested):
+    clip = {"video": make_frames(), "audio": make_sound(), "sampling_rate": RATE, "text": [TEXT, "the dog"]}
+
+    def call(**options):
+        kinds = {name: "images_kwargs" if name.startswith("do_") else "text_kwargs" for name in options}
+        dictionaries = {kind: {n: v for n, v in options.items() if kinds[n] == kind} for kind in kinds.values()}
+        return tiny_processor(**clip, **(dictionaries if nested else options))
+
+    plain, changed = call(), call(max_length=9, do_normalize=False)
+    assert changed["input_ids"].shape == changed["attention_mask"].shape == (1, 2, 9)
+    assert torch.equal(changed["input_ids"][..., :8], plain["input_ids"][..., :8])
+    for name in ("pixel_values", "vit_pixel_values"):
+        assert plain[name].min() < 0 and changed[name].min() >= 0 and changed[name].max() <= 1
+    longest = call(padding="longest")
+    assert longest["input_ids"].shape[-1] == plain["attention_mask"].sum(-1).max() < 25
+
+
 @pytest.mark.parametrize("kind", [str, lambda path: path], ids=["str", "Path"])
 def test_a_file_brings_its_own_sound(tiny_processor, folder, kind):
     clip = read_video(folder / "loud.mp4", 1.0)
@@ -159,12 +191,12 @@ def test_several_expressions_about_one_clip(tiny_processor):
 def test_a_batch_holds_each_clip_as_if_alone(tiny_processor, folder):
     """Clips of different length, size, kind, rate and sound."""
     clips = [make_frames(2), folder / "loud.mp4", [Image.fromarray(frame) for frame in make_frames(3, 24, 88, seed=1)]]
-    sounds = [make_sound(2), None, make_sound(5, 1, 22050, seed=2)]
+    sounds = [make_sound(2), None, make_sound(4, 1, 22050, seed=2)]
     rates = [RATE, None, 22050]
     texts = [["the dog", "the cat"], ["a", "b"], ["the piano", "the loudest"]]
     batch = tiny_processor(clips, sounds, texts, rates)
     assert batch["frame_mask"].sum(1).tolist() == [2, 4, 3]
-    assert batch["audio_mask"].sum(1).tolist() == [2, 4, 5]
+    assert batch["audio_mask"].sum(1).tolist() == [2, 4, 4]
     assert batch["original_sizes"] == [(40, 56), (48, 64), (24, 88)]
     for index, arguments in enumerate(zip(clips, sounds, texts, rates, strict=True)):
         single = tiny_processor(*arguments)
@@ -200,22 +232,20 @@ def test_each_sound_is_resampled_from_its_own_rate(tiny_processor):
 
 @settings(max_examples=25, deadline=None)
 @given(
-    sizes=st.lists(
-        st.tuples(st.integers(1, 4), st.integers(1, 40), st.integers(1, 40), st.integers(1, 4)), min_size=1, max_size=3
-    ),
+    sizes=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=3),
     expressions=st.integers(1, 3),
 )
 def test_any_batch_has_the_documented_shapes(tiny_processor, sizes, expressions):
-    frames = [make_frames(count, height, width) for count, height, width, _ in sizes]
-    sounds = [make_sound(seconds, 1) for *_, seconds in sizes]
+    frames = [make_frames(count, height, width) for count, height, width in sizes]
+    sounds = [make_sound(count, 1) for count, *_ in sizes]
     inputs = tiny_processor(frames, sounds, [[TEXT] * expressions] * len(sizes), RATE)
     batch, longest = len(sizes), max(count for count, *_ in sizes)
     assert inputs["pixel_values"].shape == (batch, longest, 3, *edge(tiny_processor.image_processor))
     assert inputs["vit_pixel_values"].shape == (batch, longest, 3, *edge(tiny_processor.vit_image_processor))
     assert inputs["frame_mask"].sum(1).tolist() == [count for count, *_ in sizes]
-    assert inputs["audio_mask"].sum(1).tolist() == [seconds for *_, seconds in sizes]
+    assert inputs["audio_mask"].sum(1).tolist() == [count for count, *_ in sizes]
     assert inputs["input_ids"].shape == (batch, expressions, 25)
-    assert inputs["original_sizes"] == [(height, width) for _, height, width, _ in sizes]
+    assert inputs["original_sizes"] == [(height, width) for _, height, width in sizes]
 
 
 def test_outputs_go_to_a_device_and_a_precision(tiny_processor):
@@ -253,7 +283,23 @@ REFUSED = {
     "rate as text": ({"sampling_rate": "44k"}, r"^audio: sampling_rate .*got '44k'"),
     "several sounds of one clip": ({"audio": [SOUND, SOUND]}, r"^audio: one clip takes one .*got a list of ndarray"),
     "several files of one clip": ({"audio": ["a.wav"]}, r"^audio: one clip takes one .*got a list of str"),
-    "sound of no kind": ({"audio": {"array": SOUND}}, r"^audio: waveform must be an array.*got dict"),
+    "sound of no kind": ({"audio": {1.0}}, r"^audio: waveform must be an array.*got set"),
+    "sound without a rate": ({"audio": {"array": SOUND}}, r"^audio: .*'array' and 'sampling_rate', got array$"),
+    "two rates": (
+        {"audio": {"array": SOUND, "sampling_rate": 8000}},
+        r"^sampling_rate: 16000 was given, but audio says 8000; leave it out",
+    ),
+    "video twice": ({"videos": FRAMES}, r"^videos: video was given, too; pass one of them"),
+    "frames to be chosen": ({"do_sample_frames": True}, r"^do_sample_frames: all frames given are taken"),
+    "no such option": ({"max_len": 5}, r"^processor: unknown key 'max_len'; did you mean 'max_length'\?"),
+    "no such option of text": ({"text_kwargs": {"stride": 5}}, r"^text_kwargs: unknown key 'stride'"),
+    "options that are none": ({"text_kwargs": 5}, r"^text_kwargs: takes options by name, got 5"),
+    "an option twice": (
+        {"max_length": 5, "text_kwargs": {"max_length": 5}},
+        r"^max_length: was given twice, in text_kwargs and by itself",
+    ),
+    "text of no length": ({"max_length": 0}, r"^max_length: has to be a whole number above 0, up to 10000, got 0"),
+    "images not finite": ({"image_std": [0.1, 0.0, 0.1]}, r"^images_kwargs: image_std has to be other than 0"),
     "three axes": ({"audio": SOUND[None]}, r"^audio: waveform must be \[samples\].*got shape \[1, 2, 48000\]"),
     "not finite": ({"audio": SOUND * np.nan}, r"^audio: waveform has NaN"),
     "transposed": ({"audio": SOUND.T}, r"^audio: waveform of shape \[48000, 2\].*transpose"),
@@ -263,7 +309,7 @@ REFUSED = {
     "number as text": ({"text": 7}, r"^text: has to be a string or a list of strings, got 7"),
     "number in text": ({"text": ["a", 7]}, r"^text: has to be .*list of strings, got a int in it"),
     "blank": ({"text": ["a", " \n"]}, r"^text: an expression is empty"),
-    "numpy out": ({"return_tensors": "np"}, r"^return_tensors: 'np' was given, only 'pt'"),
+    "lists out": ({"return_tensors": None}, r"^return_tensors: None was given, accepted are 'pt' and 'np'"),
     "one sound for two": ({**TWO, "audio": SOUND}, r"^audio: the 2 clips .*list of 2 paths or waveforms, got ndarray"),
     "three sounds for two": ({**TWO, "audio": [SOUND] * 3}, r"^audio: the 2 clips .*list of 2 .*got 3"),
     "one text for two": ({**TWO, "text": "ab"}, r"^text: the 2 clips .*list of 2 expressions.*got str"),
@@ -276,7 +322,11 @@ REFUSED = {
     "second sound missing": ({**TWO, "audio": [SOUND, None]}, r"^audio\[1\]: missing"),
     "second sound bad": ({**TWO, "audio": [SOUND, SOUND * np.inf]}, r"^audio\[1\]: waveform has NaN"),
     "second clip bad": ({**TWO, "video": [FRAMES, FRAMES / 255]}, r"^video\[1\]: has to hold uint8"),
-    "second clip empty": ({**TWO, "video": [[FRAMES[0]], []]}, r"^video\[1\]: the clip has no frames"),
+    "sound too long": ({"audio": make_sound(5)}, r"^audio: lasts 5 s at 16000 Hz, the 3 frames 3 s at 1 frames per"),
+    "sound too short": ({"audio": make_sound(1).T[:16000].T}, r"^audio: lasts 1 s at 16000 Hz, the 3 frames 3 s"),
+    "rate of another sound": ({"sampling_rate": 48000}, r"^audio: lasts 1 s at 48000 Hz"),
+    "rate of one": ({"sampling_rate": 1}, r"^audio: lasts 4.8e\+04 s at 1 Hz"),
+    "second clip empty": ({**TWO, "video": [[FRAMES[0]] * 2, []]}, r"^video\[1\]: the clip has no frames"),
 }
 
 
@@ -306,8 +356,8 @@ class WordlessProcessor(AudioVisualProcessor):
     def __init__(self, image_processor, feature_extractor):
         super().__init__(image_processor, feature_extractor)
 
-    def image_inputs(self, frames):
-        return {"pixel_values": self.image_processor(frames, return_tensors="pt")["pixel_values"]}
+    def image_inputs(self, frames, **images_kwargs):
+        return {"pixel_values": self.image_processor(frames, return_tensors="pt", **images_kwargs)["pixel_values"]}
 
 
 @pytest.fixture(scope="module")
@@ -361,6 +411,14 @@ def test_a_mask_is_where_the_interpolated_logit_exceeds_the_threshold(tiny_proce
     assert torch.equal(found[0], expected)
 
 
+def test_soft_masks_are_the_interpolated_logits_themselves(tiny_processor):
+    values, mask = logits(), torch.tensor([[True, True, False], [True, True, True]])
+    soft = tiny_processor.post_process_masks(values.half(), [(40, 56), (5, 9)], mask, binarize=False)
+    hard = tiny_processor.post_process_masks(values.half(), [(40, 56), (5, 9)], mask, mask_threshold=0.2)
+    assert [mask.shape for mask in soft] == [(2, 2, 40, 56), (2, 3, 5, 9)] and soft[0].dtype == torch.float32
+    assert all(torch.equal(a > 0.2, b) for a, b in zip(soft, hard, strict=True))
+
+
 def test_padding_frames_are_left_out(tiny_processor):
     values, mask = logits(), torch.tensor([[True, True, False], [True, True, True]])
     cut = tiny_processor.post_process_masks(values, [(16, 16)] * 2, frame_mask=mask)
@@ -401,7 +459,9 @@ def test_a_long_clip_is_scaled_in_parts(tiny_processor, monkeypatch):
         ({"original_sizes": [(4, 4), (0, 4)]}, r"^original_sizes: .*\(0, 4\)"),
         ({"frame_mask": torch.ones(2, 4, dtype=torch.bool)}, r"^frame_mask: has to be bool \[2, 3\].*got .*\[2, 4\]"),
         ({"frame_mask": torch.ones(2, 3, dtype=torch.long)}, r"^frame_mask: has to be bool \[2, 3\].*got torch.int64"),
-        ({"mask_threshold": float("nan")}, r"^mask_threshold: has to be a number, got nan"),
+        ({"mask_threshold": float("nan")}, r"^mask_threshold: has to be a finite number, got nan"),
+        ({"mask_threshold": "0"}, r"^mask_threshold: has to be a finite number, got '0'"),
+        ({"mask_threshold": float("inf")}, r"^mask_threshold: has to be a finite number, got inf"),
         ({"outputs": logits() + float("nan")}, r"^pred_masks: the model gives NaN"),
         ({"outputs": logits() / 0}, r"^pred_masks: the model gives NaN or infinite values"),
     ],

@@ -3,35 +3,34 @@
 import copy
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import (
-    AutoTokenizer,
     BatchFeature,
-    PreTrainedConfig,
     PreTrainedTokenizerBase,
     ProcessorMixin,
-    SequenceFeatureExtractor,
 )
-from transformers.image_processing_utils import BaseImageProcessor
 from transformers.utils import logging
 
-from ..media import iter_frames, read_audio, read_video
-from .configuration import OptionalTextConfig
-from .inputs import as_batch, as_frames, check_constants, check_text, check_text_length, pad_sounds
-from .outputs import PostProcessingMixin
-from .remote_code import AUTO_MAP
+from ...media import as_frames, iter_frames, read_audio, read_video
+from ..inputs import check_constants, check_text
+from ..outputs import PostProcessingMixin
+from ..remote_code import AUTO_MAP
+from .call_arguments import as_batch, as_numpy, check_text_length, decoded_sound, pad_sounds, sort_options
 
 logger = logging.get_logger(__name__)
 
-# Where a checkpoint is looked for.
-_HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 # Fields of processor_config.json by their former names.
 _RENAMED = {"frames_per_second": "fps"}
+# What a call may tell the tokenizer, and what of an image processor it may not.
+_TEXT_OPTIONS = ("max_length", "padding", "truncation", "padding_side", "pad_to_multiple_of", "add_special_tokens")
+_FIXED_IMAGE_OPTIONS = {"return_tensors", "data_format", "input_data_format", "device", "disable_grouping"}
+# Seconds by which a sound may be longer or shorter than its clip.
+SOUND_SLACK = 1.5
 
 
 class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
@@ -54,19 +53,22 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         image_input_names: what `image_inputs` returns.
 
     Raises:
-        ValueError: when made with a rate that is not above 0, or with a number of a sub-processor (mean, standard
-            deviation, scale, ...) that is not finite, or zero where it cannot be.
+        ValueError: when made with a rate that is not above 0, with a number of a sub-processor (mean, standard
+            deviation, scale, ...) that is not finite, or zero where it cannot be, or with a tokenizer without words.
     """
 
     max_text_length: int = 25
     needs_text: bool = True
     needs_audio: bool = True
     image_input_names: tuple[str, ...] = ("pixel_values",)
+    skip_tensor_conversion = ("original_sizes",)
 
     def __init__(self, *sub_processors: Any, fps: float = 1.0):
         if not isinstance(fps, Real) or not 0 < fps < math.inf:
             raise ValueError(f"fps: has to be a number above 0, got {fps!r}")
         for part in sub_processors:
+            if isinstance(part, PreTrainedTokenizerBase):
+                check_tokenizer(part)
             if hasattr(part, "to_dict"):
                 check_constants(type(part).__name__, part.to_dict())
         super().__init__(*sub_processors)
@@ -99,8 +101,12 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         """As in Transformers, with what `trust_remote_code=True` needs to find this package."""
         return {"auto_map": AUTO_MAP, **super().to_dict()}
 
-    def image_inputs(self, frames: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Model inputs `[T, ...]` by name from `T` frames, each uint8 `[3, H, W]`."""
+    def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
+        """Model inputs `[T, ...]` by name from `T` frames, each uint8 `[3, H, W]`.
+
+        Args:
+            images_kwargs: options of the image processor that differ from its own, such as `do_normalize`.
+        """
         raise NotImplementedError
 
     def __call__(
@@ -110,18 +116,24 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         text: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
         sampling_rate: int | Sequence[int] | None = None,
         return_tensors: str = "pt",
+        videos: Any = None,
+        **kwargs: Any,
     ) -> BatchFeature:
         """Prepare one clip, or a list of clips.
 
         Args:
             video: a path (read at `fps`), a list of PIL images or of arrays `[H, W, 3]`, or a uint8
                 array or tensor `[T, H, W, 3]` in RGB; or a list of these.
-            audio: a path or a waveform `[samples]` or `[channels, samples]`; may be left out where `video` is a file
-                with sound. For a list of clips, a list. Refused where the method hears nothing.
+            audio: a path, a waveform `[samples]` or `[channels, samples]`, or a dictionary with `array` and
+                `sampling_rate` as `datasets` gives it; may be left out where `video` is a file with sound. For a list
+                of clips, a list. Refused where the method hears nothing.
             text: an expression, or several about the same clip. For a list of clips, a list with the expression or
                 the expressions of each; every clip takes the same number.
             sampling_rate: samples per second of the waveforms, one for all clips or one for each.
-            return_tensors: only `"pt"`.
+            return_tensors: `"pt"` for tensors, `"np"` for NumPy arrays.
+            videos: Transformers' name of `video`.
+            kwargs: options of the tokenizer (`max_length`, `padding`, `truncation`, ...) and of the image processor
+                (`do_normalize`, `image_mean`, ...), by themselves or in `text_kwargs` and `images_kwargs`.
 
         Returns:
             Inputs with a leading batch axis `B` (1 for a single clip): `input_features [B, A, C, 96, 64]`,
@@ -129,16 +141,42 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
             adds as `[B, T, ...]`, and `original_sizes`, a list of `(height, width)`.
 
         Raises:
-            ValueError: (of which `MediaError` is one) when an argument is missing or not of these kinds.
+            ValueError: (of which `MediaError` is one) when an argument is missing, given twice, or not of these kinds,
+                or a sound is longer or shorter than its clip by more than 1.5 s.
         """
-        if return_tensors != "pt":
-            raise ValueError(f"return_tensors: {return_tensors!r} was given, only 'pt' is made here")
+        options = sort_options(kwargs, self._accepted_options())
+        return_tensors = options["common_kwargs"].get("return_tensors", return_tensors)
+        sampling_rate = options["audio_kwargs"].get("sampling_rate", sampling_rate)
+        if return_tensors not in ("pt", "np"):
+            raise ValueError(f"return_tensors: {return_tensors!r} was given, accepted are 'pt' and 'np'")
+        if options["videos_kwargs"].get("do_sample_frames"):
+            raise ValueError("do_sample_frames: all frames given are taken, and files are read at fps; leave it out")
+        if video is not None and videos is not None:
+            raise ValueError("videos: video was given, too; pass one of them")
+        video = videos if video is None else video
         if video is None:
             raise ValueError("video: a path, a list of PIL images or an array [T, H, W, 3] is needed")
         if audio is not None and not self.needs_audio:
             raise ValueError(f"audio: {type(self).__name__} hears nothing; leave it out")
-        videos, audios, texts, rates = as_batch(video, audio, text, sampling_rate)
-        tokens = self._text_inputs(texts)
+        clips, audios, texts, rates = as_batch(video, audio, text, sampling_rate)
+        data = self._prepare(clips, audios, texts, rates, options)
+        return BatchFeature(data if return_tensors == "pt" else as_numpy(data))
+
+    def _accepted_options(self) -> dict[str, Collection[str]]:
+        """Options that a call may hold, by the name of the dictionary they may be in."""
+        return {
+            "text_kwargs": _TEXT_OPTIONS,
+            "images_kwargs": self.image_processor.valid_kwargs.__annotations__.keys() - _FIXED_IMAGE_OPTIONS,
+            "audio_kwargs": ("sampling_rate",),
+            "videos_kwargs": ("do_sample_frames",),
+            "common_kwargs": ("return_tensors",),
+        }
+
+    def _prepare(
+        self, videos: list, audios: list, texts: list[list[str]] | None, rates: list, options: dict[str, dict]
+    ) -> dict[str, Any]:
+        """Model inputs of a batch as tensors, from its clips, their sounds, texts and rates."""
+        tokens = self._text_inputs(texts, **options["text_kwargs"])
         clips, sounds = [], []
         for index, (clip, sound, rate) in enumerate(zip(videos, audios, rates, strict=True)):
             name = f"[{index}]" if len(videos) > 1 else ""
@@ -148,9 +186,14 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
             frames, sound, rate = self._read(clip, sound, rate, name)
             clips.append(frames)
             sounds.append(self._patches(sound, rate, name))
-        data = {**self._pad_frames(clips), **(pad_sounds(sounds) if sounds else {}), **tokens}
-        data["original_sizes"] = [tuple(frames.shape[-2:]) for frames in clips]
-        return BatchFeature(data)
+        data = self._pad_frames(clips, **options["images_kwargs"])
+        if self.needs_audio:
+            data |= self._sound_inputs(sounds, data["frame_mask"])
+        return {**data, **tokens, "original_sizes": [tuple(frames.shape[-2:]) for frames in clips]}
+
+    def _sound_inputs(self, sounds: list[torch.Tensor], frame_mask: torch.Tensor) -> dict[str, torch.Tensor]:
+        """`input_features` and `audio_mask` from the patches of each clip."""
+        return pad_sounds(sounds)
 
     def frames_with_sounds(
         self, frames: Any, sounds: Sequence[Any], text: Sequence[str] | None, sampling_rate: int
@@ -176,9 +219,7 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
             f"at {self.fps:g} frames per second"
         )
 
-    def with_image_inputs(
-        self, image_inputs: Callable[[list[torch.Tensor]], dict[str, torch.Tensor]]
-    ) -> "AudioVisualProcessor":
+    def with_image_inputs(self, image_inputs: Callable[..., dict[str, torch.Tensor]]) -> "AudioVisualProcessor":
         """A copy for which `image_inputs` says what frames become, such as embeddings that were made before."""
         other = copy.copy(self)
         other.image_inputs = image_inputs
@@ -196,6 +237,8 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
             raise ValueError(f"audio{name}: missing; pass a path or a waveform, or a video file that carries sound")
         if isinstance(sound, str | Path):
             sound, rate = read_audio(sound)
+        if isinstance(sound, Mapping):
+            sound, rate = decoded_sound(sound, rate, name)
         if isinstance(sound, list | tuple) and sound and not isinstance(sound[0], Real):
             raise ValueError(
                 f"audio{name}: one clip takes one path or one waveform [samples] or [channels, samples], "
@@ -203,7 +246,24 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
             )
         if rate is None:
             raise ValueError(f"sampling_rate: missing for audio{name}; pass the waveform's rate in Hz, such as 44100")
+        self._check_length(len(frames), sound, rate, name)
         return frames, sound, rate
+
+    def _check_length(self, frames: int, sound: Any, rate: Any, name: str) -> None:
+        """Compare the length of a waveform with that of its clip; what is no waveform is left to the feature extractor.
+
+        Raises:
+            ValueError: when they differ by more than `SOUND_SLACK` seconds.
+        """
+        shape = (len(sound),) if isinstance(sound, list | tuple) else getattr(sound, "shape", ())
+        if len(shape) not in (1, 2) or 0 in shape or not isinstance(rate, Real) or not rate > 0:
+            return
+        seconds, wanted = max(shape) / rate, frames / self.fps
+        if abs(seconds - wanted) > SOUND_SLACK:
+            raise ValueError(
+                f"audio{name}: lasts {seconds:.4g} s at {rate} Hz, the {frames} frames {wanted:.4g} s at {self.fps:g} "
+                "frames per second; cut both alike, and give the waveform's own sampling_rate"
+            )
 
     def _read_frames(self, clip: Any, name: str) -> torch.Tensor:
         """Frames uint8 `[T, 3, H, W]` of a clip in any form."""
@@ -218,14 +278,15 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         except ValueError as error:
             raise ValueError(f"audio{name}: {error}") from error
 
-    def _pad_frames(self, clips: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-        prepared = [self.image_inputs(list(frames)) for frames in clips]
+    def _pad_frames(self, clips: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
+        check_constants("images_kwargs", images_kwargs)
+        prepared = [self.image_inputs(list(frames), **images_kwargs) for frames in clips]
         pad = torch.nn.utils.rnn.pad_sequence
         data = {name: pad([inputs[name] for inputs in prepared], batch_first=True) for name in prepared[0]}
         data["frame_mask"] = pad([torch.ones(len(frames), dtype=torch.bool) for frames in clips], batch_first=True)
         return data
 
-    def _text_inputs(self, texts: list[list[str]] | None) -> dict[str, torch.Tensor]:
+    def _text_inputs(self, texts: list[list[str]] | None, **text_kwargs: Any) -> dict[str, torch.Tensor]:
         check_text("text", type(self).__name__, texts, self.needs_text)
         if texts is None:
             return {}
@@ -233,92 +294,26 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
             counts = [len(expressions) for expressions in texts]
             raise ValueError(f"text: every clip of a batch takes the same number of expressions, got {counts}")
         sentences = [expression.strip() for expressions in texts for expression in expressions]
-        tokens = self.tokenizer(
-            sentences, padding="max_length", max_length=self.max_text_length, truncation=True, return_tensors="pt"
-        )
+        options = {"padding": "max_length", "truncation": True, "max_length": self.max_text_length, **text_kwargs}
+        length = check_text_length(options["max_length"], "max_length")
+        tokens = self.tokenizer(sentences, return_tensors="pt", **options)
         for row in tokens["attention_mask"].all(1).nonzero()[:, 0].tolist():
-            self._warn_if_cut(sentences[row])
-        shape = (len(texts), len(texts[0]), self.max_text_length)
-        return {name: tokens[name].view(shape) for name in ("input_ids", "attention_mask")}
+            self._warn_if_cut(sentences[row], length)
+        return {name: tokens[name].unflatten(0, (len(texts), -1)) for name in ("input_ids", "attention_mask")}
 
-    def _warn_if_cut(self, sentence: str) -> None:
+    def _warn_if_cut(self, sentence: str, length: int) -> None:
         count = len(self.tokenizer(sentence, verbose=False)["input_ids"])
-        if count > self.max_text_length:
+        if count > length:
             logger.warning_once(
-                f"text: {sentence!r} has {count} tokens, {type(self).__name__} reads the first "
-                f"{self.max_text_length}; a shorter sentence would be read whole"
+                f"text: {sentence!r} has {count} tokens, {type(self).__name__} reads the first {length}; a shorter "
+                "sentence would be read whole"
             )
 
 
-class OptionalTextMixin:
-    """Gives an [`AudioVisualProcessor`] a tokenizer that may be missing; without one it takes no text.
-
-    Args:
-        image_processor: makes `pixel_values` from frames.
-        feature_extractor: makes log-mel patches from sound.
-        tokenizer: the text encoder's; None for a model that reads no text.
-        fps: frames per second at which video files are read; a patch lasts 0.96 s.
-        max_text_length: tokens an expression is padded and cut to.
-    """
-
-    def __init__(
-        self,
-        image_processor: BaseImageProcessor,
-        feature_extractor: SequenceFeatureExtractor,
-        tokenizer: PreTrainedTokenizerBase | None = None,
-        fps: float = 1.0,
-        max_text_length: int = 25,
-    ):
-        super().__init__(image_processor, feature_extractor, fps=fps)
-        self.max_text_length = check_text_length(max_text_length)
-        self.needs_text = tokenizer is not None
-        self._tokenizer = tokenizer
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerBase | None:
-        """Tokenizer of the text encoder; None for a method that reads no text."""
-        return self._tokenizer
-
-    @classmethod
-    def from_config(
-        cls, config: OptionalTextConfig, tokenizer: PreTrainedTokenizerBase | None = None, max_text_length: int = 25
-    ) -> "OptionalTextMixin":
-        """The processor whose sizes fit a model of `config`.
-
-        Raises:
-            ValueError: when the tokenizer is missing for a model that reads text, or given for one that does not.
-        """
-        if config.use_text and tokenizer is None:
-            raise ValueError("tokenizer: missing; a model with use_text reads sentences")
-        if not config.use_text:
-            check_text("tokenizer", "a model with use_text=False", tokenizer, reads=False)
-        image_processor, feature_extractor = cls._parts(config)
-        return cls(image_processor, feature_extractor, tokenizer, max_text_length=max_text_length)
-
-    @classmethod
-    def _parts(cls, config: PreTrainedConfig) -> tuple[BaseImageProcessor, SequenceFeatureExtractor]:
-        """What prepares frames and sound for a model of `config`."""
-        raise NotImplementedError
-
-    # Transformers takes every sub-processor for obligatory; the tokenizer is not, so it is stored beside the others.
-
-    @classmethod
-    def get_attributes(cls) -> list[str]:
-        return ["image_processor", "feature_extractor"]
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**super().to_dict(), "needs_text": self.needs_text}
-
-    def save_pretrained(self, save_directory: str, push_to_hub: bool = False, **kwargs) -> list[str]:
-        if self._tokenizer is not None:
-            self._tokenizer.save_pretrained(save_directory)
-        return super().save_pretrained(save_directory, push_to_hub, **kwargs)
-
-    @classmethod
-    def get_processor_dict(cls, name_or_path: str, **kwargs) -> tuple[dict[str, Any], dict[str, Any]]:
-        """As in Transformers, with the tokenizer where the checkpoint has one."""
-        fields, rest = super().get_processor_dict(name_or_path, **kwargs)
-        if fields.pop("needs_text", False):
-            where = {name: value for name, value in kwargs.items() if name in _HUB_OPTIONS}
-            fields["tokenizer"] = AutoTokenizer.from_pretrained(name_or_path, **where)
-        return fields, rest
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Transformers makes a tokenizer without words where the file with them is missing."""
+    if not tokenizer.get_vocab().keys() - tokenizer.all_special_tokens:
+        raise ValueError(
+            "tokenizer: knows no words, to it all sentences are the same; its vocabulary (tokenizer.json) is missing "
+            "or empty"
+        )
