@@ -11,7 +11,11 @@ From an existing checkpoint:
 After an interruption, the same command with `--resume`.
 """
 
+import os
 import sys
+
+# Or PyTorch warns where a step on several processes reached all that trains, which the next one need not do.
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 from lavseg.cli.one_line_errors import one_line_errors
 from lavseg.training.run import train

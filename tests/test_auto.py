@@ -22,10 +22,16 @@ register_method(Config, Model, GavsProcessor)
 """
 
 
+def masks_of(config):
+    """The model class that AutoModel takes where a checkpoint names no other."""
+    known = AutoModel._model_mapping[config]
+    return known[0] if isinstance(known, tuple) else known
+
+
 def test_the_auto_classes_know_every_method():
     for config, model, processor in auto.METHODS:
         assert type(AutoConfig.for_model(config.model_type)) is config
-        assert AutoModel._model_mapping[config] is model and PROCESSOR_MAPPING[config] is processor
+        assert masks_of(config) is model and PROCESSOR_MAPPING[config] is processor
 
 
 def test_the_auto_classes_know_the_audio_encoder():
@@ -46,7 +52,7 @@ def test_a_method_from_outside_is_known_once_its_module_is_imported(tmp_path):
         auto.load_plugin("my_foreign")
         config, model, processor = auto.methods()["my-foreign"]
         assert type(AutoConfig.for_model("my_foreign")) is config and config.__module__ == "my_foreign"
-        assert AutoModel._model_mapping[config] is model and PROCESSOR_MAPPING[config] is processor
+        assert masks_of(config) is model and PROCESSOR_MAPPING[config] is processor
         assert [classes[0] for classes in auto.METHODS].count(config) == 1
     assert "my-foreign" not in auto.methods()
 

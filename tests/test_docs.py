@@ -1,5 +1,7 @@
 """What the documentation says exists, and its Python prints what it says."""
 
+import ast
+import inspect
 import io
 import re
 import runpy
@@ -11,8 +13,10 @@ from pkgutil import resolve_name
 
 import numpy as np
 import pytest
+import transformers
 import typer
 
+import lavseg
 from conftest import ROOT
 from lavseg.auto import ENTRY_POINTS
 from lavseg.cli import app
@@ -173,3 +177,21 @@ def test_the_changelog_says_where_modules_went():
     rows = re.findall(r"^\| `(lavseg\.[\w.]+)` \| `(lavseg\.[\w.]+)` \|$", text, re.M)
     assert rows and {new for _, new in rows if not resolves(new)} == set()
     assert {old for old, _ in rows if resolves(old)} == set()
+
+
+def test_every_public_class_shows_its_use():
+    """In Python that at least compiles and calls nothing of this package that it does not have."""
+    for name, public in ((name, getattr(lavseg, name)) for name in lavseg.__all__):
+        if isinstance(public, type):
+            examples = re.findall(r"```python\n(.*?)```", inspect.cleandoc(public.__doc__ or ""), re.S)
+            assert examples, f"{name} has no example"
+            for example in examples:
+                tree = ast.parse(example)
+                known = {*lavseg.__all__, *vars(sys.modules[public.__module__])}
+                called = {node.func.id for node in ast.walk(tree) if _calls_a_class(node)}
+                defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+                assert called - known - defined - set(vars(transformers)) == set(), name
+
+
+def _calls_a_class(node):
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id[0].isupper()

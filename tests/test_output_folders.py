@@ -260,6 +260,24 @@ def test_the_earlier_result_comes_back_where_nothing_replaces_it(place, monkeypa
     assert contents(place / "full") == {"notes": "mine"} and not (place / "full.earlier").exists()
 
 
+def test_a_check_clears_what_a_killed_process_left(place, monkeypatch):
+    before = contents(place)
+    replace = os.replace
+    for check, name in ((check_new_folder, "new"), (check_new_file, "scores")):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", kill_self)
+            killed(lambda name=name: replace_folder(name))
+        assert list(place.glob(".staged-*"))
+        check(name, "out")
+        assert contents(place) == before
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *args: (replace(*args), kill_self()))
+        killed(replace_folder)
+    with pytest.raises(ValueError, match="is not empty"):
+        check_new_folder("full", "out")
+    assert contents(place) == before
+
+
 def test_a_folder_of_the_same_name_as_an_earlier_result_is_left_alone(place):
     (place / "full.earlier").mkdir()
     with pytest.raises(OSError, match=r"full\.earlier is in the way"):

@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "AudioVisualSegmentationOutput": "modeling.outputs",
     "AuralSam2Config": "models.aural_sam2",
+    "AuralSam2ForSemanticSegmentation": "models.aural_sam2",
     "AuralSam2Model": "models.aural_sam2",
     "AuralSam2Output": "models.aural_sam2",
     "AuralSam2PreTrainedModel": "models.aural_sam2",

@@ -8,6 +8,7 @@ from transformers import (
     AutoConfig,
     AutoFeatureExtractor,
     AutoModel,
+    AutoModelForSemanticSegmentation,
     AutoProcessor,
     PreTrainedConfig,
 )
@@ -17,7 +18,12 @@ from .backbones.vggish import VggishConfig, VggishFeatureExtractor, VggishModel
 from .modeling.base import AudioVisualPreTrainedModel
 from .modeling.configuration import AudioVisualConfig
 from .modeling.processing import AudioVisualProcessor
-from .models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from .models.aural_sam2 import (
+    AuralSam2Config,
+    AuralSam2ForSemanticSegmentation,
+    AuralSam2Model,
+    AuralSam2Processor,
+)
 from .models.gavs import GavsConfig, GavsModel, GavsProcessor
 from .models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 from .models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
@@ -35,6 +41,9 @@ METHODS = [
     (StBavaConfig, StBavaModel, StBavaProcessor),
 ]
 
+# Architectures that methods have beside the model of masks: those that name classes.
+CLASS_ARCHITECTURES = {AuralSam2Config: AuralSam2ForSemanticSegmentation}
+
 logger = logging.get_logger(__name__)
 
 
@@ -50,6 +59,13 @@ def method_name(name: str) -> str:
 def methods() -> dict[str, tuple[type, type, type]]:
     """Configuration, model and processor of every method that is known by now, by its name in commands."""
     return {method_name(classes[0].model_type): classes for classes in METHODS}
+
+
+def architectures(config: type[PreTrainedConfig]) -> dict[str, type[AudioVisualPreTrainedModel]]:
+    """Model classes of a method by name, the one for masks first; none of a method that is not registered."""
+    found = [model for known, model, _ in METHODS if known is config]
+    found += [CLASS_ARCHITECTURES[config]] if config in CLASS_ARCHITECTURES else []
+    return {model.__name__: model for model in found}
 
 
 def register() -> None:
@@ -117,5 +133,10 @@ def _tell_transformers(
     config: type[PreTrainedConfig], model: type[AudioVisualPreTrainedModel], processor: type[AudioVisualProcessor]
 ) -> None:
     AutoConfig.register(config.model_type, config, exist_ok=True)
-    AutoModel.register(config, model, exist_ok=True)
+    if config in CLASS_ARCHITECTURES:
+        # Of a tuple, AutoModel takes the one that a checkpoint's `architectures` names.
+        AutoModel.register(config, (model, CLASS_ARCHITECTURES[config]), exist_ok=True)
+        AutoModelForSemanticSegmentation.register(config, CLASS_ARCHITECTURES[config], exist_ok=True)
+    else:
+        AutoModel.register(config, model, exist_ok=True)
     AutoProcessor.register(config, processor, exist_ok=True)

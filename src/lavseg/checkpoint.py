@@ -52,8 +52,8 @@ def load_checkpoint(
             "(--trust-remote-code)"
         ) from error
     # What code of the checkpoint's own makes shows when the model is loaded.
-    unknown = AudioVisualPreTrainedModel if trusted else object
-    if not issubclass(MODEL_MAPPING.get(type(config), unknown), AudioVisualPreTrainedModel):
+    known = MODEL_MAPPING.get(type(config), AudioVisualPreTrainedModel if trusted else object)
+    if not issubclass(known[0] if isinstance(known, tuple) else known, AudioVisualPreTrainedModel):
         raise CheckpointError(f"{name}: is a {config.model_type!r} checkpoint, {_NOT_OURS}")
     folder = _fetch(name, [*FILES, *code])
     model, processor = _load_model(folder, name, trusted), _load_processor(folder, name, trusted)

@@ -43,6 +43,7 @@ def check_new_folder(path: str | Path, argument: str) -> Path:
         ValueError: when it is a file, has content, is the current folder, or cannot be made.
     """
     path = check_writable_folder(path, argument)
+    _take_over(path)
     if path.exists() and any(path.iterdir()):
         raise ValueError(f"{argument}: {path} is not empty; give a new or an empty folder")
     if path.resolve() == Path.cwd():
@@ -65,6 +66,7 @@ def check_new_file(path: str | Path, argument: str) -> Path:
     if path.is_dir():
         raise ValueError(f"{argument}: {path} is a folder; give a file")
     _check_can_write_into(_nearest_above(path), path, argument)
+    _take_over(path)
     return path
 
 
@@ -135,11 +137,23 @@ def holds_results(folder: str | Path) -> bool:
 
 
 @contextmanager
+def without_empty_folders(path: str | Path) -> Iterator[None]:
+    """Of `path` and the folders above it, those that are made in the block go again if they are empty at its end."""
+    path = Path(path).resolve()
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            for folder in made:
+                folder.rmdir()
+
+
+@contextmanager
 def _folder_beside(path: Path) -> Iterator[Path]:
     """A hidden folder beside `path`; the folders above that were made for it go again after an error."""
-    made = [parent for parent in path.parents if not parent.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with without_empty_folders(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
         folder, descriptor = _own_folder(path)
         try:
             _clear(folder, path)
@@ -147,17 +161,24 @@ def _folder_beside(path: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(folder)
             os.close(descriptor)
-    except BaseException:
-        with suppress(OSError):
-            for parent in made:
-                parent.rmdir()
-        raise
+
+
+def _take_over(path: Path) -> None:
+    """Clear away what killed processes left that wrote to `path`."""
+    path = path.resolve()
+    if _staging(path, 0).exists():
+        with _folder_beside(path):
+            pass
+
+
+def _staging(path: Path, number: int) -> Path:
+    return path.with_name(f"{_STAGED}{path.name[:50]}.{number}")
 
 
 def _own_folder(path: Path) -> tuple[Path, int]:
     """A hidden folder beside `path` that this process has locked: a new one, or one that a killed process left."""
     for number in count():
-        folder = path.with_name(f"{_STAGED}{path.name[:50]}.{number}")
+        folder = _staging(path, number)
         folder.mkdir(exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +48,9 @@ def overlay(frames: np.ndarray, masks: np.ndarray, colors: np.ndarray | None = N
     colors = palette(len(masks)) if colors is None else np.asarray(colors)
     if colors.shape != (len(masks), 3):
         raise ValueError(f"colors is {list(colors.shape)}; {len(masks)} objects take [{len(masks)}, 3]")
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha is {alpha}; give 0 to 1")
+    if colors.dtype.kind not in "iuf" or not ((colors >= 0) & (colors <= 255)).all():
+        raise ValueError("colors holds more than numbers from 0 to 255")
+    _require_share(alpha)
     drawn = frames.copy()
     for mask, color in zip(masks, colors, strict=True):
         drawn[mask] = np.rint(drawn[mask] * (1 - alpha) + color * alpha)
@@ -77,8 +79,7 @@ def heatmap(frame: np.ndarray, weights: np.ndarray, alpha: float = 0.8) -> np.nd
         raise ValueError(f"frame is {frame.dtype} {list(frame.shape)}; give uint8 [H, W, 3]")
     if weights.ndim != 2 or not weights.size or not np.isfinite(weights).all():
         raise ValueError(f"weights is {list(weights.shape)}; give finite numbers [h, w]")
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha is {alpha}; give 0 to 1")
+    _require_share(alpha)
     height, width = frame.shape[:2]
     low, high = float(weights.min()), float(weights.max())
     # Rounding leaves a constant map with differences in the last digits.
@@ -168,6 +169,11 @@ def contact_sheet(
 def save_mask(mask: np.ndarray, path: Path) -> None:
     """Write a mask, bool `[H, W]`, as an 8-bit image with 0 and 255."""
     Image.fromarray(mask.astype(np.uint8) * 255).save(path)
+
+
+def _require_share(alpha: float) -> None:
+    if not isinstance(alpha, Real) or not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha!r}; give 0 to 1")
 
 
 def _require_bool(masks: np.ndarray) -> None:

@@ -63,6 +63,7 @@ def test_an_answer_holds_what_the_model_finds(web_app, clips, tmp_path):
         (None, "the dog", "Choose or record a clip"),
         ("clip.mp4", " \n", "Write a sentence"),
         ("clip.mp4", "the dog\n" * 9, "9 sentences were given; up to 8"),
+        ("clip.mp4", "the dog\n" + "x" * 501, "A sentence has 501 characters; up to 500"),
         ("mute.mp4", "the dog", "mute.mp4: carries no sound"),
         ("notes.mp4", "the dog", "notes.mp4: damaged or not a media file"),
         ("half.mp4", "the dog", "half.mp4: "),
@@ -86,6 +87,12 @@ def test_long_clips_are_refused_when_they_are_chosen(web_app, clips, monkeypatch
 def test_large_pictures_are_refused_when_they_are_chosen(web_app, clips, monkeypatch):
     monkeypatch.setattr(answers, "MAX_SIDES", (82, 59))
     with pytest.raises(gr.Error, match=r"clip.mp4: its pictures are 82x60; up to 82x59"):
+        web_app.look_at_clip(str(clips / "clip.mp4"))
+
+
+def test_clips_of_too_many_frames_are_refused_when_they_are_chosen(web_app, clips, monkeypatch):
+    monkeypatch.setattr(answers, "MAX_FRAMES", SECONDS - 1)
+    with pytest.raises(gr.Error, match=r"clip.mp4: has 4 frames; up to 3 are taken here"):
         web_app.look_at_clip(str(clips / "clip.mp4"))
 
 

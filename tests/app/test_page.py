@@ -22,7 +22,7 @@ from tiny_methods import tiny_method
 
 gr = pytest.importorskip("gradio", reason="Gradio is not installed (extra app)")
 
-from lavseg.app import page  # noqa: E402
+from lavseg.app import limits, page  # noqa: E402
 
 TEXTS = ["the red circle", "the <b>object</b> making a sound"]
 
@@ -45,6 +45,7 @@ def test_large_uploads_are_refused_and_recordings_not_edited(aural, tmp_path, mo
         for size in (1000, 2**20 + 1000):
             files = {"files": ("clip.mp4", bytes(size))}
             statuses.append(httpx.post(f"{url}gradio_api/upload", files=files).status_code)
+        statuses.append(httpx.post(f"{url}gradio_api/queue/join", json={"data": []}).status_code)
         recording = {"video": ("clip.mp4", bytes(1000))}
         statuses.append(httpx.post(f"{url}gradio_api/process_recording", files=recording).status_code)
         raise Answered
@@ -52,11 +53,12 @@ def test_large_uploads_are_refused_and_recordings_not_edited(aural, tmp_path, mo
     statuses = []
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     monkeypatch.setattr(page, "MAX_MEGABYTES", 1)
+    monkeypatch.setattr(limits, "MAX_WAITING", 0)
     monkeypatch.setattr(page, "load_checkpoint", lambda name, trust_remote_code: aural)
     with pytest.raises(Answered):
         page.launch("tiny", tmp_path, on_ready=upload)
     gr.close_all()
-    assert statuses == [200, 413, 404]
+    assert statuses == [200, 413, 429, 404]
 
 
 @pytest.mark.parametrize("host", ["::1", "[::1]"])

@@ -1,4 +1,5 @@
 import json
+from zlib import crc32
 
 import datasets
 import numpy as np
@@ -70,6 +71,24 @@ def test_check_names_faults(ref_avs):
     assert found["test_s"]["readable"] == 0 and "missing image" in found["test_s"]["fault"]
     assert found["test_n"]["fault"] is None
     assert "empty file" in data("check", ref_avs).stdout
+
+
+def test_check_decodes_everything_where_asked(ref_avs):
+    row = load_ref_avs(ref_avs, "train")[0]
+    path = ref_avs / "gt_mask" / row["clip"] / f"fid_{row['fid']}" / "00001.png"
+    content = bytearray(path.read_bytes())
+    begin = content.index(b"IDAT")
+    length = int.from_bytes(content[begin - 4 : begin], "big")
+    pixels = b"IDAT" + bytes(length)
+    content[begin : begin + 8 + length] = pixels + crc32(pixels).to_bytes(4, "big")
+    path.write_bytes(content)
+    assert data("check", ref_avs).exit_code == 0
+    result = data("check", ref_avs, "--deep", "--json")
+    assert result.exit_code == 1, result.output
+    found = {report["split"]: report for report in json.loads(result.stdout)}
+    assert found["train"]["readable"] < found["train"]["rows"] and found["train"]["sizes"] == 1
+    assert "image that cannot be decoded" in found["train"]["fault"] and str(path) in found["train"]["fault"]
+    assert all(report["fault"] is None for split, report in found.items() if split not in ("train", "TODO"))
 
 
 @pytest.mark.parametrize("content", [None, "name,size\na,1\n"])

@@ -10,7 +10,7 @@ from lavseg.cli import app
 from lavseg.data import CLASSES, ClipCollator, load_avsbench, write_avsbench, write_ref_avs
 from lavseg.evaluation.evaluate_model import evaluate_semantic
 from lavseg.metrics.semantic import AVSS
-from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2ForSemanticSegmentation, AuralSam2Processor
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 
 
@@ -56,7 +56,7 @@ def test_joined_subsets_of_avsbench_under_their_own_protocol(folder, monkeypatch
 
 def test_classes_are_scored_as_avsbench_semantic_does(folder, tmp_path):
     torch.manual_seed(0)
-    model = AuralSam2Model(tiny_config(AuralSam2Config, use_text=False, num_classes=len(CLASSES) - 1)).eval()
+    model = AuralSam2ForSemanticSegmentation(tiny_config(AuralSam2Config, use_text=False, num_labels=len(CLASSES)))
     processor = AuralSam2Processor.from_config(model.config)
     for part in (model, processor):
         part.save_pretrained(tmp_path / "classes")
@@ -73,7 +73,7 @@ def test_classes_are_scored_as_avsbench_semantic_does(folder, tmp_path):
     "arguments, words",
     [
         (["--protocol", "davis"], ["protocol", "'davis'", "ref_avs"]),
-        (["--protocol", AVSS], ["SamaAvsModel", "class head"]),
+        (["--protocol", AVSS], ["SamaAvsModel", "names no classes"]),
         (["--split", "tset"], ["split", "'tset'"]),
         (["--dataset", "coco"], ["dataset", "'coco'"]),
         (["--subset", "s4"], ["subset", "Ref-AVS has none"]),

@@ -170,6 +170,30 @@ def test_damage_is_found_and_named_or_skipped(written, tmp_path, subset, damage,
         load_avsbench(root, subset, "val", on_error="skip")
 
 
+@pytest.mark.parametrize(
+    "subset, column, value, message",
+    [
+        ("s4", "name", "../x", r"row \d+: name is '\.\./x', expected the plain name"),
+        ("s4", "category", "a/../../b", r"row \d+: category is"),
+        ("ms3", "video_id", "/etc/passwd", r"row \d+: video_id is"),
+        ("v2", "uid", "..", r"row \d+: uid is"),
+        ("v2", "split", "Train", r"row \d+: split is 'Train', expected 'train'"),
+        ("v2", "label", "V2", r"row \d+: label is 'V2', expected 'v2'"),
+    ],
+)
+def test_words_of_the_table_that_lead_elsewhere_are_named(root, subset, column, value, message):
+    path = root / TABLES.get(subset, "metadata.csv")
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    rows[-1][column] = value
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    with pytest.raises(ValueError, match=message):
+        load_avsbench(root, subset, "train")
+
+
 def test_rows_with_damage_are_left_out(root):
     rows = load_avsbench(root, "ms3", "train")
     os.remove(rows[0]["audio"]["path"])

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from transformers import BatchFeature
 
 from lavseg.data.augmentation import ClipAugmentation
@@ -210,6 +211,21 @@ def test_augmentation_changes_frames_and_labels_anew_in_each_epoch(audio_only, a
     assert np.array_equal(batches[1][0]["class_labels"][0], row_classes(expected))
     assert torch.equal(batches[0][0]["labels"], batches[2][0]["labels"])
     assert not torch.equal(batches[0][0]["labels"], batches[1][0]["labels"])
+
+
+def test_masks_of_another_kind_than_the_frames_are_named(audio_only, avsbench):
+    row = load_avsbench(avsbench, "v1s", "train")[0]
+    jpeg = Image.new("RGB", row["masks"][0].size)
+    jpeg.format = "JPEG"
+    for augment in (None, lambda row, epoch: {**row, "masks": [mask.copy() for mask in row["masks"]]}):
+        with pytest.raises(ValueError, match=f"^masks: those of clip {row['clip']} are JPEG"):
+            ClipCollator(audio_only, augment=augment)([{**row, "masks": [jpeg]}])
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_sentence_is_named_with_its_clip(processor, ten, text):
+    with pytest.raises(ValueError, match=f"text: clip {ten[0]['clip']} has no sentence"):
+        ClipCollator(processor)([{**ten[0], "text": text}])
 
 
 def test_without_augmentation_frames_pass_untouched(audio_only, ten):

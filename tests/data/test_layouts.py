@@ -1,9 +1,19 @@
 """Data sets by the name of their layout; `lavseg data`, in tests/cli/test_data.py, reports on and exports them."""
 
 import pytest
+from datasets import Dataset, concatenate_datasets
 
 from lavseg.data import layouts, write_avsbench, write_ref_avs
-from lavseg.data.layouts import known_layout, layout_of, listed_splits, load_rows, splits_of
+from lavseg.data.layouts import (
+    check_data_set,
+    class_names,
+    frame_sizes,
+    known_layout,
+    layout_of,
+    listed_splits,
+    load_rows,
+    splits_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +30,11 @@ def test_names_with_hyphens_and_underscores_are_one():
     assert known_layout("ref-avs") == known_layout("ref_avs") == "ref_avs"
     with pytest.raises(ValueError, match="dataset: got 'coco', expected one of ref_avs, avsbench"):
         known_layout("coco")
+
+
+def test_classes_have_names_where_the_masks_say_them():
+    assert class_names("avsbench", ["v1s", "v2"])[:2] == ("background", "accordion")
+    assert class_names("avsbench", ["s4", "v2"]) == class_names("ref-avs") == ()
 
 
 def test_the_layout_is_found_by_the_tables(ref_avs, avsbench, tmp_path):
@@ -59,3 +74,28 @@ def test_an_export_that_fails_leaves_nothing(ref_avs, tmp_path, monkeypatch):
     (tmp_path / "notes").touch()
     with pytest.raises(ValueError, match=r"^out: .* is not empty; give a new or an empty folder"):
         layouts.export_parquet(rows, tmp_path)
+
+
+def test_sizes_of_frames_are_counted(ref_avs, tmp_path):
+    rows = load_rows(ref_avs, "train")
+    assert frame_sizes(rows) == [(32, 40)]
+    other = load_rows(write_ref_avs(tmp_path / "other", {"train": 1}, 2, (28, 36), seed=1), "train")
+    assert frame_sizes(concatenate_datasets([rows, other])) == [(28, 36), (32, 40)]
+    inside = layouts.export_parquet({"train": rows}, tmp_path / "parquet")
+    assert frame_sizes(Dataset.from_parquet(str(next(inside.rglob("*.parquet"))), cache_dir=str(tmp_path))) == [
+        (32, 40)
+    ]
+
+
+def test_the_cases_are_reported_as_they_are(cases):
+    for name, readable, fault in (
+        ("apple-double", 1, None),
+        ("mask-index-no-palette", 1, None),
+        ("empty-sentence", 0, 1),
+    ):
+        for deep in (False, True):
+            (report,) = check_data_set(cases / name / "data", deep=deep)
+            assert report.readable == readable and (report.fault is None) == (fault is None), name
+    assert "empty sentence" in report.fault
+    with pytest.raises(ValueError, match="row 0: got 6 fields in line 2"):
+        list(check_data_set(cases / "csv-unquoted-comma" / "data"))

@@ -3,7 +3,9 @@ import pytest
 from PIL import Image
 
 from conftest import golden_files
-from lavseg.data.masks import binary_masks
+from lavseg.data import load_ref_avs
+from lavseg.data.augmentation import ClipAugmentation
+from lavseg.data.masks import binary_masks, check_masks, mask_colors, row_masks, same_shape
 
 
 def png(mode):
@@ -28,6 +30,112 @@ def test_any_png_mode_is_read():
         assert set(np.unique(binary_masks([image], (12, 16))[0])) == {0, 1}
 
 
+INSIDE = np.zeros((24, 32), bool)
+INSIDE[5:15, 8:22] = True
+
+
+def indexed(colors, indices=INSIDE):
+    image = Image.fromarray(indices.astype(np.uint8), "P")
+    image.putpalette(colors)
+    return image
+
+
+def with_alpha(colors, alpha, mode="RGBA"):
+    image = Image.new("RGB", INSIDE.shape[::-1]) if colors is None else Image.fromarray(colors)
+    image.putalpha(Image.fromarray(alpha))
+    return image.convert(mode)
+
+
+def picture(outside, inside):
+    pixels = np.empty((*INSIDE.shape, 3), np.uint8)
+    pixels[INSIDE], pixels[~INSIDE] = inside, outside
+    return pixels
+
+
+def keyed(mode, key, values):
+    """A mask whose background is transparent by its colour."""
+    image = Image.fromarray(values, mode)
+    image.info["transparency"] = key
+    return image
+
+
+NUMBERS, ALPHA = INSIDE.astype(np.uint8), INSIDE.astype(np.uint8) * 255
+ODD_MASKS = {
+    "indices without colours": indexed([]),
+    "indices with one colour": indexed([0, 0, 0]),
+    "indices, all black": indexed([0, 0, 0] * 256),
+    "indices, all white": indexed([255, 255, 255] * 2),
+    "an index past the colours": indexed([0, 0, 0, 128, 0, 0], 5 * NUMBERS),
+    "indices, background last": indexed([255, 0, 0, 0, 0, 0], 1 - NUMBERS),
+    "alpha over black": with_alpha(None, ALPHA),
+    "alpha over white": with_alpha(picture(255, 255), ALPHA),
+    "alpha of 0 and 1": with_alpha(picture(255, 255), NUMBERS),
+    "black object on nothing": with_alpha(picture(255, 0), ALPHA),
+    "red object on transparent white": with_alpha(picture(255, (128, 0, 0)), ALPHA),
+    "gray with alpha": with_alpha(None, ALPHA, "LA"),
+    "transparent colours around": with_alpha(picture(0, 255), np.where(INSIDE, 255, 128).astype(np.uint8)),
+    "transparent everywhere": with_alpha(picture(0, 255), 0 * ALPHA),
+    "transparent background colour": keyed("L", 7, np.where(INSIDE, 200, 7).astype(np.uint8)),
+    "16 bits, 0 and 1": Image.fromarray(INSIDE.astype(np.uint16)),
+    "16 bits, 0 and 256": Image.fromarray(INSIDE.astype(np.uint16) * 256),
+    "16 bits, 0 and 65535": Image.fromarray(INSIDE.astype(np.uint16) * 65535),
+    "32 bits, 0 and 1": Image.fromarray(INSIDE.astype(np.int32)),
+    "floats": Image.fromarray(INSIDE.astype(np.float32) / 2),
+}
+
+
+@pytest.mark.parametrize("image", ODD_MASKS.values(), ids=ODD_MASKS)
+def test_masks_are_found_where_colours_do_not_say_them(image):
+    for how in ("nearest", "bilinear_gt0"):
+        assert np.array_equal(binary_masks([image], (24, 32), how)[0], INSIDE), how
+    row = {"id": 0, "clip": "c", "is_null": False, "frames": [Image.new("RGB", (32, 24))], "masks": [image]}
+    changed = ClipAugmentation(flip_probability=1, degrees=0, shear=0)(row)
+    assert np.array_equal(row_masks(changed)[0], INSIDE[:, ::-1])
+
+
+def test_objects_without_colours_have_no_class():
+    for name in ("indices, all black", "alpha over black", "16 bits, 0 and 1", "gray with alpha"):
+        with pytest.raises(ValueError, match="has objects without a colour, which would say the class"):
+            mask_colors(ODD_MASKS[name])
+    red = np.asarray(mask_colors(ODD_MASKS["red object on transparent white"]))
+    assert np.array_equal(red, picture(0, (128, 0, 0)))
+    blank = np.asarray(mask_colors(Image.new("L", (32, 24))))
+    assert blank.shape == (24, 32, 3) and not blank.any()
+
+
+def test_the_mask_of_the_cases_is_found(cases):
+    row = load_ref_avs(cases / "mask-index-no-palette" / "data", "train")[0]
+    assert row_masks(row).sum() == 15_090
+
+
+@pytest.mark.parametrize("frame", [(1280, 720), (224, 224), (36, 28), (5, 3)])
+def test_copies_of_a_shape_are_known(frame):
+    width, height = frame
+    for factor in (0.5, 1, 2, 1.7):
+        assert same_shape(frame, (max(1, round(width * factor)), max(1, round(height * factor))))
+    if width != height:
+        assert not same_shape(frame, (height, width)) and not same_shape(frame, (2 * height, 2 * width))
+    assert not same_shape(frame, (2 * width, height))
+
+
+def row_of(masks, frames=2):
+    return {"clip": "abc", "frames": [Image.new("RGB", (32, 24))] * frames, "masks": masks, "is_null": False}
+
+
+def test_masks_that_do_not_belong_to_a_row_are_named():
+    mask, turned, jpeg = Image.new("L", (32, 24)), Image.new("L", (24, 32)), Image.new("L", (32, 24))
+    jpeg.format = "JPEG"
+    check_masks(row_of([mask]))
+    for masks, message in (
+        ([], "clip abc has 0, expected 1 to 2"),
+        ([mask] * 3, "clip abc has 3, expected 1 to 2"),
+        ([mask, turned], r"that of frame 1 of clip abc has width and height \(24, 32\), another shape"),
+        ([jpeg], "those of clip abc are JPEG, which blurs edges"),
+    ):
+        with pytest.raises(ValueError, match=f"^masks: {message}"):
+            row_masks(row_of(masks))
+
+
 def test_bilinear_enlarges_the_objects():
     image, _ = png("L")
     nearest, smooth = (binary_masks([image], (256, 256), how)[0] for how in ("nearest", "bilinear_gt0"))
@@ -39,6 +147,8 @@ def test_bad_mask_arguments():
         binary_masks([png("L")[0]], (4, 4), "cubic")
     with pytest.raises(ValueError, match="images: got none"):
         binary_masks([], (4, 4))
+    with pytest.raises(ValueError, match="images: have different sizes"):
+        binary_masks([png("L")[0], Image.new("L", (3, 3))], (4, 4), "bilinear_gt0")
 
 
 # The official readers' names, and what reads the same here.

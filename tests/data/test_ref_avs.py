@@ -2,6 +2,7 @@ import csv
 import json
 import shutil
 import warnings
+import wave
 
 import numpy as np
 import pytest
@@ -158,6 +159,16 @@ DAMAGES = {
     ),
     "no mask folder": (lambda frames, masks, sound: shutil.rmtree(masks), "missing folder"),
     "a mask gone": (lambda frames, masks, sound: (masks / "00002.png").unlink(), "missing image"),
+    "mask that is JPEG": (
+        lambda frames, masks, sound: Image.new("L", SIZE[::-1]).save(masks / "00002.png", "JPEG"),
+        "mask in another format",
+    ),
+    "masks with height and width swapped": (
+        lambda frames, masks, sound: [Image.new("L", SIZE).save(path) for path in masks.iterdir()],
+        "masks of another shape than the frames",
+    ),
+    "frame twice": (lambda frames, masks, sound: shutil.copy(frames / "3.jpg", frames / "00003.jpg"), "two images"),
+    "half of the sound": (lambda frames, masks, sound: halve(sound), "sound of another length"),
     "cut mask": (lambda frames, masks, sound: cut(masks / "00002.png", 0.6), "damaged image"),
     "no sound": (lambda frames, masks, sound: sound.unlink(), "missing file"),
     "empty sound": (lambda frames, masks, sound: sound.write_bytes(b""), "empty file"),
@@ -165,6 +176,14 @@ DAMAGES = {
     "cut sound": (lambda frames, masks, sound: cut(sound, 0.5), "truncated sound"),
     "header of a sound": (lambda frames, masks, sound: cut(sound, 0.00005), "damaged sound"),
 }
+
+
+def halve(path):
+    with wave.open(str(path)) as file:
+        setting, sound = file.getparams(), file.readframes(file.getnframes() // 2)
+    with wave.open(str(path), "wb") as file:
+        file.setparams(setting)
+        file.writeframes(sound)
 
 
 @pytest.mark.parametrize(("damage", "reason"), DAMAGES.values(), ids=DAMAGES)
@@ -181,6 +200,25 @@ def test_damage_is_found_and_named_or_skipped(root, damage, reason):
     assert set(whole) <= set(rest["id"]) < set(before["id"])
     for row in rest:
         row_masks(row)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\u3000"])
+def test_a_row_without_a_sentence_is_named(root, text):
+    rows = read_rows(root)
+    number = next(index for index, row in enumerate(rows) if row["split"] == "val")
+    rows[number]["exp"] = text
+    write_rows(root, rows)
+    with pytest.raises(DataError, match=rf"empty sentence: .*metadata\.csv\. Row {number} has to say") as caught:
+        load_ref_avs(root, "val")
+    assert rows[number]["uid"].rsplit("_", 2)[0] in str(caught.value)
+
+
+def test_the_cases_that_went_wrong(cases):
+    assert len(load_ref_avs(cases / "apple-double" / "data", "train")) == 1
+    with pytest.raises(ValueError, match=r"csv-unquoted-comma.*metadata\.csv, row 0: got 6 fields in line 2"):
+        load_ref_avs(cases / "csv-unquoted-comma" / "data", "train")
+    with pytest.raises(DataError, match=r"^clip -pZX7_9BIUB_194000_204000: empty sentence: .* Row 0 "):
+        load_ref_avs(cases / "empty-sentence" / "data", "train")
 
 
 def test_nothing_is_said_about_whole_data(written):
@@ -201,6 +239,14 @@ def test_skipping_everything_is_an_error(root):
         ([], COLUMNS, "has no rows"),
         ([{}], COLUMNS[:3], "columns fid, exp are missing"),
         ([{"uid": "a_1_2_cat_1", "vid": "a_1_2", "split": "val", "fid": "x", "exp": "e"}], COLUMNS, "row 0: .*fid"),
+        (
+            [{"uid": "a_1_2_cat_1", "vid": "a_1_2", "split": "val", "fid": "9" * 20, "exp": "e"}],
+            COLUMNS,
+            "row 0: .*fid",
+        ),
+        ([{"uid": "../a_cat_1", "vid": "a_1_2", "split": "val", "fid": "0", "exp": "e"}], COLUMNS, "row 0: uid is"),
+        ([{"uid": ".._cat_1", "vid": "a_1_2", "split": "val", "fid": "0", "exp": "e"}], COLUMNS, "row 0: clip in uid"),
+        ([{"uid": "a_1_2_cat_1", "vid": "a_1_2", "split": "Train", "fid": "0", "exp": "e"}], COLUMNS, "'Train', .*'tr"),
         ([{"uid": "cat_1", "vid": "a_1_2", "split": "val", "fid": "0", "exp": "e"}], COLUMNS, "row 0: .*uid"),
         ([{"uid": "a_1_2_cat_1", "vid": "a_1_2", "split": "val", "fid": "0", "exp": "e"}], COLUMNS, "no such row"),
     ],

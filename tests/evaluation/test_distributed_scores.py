@@ -12,7 +12,7 @@ from tiny.configurations import tiny_config
 from conftest import ROOT
 from lavseg.data import CLASSES, write_avsbench
 from lavseg.evaluation.evaluate_checkpoint import evaluate_checkpoint
-from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2ForSemanticSegmentation, AuralSam2Processor
 
 SCRIPT = ROOT / "examples" / "run_eval.py"
 
@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distributed")
     write_avsbench(folder / "data", {"v1m": {"val": 3, "test": 5}}, (32, 40))
     torch.manual_seed(0)
-    model = AuralSam2Model(tiny_config(AuralSam2Config, use_text=False, num_classes=len(CLASSES) - 1))
+    model = AuralSam2ForSemanticSegmentation(tiny_config(AuralSam2Config, use_text=False, num_labels=len(CLASSES)))
     model.save_pretrained(folder / "model")
     AuralSam2Processor.from_config(model.config).save_pretrained(folder / "model")
     return folder

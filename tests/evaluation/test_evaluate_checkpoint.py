@@ -9,7 +9,7 @@ from lavseg.evaluation.evaluate_checkpoint import _SETTINGS, evaluate_checkpoint
 from lavseg.evaluation.evaluate_model import evaluate
 from lavseg.metrics.protocols import PROTOCOLS
 from lavseg.metrics.semantic import AVSS
-from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2ForSemanticSegmentation, AuralSam2Processor
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def checkpoint(tmp_path_factory):
     """A model that names classes."""
     folder = tmp_path_factory.mktemp("checkpoint")
     torch.manual_seed(0)
-    model = AuralSam2Model(tiny_config(AuralSam2Config, use_text=False, num_classes=len(CLASSES) - 1))
+    model = AuralSam2ForSemanticSegmentation(tiny_config(AuralSam2Config, use_text=False, num_labels=len(CLASSES)))
     model.save_pretrained(folder)
     AuralSam2Processor.from_config(model.config).save_pretrained(folder)
     return folder
@@ -40,7 +40,8 @@ def test_masks_are_scored_as_in_memory_and_the_report_says_what_was_asked(checkp
     found = report["splits"].pop("test")
     asked = {"model": str(checkpoint), "data_root": str(data), "dataset": "avsbench", "subsets": ["v1m"]}
     assert report == {**asked, "protocol": "frame", "splits": {}}
-    model, processor = AuralSam2Model.from_pretrained(checkpoint), AuralSam2Processor.from_pretrained(checkpoint)
+    model = AuralSam2ForSemanticSegmentation.from_pretrained(checkpoint)
+    processor = AuralSam2Processor.from_pretrained(checkpoint)
     scores = evaluate(model, ClipCollator(processor), load_avsbench(data, "v1m", "test"), batch_size=1).compute()
     assert found.pop("loss") > 0 and found.pop("rows") == 2 and scores.pop("s_ratio") >= 0
     assert found == pytest.approx(scores, abs=1e-6)

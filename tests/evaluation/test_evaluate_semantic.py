@@ -4,7 +4,12 @@ from tiny.configurations import tiny_config
 
 from lavseg.data import CLASSES, ClipCollator, load_avsbench, write_avsbench
 from lavseg.evaluation.evaluate_model import evaluate_semantic
-from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from lavseg.models.aural_sam2 import (
+    AuralSam2Config,
+    AuralSam2ForSemanticSegmentation,
+    AuralSam2Model,
+    AuralSam2Processor,
+)
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +21,8 @@ def rows(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return AuralSam2Model(tiny_config(AuralSam2Config, use_text=False, num_classes=len(CLASSES) - 1)).train()
+    config = tiny_config(AuralSam2Config, use_text=False, num_labels=len(CLASSES))
+    return AuralSam2ForSemanticSegmentation(config).train()
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +54,7 @@ def test_only_labelled_frames_count(model, collator, rows):
 
 def test_what_cannot_be_scored_is_refused(collator, rows):
     masks_alone = AuralSam2Model(tiny_config(AuralSam2Config, use_text=False))
-    with pytest.raises(ValueError, match="model: this AuralSam2Model has no class head"):
+    with pytest.raises(ValueError, match="model: AuralSam2Model names no classes"):
         evaluate_semantic(masks_alone, collator, rows["test"])
     with pytest.raises(ValueError, match="dataset: has no rows"):
         evaluate_semantic(masks_alone, collator, rows["test"].select([]))

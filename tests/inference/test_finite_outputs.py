@@ -14,7 +14,7 @@ from lavseg.hub import TASK
 from lavseg.inference.segment_video import segment_video
 from lavseg.media import write_video
 from lavseg.modeling.outputs import AudioVisualSegmentationOutput
-from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2ForSemanticSegmentation, AuralSam2Processor
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
 from tiny_methods import EVERY_METHOD, poison, texts_for, tiny_method
 
@@ -69,8 +69,8 @@ def test_scoring(classes, tokenizer, data):
 
 
 def test_scoring_classes(tokenizer):
-    config = tiny_config(AuralSam2Config, use_text=False, num_classes=2)
-    model, processor = AuralSam2Model(config).eval(), AuralSam2Processor.from_config(config)
+    config = tiny_config(AuralSam2Config, use_text=False, num_labels=3)
+    model, processor = AuralSam2ForSemanticSegmentation(config).eval(), AuralSam2Processor.from_config(config)
     inputs = processor(torch.zeros(2, 40, 56, 3, dtype=torch.uint8), torch.zeros(32000), sampling_rate=16000)
     with torch.no_grad():
         outputs = model(**inputs)

@@ -84,11 +84,11 @@ def test_all_kinds_of_input_are_the_same_clip(segment, found, clips, url, monkey
     sound = {"audio": clip.waveform, "sampling_rate": clip.sampling_rate}
     images = [Image.fromarray(frame) for frame in clip.frames]
     same(segment(path, text=TEXTS), found)
-    same(segment(f"{url}/long.mp4", text=TEXTS), found)
+    same(segment(f"{url}/long.mp4", text=TEXTS, private_addresses=True), found)
     same(segment(clip.frames, text=TEXTS, **sound), found)
     same(segment(images, text=TEXTS, **sound), found)
     same(segment({"video": torch.from_numpy(clip.frames), "text": TEXTS, **sound}), found)
-    same(segment({"video": clip.frames, "audio": f"{url}/long.mp4"}, text=TEXTS), found)
+    same(segment({"video": clip.frames, "audio": f"{url}/long.mp4"}, text=TEXTS, private_addresses=True), found)
     same(segment([{"video": images, **sound}], text=TEXTS)[0], found)
 
 
@@ -169,11 +169,13 @@ def test_clips_of_a_batch_take_the_same_number_of_sentences(segment, clips):
 def test_urls_that_cannot_be_fetched_or_read(segment, url, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(ValueError, match=r"absent\.mp4: cannot be fetched \(.*404"):
-        segment(f"{url}/absent.mp4", text="a")
+        segment(f"{url}/absent.mp4", text="a", private_addresses=True)
     with pytest.raises(ValueError, match=f"^{url}/notes.mp4"):
+        segment(f"{url}/notes.mp4", text="a", private_addresses=True)
+    with pytest.raises(ValueError, match="no public address; pass private_addresses=True"):
         segment(f"{url}/notes.mp4", text="a")
     with pytest.raises(ValueError, match="cannot be fetched"):
-        segment("http://127.0.0.1:1/clip.mp4", text="a")
+        segment("http://127.0.0.1:1/clip.mp4", text="a", private_addresses=True)
 
 
 def test_other_models_and_processors_are_refused(segment, tiny_processor):

@@ -16,12 +16,13 @@ import pytest
 
 from lavseg.media import (
     MediaError,
+    inspect_video,
     iter_clip,
     iter_frames,
     read_audio,
     read_video,
 )
-from marked_clips import RATE, Writer, loudness, steady, tone
+from marked_clips import RATE, Writer, grey, indices, loudness, steady, tone
 from strange_files import CENTER, LEFT, RIGHT, caf, mapped_movie, movie, samples, wav
 
 
@@ -114,8 +115,41 @@ def test_a_beginning_that_cannot_be_decoded_is_refused(media, tmp_path):
                 container.mux(packet)
     content = path.read_bytes()
     path.write_bytes(content[int(0.3 * len(content)) // 188 * 188 :])
-    with pytest.raises(MediaError, match=r"damaged, its first 6\.\d\d s cannot be decoded"):
+    with pytest.raises(
+        MediaError, match=r"damaged, its first 6\.\d\d s cannot be decoded; .*: ffmpeg -ss 6\.\d\d -i /"
+    ):
         read_video(path)
+
+
+def number(frame):
+    """The one that a frame of the cases shows."""
+    height, width = frame.shape[:2]
+    block, middle = (width - 16) // 12, frame[height // 3 : 2 * height // 3]
+    places = [8 + bit * (width - 16) // 12 for bit in range(12)]
+    return sum(1 << bit for bit, at in enumerate(places) if middle[:, at + 2 : at + block - 2].mean() > 120)
+
+
+def test_a_container_without_times_of_frames(cases):
+    path = cases / "avi-h264-bframes" / "clip.avi"
+    seen = read_video(path)
+    assert [number(frame) for frame in seen.frames] == [24, 49, 74, 99, 124, 149]
+    assert seen.waveform.shape == (1, 6 * 44100) and inspect_video(path) == pytest.approx((6, 25), rel=0.01)
+    assert [number(frame) for _, frame in iter_frames(path, 25)] == list(range(150))
+
+
+@pytest.mark.parametrize("container", ["avi", "mxf", "asf", "mpegvideo", "mov"])
+def test_frames_that_are_decoded_in_another_order(tmp_path, container):
+    codec = "mpeg1video" if container == "mpegvideo" else "libx264"
+    writer = {"mpegvideo": "mpeg1video"}.get(container, container)
+    options = {"bf": "3", "b": "20M", "maxrate": "20M", "bufsize": "4M", "qmax": "2"}
+    with av.open(str(tmp_path / "clip"), "w", format=writer) as file:
+        stream = file.add_stream(codec, rate=25, width=176, height=144, pix_fmt="yuv420p", options=options)
+        for index in range(50):
+            frame = av.VideoFrame.from_ndarray(grey(index, (144, 176)), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    assert indices(read_video(tmp_path / "clip", 25).frames) == list(range(50))
 
 
 def test_sound_that_changes_its_rate_is_refused(tmp_path):

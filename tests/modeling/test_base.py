@@ -8,7 +8,7 @@ from transformers import AutoModel
 
 from lavseg.auto import METHODS
 from lavseg.backbones.vggish import VggishConfig, VggishModel
-from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2ForSemanticSegmentation
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 from lavseg.models.st_bava import StBavaConfig, StBavaModel
 from tiny_methods import EVERY_METHOD, damage_weights, texts_for, tiny_method
@@ -111,6 +111,6 @@ def test_answers_that_depend_on_the_configuration():
     frames = torch.randn(2, 3, 128, 128)
     assert plain.frame_encoder is plain.sam.vision_encoder
     assert plain.embed_frames(frames).shape == (2, 32, 8, 8)
-    assert make(AuralSam2Config, AuralSam2Model, use_text=False, num_classes=7).num_classes == 7
+    assert make(AuralSam2Config, AuralSam2ForSemanticSegmentation, use_text=False, num_labels=8).num_classes == 7
     on_sam2 = make(SamaAvsConfig, SamaAvsModel, sam_config=nano_sam2_config(128), use_adapters=False)
     assert on_sam2.tracking_host is on_sam2.sam and on_sam2.frame_encoder is None

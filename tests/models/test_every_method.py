@@ -2,8 +2,9 @@
 
 from tiny.configurations import nano_sam2_config, tiny_config
 
-from lavseg.auto import METHODS
+from lavseg.auto import CLASS_ARCHITECTURES, METHODS
 from lavseg.data import build_tokenizer
+from lavseg.models.aural_sam2 import AuralSam2ForSemanticSegmentation
 from lavseg.testing import MethodContract, Variant
 
 CLASSES = {config.model_type: (config, model, processor) for config, model, processor in METHODS}
@@ -27,8 +28,10 @@ EVERY_OPTION = {
 }
 
 
-def variant(method, parameters, trainable, reads=False, unreached=(), waits=0, **fields):
+def variant(method, parameters, trainable, reads=False, unreached=(), waits=0, architecture=None, **fields):
     config_class, model_class, processor_class = CLASSES[method]
+    if architecture:
+        model_class, fields["architectures"] = architecture, [architecture.__name__]
     config = tiny_config(config_class, len(TOKENIZER), **fields)
     tokenizer = TOKENIZER if reads else None
     return Variant(config, model_class, processor_class, parameters, trainable, tokenizer, unreached, waits)
@@ -39,7 +42,14 @@ class TestEveryMethod(MethodContract):
         "aural_sam2": variant("aural_sam2", 4_403_394, 2_786_592, reads=True),
         "aural_sam2-release": variant("aural_sam2", 4_339_586, 2_645_472, reads=True, behavior="release"),
         "aural_sam2-no_text": variant("aural_sam2", 4_322_146, 2_767_936, use_text=False),
-        "aural_sam2-classes": variant("aural_sam2", 4_605_026, 282_880, use_text=False, num_classes=5),
+        "aural_sam2-classes": variant(
+            "aural_sam2",
+            4_605_026,
+            282_880,
+            architecture=AuralSam2ForSemanticSegmentation,
+            use_text=False,
+            num_labels=6,
+        ),
         "gavs": variant("gavs", 186_796, 6_528, unreached=SAM_IOU),
         "gavs-sam2": variant("gavs", 1_652_770, 24_160, **ON_SAM2),
         "gavs-sam2_text": variant("gavs", 1_723_122, 31_920, reads=True, use_text=True),
@@ -56,4 +66,5 @@ class TestEveryMethod(MethodContract):
 
 
 def test_every_registered_method_is_tested():
-    assert {value.model_class for value in TestEveryMethod.variants.values()} == {model for _, model, _ in METHODS}
+    known = {*(model for _, model, _ in METHODS), *CLASS_ARCHITECTURES.values()}
+    assert {value.model_class for value in TestEveryMethod.variants.values()} == known

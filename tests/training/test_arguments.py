@@ -1,4 +1,8 @@
+import logging
+from types import SimpleNamespace
+
 import pytest
+import torch
 
 from lavseg.training import LavsegTrainingArguments
 
@@ -12,6 +16,15 @@ def test_defaults_that_differ_from_transformers(tmp_path):
     args = LavsegTrainingArguments(str(tmp_path))
     assert args.metric_protocols == ["frame"] and args.synthetic_null_probability == 0
     assert args.remove_unused_columns is False and args.ddp_find_unused_parameters is True
+    assert args.dataloader_pin_memory == torch.accelerator.is_available()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_bars_are_for_terminals(tmp_path, monkeypatch, terminal):
+    monkeypatch.setattr("sys.stderr", SimpleNamespace(isatty=lambda: terminal, write=len, flush=list))
+    monkeypatch.setattr("transformers.training_args.logger.getEffectiveLevel", lambda: logging.WARNING)
+    assert LavsegTrainingArguments(str(tmp_path)).disable_tqdm is not terminal
+    assert LavsegTrainingArguments(str(tmp_path), disable_tqdm=False).disable_tqdm is False
 
 
 @pytest.mark.parametrize(
@@ -20,6 +33,8 @@ def test_defaults_that_differ_from_transformers(tmp_path):
         ({"metric_protocols": ["frames"]}, "metric_protocols.*frames.*ref_avs"),
         ({"metric_protocols": []}, "metric_protocols"),
         ({"remove_unused_columns": True}, "remove_unused_columns"),
+        ({"early_stopping_patience": 0}, "early_stopping_patience: has to be 1 or more, got 0"),
+        ({"early_stopping_patience": 2}, "early_stopping_patience: needs evaluations and what to compare"),
         ({"loss_weights": "{dice: 1}"}, "loss_weights: '{dice: 1}' is not readable as JSON"),
         ({"loss_weights": "0.5"}, "loss_weights: takes weights by name.*got 0.5"),
         ({"loss_weights": [1.0]}, r"loss_weights: takes weights by name.*got \[1.0\]"),

@@ -16,7 +16,7 @@ from tiny.configurations import tiny_config
 
 from conftest import ROOT
 from lavseg.data import write_ref_avs
-from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 
@@ -37,13 +37,20 @@ def arguments(tmp_path_factory, tiny_processor):
     return [f"--{name}={value}" for name, value in given.items()]
 
 
-def curve(launcher, arguments, output, clips, **environment):
-    """Loss, its terms, gradient norm and learning rate by step."""
+def finished(launcher, arguments, output, clips, **environment):
+    """A training that ran to its end."""
     command = [sys.executable, *launcher, str(SCRIPT), *arguments, f"--output_dir={output}"]
     command.append(f"--per_device_train_batch_size={clips}")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+def curve(*given, **environment):
+    """Loss, its terms, gradient norm and learning rate by step."""
+    finished(*given, **environment)
+    output = given[2]
     history = json.loads((output / "trainer_state.json").read_text())["log_history"]
     return [
         [entry[name] for name in ("loss", "loss_bce", "loss_dice", "grad_norm", "learning_rate")]
@@ -59,6 +66,19 @@ def test_two_processes_learn_as_one_does(tmp_path, arguments):
     two = curve(launch, arguments, tmp_path / "two", 2)
     assert len(one) == 4 and one[0][0] != one[-1][0]
     assert two == [pytest.approx(step, rel=1e-4) for step in one]
+
+
+@pytest.mark.slow
+def test_steps_that_reach_all_that_trains_are_no_reason_to_warn(tmp_path, arguments, tokenizer):
+    torch.manual_seed(0)
+    config = tiny_config(AuralSam2Config, len(tokenizer))
+    AuralSam2Model(config).save_pretrained(tmp_path / "start")
+    AuralSam2Processor.from_config(config, tokenizer).save_pretrained(tmp_path / "start")
+    given = [*arguments, f"--model={tmp_path / 'start'}", "--max_steps=2"]
+    launch = ["-m", "torch.distributed.run", "--nproc_per_node=2"]
+    done = finished(launch, given, tmp_path / "two", 1)
+    assert "find_unused_parameters" not in done.stderr and "pin_memory" not in done.stderr
+    assert done.stdout.count("step 2 of 2: loss ") == 1
 
 
 @pytest.mark.slow

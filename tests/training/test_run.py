@@ -262,7 +262,7 @@ def test_settings_of_the_processor_stand_in_a_section_or_as_once_among_the_model
         built, processor = build_model(run, {**shapes_of(model), "iou_loss_weight": 0.5, "max_text_length": 12})
     assert processor.max_text_length == 12 and built.loss_weights == {**model.loss_weights, "iou": 0.5}
     run.processor = '{"max_text_length": 0}'
-    with pytest.raises(ValueError, match="max_text_length: has to be a whole number above 0, got 0"):
+    with pytest.raises(ValueError, match="max_text_length: has to be a whole number above 0, up to 10000, got 0"):
         build_model(run, shapes_of(model))
 
 
@@ -346,6 +346,27 @@ def test_a_stage_starts_from_another_with_other_parts_in_training(save):
     for key, value in loaded.items():
         source = weights if key.startswith("adapters.") else first.state_dict()
         assert torch.equal(value, source[key]), key
+
+
+def test_a_class_head_is_an_architecture_with_the_classes_of_the_data(save):
+    masks = str(save("aural-sam2", use_text=False))
+    asked = {"data_root": "data", "dataset": "avsbench", "subset": ["v1m"], "model": [masks]}
+    semantic = "AuralSam2ForSemanticSegmentation"
+    model, _ = build_model(RunArguments(**asked, architecture=semantic), {})
+    assert type(model).__name__ == semantic and len(model.class_head.tokens) == 71
+    assert model.config.id2label[1] == "accordion" and model.config.label2id["woman"] == 70
+    assert {name.split(".")[0] for name, value in model.named_parameters() if value.requires_grad} == {"class_head"}
+    kept = AutoModel.from_pretrained(masks).state_dict()
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in kept.items())
+    named, _ = build_model(RunArguments(**asked, architecture=semantic), {"id2label": {0: "background", 1: "dog"}})
+    assert named.num_classes == 1
+    with pytest.deprecated_call(match="num_classes: no longer a field"):
+        former, _ = build_model(RunArguments(**asked), {"num_classes": 3})
+    assert type(former).__name__ == semantic and former.num_classes == 3
+    with pytest.raises(ValueError, match="architecture: got 'Best', aural_sam2 has AuralSam2Model, AuralSam2For"):
+        build_model(RunArguments(**asked, architecture="Best"), {})
+    with pytest.raises(ValueError, match="names classes, the masks of avsbench s4 do not say them"):
+        build_model(RunArguments(**{**asked, "subset": ["s4"]}, architecture=semantic), {})
 
 
 def test_parts_that_no_checkpoint_holds_are_named(save, monkeypatch):

@@ -15,7 +15,7 @@ from lavseg.hub.record import read_record
 from lavseg.metrics.protocols import AvsMetric
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
 from lavseg.training import LavsegTrainer, LavsegTrainingArguments, TrainingDivergedError
-from lavseg.training.progress import LossProgressCallback
+from lavseg.training.progress import LossLinesCallback, LossProgressCallback
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +247,18 @@ def test_the_progress_bar_is_the_one_with_losses(build):
         return [found for found in trainer.callback_handler.callbacks if isinstance(found, ProgressCallback)]
 
     assert not bars(build())
+    assert any(isinstance(found, LossLinesCallback) for found in build().callback_handler.callbacks)
     assert [type(bar) for bar in bars(build(disable_tqdm=False))] == [LossProgressCallback]
+
+
+def test_training_stops_early_where_the_metric_gets_no_better(build, short):
+    splits = {"val": short["train"].select([0]), "test_n": short["test_n"]}
+    watched = {"eval_strategy": "steps", "eval_steps": 1, "metric_for_best_model": "val_loss"}
+    trainer = build(
+        eval_dataset=splits, max_steps=5, early_stopping_patience=1, early_stopping_threshold=1e9, **watched
+    )
+    trainer.train()
+    assert trainer.state.global_step == 2
 
 
 def poison_after(trainer, step):

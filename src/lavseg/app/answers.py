@@ -29,7 +29,9 @@ MAX_MEGABYTES = 200
 MAX_SECONDS = 60
 # The longer and the shorter side of a picture: frames of a window are held in memory, and one mask for each sentence.
 MAX_SIDES = (4096, 2304)
-MAX_SENTENCES = 8
+# All are decoded, whatever the rate at which the model looks at them: 120 a second.
+MAX_FRAMES = 7200
+MAX_SENTENCES, MAX_CHARACTERS = 8, 500
 # Everybody waits for one request: seconds that looking at a clip and segmenting it may take. Large models need minutes
 # for a clip on a CPU.
 LOOK_SECONDS, JOB_SECONDS = 60, 900
@@ -157,6 +159,9 @@ def check_clip(clip: ClipReader) -> None:
             f"{clip.path}: lasts {seconds:.0f} seconds; clips of up to {MAX_SECONDS} are taken here, longer ones by "
             "the command lavseg segment"
         )
+    frames = round(seconds * clip.info.fps)
+    if frames > MAX_FRAMES:
+        raise ValueError(f"{clip.path}: has {frames} frames; up to {MAX_FRAMES} are taken here")
     with closing(clip.iter_clip()) as parts:
         first = next(parts)
     height, width, _ = first.frame.shape
@@ -195,6 +200,9 @@ def split_sentences(sentences: str) -> list[str]:
         raise ValueError("Write a sentence that says which object is meant, such as: the louder of the two dogs")
     if len(texts) > MAX_SENTENCES:
         raise ValueError(f"{len(texts)} sentences were given; up to {MAX_SENTENCES} are taken at a time")
+    longest = max(map(len, texts))
+    if longest > MAX_CHARACTERS:
+        raise ValueError(f"A sentence has {longest} characters; up to {MAX_CHARACTERS} are taken")
     return texts
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import gradio as gr
 import torch
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from ..checkpoint import load_checkpoint
 from .answers import MAX_MEGABYTES, MAX_SECONDS, OFF_OBJECT, ON_OBJECT, WebApp, add_point, no_download
+from .limits import Limits
 from .time_strip import STRIP_CSS
 
 # How long uploads and results stay on the server.
@@ -127,7 +129,10 @@ def launch(
         theme=theme,
         css=STRIP_CSS,
         head=HEAD,
-        app_kwargs={"routes": [Route("/gradio_api/process_recording", not_served, methods=["POST"])]},
+        app_kwargs={
+            "routes": [Route("/gradio_api/process_recording", not_served, methods=["POST"])],
+            "middleware": [Middleware(Limits, page=page, folder=Path(folder))],
+        },
     )
     on_ready(url)
     page.block_thread()

@@ -62,13 +62,17 @@ class MultiheadAttention(nn.MultiheadAttention):
         super().__init__(width, num_heads, dropout, batch_first=True)
         self.config = config
 
-    def forward(self, tokens: torch.Tensor, memory: torch.Tensor, memory_mask: torch.Tensor) -> torch.Tensor:
-        """Tokens `[N, L, C]` attend to those of `memory [N, S, C]` that `memory_mask`, bool `[N, S]`, says are real."""
+    def forward(
+        self, tokens: torch.Tensor, memory: torch.Tensor, memory_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Tokens `[N, L, C]` attend to those of `memory [N, S, C]` that `memory_mask`, bool `[N, S]`, says are real, or
+        to all."""
         width = self.embed_dim
         query = F.linear(tokens, self.in_proj_weight[:width], self.in_proj_bias[:width])
         both = F.linear(memory, self.in_proj_weight[width:], self.in_proj_bias[width:])
         query, key, value = (
             states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for states in (query, *both.chunk(2, -1))
         )
-        attended, _ = attend(self, query, key, value, memory_mask[:, None, None], dropout=self.dropout)
+        mask = None if memory_mask is None else memory_mask[:, None, None]
+        attended, _ = attend(self, query, key, value, mask, dropout=self.dropout)
         return self.out_proj(attended.flatten(2))

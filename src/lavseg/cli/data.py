@@ -22,18 +22,23 @@ _Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")
 
 
 @data.command()
-def check(root: _Root, dataset: _Dataset = None, as_json: _Json = False) -> None:
+def check(
+    root: _Root,
+    dataset: _Dataset = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode all images and sounds, which takes longer.")] = False,
+    as_json: _Json = False,
+) -> None:
     """Count what ROOT holds and look at every file for faults. Exit status 1 where there are any."""
     with one_line_errors("lavseg data check"):
         from ..data.layouts import check_data_set
 
-        reports = list(check_data_set(root, dataset))
+        reports = list(check_data_set(root, dataset, deep))
     if as_json:
         typer.echo(json.dumps([asdict(report) for report in reports], allow_nan=False))
     else:
         from .printing import print_table
 
-        counts = ("rows", "readable", "clips", "nulls")
+        counts = ("rows", "readable", "clips", "nulls", "sizes")
         print_table(
             ("subset", "split", *counts),
             [(report.subset or "", report.split, *attrgetter(*counts)(report)) for report in reports],

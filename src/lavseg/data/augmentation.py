@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
+
+from .masks import mask_colors, mask_levels
 
 # What an affine map leaves uncovered becomes the mean colour of ImageNet, or background in masks.
 FILL = (123.0, 116.0, 103.0)
@@ -23,6 +26,10 @@ class ClipAugmentation:
     jitter and gray: `ClipAugmentation(degrees=0, shear=0, grayscale_probability=0.1, color_jitter=True)`. The masks
     take the nearest pixel, where the release enlarges them a little by interpolation.
 
+    ```python
+    collator = ClipCollator(processor, augment=ClipAugmentation(degrees=10, grayscale_probability=0))
+    ```
+
     Attributes:
         flip_probability: how likely a clip is mirrored.
         degrees: largest rotation to either side.
@@ -33,7 +40,8 @@ class ClipAugmentation:
         seed: that all draws depend on.
 
     Raises:
-        ValueError: for a probability outside 0..1, or an angle outside 0..180 (shear: below 90).
+        ValueError: for a probability outside 0..1, or an angle outside 0..180 (shear: below 90), or a seed
+            below 0.
     """
 
     flip_probability: float = 0.5
@@ -44,6 +52,11 @@ class ClipAugmentation:
     seed: int = 0
 
     def __post_init__(self):
+        for name in ("flip_probability", "grayscale_probability", "degrees", "shear", "seed"):
+            if not isinstance(getattr(self, name), Real):
+                raise ValueError(f"{name}: got {getattr(self, name)!r}, has to be a number")
+        if self.seed < 0 or self.seed != int(self.seed):
+            raise ValueError(f"seed: got {self.seed}, has to be a whole number of at least 0")
         for name in ("flip_probability", "grayscale_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: got {getattr(self, name)}, has to be from 0 to 1")
@@ -56,7 +69,7 @@ class ClipAugmentation:
         """The row with other `frames` and `masks`. The draw depends on `seed`, `epoch` and the row's `id` only."""
         rng = np.random.default_rng([self.seed, epoch, row["id"]])
         frames = [frame.convert("RGB") for frame in row["frames"]]
-        masks = [mask.convert("RGB" if row.get("has_classes") else "L") for mask in row["masks"]]
+        masks = [mask_colors(mask) if row.get("has_classes") else mask_levels(mask) for mask in row["masks"]]
         flipped, gray = rng.random(2) < (self.flip_probability, self.grayscale_probability)
         angle, shear = rng.uniform(-1, 1, 2) * (self.degrees, self.shear)
         if flipped:

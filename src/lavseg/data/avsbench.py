@@ -6,7 +6,8 @@ from pathlib import Path
 
 from datasets import Dataset, Features, Value
 
-from .tables import ROW_FEATURES, DataError, build_dataset, checked_wav, numbered_images, read_table
+from .file_checks import check_fit, checked_sound, numbered_images
+from .tables import ROW_FEATURES, as_root, build_dataset, check_listed, check_name, read_table
 
 SUBSETS = ("s4", "ms3", "v1s", "v1m", "v2")
 SPLITS = ("train", "val", "test")
@@ -49,13 +50,15 @@ def load_avsbench(root: str | Path, subset: str, split: str, on_error: str = "ra
         on_error: `raise` a `DataError` at the first missing or damaged file, or `skip` such rows with a warning that
             counts them.
     """
-    root = Path(root)
+    root = as_root(root)
     if subset not in SUBSETS:
         raise ValueError(f"subset: got {subset!r}, expected one of {', '.join(SUBSETS)}.")
     if split not in SPLITS:
         raise ValueError(f"split: got {split!r}, expected one of {', '.join(SPLITS)}.")
     path, columns, beside = table_of(root, subset)
     rows = list(enumerate(read_table(path, columns, beside)))
+    for index, row in rows:
+        _check_row(f"{path}, row {index}", row)
     selected = [(i, row) for i, row in rows if row["split"] == split and row.get("label", subset) == subset]
     load_row = partial(_load_row, root, subset)
     return build_dataset(selected, load_row, _FEATURES, on_error, f"AVSBench {subset} {split!r}", path)
@@ -70,6 +73,14 @@ def table_of(root: Path, subset: str) -> tuple[Path, tuple[str, ...], str]:
     paths = [root / name for name in _SEMANTIC_TABLES]
     path = next((path for path in paths if path.is_file()), paths[0])
     return path, ("vid", "uid", "a_obj", "split", "label"), f"{subset} and metadata.csv"
+
+
+def _check_row(where: str, row: dict[str, str]) -> None:
+    for name in ("name", "category", "video_id", "uid"):
+        if name in row:
+            check_name(where, name, row[name])
+    check_listed(where, "split", row["split"], SPLITS)
+    check_listed(where, "label", row.get("label", ""), SUBSETS)
 
 
 def _locate(root: Path, subset: str, row: dict[str, str]) -> _Clip:
@@ -89,13 +100,11 @@ def _locate(root: Path, subset: str, row: dict[str, str]) -> _Clip:
 def _load_row(root: Path, subset: str, index: int, row: dict[str, str]) -> dict:
     clip = _locate(root, subset, row)
     frames = numbered_images(clip.uid, clip.frames, clip.first)
-    masks = numbered_images(clip.uid, clip.masks, clip.first)
+    masks = numbered_images(clip.uid, clip.masks, clip.first, masks=True)
+    labeled = frames
     if subset in ("s4", "v1s") and row["split"] == "train":
-        masks = {clip.first: masks[clip.first]}
-    elif masks.keys() != frames.keys():
-        raise DataError(
-            "frames and masks differ", clip.uid, clip.masks, f"Frames are {list(frames)}, masks are {list(masks)}."
-        )
+        labeled, masks = ({clip.first: images[clip.first]} for images in (frames, masks))
+    check_fit(clip.uid, clip.masks, labeled, masks)
     return {
         "id": index,
         "uid": clip.uid,
@@ -108,6 +117,6 @@ def _load_row(root: Path, subset: str, index: int, row: dict[str, str]) -> dict:
         "has_classes": subset.startswith("v"),
         "text": None,
         "frames": list(frames.values()),
-        "audio": {"path": checked_wav(clip.uid, clip.audio), "bytes": None},
+        "audio": {"path": checked_sound(clip.uid, clip.audio, len(frames)), "bytes": None},
         "masks": list(masks.values()),
     }

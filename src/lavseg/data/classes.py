@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from .masks import stack_images
+from .masks import check_masks, mask_colors, stack_images
 
 _NAMES = """
 background accordion airplane axe baby bassoon bell bird boat boy bus car cat cello clarinet clipper clock dog
@@ -33,7 +33,7 @@ def class_masks(images: Sequence[Image.Image], size: tuple[int, int]) -> np.ndar
     Args:
         size: height and width.
     """
-    colors = _as_numbers(stack_images(images, "RGB", size))
+    colors = _as_numbers(stack_images(images, mask_colors, size))
     known = _as_numbers(PALETTE)
     order = np.argsort(known)
     nearest = order[np.searchsorted(known, colors, sorter=order).clip(max=len(known) - 1)]
@@ -44,13 +44,14 @@ def row_classes(row: dict, size: tuple[int, int] | None = None) -> np.ndarray:
     """Class ids of one row of `load_avsbench`, uint8 `[L, h, w]`, of its first `L` frames, as `row_masks`.
 
     Raises:
-        ValueError: the masks of this row do not say the class.
+        ValueError: the masks of this row do not say the class, or do not fit its frames.
     """
     if not row.get("has_classes"):
         raise ValueError(
             f"classes: the masks of clip {row['clip']} do not say which class is where; "
             "those of load_avsbench's subsets v1s, v1m and v2 do."
         )
+    check_masks(row)
     width, height = row["frames"][0].size
     return class_masks(row["masks"], size or (height, width))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import torch
@@ -10,12 +11,18 @@ from transformers import BatchFeature
 from ..media import read_audio
 from ..modeling.processing import AudioVisualProcessor
 from .classes import row_classes
-from .masks import row_masks
+from .masks import check_masks, row_masks
 
 
 @dataclass
 class ClipCollator:
     """Turns rows of `load_ref_avs` or `load_avsbench` into the inputs of a model with labels; one row is one clip.
+
+    ```python
+    rows = load_ref_avs(data_root, split="train")
+    collator = ClipCollator(processor, label_size=(256, 256))
+    loss = model(**collator([rows[0], rows[1]])).loss
+    ```
 
     Attributes:
         processor: called with `video`, `audio`, `sampling_rate` and, where it needs text, the rows' `text`.
@@ -49,12 +56,16 @@ class ClipCollator:
     epoch: int = 0
 
     def __post_init__(self):
-        if not 0 <= self.null_probability <= 1:
-            raise ValueError(f"null_probability: got {self.null_probability}, has to be from 0 to 1")
+        if not isinstance(self.null_probability, Real) or not 0 <= self.null_probability <= 1:
+            raise ValueError(f"null_probability: got {self.null_probability!r}, has to be from 0 to 1")
 
     def __call__(self, rows: list[dict]) -> BatchFeature:
         self._check_text(rows)
         if self.augment is not None:
+            # What was JPEG is not seen any more afterwards.
+            for row in rows:
+                if not row["is_null"]:
+                    check_masks(row)
             rows = [self.augment(row, self.epoch) for row in rows]
         if self.null_probability:
             rows = self._with_nulls(rows)
@@ -77,7 +88,7 @@ class ClipCollator:
 
     def _check_text(self, rows: list[dict]) -> None:
         """Refuse rows without a sentence where one is to be read."""
-        wordless = [row["clip"] for row in rows if row["text"] is None]
+        wordless = [row["clip"] for row in rows if not (row["text"] or "").strip()]
         if wordless and self.processor.needs_text:
             raise ValueError(
                 f"text: clip {wordless[0]} has no sentence, but {type(self.processor).__name__} reads one; "

@@ -1,10 +1,10 @@
 """Data sets on disk by the name of their layout: rows of a split, a report on the whole, and copies as Parquet."""
 
-import csv
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 from datasets import Audio, Dataset, concatenate_datasets
@@ -13,8 +13,11 @@ from datasets.table import embed_table_storage
 from ..hub.hub_errors import HUB_ERRORS, refusal
 from ..output_folders import check_new_folder, staged_folder
 from . import avsbench
+from .classes import CLASSES
+from .decoding import undecodable_rows, without_decoding
+from .file_checks import shown_size
 from .ref_avs import load_ref_avs
-from .tables import read_table
+from .tables import as_root, read_table, summary
 
 DATASETS = ("ref_avs", "avsbench")
 
@@ -46,6 +49,16 @@ def load_rows(
     return concatenate_datasets([avsbench.load_avsbench(root, name, split, on_error=on_error) for name in subsets])
 
 
+def class_names(dataset: str, subsets: Sequence[str] = ()) -> tuple[str, ...]:
+    """Names of the classes that the masks of a data set's rows say, background first; none where they say no class.
+
+    Args:
+        dataset, subsets: see [`load_rows`].
+    """
+    semantic = known_layout(dataset) == "avsbench" and subsets and all(name.startswith("v") for name in subsets)
+    return CLASSES if semantic else ()
+
+
 def known_layout(dataset: str) -> str:
     """One of `DATASETS` by its name, with hyphens or underscores; an error for any other."""
     name = dataset.replace("-", "_")
@@ -60,13 +73,14 @@ def layout_of(root: str | Path) -> str:
     Raises:
         ValueError: when it is neither's.
     """
-    root = Path(root)
+    root = as_root(root)
     if not root.is_dir():
         raise ValueError(f"root: there is no folder {root}")
     table = root / "metadata.csv"
     if table.is_file():
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            if "exp" in next(csv.reader(file), []):
+        with table.open("rb") as file:
+            # Whatever else is wrong with the table, the reader says it.
+            if b"exp" in file.readline(1000).replace(b"\0", b""):
                 return "ref_avs"
     if any(avsbench.table_of(root, subset)[0].is_file() for subset in avsbench.SUBSETS):
         return "avsbench"
@@ -85,8 +99,9 @@ class SplitReport:
         split: its name.
         rows: listed in the table.
         readable: those of them whose files are all there and whole.
-        clips: different clips among the readable rows.
-        nulls: readable rows whose sentence means nothing in the clip.
+        clips: different clips among the rows whose headers are readable.
+        nulls: rows, of these, whose sentence means nothing in the clip.
+        sizes: different sizes of frames among these; where there are several, batches need a `label_size`.
         fault: what is wrong with the other rows, counted by kind, with the first of them; None where all are readable.
     """
 
@@ -96,6 +111,7 @@ class SplitReport:
     readable: int
     clips: int
     nulls: int
+    sizes: int
     fault: str | None
 
 
@@ -109,7 +125,7 @@ def listed_splits(root: str | Path, dataset: str | None = None) -> list[tuple[st
     Raises:
         ValueError: when there is no such folder, or its tables are not a data set's.
     """
-    root = Path(root)
+    root = as_root(root)
     if (known_layout(dataset) if dataset else layout_of(root)) == "ref_avs":
         table = read_table(root / "metadata.csv", ("split", "exp"), "metadata.csv, media and gt_mask")
         return [(None, split, rows) for split, rows in Counter(row["split"] for row in table).items()]
@@ -122,24 +138,39 @@ def listed_splits(root: str | Path, dataset: str | None = None) -> list[tuple[st
     return found
 
 
-def check_data_set(root: str | Path, dataset: str | None = None) -> Iterator[SplitReport]:
-    """Look at every file of a data set, split by split; images are not decoded.
+def check_data_set(root: str | Path, dataset: str | None = None, deep: bool = False) -> Iterator[SplitReport]:
+    """Look at every file of a data set, split by split. What passes can be trained on.
 
     Args:
         root, dataset: as in [`listed_splits`], whose errors it raises.
+        deep: decode all images and sounds; otherwise their headers, ends and checksums are looked at.
     """
     dataset = dataset or layout_of(root)
     for subset, split, listed in listed_splits(root, dataset):
-        readable, clips, nulls, fault = 0, 0, 0, None
+        readable, clips, nulls, sizes, fault = 0, 0, 0, 0, None
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
                 rows = load_rows(root, split, dataset, [subset] if subset else [], on_error="skip")
-                readable, clips, nulls = len(rows), len(rows.unique("clip")), sum(rows["is_null"])
+                clips, nulls, sizes = len(rows.unique("clip")), sum(rows["is_null"]), len(frame_sizes(rows))
                 fault = next((str(warning.message) for warning in caught), None)
+                damaged = undecodable_rows(rows) if deep else []
+                readable = len(rows) - len(damaged)
+                if damaged:
+                    fault = " ".join(filter(None, [fault, f"{split}: {len(damaged)} rows {summary(damaged)}"]))
             except ValueError as error:
                 fault = str(error)
-        yield SplitReport(subset, split, listed, readable, clips, nulls, fault)
+        yield SplitReport(subset, split, listed, readable, clips, nulls, sizes, fault)
+
+
+def frame_sizes(rows: Dataset) -> list[tuple[int, int]]:
+    """The different heights and widths that the frames of rows have, from the header of each row's first frame."""
+    found = set()
+    for row in without_decoding(rows, ["frames"]):
+        first = row["frames"][0]
+        source = first["path"] if first["bytes"] is None else BytesIO(first["bytes"])
+        found.add(shown_size(source)[::-1])
+    return sorted(found)
 
 
 def export_parquet(splits: dict[str, Dataset], out: str | Path) -> Path:

@@ -1,11 +1,13 @@
 """Masks of any PNG mode as arrays of 0 and 1."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
 
 MASK_RESIZES = ("nearest", "bilinear_gt0")
+# Pillow's names of formats that change pixels.
+LOSSY = ("JPEG", "MPO", "JPEG2000")
 
 
 def row_masks(row: dict, size: tuple[int, int] | None = None, mask_resize: str = "nearest") -> np.ndarray:
@@ -18,11 +20,92 @@ def row_masks(row: dict, size: tuple[int, int] | None = None, mask_resize: str =
     size = size or (height, width)
     if row["is_null"]:
         return np.zeros((len(row["frames"]), *size), np.uint8)
+    check_masks(row)
     return binary_masks(row["masks"], size, mask_resize)
 
 
+def check_masks(row: dict) -> None:
+    """Compare the masks of a row with its frames.
+
+    Raises:
+        ValueError: when there are none or more than frames, one has another shape than its frame, or is JPEG.
+    """
+    frames, masks = row["frames"], row["masks"]
+    if not 0 < len(masks) <= len(frames):
+        raise ValueError(f"masks: clip {row['clip']} has {len(masks)}, expected 1 to {len(frames)} as it has frames")
+    for index, (frame, mask) in enumerate(zip(frames, masks, strict=False)):
+        if not same_shape(frame.size, mask.size):
+            raise ValueError(
+                f"masks: that of frame {index} of clip {row['clip']} has width and height {mask.size}, another shape "
+                f"than the frame's, {frame.size}"
+            )
+        if mask.format in LOSSY:
+            raise ValueError(
+                f"masks: those of clip {row['clip']} are {mask.format}, which blurs edges; save them as PNG"
+            )
+
+
+def same_shape(frame: tuple[int, int], mask: tuple[int, int]) -> bool:
+    """Whether a mask is a smaller or larger copy of a frame by width and height, up to a pixel or two percent."""
+    if mask == frame[::-1]:
+        return mask == frame
+    ratio, (width, height) = frame[0] / frame[1], mask
+    return abs(width - ratio * height) <= max(1, ratio, 0.02 * width)
+
+
+def mask_levels(image: Image.Image) -> Image.Image:
+    """A mask of any PNG mode in gray, where background is zero.
+
+    Colours decide. Where they say nothing other things do: indices above 0 of a palette without colours, what is not
+    transparent, and any number of more than 8 bits but zero.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(np.where(np.asarray(image) != 0, 255, 0).astype(np.uint8))
+    levels = np.array(image.convert("L"))
+    if image.mode == "P":
+        indices = np.asarray(image)
+        if _lacks_colors(image, levels):
+            levels[(indices != 0) & (levels == 0)] = 255
+            levels[indices == 0] = 0
+    opaque = _opaque(image)
+    if opaque is not None:
+        if np.ptp(levels[opaque]) == 0:
+            levels[opaque] = 255
+        levels[~opaque] = 0
+    return Image.fromarray(levels)
+
+
+def _lacks_colors(image: Image.Image, levels: np.ndarray) -> bool:
+    """Whether indices of a palette say more than its colours do: index 0 is black, or all that are used look alike."""
+    first = image.getpalette()[:3] if image.palette else None
+    return first in (None, [], [0, 0, 0]) or (np.ptp(levels) == 0 and np.ptp(np.asarray(image)) > 0)
+
+
+def _opaque(image: Image.Image) -> np.ndarray | None:
+    """Which pixels can be seen, bool `[H, W]`; None where all or none of them can."""
+    if not image.has_transparency_data:
+        return None
+    opaque = np.asarray(image.convert("RGBA").getchannel("A")) > 0
+    return opaque if opaque.any() and not opaque.all() else None
+
+
+def mask_colors(image: Image.Image) -> Image.Image:
+    """A mask whose colours say classes, in RGB, where background is black.
+
+    Raises:
+        ValueError: when objects have no colours.
+    """
+    colors, levels = np.array(image.convert("RGB")), np.asarray(mask_levels(image))
+    colors[levels == 0] = 0
+    colored = colors.any(-1) if image.mode.startswith("RGB") else np.ptp(colors, axis=-1) > 0
+    if np.any((levels > 0) & ~colored):
+        raise ValueError(f"masks: one of mode {image.mode!r} has objects without a colour, which would say the class")
+    return Image.fromarray(colors)
+
+
 def binary_masks(images: Sequence[Image.Image], size: tuple[int, int], mask_resize: str = "nearest") -> np.ndarray:
-    """Masks of any PNG mode as uint8 0/1 `[T, h, w]`: foreground is what is not black once turned to gray.
+    """Masks of any PNG mode as uint8 0/1 `[T, h, w]`: foreground is what is not black once turned to gray, see
+    `mask_levels`.
 
     Args:
         size: height and width.
@@ -32,20 +115,35 @@ def binary_masks(images: Sequence[Image.Image], size: tuple[int, int], mask_resi
     if mask_resize not in MASK_RESIZES:
         raise ValueError(f"mask_resize: got {mask_resize!r}, expected one of {', '.join(MASK_RESIZES)}.")
     if mask_resize == "nearest":
-        levels = stack_images(images, "L", size)
+        levels = stack_images(images, mask_levels, size)
     else:
-        levels = _resize_bilinear(stack_images(images, "L"), *size)
+        levels = _resize_bilinear(stack_images(images, mask_levels), *size)
     return (levels > 0).astype(np.uint8)
 
 
-def stack_images(images: Sequence[Image.Image], mode: str, size: tuple[int, int] | None = None) -> np.ndarray:
+def stack_images(
+    images: Sequence[Image.Image], convert: Callable[[Image.Image], Image.Image], size: tuple[int, int] | None = None
+) -> np.ndarray:
     """Images in one mode as one array `[T, h, w, ...]`, of their own size or brought to `size` (height, width) without
-    interpolation."""
+    interpolation.
+
+    Args:
+        convert: `mask_levels` or `mask_colors`.
+
+    Raises:
+        ValueError: when there are none, or they differ in size and none is wanted.
+    """
     if not images:
         raise ValueError("images: got none, expected one mask image per frame.")
-    images = [image.convert(mode) for image in images]
+    if not all(isinstance(image, Image.Image) for image in images):
+        raise ValueError(f"images: got {type(images[0]).__name__}, expected PIL images.")
+    if size is not None and (len(size) != 2 or not all(isinstance(edge, int) and edge > 0 for edge in size)):
+        raise ValueError(f"size: got {size}, expected height and width.")
+    images = [convert(image) for image in images]
     if size is not None:
         images = [image.resize(size[::-1], Image.Resampling.NEAREST) for image in images]
+    if len({image.size for image in images}) > 1:
+        raise ValueError(f"images: have different sizes {sorted({image.size for image in images})}, expected one.")
     return np.stack([np.asarray(image) for image in images])
 
 

@@ -1,11 +1,13 @@
 """The Ref-AVS data set from disk (Wang et al., "Ref-AVS: Refer and Segment Objects in Audio-Visual Scenes", 2024)."""
 
+import re
 from functools import cache, partial
 from pathlib import Path
 
 from datasets import Dataset, Features, Value
 
-from .tables import ROW_FEATURES, DataError, build_dataset, checked_wav, numbered_images, read_table
+from .file_checks import check_fit, checked_sound, numbered_images
+from .tables import ROW_FEATURES, DataError, as_root, build_dataset, check_listed, check_name, read_table
 
 SPLITS = ("train", "val", "test_s", "test_u", "test_n", "TODO")
 _COLUMNS = ("vid", "uid", "split", "fid", "exp")
@@ -27,7 +29,7 @@ def load_ref_avs(root: str | Path, split: str, novel_unseen_only: bool = False, 
         on_error: `raise` a `DataError` at the first missing or damaged file, or `skip` such rows with a warning that
             counts them.
     """
-    root = Path(root)
+    root = as_root(root)
     if split not in SPLITS:
         raise ValueError(f"split: got {split!r}, expected one of {', '.join(SPLITS)}.")
     if novel_unseen_only and split != "test_u":
@@ -46,10 +48,12 @@ def load_ref_avs(root: str | Path, split: str, novel_unseen_only: bool = False, 
 def _read_metadata(path: Path) -> list[dict[str, str]]:
     table = read_table(path, _COLUMNS, "metadata.csv, media and gt_mask")
     for index, row in enumerate(table):
-        if row["uid"].count("_") < 2 or not row["fid"].isdecimal():
-            raise ValueError(
-                f"{path}, row {index}: got {row}, expected uid <clip>_<object>_<number> and an integer fid."
-            )
+        where = f"{path}, row {index}"
+        if row["uid"].count("_") < 2 or not re.fullmatch(r"[0-9]{1,9}", row["fid"]):
+            raise ValueError(f"{where}: got {row}, expected uid <clip>_<object>_<number> and an integer fid.")
+        check_name(where, "uid", row["uid"])
+        check_name(where, "clip in uid", row["uid"].rsplit("_", 2)[0])
+        check_listed(where, "split", row["split"], SPLITS)
     return table
 
 
@@ -60,15 +64,10 @@ def _object(row: dict[str, str]) -> str:
 def _load_row(files: "_Files", index: int, row: dict[str, str]) -> dict:
     clip, name, _ = row["uid"].rsplit("_", 2)
     is_null = name == "null"
+    if not row["exp"].strip():
+        raise DataError("empty sentence", clip, files.table, f"Row {index} has to say which object is meant.")
     frames = files.frames(clip)
     masks = {} if is_null else files.masks(clip, int(row["fid"]))
-    if not is_null and masks.keys() != frames.keys():
-        raise DataError(
-            "frames and masks differ",
-            clip,
-            files.mask_folder(clip, int(row["fid"])),
-            f"Frames are {list(frames)}, masks are {list(masks)}.",
-        )
     return {
         "id": index,
         "uid": row["uid"],
@@ -90,18 +89,19 @@ class _Files:
 
     def __init__(self, root: Path):
         self.root = root
+        self.table = root / "metadata.csv"
         self.frames = cache(self._frames)
         self.masks = cache(self._masks)
         self.audio = cache(self._audio)
-
-    def mask_folder(self, clip: str, fid: int) -> Path:
-        return self.root / "gt_mask" / clip / f"fid_{fid}"
 
     def _frames(self, clip: str) -> dict[int, str]:
         return numbered_images(clip, self.root / "media" / clip / "frames")
 
     def _masks(self, clip: str, fid: int) -> dict[int, str]:
-        return numbered_images(clip, self.mask_folder(clip, fid))
+        folder = self.root / "gt_mask" / clip / f"fid_{fid}"
+        frames, masks = self.frames(clip), numbered_images(clip, folder, masks=True)
+        check_fit(clip, folder, frames, masks)
+        return masks
 
     def _audio(self, clip: str) -> str:
-        return checked_wav(clip, self.root / "media" / clip / "audio.wav")
+        return checked_sound(clip, self.root / "media" / clip / "audio.wav", len(self.frames(clip)))

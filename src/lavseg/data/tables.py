@@ -1,15 +1,15 @@
-"""Tables, images and sounds of a data set on disk, looked at once to see that they are whole."""
+"""Tables of data sets: csv files read strictly, and their rows as a `Dataset`."""
 
 import csv
-import struct
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from io import StringIO
+from os import PathLike
 from pathlib import Path
 
 from datasets import Dataset, Features, List, Value
 from datasets import Image as ImageFeature
-from PIL import Image, UnidentifiedImageError
 
 # Columns that the rows of all data sets have.
 ROW_FEATURES = Features(
@@ -27,38 +27,140 @@ ROW_FEATURES = Features(
         "masks": List(ImageFeature()),
     }
 )
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-_FETCH = "Copy or download it again, or leave such rows out with on_error='skip'."
+# Characters of a field, and bytes of a file's name.
+LONGEST_FIELD, LONGEST_NAME = 2000, 255
+_SAVE = "save the table as comma-separated values in UTF-8"
+_QUOTE = 'a field that holds commas or quotes takes double quotes around it, and each quote inside it twice ("")'
 
 
 class DataError(ValueError):
     """A file or a row of a data set is missing or damaged; `reason` says which kind of damage in a few words."""
 
     def __init__(self, reason: str, clip: str, path: str | Path, advice: str):
-        super().__init__(f"clip {clip}: {reason}: {path}. {advice}")
+        super().__init__(" ".join(f"clip {clip}: {reason}: {path}. {advice}".split()))
         self.reason = reason
 
 
+def as_root(root: str | PathLike) -> Path:
+    """The folder of a data set.
+
+    Raises:
+        ValueError: when it is no path.
+    """
+    if not isinstance(root, str | PathLike):
+        raise ValueError(f"root: got {root!r}, expected the path of a folder.")
+    return Path(root)
+
+
 def read_table(path: Path, columns: Sequence[str], beside: str) -> list[dict[str, str]]:
-    """Rows of a csv file that has at least these columns.
+    """Rows of a csv file that has at least these columns, each with a field for every column.
 
     Args:
         beside: what else the folder of the data set holds, for the error where there is no such file.
+
+    Raises:
+        ValueError: that names the file, the row (from 0 on) and line, and what to do: the file is missing, not in
+            UTF-8 or not comma-separated, a row has too many or too few fields, a quote is not closed, or a field is
+            broken over lines, has control characters or more than `LONGEST_FIELD` characters.
     """
     if not path.is_file():
         raise ValueError(f"root: {path} does not exist; pass the folder that holds {beside}.")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in columns if name not in (reader.fieldnames or ())]
-        if missing:
-            raise ValueError(f"{path}: columns {', '.join(missing)} are missing, expected {', '.join(columns)}.")
-        table = list(reader)
+    records = _records(path, _read_text(path))
+    header = next(records, (1, []))[1]
+    _check_header(path, header, columns)
+    table = []
+    for line, record in records:
+        where = f"{path}, row {len(table)}"
+        if len(record) != len(header):
+            raise ValueError(
+                f"{where}: got {len(record)} fields in line {line}, expected all columns, {len(header)}; {_QUOTE}."
+            )
+        row = dict(zip(header, record, strict=True))
+        for name, field in row.items():
+            if len(field) > LONGEST_FIELD:
+                raise ValueError(
+                    f"{where}: got {len(field)} characters of {name} in line {line}, expected up to {LONGEST_FIELD}; "
+                    f"{_QUOTE}."
+                )
+            if any(ord(letter) < 32 or ord(letter) == 127 for letter in field):
+                raise ValueError(f"{where}: {name} in line {line} holds control characters: {field!r}; {_SAVE}.")
+        table.append(row)
     if not table:
         raise ValueError(f"{path} has no rows.")
-    for index, row in enumerate(table):
-        if None in row.values():
-            raise ValueError(f"{path}, row {index}: got {row}, expected all columns.")
     return table
+
+
+def _read_text(path: Path) -> str:
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path}, line {line}: is not in UTF-8; {_SAVE}.") from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise ValueError(f"{path}, line {line}: holds zero bytes, as UTF-16 does; {_SAVE}.")
+    return text
+
+
+def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Line and fields of each row, the header first; empty lines are passed over."""
+    reader = csv.reader(StringIO(text, newline=""), strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            record = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {line}: quotes do not match ({error}); {_QUOTE}.") from error
+        if reader.line_num > line:
+            raise ValueError(
+                f"{path}, line {line}: a field goes on to line {reader.line_num}; give each row one line, and close "
+                f"every quote: {_QUOTE}."
+            )
+        if record:
+            yield line, record
+
+
+def _check_header(path: Path, header: list[str], columns: Sequence[str]) -> None:
+    missing = [name for name in columns if name not in header]
+    if missing:
+        other = next((mark for mark in (";", "\t", "|") if any(mark in name for name in header)), None)
+        hint = f" It is separated by {other!r}, not by commas; {_SAVE}." if other else ""
+        raise ValueError(
+            f"{path}: columns {', '.join(missing)} are missing, expected {', '.join(columns)}; line 1 has "
+            f"{', '.join(header)[:LONGEST_FIELD]!r}.{hint}"
+        )
+    repeated = [name for name, count in Counter(header).items() if count > 1]
+    if repeated:
+        raise ValueError(f"{path}, line 1: column {repeated[0]!r} is there more than once; leave one of them.")
+
+
+def check_name(where: str, column: str, name: str) -> str:
+    """A name in a table of which a path is made.
+
+    Args:
+        where: file and row, for the message.
+        column: the name's column.
+
+    Raises:
+        ValueError: when it would lead out of its folder, or is none that a file can have.
+    """
+    if name in ("", ".", "..") or {"/", "\\"} & {*name} or len(name.encode()) > LONGEST_NAME:
+        raise ValueError(f"{where}: {column} is {name[:LONGEST_NAME]!r}, expected the plain name of a file or folder.")
+    return name
+
+
+def check_listed(where: str, column: str, value: str, accepted: Sequence[str]) -> None:
+    """A word in a table that rows are chosen by; those that nobody asks for may be any.
+
+    Raises:
+        ValueError: when it differs from an accepted one in capitals or blanks only, so that nobody would miss the row.
+    """
+    meant = {word.lower(): word for word in accepted}.get(value.strip().lower())
+    if meant not in (None, value):
+        raise ValueError(f"{where}: {column} is {value!r}, expected {meant!r}.")
 
 
 def build_dataset(
@@ -96,70 +198,11 @@ def build_dataset(
         cause = f"all {len(failures)} rows are unreadable, first: {failures[0]}" if failures else "it has no such row"
         raise ValueError(f"split: nothing to load for {name} from {table}: {cause}")
     if failures:
-        counts = ", ".join(f"{count} {reason}" for reason, count in Counter(e.reason for e in failures).most_common())
-        warnings.warn(
-            f"{name}: left out {len(failures)} of {len(selected)} rows ({counts}). First: {failures[0]}", stacklevel=3
-        )
+        warnings.warn(f"{name}: left out {len(failures)} of {len(selected)} rows {summary(failures)}", stacklevel=3)
     return Dataset.from_dict(columns, features=features)
 
 
-def numbered_images(clip: str, folder: Path, first: int = 0) -> dict[int, str]:
-    """Paths of a folder's images by the number that ends their name, in the order of these numbers from `first` on."""
-    if not folder.is_dir():
-        raise DataError("missing folder", clip, folder, _FETCH)
-    found = {}
-    for path in folder.iterdir():
-        if path.suffix.lower() in _IMAGE_SUFFIXES:
-            number = path.stem.rsplit("_", 1)[-1]
-            if not number.isdecimal():
-                raise DataError("unnumbered image", clip, path, "Names must end in the number of the frame.")
-            found[int(number)] = path
-    if not found:
-        raise DataError("folder without images", clip, folder, _FETCH)
-    numbers = sorted(found)
-    if numbers != list(range(first, first + len(numbers))):
-        raise DataError("missing image", clip, folder, f"Numbers are {numbers}, expected {first} on, no gaps. {_FETCH}")
-    sizes = {_check_image(clip, path) for path in found.values()}
-    if len(sizes) > 1:
-        raise DataError("images of different sizes", clip, folder, f"Sizes are {sorted(sizes)}.")
-    return {number: str(found[number]) for number in numbers}
-
-
-def _check_image(clip: str, path: Path) -> tuple[int, int]:
-    """Size of an image that has its header and its end; pixels are not decoded."""
-    if path.stat().st_size == 0:
-        raise DataError("empty file", clip, path, _FETCH)
-    try:
-        with Image.open(path) as image:
-            size, is_jpeg = image.size, image.format == "JPEG"
-            if not is_jpeg:
-                image.verify()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise DataError("damaged image", clip, path, _FETCH) from error
-    if is_jpeg:
-        with path.open("rb") as file:
-            file.seek(-min(path.stat().st_size, 4096), 2)
-            if b"\xff\xd9" not in file.read():
-                raise DataError("truncated image", clip, path, _FETCH)
-    return size
-
-
-def checked_wav(clip: str, path: Path) -> str:
-    """Path of a wav file that has a header and as many bytes of sound as this promises."""
-    if not path.is_file():
-        raise DataError("missing file", clip, path, _FETCH)
-    size = path.stat().st_size
-    if size == 0:
-        raise DataError("empty file", clip, path, _FETCH)
-    with path.open("rb") as file:
-        start = file.read(12)
-        if start[:4] != b"RIFF" or start[8:] != b"WAVE":
-            raise DataError("damaged sound", clip, path, _FETCH)
-        while len(header := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", header)
-            if name == b"data":
-                if length == 0 or (length != 0xFFFFFFFF and file.tell() + length > size):
-                    raise DataError("truncated sound", clip, path, _FETCH)
-                return str(path)
-            file.seek(length + length % 2, 1)
-    raise DataError("damaged sound", clip, path, _FETCH)
+def summary(failures: Sequence[DataError]) -> str:
+    """What is wrong, counted by kind, and the first of it."""
+    counts = ", ".join(f"{count} {reason}" for reason, count in Counter(e.reason for e in failures).most_common())
+    return f"({counts}). First: {failures[0]}"

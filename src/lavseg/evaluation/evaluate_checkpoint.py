@@ -88,7 +88,7 @@ def evaluate_checkpoint(
     rows = {split: load_rows(data_root, split, layout, subsets) for split in splits or _TEST_SPLITS[layout]}
     batch_size, label_size, mask_resize = protocol_settings(protocol, layout)
     network, processor = load_checkpoint(model, trust_remote_code)
-    collator = ClipCollator(processor, label_size, mask_resize, class_labels=network.num_classes > 0)
+    collator = ClipCollator(processor, label_size, mask_resize, class_labels=network.names_classes)
     accelerator = Accelerator(cpu=not torch.accelerator.is_available())
     network.to(accelerator.device)
     scores = {}

@@ -65,7 +65,7 @@ def evaluate_semantic(
     The published numbers take `label_size=(224, 224)` in the collator.
 
     Args:
-        model: with a class head (`num_classes`), on its device.
+        model: one that names classes, on its device.
         collator: makes model inputs with labels from rows of `dataset`.
         dataset: rows of v1s, v1m or v2 from `load_avsbench`.
         batch_size: clips per batch; the scores do not depend on it.
@@ -76,7 +76,7 @@ def evaluate_semantic(
         The metric; `.compute()` gives its values.
 
     Raises:
-        ValueError: `dataset` is empty, its masks do not say the class, the model has no class head, or it gives NaN or
+        ValueError: `dataset` is empty, its masks do not say the class, the model names no classes, or it gives NaN or
             infinite values.
     """
     batches = load_batches(dataset, replace(collator, class_labels=True), batch_size, workers)

@@ -100,16 +100,16 @@ class ClassScores(Scores):
     """Scores of the classes of pixels, see [`SemanticMetric`]; they do not depend on batches.
 
     Args:
-        model: with a class head (`num_classes`).
+        model: one that names classes.
         processor: the model's.
 
     Raises:
-        ValueError: if the model has no class head.
+        ValueError: if the model names no classes.
     """
 
     def __init__(self, model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor):
-        if not model.num_classes:
-            raise ValueError(f"model: this {type(model).__name__} has no class head, see AuralSAM2's num_classes")
+        if not model.names_classes:
+            raise ValueError(f"model: {type(model).__name__} names no classes, AuralSam2ForSemanticSegmentation does")
         self.processor, self.metric = processor, SemanticMetric(model.num_classes + 1)
 
     def update(self, outputs: AudioVisualSegmentationOutput, batch: Mapping[str, Any], clips: int) -> None:

@@ -1,15 +1,12 @@
 """The task "audio-visual-segmentation" of Transformers' `pipeline`."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import torch
-from huggingface_hub.utils import httpx
 from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel
@@ -18,10 +15,10 @@ from transformers.pipelines import PIPELINE_REGISTRY, Pipeline
 from ..hub import TASK
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.processing import AudioVisualProcessor
+from .downloads import local_file
 from .frame_predictions import masks_of_size, split_clips
 
 _CLIP_KEYS = ("video", "audio", "text", "sampling_rate")
-_DOWNLOAD_SECONDS = 60
 
 
 def register() -> None:
@@ -68,6 +65,7 @@ class AudioVisualSegmentationPipeline(Pipeline):
         text: str | Sequence[str] | None = None,
         audio: Any = None,
         sampling_rate: int | None = None,
+        private_addresses: bool | None = None,
         **kwargs,
     ) -> Any:
         """Segment one clip, or several.
@@ -81,6 +79,8 @@ class AudioVisualSegmentationPipeline(Pipeline):
             audio: for one clip, a path, a URL or a waveform `[samples]` or `[channels, samples]`; may be left out
                 where the video file carries sound.
             sampling_rate: samples per second of waveforms.
+            private_addresses: fetch URLs from this machine and from private networks, too. What a URL gives is fetched
+                up to 1000 MB and 600 seconds.
             kwargs: `batch_size` and `num_workers` as in other pipelines. Clips of a batch may differ in length; they
                 take the same number of sentences.
 
@@ -106,19 +106,26 @@ class AudioVisualSegmentationPipeline(Pipeline):
                 raise ValueError(
                     "audio: belongs to one clip; for several pass dictionaries such as {'video': ..., 'audio': ...}"
                 )
-        return super().__call__(inputs, text=text, audio=audio, sampling_rate=sampling_rate, **kwargs)
+        given = {"text": text, "audio": audio, "sampling_rate": sampling_rate, "private_addresses": private_addresses}
+        return super().__call__(inputs, **given, **kwargs)
 
     def _sanitize_parameters(
         self,
         text: str | Sequence[str] | None = None,
         audio: Any = None,
         sampling_rate: int | None = None,
+        private_addresses: bool | None = None,
     ) -> tuple[dict, dict, dict]:
-        given = {"text": text, "audio": audio, "sampling_rate": sampling_rate}
+        given = {"text": text, "audio": audio, "sampling_rate": sampling_rate, "private_addresses": private_addresses}
         return {name: value for name, value in given.items() if value is not None}, {}, {}
 
     def preprocess(
-        self, clip: Any, text: Any = None, audio: Any = None, sampling_rate: int | None = None
+        self,
+        clip: Any,
+        text: Any = None,
+        audio: Any = None,
+        sampling_rate: int | None = None,
+        private_addresses: bool = False,
     ) -> dict[str, Any]:
         """Model inputs of one clip, and its sentences."""
         parts = {"text": text, "audio": audio, "sampling_rate": sampling_rate}
@@ -130,7 +137,7 @@ class AudioVisualSegmentationPipeline(Pipeline):
         parts.update(own)
         with ExitStack() as downloads:
             for name in ("video", "audio"):
-                parts[name] = downloads.enter_context(_local(parts[name]))
+                parts[name] = downloads.enter_context(local_file(parts[name], private_addresses))
             inputs = self.processor(**parts)
         if len(inputs["original_sizes"]) > 1:
             raise ValueError("inputs: 'video' of a dictionary is one clip, got a list of clips; pass a dictionary each")
@@ -191,25 +198,3 @@ def _is_frames(inputs: Any) -> bool:
         return False
     first = inputs[0]
     return isinstance(first, Image.Image) or (isinstance(first, np.ndarray | torch.Tensor) and first.ndim == 3)
-
-
-@contextmanager
-def _local(source: Any) -> Iterator[Any]:
-    """`source` itself, or for a URL the file fetched from it, as long as the block lasts."""
-    if not (isinstance(source, str) and source.startswith(("http://", "https://"))):
-        yield source
-        return
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / f"clip{Path(urlsplit(source).path).suffix}"
-        try:
-            with httpx.stream("GET", source, follow_redirects=True, timeout=_DOWNLOAD_SECONDS) as response:
-                response.raise_for_status()
-                with file.open("wb") as written:
-                    written.writelines(response.iter_bytes())
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise ValueError(f"{source}: cannot be fetched ({reason})") from error
-        try:
-            yield file
-        except ValueError as error:
-            raise ValueError(str(error).replace(str(file), source)) from error

@@ -1,6 +1,6 @@
 """Clips from and to files: frames at a steady rate, the sound under them, and mp4 files with both."""
 
-from .errors import MediaError
+from .errors import MediaError, MediaWarning
 from .frames import as_frames
 from .reading import (
     SAME_INSTANT,
@@ -22,6 +22,7 @@ __all__ = [
     "ClipPart",
     "ClipReader",
     "MediaError",
+    "MediaWarning",
     "VideoInfo",
     "VideoWriter",
     "as_frames",

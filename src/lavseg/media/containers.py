@@ -10,11 +10,9 @@ import av
 from av.stream import Disposition
 
 from .errors import MediaError
+from .file_headers import stated_size
+from .packets import opened, source_name
 
-# Seconds that may be missing at a clip's beginning or end: headers and streams seldom agree to the frame.
-SLACK = 0.25
-# FFmpeg's names of formats whose header states the length; for the others it guesses from the bit rate.
-STATING_LENGTH = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "ogg", "flac", "asf"}
 # FFmpeg's names of the formats that are opened: each keeps everything in one file. Playlists, image sequences, session
 # descriptions and devices are not among them; those name other files, and whoever wrote them chooses which are read.
 CONTAINERS = (
@@ -24,11 +22,6 @@ CONTAINERS = (
 )
 # Seconds that FFmpeg may take to open a file, and to read on in it.
 PATIENCE = 60
-
-
-def source_name(source: str | Path | bytes) -> str:
-    """What errors call a file."""
-    return f"<{len(source)} bytes>" if isinstance(source, bytes) else str(source)
 
 
 @contextmanager
@@ -48,7 +41,7 @@ def open_media(source: str | Path | bytes) -> Iterator[av.container.InputContain
     if size == 0:
         raise MediaError(f"{name}: the file is empty")
     try:
-        _require_whole_riff(name, file, size)
+        _require_whole_file(source, size)
         with _open_container(name, file) as container:
             yield container
     except av.ExitError as error:
@@ -75,36 +68,12 @@ def _open_container(name: str, file: str | io.BytesIO) -> av.container.InputCont
         ) from error
 
 
-def _require_whole_riff(name: str, file: str | io.BytesIO, size: int) -> None:
-    """FFmpeg takes a WAV file that was cut short for whole, so its header is compared with the file's size."""
-    if isinstance(file, str):
-        with open(file, "rb") as opened:
-            head = opened.read(8)
-    else:
-        head = file.getvalue()[:8]
-    stated = int.from_bytes(head[4:], "little") + 8
-    # Programs that write to a pipe cannot know the size and put the largest number there.
-    if head[:4] == b"RIFF" and stated < 0x7FFF0000:
-        _require_whole(name, size, stated, "bytes")
-
-
-def iter_packets(container: av.container.InputContainer, name: str) -> Iterator[av.Packet]:
-    """All packets of all streams; raises at the end if the file stops well before the length its header states."""
-    # Matroska counts its length from zero, the other formats from the first packet.
-    matroska = container.format.name == "matroska,webm"
-    start = 0.0 if matroska else (container.start_time or 0) / av.time_base
-    reached = 0.0
-    for packet in container.demux():
-        if packet.pts is not None:
-            reached = max(reached, float((packet.pts + (packet.duration or 0)) * packet.time_base) - start)
-        yield packet
-    if container.format.name in STATING_LENGTH:
-        _require_whole(name, reached, (container.duration or 0) / av.time_base, "seconds")
-
-
-def _require_whole(name: str, present: float, stated: float, unit: str) -> None:
-    if stated - present > max(SLACK, 0.05 * stated):
-        raise MediaError(f"{name}: cut short, {present:.4g} of {stated:.4g} {unit} are there; fetch the file again")
+def _require_whole_file(source: str | Path | bytes, size: int) -> None:
+    """FFmpeg reads what is left of a file that was cut short and says nothing, so the size is looked at."""
+    with opened(source) as file:
+        stated = stated_size(file)
+    if stated > size:
+        raise MediaError(f"{source_name(source)}: cut short, {size} of {stated} bytes are there; fetch the file again")
 
 
 def video_stream(container: av.container.InputContainer, name: str) -> av.VideoStream:

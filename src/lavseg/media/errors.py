@@ -7,6 +7,10 @@ class MediaError(ValueError):
     """A file cannot be used as a clip or as sound. The message names the file and the reason."""
 
 
+class MediaWarning(UserWarning):
+    """A file is used, but not all of it, or not all that is used comes from it. The message names the file."""
+
+
 def check_fps(fps: float) -> None:
     """Refuse what is no usable number of frames per second.
 

@@ -10,8 +10,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from .containers import iter_packets, open_media, source_name, video_stream
+from .containers import open_media, video_stream
 from .errors import MediaError, check_fps
+from .packets import iter_packets, source_name
 from .streams import TimedFrame, display_matrix, iter_sound, iter_timed_frames, upright
 
 # Seconds. Containers such as Matroska round times to a millisecond: closer than this is the same instant.
@@ -69,8 +70,8 @@ def inspect_video(path: str | Path) -> VideoInfo:
         stream = video_stream(container, name)
         usual = 1 / float(stream.average_rate) if stream.average_rate else 0.0
         begin, end, count = float("inf"), 0.0, 0
-        for packet in iter_packets(container, name):
-            if packet.stream.index != stream.index or not packet.size:
+        for packet in iter_packets(container, stream, path):
+            if packet.is_discard or not packet.size:
                 continue
             stamp = packet.dts if packet.pts is None else packet.pts
             moment = end if stamp is None else float(stamp * packet.time_base)
@@ -141,7 +142,7 @@ def read_audio(source: str | Path | bytes) -> tuple[np.ndarray, int]:
     """
     with open_media(source) as container:
         stream = container.streams.best("audio")
-        pieces = list(iter_sound(container, stream, source_name(source))) if stream else []
+        pieces = list(iter_sound(container, stream, source)) if stream else []
     if not pieces:
         raise MediaError(f"{source_name(source)}: holds no sound")
     return np.concatenate([piece.samples for piece in pieces], axis=1), pieces[0].rate
@@ -149,6 +150,12 @@ def read_audio(source: str | Path | bytes) -> tuple[np.ndarray, int]:
 
 class ClipReader:
     """A video file that is read more than once, and inspected only once.
+
+    ```python
+    reader = ClipReader("clip.mp4")
+    print(reader.info.seconds)
+    frames = [part.frame for part in reader.iter_clip(fps=1.0)]
+    ```
 
     Args:
         path: a video file; it is opened when something is read.
@@ -192,7 +199,7 @@ def _iter_frames(path: str | Path, fps: float, at: str) -> Iterator[tuple[float,
     with open_media(path) as container:
         stream = video_stream(container, name)
         stream.thread_type = "AUTO"
-        for timed in _choose(iter_timed_frames(container, stream, name), fps, at):
+        for timed in _choose(iter_timed_frames(container, stream, path), fps, at):
             if timed.frame.rotation != rotation:
                 rotation, matrix = timed.frame.rotation, display_matrix(timed.frame)
             image = upright(timed.frame, matrix)
@@ -227,7 +234,7 @@ def _iter_sound_under_video(
     name = source_name(path)
     with open_media(path) as container:
         stream = container.streams.best("audio", video_stream(container, name))
-        pieces = iter_sound(container, stream, name) if stream else iter(())
+        pieces = iter_sound(container, stream, path) if stream else iter(())
         first = next(pieces, None)
         if first is None:
             yield from itertools.repeat((None, None))

@@ -1,17 +1,21 @@
 """Frames and sound of an open media file, decoded and placed on the file's clock."""
 
 import ctypes
+import heapq
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import av
 import numpy as np
 
-from .containers import SLACK, iter_packets
 from .errors import MediaError
+from .packets import SLACK, iter_packets, source_name, warn
 
 # Sound that jumps ahead by more than this many seconds has lost packets.
 SOUND_GAP = 0.05
+# Seconds by which time stamps may jump ahead.
+LONGEST_GAP = 600.0
 # As many as `write_video` takes.
 MAX_CHANNELS = 32
 # The speakers of a WAV file's channel mask in their order, which is also FFmpeg's.
@@ -19,6 +23,8 @@ SPEAKERS = (
     *("FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR"),
     *("TC", "TFL", "TFC", "TFR", "TBL", "TBC", "TBR"),
 )
+# Containers, by FFmpeg's names, that do not say when frames are shown, and the stamp of packets that rises with them.
+CLOCKS_OF_PACKETS = {"avi": "dts", "mpegvideo": "dts", "mxf": "pts", "asf": "pts"}
 
 
 class TimedFrame(NamedTuple):
@@ -31,29 +37,88 @@ class TimedFrame(NamedTuple):
 
 
 def iter_timed_frames(
-    container: av.container.InputContainer, stream: av.VideoStream, name: str
+    container: av.container.InputContainer, stream: av.VideoStream, source: str | Path | bytes
 ) -> Iterator[TimedFrame]:
     """The frames of a stream with their times, one in memory.
 
     Raises:
-        MediaError: a frame cannot be decoded whole, or the first ones not at all.
+        MediaError: a frame cannot be decoded whole, or the first or last ones not at all; times go back, or far ahead.
     """
+    name, shown = source_name(source), _PacketTimes(container.format.name)
+    gaps = _Gaps(f"{name}: its video", SLACK, "the frame before is shown on")
     stated = float((stream.start_time or 0) * stream.time_base)
     usual = 1 / float(stream.average_rate) if stream.average_rate else 0.0
-    origin, end = None, 0.0
-    for packet in iter_packets(container, name):
-        if packet.stream.index != stream.index:
-            continue
+    origin, begin, end = None, 0.0, 0.0
+    for packet in iter_packets(container, stream, source):
+        shown.add(packet)
         for frame in packet.decode():
             if frame.is_corrupt:
                 raise MediaError(f"{name}: damaged, the frame after {end:.2f} s cannot be decoded whole")
+            time = shown.of_next(frame)
             if origin is None:
-                origin = stated if frame.time is None else frame.time
+                origin = stated if time is None else time
                 if origin - stated > SLACK:
-                    raise MediaError(f"{name}: damaged, its first {origin - stated:.2f} s cannot be decoded")
-            begin = end if frame.time is None else frame.time - origin
+                    raise MediaError(
+                        f"{name}: damaged, its first {origin - stated:.2f} s cannot be decoded; cut them off, as with: "
+                        f"ffmpeg -ss {origin - stated:.2f} -i {name} new.mp4"
+                    )
+            last, begin = begin, end if time is None else time - origin
+            if begin < last:
+                raise MediaError(f"{name}: damaged, its time stamps go back from {last:.2f} to {begin:.2f} s")
+            gaps.check(end, begin)
             end = begin + (float(frame.duration * frame.time_base) if frame.duration else usual)
             yield TimedFrame(frame, begin, end, origin)
+    if origin is not None and shown.end - origin - end > SLACK:
+        raise MediaError(f"{name}: damaged, its last {shown.end - origin - end:.2f} s cannot be decoded")
+
+
+class _Gaps:
+    """Says at the first place where the times of a stream jump ahead what stands there.
+
+    Args:
+        stream: the file and which of its streams.
+        least: seconds that are no gap.
+        instead: what stands in a gap.
+    """
+
+    def __init__(self, stream: str, least: float, instead: str):
+        self.stream, self.least, self.instead, self.told = stream, least, instead, False
+
+    def check(self, end: float, begin: float) -> None:
+        """Take in when one piece ends and the next one begins.
+
+        Raises:
+            MediaError: they are further apart than `LONGEST_GAP`.
+        """
+        if begin - end > LONGEST_GAP:
+            raise MediaError(f"{self.stream} is damaged, its time stamps jump from {end:.2f} to {begin:.4g} s")
+        if begin - end > self.least and not self.told:
+            warn(f"{self.stream} has a gap from {end:.2f} to {begin:.2f} s, or several; {self.instead}")
+            self.told = True
+
+
+class _PacketTimes:
+    """When frames are shown, in a container that stamps packets in the order of decoding.
+
+    Args:
+        container: FFmpeg's name.
+    """
+
+    def __init__(self, container: str):
+        self.clock = CLOCKS_OF_PACKETS.get(container)
+        self.waiting: list[float] = []
+        self.end = 0.0
+
+    def add(self, packet: av.Packet) -> None:
+        """Note when a packet is shown that goes to the decoder."""
+        if packet.size and packet.pts is not None and not packet.is_discard:
+            self.end = max(self.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        if self.clock and packet.size and (stamp := getattr(packet, self.clock)) is not None:
+            heapq.heappush(self.waiting, float(stamp * packet.time_base))
+
+    def of_next(self, frame: av.VideoFrame) -> float | None:
+        """Seconds on the file's clock of the frame that the decoder gives next; frames come as they are shown."""
+        return heapq.heappop(self.waiting) if self.waiting else frame.time
 
 
 def display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
@@ -85,19 +150,21 @@ class Sound(NamedTuple):
     rate: int
 
 
-def iter_sound(container: av.container.InputContainer, stream: av.AudioStream, name: str) -> Iterator[Sound]:
+def iter_sound(
+    container: av.container.InputContainer, stream: av.AudioStream, source: str | Path | bytes
+) -> Iterator[Sound]:
     """A stream piece by piece, with zeros where packets were lost.
 
     Raises:
         MediaError: the sound changes its rate or channels, or cannot be decoded.
     """
+    name = source_name(source)
+    gaps = _Gaps(f"{name}: its sound", SOUND_GAP, "silence stands there")
     require_usual_channels(stream, name)
     # Packed samples: of planar ones PyAV looks for channels past the eighth where there are none.
     resampler = av.AudioResampler(format="flt")
     filled, begin, rate, layout = 0, 0.0, 0, ""
-    for packet in iter_packets(container, name):
-        if packet.stream.index != stream.index:
-            continue
+    for packet in iter_packets(container, stream, source):
         for frame in packet.decode():
             if not filled:
                 begin, rate, layout = frame.time or 0.0, frame.sample_rate, frame.layout.name
@@ -108,6 +175,7 @@ def iter_sound(container: av.container.InputContainer, stream: av.AudioStream, n
                 )
             lost = 0 if frame.time is None else round((frame.time - begin) * rate) - filled
             if lost > SOUND_GAP * rate:
+                gaps.check(filled / rate, (filled + lost) / rate)
                 yield Sound(np.zeros((frame.layout.nb_channels, lost), np.float32), begin, rate)
                 filled += lost
             filled += frame.samples

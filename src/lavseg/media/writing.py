@@ -55,6 +55,12 @@ def write_video(
 class VideoWriter:
     """Writes an mp4 file (H.264, AAC) frame by frame, as a context; closed after any frame, it is a whole file.
 
+    ```python
+    with VideoWriter("overlay.mp4", fps=5) as writer:
+        for frame in frames:  # uint8 [H, W, 3]
+            writer.write(frame)
+    ```
+
     Args:
         path: a file of that name is replaced.
         fps: rate of the frames.

@@ -81,7 +81,7 @@ class AvsMetric:
     """
 
     def __init__(self, protocol: str):
-        if protocol not in PROTOCOLS:
+        if not isinstance(protocol, str) or protocol not in PROTOCOLS:
             raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {protocol!r}.")
         self.protocol = protocol
         self.reset()

@@ -45,6 +45,13 @@ class SemanticMetric:
     `state` is a float64 tensor `[3, num_classes]` of plain sums: evaluations that were split may be joined by `merge`,
     or, across processes, by a sum-reduction of `state`.
 
+    ```python
+    metric = SemanticMetric(num_classes=71)
+    for predictions, targets in batches:  # class ids [N, H, W]
+        metric.update(predictions, targets)
+    scores = metric.compute()
+    ```
+
     Args:
         num_classes: classes with background, 71 in AVSBench-semantic.
 
@@ -53,8 +60,8 @@ class SemanticMetric:
     """
 
     def __init__(self, num_classes: int = 71):
-        if num_classes < 2:
-            raise ValueError(f"num_classes must count background and at least one class, got {num_classes}.")
+        if not isinstance(num_classes, int) or num_classes < 2:
+            raise ValueError(f"num_classes must count background and at least one class, got {num_classes!r}.")
         self.num_classes = num_classes
         self.reset()
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from inspect import Parameter, signature
 from numbers import Real
 from os import PathLike
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -91,6 +92,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         loss_weights: those that `forward` takes. They belong to the training and are not saved with the model.
         takes_points: whether a user may point at objects: `forward` takes `input_points` and `input_labels`.
         text_backbone: name in `backbones` of the network that reads, whose tokenizer goes with the model.
+        names_classes: whether it names the classes inside its masks, those of `config.id2label`.
     """
 
     main_input_name = "pixel_values"
@@ -105,6 +107,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     default_loss_weights: ClassVar[dict[str, float]] = {}
     takes_points: ClassVar[bool] = False
     text_backbone: ClassVar[str] = "text"
+    names_classes: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -228,8 +231,8 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
             module.load_state_dict(parts[name].state_dict())
 
     def frozen_modules(self) -> list[nn.Module]:
-        """Sub-modules that never train under this configuration."""
-        raise NotImplementedError
+        """Sub-modules that never train under this configuration: the published networks, unless a method says more."""
+        return list(self.backbones().values())
 
     def freeze(self) -> None:
         """Take the gradient from the frozen sub-modules, at the end of a model's `__init__` and after loading."""
@@ -266,4 +269,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         kwargs.setdefault("save_original_format", False)
         self.config.auto_map = dict(AUTO_MAP)
         super().save_pretrained(save_directory, *args, **kwargs)
-        write_stub(save_directory)
+        stub = write_stub(save_directory)
+        # safetensors lets nobody but the owner read.
+        for weights in Path(save_directory).glob("*.safetensors"):
+            weights.chmod(stub.stat().st_mode)

@@ -32,9 +32,11 @@ class AudioVisualConfig(PreTrainedConfig):
     weights; the settings of the processor are in the `processor_config.json` beside it.
     """
 
-    # What these fields were: by name the loss term that each one weighs, and names of settings of the processor.
+    # What these fields were: by name the loss term that each one weighs, names of settings of the processor, and others
+    # that the method's own configuration reads.
     loss_weight_fields: ClassVar[dict[str, str]] = {}
     processor_fields: ClassVar[tuple[str, ...]] = ()
+    former_fields: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self, **kwargs):
         weights = {name: kwargs.pop(name) for name in self.loss_weight_fields if name in kwargs}

@@ -133,9 +133,11 @@ def _check_values(inputs: Mapping[str, torch.Tensor | None], labels: torch.Tenso
             raise ValueError(f"{name}: has to hold floats as the processor returns them, got {given.dtype}")
     if labels is None or labels.dtype == torch.bool or torch.compiler.is_compiling():
         return
-    foreign = labels[((labels != 0) & (labels != 1)) & where[:, None, :, None, None]]
-    if foreign.numel():
-        raise ValueError(f"labels: have to be 0 and 1, got {foreign[0].item()}; for masks of 0 and 255 pass labels > 0")
+    foreign = (labels != 0) & (labels != 1) & where[:, None, :, None, None]
+    if foreign.any():
+        raise ValueError(
+            f"labels: have to be 0 and 1, got {labels[foreign][0].item()}; for masks of 0 and 255 pass labels > 0"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +174,7 @@ def prepare_clips(
     labels: torch.Tensor | None,
     label_mask: torch.Tensor | None,
 ) -> ClipInputs:
-    """Compare the inputs of a `forward` with each other and fill in what was left out; waits for `frame_mask`.
+    """Compare the inputs of a `forward` with each other and fill in what was left out; waits for masks and labels.
 
     Args:
         frames: by name what is given for each frame, and its axes after `[B, T]`; some are None, but not all.

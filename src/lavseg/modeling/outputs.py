@@ -17,6 +17,8 @@ logger = logging.get_logger(__name__)
 
 # Logit of masks on padding frames, and of those that a method empties.
 NO_MASK_LOGIT = -1024.0
+# Of frames, in pixels: twice that of 8K video.
+LONGEST_EDGE = 2**14
 # Frames that are resized at a time, so that memory does not grow with the clip.
 _CHUNK = 16
 
@@ -220,8 +222,12 @@ class PostProcessingMixin:
             ValueError: when the shapes do not fit together, `frame_mask` is not bool, `mask_threshold` or a
                 logit is not finite.
         """
-        if not isinstance(outputs, torch.Tensor):
+        if isinstance(outputs, AudioVisualSegmentationOutput) and outputs.pred_masks is not None:
             outputs = self.gate_masks(outputs)
+        elif not isinstance(outputs, torch.Tensor):
+            raise ValueError(
+                f"outputs: has to be what the model returned, or its pred_masks, got {type(outputs).__name__}"
+            )
         elif self.empties_absent:
             logger.warning_once(
                 "outputs: mask logits alone were given, so masks of objects that the model judges absent are not "
@@ -251,20 +257,24 @@ class PostProcessingMixin:
         finish: Callable[[torch.Tensor], torch.Tensor],
     ) -> list[torch.Tensor]:
         """Mask logits at each clip's size, some frames at a time, and of these what `finish` makes of them."""
+        if not isinstance(original_sizes, list | tuple | torch.Tensor):
+            raise ValueError(f"original_sizes: has to list (height, width) of each clip, got {original_sizes!r}")
+        if not pred_masks.is_floating_point():
+            raise ValueError(f"pred_masks: has to hold logits, got {pred_masks.dtype}")
         if pred_masks.dim() != 5 or len(pred_masks) != len(original_sizes):
             raise ValueError(
                 f"pred_masks: has to be [B, E, T, h, w] with one entry of original_sizes per clip, got "
                 f"{list(pred_masks.shape)} and {len(original_sizes)} sizes"
             )
-        sizes = [tuple(int(edge) for edge in size) for size in original_sizes]
-        if any(len(size) != 2 or min(size) < 1 for size in sizes):
-            raise ValueError(f"original_sizes: has to hold (height, width) of each clip, got {sizes}")
+        sizes = _whole_sizes(original_sizes)
         wanted = (len(pred_masks), pred_masks.shape[2])
-        if frame_mask is not None and (frame_mask.dtype != torch.bool or frame_mask.shape != wanted):
-            raise ValueError(
-                f"frame_mask: has to be bool {list(wanted)} as the clips and frames of pred_masks, got "
-                f"{frame_mask.dtype} {list(frame_mask.shape)}"
-            )
+        if frame_mask is not None:
+            frame_mask = torch.as_tensor(frame_mask)
+            if frame_mask.dtype != torch.bool or frame_mask.shape != wanted:
+                raise ValueError(
+                    f"frame_mask: has to be bool {list(wanted)} as the clips and frames of pred_masks, got "
+                    f"{frame_mask.dtype} {list(frame_mask.shape)}"
+                )
         masks = []
         for index, (logits, size) in enumerate(zip(pred_masks, sizes, strict=True)):
             if frame_mask is not None:
@@ -279,3 +289,13 @@ class PostProcessingMixin:
     def _resize(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """Mask logits `[N, 1, h, w]` at the size `(H, W)` of frames."""
         return F.interpolate(logits, size, mode="bilinear")
+
+
+def _whole_sizes(sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    try:
+        whole = [tuple(int(edge) for edge in size) for size in sizes]
+    except (TypeError, ValueError, OverflowError):
+        whole = [()]
+    if any(len(size) != 2 or not 1 <= min(size) <= max(size) <= LONGEST_EDGE for size in whole):
+        raise ValueError(f"original_sizes: has to hold (height, width) of each clip, got {sizes}")
+    return whole

@@ -94,7 +94,7 @@ class Variant:
         """Masks and, where the model takes them, classes for the two clips."""
         labels = torch.zeros(len(LENGTHS), self.num_sentences, max(LENGTHS), *LABEL_SIZE, dtype=torch.uint8)
         labels[..., 10:30, 20:50] = 1
-        classes = {"class_labels": labels[:, 0].long()} if self.model.num_classes else {}
+        classes = {"class_labels": labels[:, 0].long()} if self.model.names_classes else {}
         return {"labels": labels, **classes}
 
     @property

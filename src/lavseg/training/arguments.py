@@ -1,16 +1,24 @@
 """Arguments of training that Transformers does not have, and defaults that differ."""
 
 import json
+import sys
 from dataclasses import dataclass, field
 
-from transformers import TrainingArguments
+import torch
+from transformers import IntervalStrategy, TrainingArguments
+from transformers.utils import is_in_notebook
 
 from ..metrics.protocols import PROTOCOLS
+from .reporting import check_loggers
 
 
 @dataclass
 class LavsegTrainingArguments(TrainingArguments):
     """Transformers' `TrainingArguments` for [`LavsegTrainer`].
+
+    ```python
+    args = LavsegTrainingArguments("runs/mine", max_steps=100, metric_protocols=["frame"], loss_weights={"dice": 0.5})
+    ```
 
     Args:
         metric_protocols: protocols that evaluation follows, keys of `lavseg.metrics.protocols.PROTOCOLS`. All but
@@ -21,13 +29,17 @@ class LavsegTrainingArguments(TrainingArguments):
             `learning_rate`. AuralSAM2's code has 0.1.
         loss_weights: weights of some terms of the loss by name, such as `{"dice": 0.5}`, as a mapping or as JSON; the
             others keep the method's, see its model's `default_loss_weights`. The Trainer puts them on the model.
+        early_stopping_patience: evaluations without a better `metric_for_best_model` after which training ends; None
+            for all steps.
+        early_stopping_threshold: by how much that metric has to be better to count.
         remove_unused_columns: stays False, the collator reads columns that the models do not take.
+        disable_tqdm: lines of losses in place of bars; on where stderr is no terminal, as in a log file.
         logging_nan_inf_filter: off, so that logs never show an earlier loss in place of NaN.
         ddp_find_unused_parameters: on, because not all trainable parts get a gradient in every step.
 
     Raises:
-        ValueError: for an unknown protocol, a factor that is not positive, loss weights that are no mapping, or a
-            `remove_unused_columns` of True.
+        ValueError: for an unknown protocol, a factor that is not positive, loss weights that are no mapping, a logger
+            that is not installed, early stopping without evaluations or a metric, or a `remove_unused_columns` of True.
     """
 
     metric_protocols: list[str] = field(
@@ -45,6 +57,13 @@ class LavsegTrainingArguments(TrainingArguments):
         default=None,
         metadata={"help": "Weights of terms of the loss by name, as JSON; the others keep the method's."},
     )
+    early_stopping_patience: int | None = field(
+        default=None,
+        metadata={"help": "Evaluations without a better metric_for_best_model after which training ends."},
+    )
+    early_stopping_threshold: float = field(
+        default=0.0, metadata={"help": "By how much that metric has to be better to count."}
+    )
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Stays False: the collator reads columns that the models do not take."}
     )
@@ -57,7 +76,13 @@ class LavsegTrainingArguments(TrainingArguments):
     logging_steps: float = field(default=10, metadata={"help": "Steps, or share of all steps, between two logs."})
 
     def __post_init__(self):
+        if self.disable_tqdm is None and not sys.stderr.isatty() and not is_in_notebook():
+            self.disable_tqdm = True
         super().__post_init__()
+        # There is no such memory without an accelerator, and PyTorch warns.
+        self.dataloader_pin_memory = self.dataloader_pin_memory and torch.accelerator.is_available()
+        check_loggers(self.report_to)
+        self._check_early_stopping()
         unknown = [name for name in self.metric_protocols if name not in PROTOCOLS]
         if unknown or not self.metric_protocols:
             raise ValueError(
@@ -77,3 +102,14 @@ class LavsegTrainingArguments(TrainingArguments):
             raise ValueError(f"loss_weights: takes weights by name, such as {{'dice': 0.5}}, got {self.loss_weights!r}")
         if self.remove_unused_columns:
             raise ValueError("remove_unused_columns: has to be False, or no column would reach the collator")
+
+    def _check_early_stopping(self) -> None:
+        if self.early_stopping_patience is None:
+            return
+        if self.early_stopping_patience < 1:
+            raise ValueError(f"early_stopping_patience: has to be 1 or more, got {self.early_stopping_patience}")
+        if self.eval_strategy == IntervalStrategy.NO or self.metric_for_best_model is None:
+            raise ValueError(
+                "early_stopping_patience: needs evaluations and what to compare, set eval_strategy and "
+                "metric_for_best_model"
+            )

@@ -2,25 +2,92 @@
 
 import json
 import re
+import zipfile
 from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from transformers.trainer_pt_utils import safe_globals
+from transformers.utils import logging
+
+# What the Trainer's files hold at least, by their names.
+_KEYS = {
+    "optimizer.pt": {"state", "param_groups"},
+    "scheduler.pt": {"last_epoch"},
+    "rng_state*.pth": {"python", "numpy", "cpu"},
+}
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+
+logger = logging.get_logger(__name__)
 
 
 def last_checkpoint(folder: str | Path) -> str | None:
-    """The newest complete checkpoint in the output folder of a run, or None.
-
-    The Trainer writes `trainer_state.json` last: a checkpoint without a readable one was cut off while it was written.
-    """
+    """The newest complete checkpoint in the output folder of a run, or None. A newer one that lacks something, or holds
+    it damaged, is named in a warning."""
     steps = {}
     for path in Path(folder).glob("checkpoint-*"):
-        match = re.fullmatch(r"checkpoint-(\d+)", path.name)
-        if match and _is_complete(path):
-            steps[int(match[1])] = str(path)
-    return steps[max(steps)] if steps else None
+        if match := re.fullmatch(r"checkpoint-(\d+)", path.name):
+            steps[int(match[1])] = path
+    for step in sorted(steps, reverse=True):
+        if (fault := checkpoint_fault(steps[step])) is None:
+            return str(steps[step])
+        logger.warning(f"{steps[step]}: is passed over, {fault}")
+    return None
 
 
-def _is_complete(checkpoint: Path) -> bool:
+def checkpoint_fault(checkpoint: str | Path) -> str | None:
+    """Why a training cannot go on from a checkpoint as if it had never stopped, in a few words; None where it can."""
+    checkpoint = Path(checkpoint)
+    # Written last.
+    if not isinstance(_read_json(checkpoint / "trainer_state.json"), dict):
+        return "trainer_state.json is missing or damaged: it was cut off while it was written"
+    # DeepSpeed and FSDP keep weights and optimizer in files of their own.
+    if (checkpoint / "optimizer.bin").is_file() or any(path.is_dir() for path in checkpoint.iterdir()):
+        return None
+    index = _read_json(checkpoint / _INDEX)
+    weights = set(index["weight_map"].values()) if index else {_WEIGHTS}
+    for name in sorted(weights):
+        if not _has_tensors(checkpoint / name):
+            return f"{name} is missing or damaged"
+    for pattern, keys in _KEYS.items():
+        files = sorted(checkpoint.glob(pattern))
+        if not files or not all(_holds(file, keys) for file in files):
+            return f"{pattern.replace('*', '')} is missing or damaged"
+    return None
+
+
+def warn_of_other_processes(checkpoint: str | Path, processes: int) -> None:
+    """Say what it means to go on with another number of processes than a checkpoint was written by, each of which left
+    the state of its random numbers."""
+    before = len(list(Path(checkpoint).glob("rng_state*.pth")))
+    if before not in (0, processes):
+        logger.warning(
+            f"{checkpoint}: was written by {before} processes and is resumed on {processes}; clips are dealt out anew, "
+            "so that in this epoch some come twice and others not at all, and random numbers are others"
+        )
+
+
+def _read_json(path: Path) -> object:
     try:
-        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        return None
+
+
+def _has_tensors(path: Path) -> bool:
+    try:
+        with safe_open(path, "pt"):
+            return True
+    except Exception:  # of a class of its own
         return False
-    return True
+
+
+def _holds(path: Path, keys: set[str]) -> bool:
+    """Whether a file of `torch.save` is whole, by its check sums, and holds a dictionary with these keys."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            whole = archive.testzip() is None
+        with safe_globals():
+            return whole and keys <= torch.load(path, map_location="cpu", weights_only=True, mmap=True).keys()
+    except Exception:  # what torch raises for a damaged file is not bounded
+        return False

@@ -17,14 +17,14 @@ from transformers.utils import logging
 from .. import auto
 from ..checkpoint import load_checkpoint
 from ..data import ClipAugmentation, ClipCollator
-from ..data.layouts import load_rows
+from ..data.layouts import class_names, frame_sizes, load_rows
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.configuration import AudioVisualConfig
 from ..modeling.inputs import check_keys
 from ..modeling.processing import AudioVisualProcessor
-from ..output_folders import check_writable_folder
+from ..output_folders import check_writable_folder, without_empty_folders
 from .arguments import LavsegTrainingArguments
-from .checkpoints import last_checkpoint
+from .checkpoints import checkpoint_fault, last_checkpoint
 from .feature_cache import FeatureCache
 from .trainer import LavsegTrainer
 
@@ -46,6 +46,10 @@ class RunArguments:
         default_factory=list, metadata={"help": "Of AVSBench, one or more of s4, ms3, v1s, v1m and v2."}
     )
     method: str | None = field(default=None, metadata={"help": "Method to train, such as sam2-love."})
+    architecture: str | None = field(
+        default=None,
+        metadata={"help": "Class of the model where a method has several, such as AuralSam2ForSemanticSegmentation."},
+    )
     model: list[str] = field(
         default_factory=list,
         metadata={"help": "Checkpoint to start from, in place of the encoders; others fill in parts that it lacks."},
@@ -103,9 +107,12 @@ def train(argv: list[str]) -> dict[str, float | int | str]:
         TrainingDivergedError: (a ValueError) when the loss or a weight is no longer finite; earlier checkpoints stay.
     """
     trainer, checkpoint = prepare(argv)
-    result = trainer.train(resume_from_checkpoint=checkpoint)
-    trainer.save_model()
-    trainer.save_state()
+    output_dir = Path(trainer.args.output_dir)
+    with without_empty_folders(output_dir):
+        output_dir.mkdir(parents=True, exist_ok=True)
+        result = trainer.train(resume_from_checkpoint=checkpoint)
+        trainer.save_model()
+        trainer.save_state()
     return {"output_dir": trainer.args.output_dir, "steps": result.global_step, **result.metrics}
 
 
@@ -120,25 +127,40 @@ def prepare(argv: list[str]) -> tuple[LavsegTrainer, str | None]:
     checkpoint = _resumed_from(run, args)
     train_dataset = load_rows(run.data_root, run.train_split, run.dataset, run.subset)
     eval_dataset = {split: load_rows(run.data_root, split, run.dataset, run.subset) for split in run.eval_splits}
+    if run.label_size is None:
+        _check_sizes(run.train_split, train_dataset, args.train_batch_size)
+        for split, rows in eval_dataset.items():
+            _check_sizes(split, rows, args.eval_batch_size)
     set_seed(args.seed)
     model, processor = build_model(run, overrides)
     cache = None if run.feature_cache is None else FeatureCache(run.feature_cache, model, processor)
-    trainer = LavsegTrainer(
-        model,
-        args,
-        ClipCollator(
-            processor if cache is None else processor.with_image_inputs(cache.image_inputs),
-            run.label_size and tuple(run.label_size),
-            class_labels=model.num_classes > 0,
-            augment=augment,
-        ),
-        train_dataset=train_dataset,
-        eval_dataset=eval_dataset or None,
-        processing_class=processor,
-    )
+    # Transformers' Trainer makes its folder at once; a run does when it begins.
+    with without_empty_folders(args.output_dir):
+        trainer = LavsegTrainer(
+            model,
+            args,
+            ClipCollator(
+                processor if cache is None else processor.with_image_inputs(cache.image_inputs),
+                run.label_size and tuple(run.label_size),
+                class_labels=model.names_classes,
+                augment=augment,
+            ),
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset or None,
+            processing_class=processor,
+        )
     if cache is not None:
         _fill(cache, trainer, [train_dataset, *eval_dataset.values()])
     return trainer, checkpoint
+
+
+def _check_sizes(split: str, rows: Dataset, batch_size: int) -> None:
+    sizes = frame_sizes(rows) if batch_size > 1 else []
+    if len(sizes) > 1:
+        raise ValueError(
+            f"label_size: the frames of {split} have {len(sizes)} sizes, such as {sizes[0]} and {sizes[-1]} (height, "
+            "width); give one for all labels, such as --label_size 256 256, or batches of one clip"
+        )
 
 
 def _fill(cache: FeatureCache, trainer: LavsegTrainer, datasets: list[Dataset]) -> None:
@@ -248,15 +270,21 @@ def accepted_keys() -> set[str]:
 def _resumed_from(run: RunArguments, args: LavsegTrainingArguments) -> str | None:
     """The checkpoint of an interrupted run to go on from."""
     output_dir = check_writable_folder(args.output_dir, "output_dir")
-    found = last_checkpoint(output_dir)
-    if run.resume and found is None:
-        raise ValueError(f"resume: {output_dir} holds no complete checkpoint; leave --resume out to start anew")
     if run.resume:
+        if (found := last_checkpoint(output_dir)) is None:
+            raise ValueError(
+                f"resume: {output_dir} holds no complete checkpoint; leave --resume out or choose another folder to "
+                "start anew"
+            )
         return found
     if args.resume_from_checkpoint is not None:
+        if fault := checkpoint_fault(args.resume_from_checkpoint):
+            raise ValueError(f"resume_from_checkpoint: {args.resume_from_checkpoint} cannot be resumed, {fault}")
         return args.resume_from_checkpoint
-    if found is not None:
-        raise ValueError(f"output_dir: {found} is there already; pass --resume to go on, or choose another folder")
+    for state in output_dir.glob("checkpoint-*/trainer_state.json"):
+        raise ValueError(
+            f"output_dir: {state.parent} is there already; pass --resume to go on, or choose another folder"
+        )
     if (output_dir / "config.json").exists():
         raise ValueError(f"output_dir: {output_dir} holds a model already, choose another folder")
     return None
@@ -282,6 +310,9 @@ def _from_encoders(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTr
         raise ValueError(f"method: missing; name one of {', '.join(auto.methods())}, or a checkpoint as --model")
     config_class, model_class, processor_class = auto.methods()[auto.method_name(run.method)]
     _check_overrides(config_class, overrides)
+    former = {name: overrides[name] for name in config_class.former_fields if name in overrides}
+    model_class = _architecture(run, config_class(**former), model_class)
+    overrides = _with_class_names(run, model_class, overrides)
     settings = _processor_settings(run, config_class, processor_class, overrides)
     own = model_class.encoder_names()
     foreign = [name for name in run.encoders if name not in own]
@@ -306,7 +337,10 @@ def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPr
         if getattr(processor, setting) != value:
             own = getattr(processor, setting)
             raise ValueError(f"processor: {setting} is {own} in the processor of {name}, which stays; got {value!r}")
-    if not overrides and len(run.model) == 1:
+    model_class = _architecture(run, type(config).from_dict({**config.to_dict(), **overrides}), type(model))
+    if model_class is not type(model):
+        overrides = _with_class_names(run, model_class, overrides)
+    elif not overrides and len(run.model) == 1:
         return model, processor
     weights = {}
     for other in reversed(run.model[1:]):
@@ -314,7 +348,7 @@ def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPr
     weights |= model.state_dict()
     fields_changed = type(config).from_dict({**config.to_dict(), **overrides})
     fields_changed.former_loss_weights = {**config.former_loss_weights, **fields_changed.former_loss_weights}
-    changed = type(model)(fields_changed)
+    changed = model_class(fields_changed)
     try:
         untrained = changed.load_state_dict(weights, strict=False).missing_keys
     except RuntimeError as error:
@@ -327,8 +361,31 @@ def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPr
     return changed, processor
 
 
+def _architecture(
+    run: RunArguments, config: AudioVisualConfig, default: type[AudioVisualPreTrainedModel]
+) -> type[AudioVisualPreTrainedModel]:
+    """The class that a run asks for, or else the one that a configuration is of."""
+    known = {default.__name__: default, **auto.architectures(type(config))}
+    if run.architecture is None:
+        return next((known[name] for name in config.architectures or () if name in known), default)
+    if run.architecture not in known:
+        raise ValueError(f"architecture: got {run.architecture!r}, {config.model_type} has {', '.join(known)}")
+    return known[run.architecture]
+
+
+def _with_class_names(run: RunArguments, model_class: type[AudioVisualPreTrainedModel], overrides: dict) -> dict:
+    """`overrides` with the data set's classes, for a model that names classes where these do not say which."""
+    if not model_class.names_classes or {"id2label", "num_classes"} & overrides.keys():
+        return overrides
+    names = class_names(run.dataset, run.subset)
+    if not names:
+        data = " ".join([run.dataset, *run.subset])
+        raise ValueError(f"architecture: {model_class.__name__} names classes, the masks of {data} do not say them")
+    return {**overrides, "id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+
+
 def _check_overrides(config_class: type[AudioVisualConfig], overrides: dict) -> None:
-    former = {*config_class.loss_weight_fields, *config_class.processor_fields}
+    former = {*config_class.loss_weight_fields, *config_class.processor_fields, *config_class.former_fields}
     accepted = {item.name for item in fields(config_class)}
     check_keys(f"model, fields of {config_class.__name__}", overrides.keys() - former, accepted)
 

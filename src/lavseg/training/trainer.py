@@ -1,6 +1,7 @@
 """Transformers' Trainer for audio-visual segmentation."""
 
 import math
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,18 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import BatchFeature, ProgressCallback, Trainer, TrainerCallback, TrainerControl, TrainerState
+from transformers import (
+    BatchFeature,
+    EarlyStoppingCallback,
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+)
 from transformers.modeling_outputs import ModelOutput
-from transformers.trainer_utils import EvalLoopOutput, TrainOutput
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
 
 from ..data.collator import ClipCollator
 from ..data.workers import shorten_worker_sockets
@@ -20,10 +30,12 @@ from ..evaluation.scores import LossScores, MaskScores
 from ..hub.model_card import model_card
 from ..hub.record import Record
 from ..metrics.weighted_means import WeightedMeans
+from ..output_folders import staged_file, staged_files
 from .arguments import LavsegTrainingArguments
-from .checkpoints import last_checkpoint
+from .checkpoints import last_checkpoint, warn_of_other_processes
 from .divergence import DivergenceWatch
-from .progress import LossProgressCallback
+from .progress import LossLinesCallback, LossProgressCallback
+from .reporting import SampleMasks, showing
 from .run_record import record_of
 
 
@@ -33,10 +45,17 @@ class LavsegTrainer(Trainer):
     Beside what Transformers' Trainer does: `evaluate` scores whole clips under `args.metric_protocols` and keeps sums
     only, never masks; every log of a loss also holds its terms as `loss_<term>`; `train(resume_from_checkpoint=True)`
     passes over checkpoints that were cut off while they were written; training stops with a [`TrainingDivergedError`]
-    at the first log, evaluation or checkpoint after a loss or a weight went to NaN or infinity, before it is made.
+    at the first log, evaluation or checkpoint after a loss or a weight went to NaN or infinity, before it is made;
+    TensorBoard, Weights & Biases and Trackio (`report_to`) are shown the masks of some clips at every evaluation.
 
     Scores are named `eval_jaccard`, or `eval_<split>_jaccard` where `eval_dataset` is a dictionary of splits, with the
     protocol's name before the score where there are several. One batch of the evaluation is one batch of the protocol.
+
+    ```python
+    trainer = LavsegTrainer(model, args, ClipCollator(processor), train_dataset=rows, processing_class=processor)
+    trainer.train()
+    scores = trainer.evaluate(load_ref_avs(data_root, split="test_s"))
+    ```
 
     Args:
         model, args, train_dataset, eval_dataset: as in Transformers.
@@ -69,6 +88,10 @@ class LavsegTrainer(Trainer):
         self._hidden_processor = None
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(LossProgressCallback)
+        if self.pop_callback(PrinterCallback) is not None:
+            self.add_callback(LossLinesCallback)
+        if args.early_stopping_patience is not None:
+            self.add_callback(_EarlyStopping(args.early_stopping_patience, args.early_stopping_threshold))
         self.add_callback(_EpochOfCollator(self._training_collator))
 
     def get_train_dataloader(self) -> DataLoader:
@@ -111,6 +134,8 @@ class LavsegTrainer(Trainer):
             resume_from_checkpoint = last_checkpoint(self.args.output_dir)
             if resume_from_checkpoint is None:
                 raise ValueError(f"resume_from_checkpoint: {self.args.output_dir} holds no complete checkpoint")
+        if resume_from_checkpoint:
+            warn_of_other_processes(resume_from_checkpoint, self.args.world_size)
         self._terms, self._divergence = WeightedMeans(), DivergenceWatch()
         # Transformers would align the special tokens of a tokenizer, which not all of our processors have.
         self._hidden_processor, self.processing_class = self.processing_class, None
@@ -165,6 +190,23 @@ class LavsegTrainer(Trainer):
         if output_dir is None and self.args.should_save:
             self._record().save(self.args.output_dir)
 
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        """As in Transformers, each file written beside its place first."""
+        if not self.args.should_save:
+            return super()._save(output_dir, state_dict)
+        with staged_files(output_dir or self.args.output_dir) as staged:
+            return super()._save(str(staged), state_dict)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """As in Transformers; one that cannot be finished, as on a full disk, is removed."""
+        folder = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        try:
+            super()._save_checkpoint(model, trial)
+        except BaseException:
+            if self.args.should_save:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
     def push_to_hub(self, *args, **kwargs) -> Any:
         """Upload model, processor and card, as in Transformers.
 
@@ -202,7 +244,8 @@ class LavsegTrainer(Trainer):
         record = self._record(license, dataset, finetuned_from)
         record.save(self.args.output_dir)
         card = model_card(self.accelerator.unwrap_model(self.model), self.processing_class, name, record)
-        (Path(self.args.output_dir) / "README.md").write_text(str(card), encoding="utf-8")
+        with staged_file(Path(self.args.output_dir) / "README.md") as staged:
+            staged.write_text(str(card), encoding="utf-8")
 
     def _record(
         self,
@@ -241,7 +284,12 @@ class LavsegTrainer(Trainer):
         output = super().evaluation_loop(_NoBatch(dataloader), description, True, ignore_keys, metric_key_prefix)
         model, processor = self.accelerator.unwrap_model(self.model), self.data_collator.processor
         scores = [LossScores(), MaskScores(self.args.metric_protocols, processor, model.scale_masks)]
+        samples, shown = SampleMasks(processor), showing(self.callback_handler.callbacks)
+        scores += [samples] if shown and self.is_world_process_zero() else []
         run(self.model, self._evaluated(dataloader), scores, self.accelerator)
+        for clip, picture in enumerate(samples.draw(dataloader.dataset)):
+            for show in shown:
+                show(f"{metric_key_prefix}/clip_{clip}", picture, self.state.global_step)
         values = results(scores, self.accelerator)
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in values.items()})
         return output
@@ -257,6 +305,14 @@ class LavsegTrainer(Trainer):
 
     def _sum_over_processes(self, values: torch.Tensor) -> torch.Tensor:
         return self.accelerator.reduce(values.to(self.args.device), "sum")
+
+
+class _EarlyStopping(EarlyStoppingCallback):
+    """Transformers' own, which is not troubled by the evaluation of a split that does not have the metric."""
+
+    def on_evaluate(self, args: LavsegTrainingArguments, *rest: Any, metrics: dict[str, float], **kwargs: Any) -> None:
+        if f"eval_{args.metric_for_best_model.removeprefix('eval_')}" in metrics:
+            super().on_evaluate(args, *rest, metrics=metrics, **kwargs)
 
 
 class _NoBatch:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import golden_files
-from lavseg.backbones.vggish import VggishFeatureExtractor
+from lavseg.backbones.vggish import VggishFeatureExtractor, feature_extraction_vggish
 from lavseg.backbones.vggish.feature_extraction_vggish import resample
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "vggish_reference.npz"
@@ -228,7 +228,7 @@ def test_bad_waveforms_are_named():
 
 
 def test_bad_sampling_rates_are_named():
-    for rate in (None, 0, -16000, 16000.5, float("nan"), float("inf"), "16000", True, 1j, 1, 999):
+    for rate in (None, 0, -16000, 16000.5, float("nan"), float("inf"), "16000", True, 1j, 1, 999, 1_000_001):
         with pytest.raises(ValueError, match="sampling_rate"):
             VggishFeatureExtractor()(np.zeros(16000), sampling_rate=rate)
 
@@ -292,6 +292,18 @@ def test_same_rate_is_only_converted_to_float64():
     assert torch.equal(resample(waveform, 16000, 16000), waveform.double())
 
 
-def test_rates_without_common_divisor_are_rejected():
-    with pytest.raises(ValueError, match="44099 Hz"):
-        resample(torch.zeros(1000), 44099, 16000)
+@pytest.mark.parametrize("orig, new", [(22050, 16000), (8000, 16000), (48000, 16000), (11025, 16000)])
+def test_rates_without_a_bank_of_filters_are_resampled_alike(orig, new, monkeypatch):
+    waveform = torch.randn(2, 3000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = resample(waveform, orig, new)
+    monkeypatch.setattr(feature_extraction_vggish, "MAX_FILTER_BANK", 0)
+    monkeypatch.setattr(feature_extraction_vggish, "_CHUNK", 50_000)
+    torch.testing.assert_close(resample(waveform, orig, new), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [4009, 44099])
+def test_rates_without_common_divisor_keep_a_tone(rate):
+    def tone(at_rate):
+        return torch.sin(2 * torch.pi * 700 * torch.arange(at_rate, dtype=torch.float64) / at_rate)
+
+    torch.testing.assert_close(resample(tone(rate), rate, 16000)[800:-800], tone(16000)[800:-800], rtol=0, atol=2e-4)

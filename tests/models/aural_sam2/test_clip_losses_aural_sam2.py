@@ -3,10 +3,10 @@ import torch
 from tiny.configurations import tiny_config
 
 from lavseg.backbones.sam2.losses_sam2 import sam2_losses
+from lavseg.modeling.outputs import MaskPrediction
 from lavseg.models.aural_sam2 import AuralSam2Config
 from lavseg.models.aural_sam2.batch_aural_sam2 import ClipGroup
 from lavseg.models.aural_sam2.clip_losses_aural_sam2 import clip_losses
-from lavseg.models.aural_sam2.decoder_aural_sam2 import SegmentedClips
 from lavseg.models.aural_sam2.fuser_aural_sam2 import AuralSam2Fuser, FusedLevel
 
 WEIGHTS = {"focal": 20.0, "dice": 1.0, "iou": 1.0, "object": 1.0, "contrastive": 1.0}
@@ -17,7 +17,8 @@ GROUP = ClipGroup(clips=[0, 1], length=3, labeled=[[0, 2], []], batch=2)
 def losses_of(contrastive_loss, labels, found):
     torch.manual_seed(0)
     config = tiny_config(AuralSam2Config, contrastive_loss=contrastive_loss, contrastive_samples=8, use_text=False)
-    return clip_losses(config, WEIGHTS, AuralSam2Fuser(config).eval(), found, GROUP, labels, COUNTED)
+    level = FusedLevel(torch.randn(2, 3, 64, 128), torch.randn(2, 3, 128), torch.randn(2, 3, 64, 128))
+    return clip_losses(config, WEIGHTS, AuralSam2Fuser(config).eval(), found, [level], GROUP, labels, COUNTED)
 
 
 @pytest.fixture
@@ -25,9 +26,8 @@ def found():
     """Two clips of three frames with one object each, of which only two frames of the first one are labelled."""
     torch.manual_seed(1)
     candidates = torch.randn(2, 3, 3, 8, 8, requires_grad=True)
-    level = FusedLevel(torch.randn(2, 3, 64, 128), torch.randn(2, 3, 128), torch.randn(2, 3, 64, 128))
     scores = torch.rand(2, 3, 3, requires_grad=True)
-    return SegmentedClips(candidates, scores, torch.randn(2, 3), scores.detach().argmax(-1), [level])
+    return MaskPrediction(candidates, scores, None, torch.randn(2, 3), scores.detach().argmax(-1))
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 from tiny.configurations import nano_sam2_config, tiny_config
 
 from lavseg.backbones.vggish import VggishConfig
-from lavseg.models.aural_sam2 import AuralSam2Config
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2ForSemanticSegmentation
 
 
 @pytest.mark.parametrize(
@@ -27,14 +27,24 @@ def test_configurations_that_make_no_model_are_refused(fields, message):
 @pytest.mark.parametrize(
     "fields, message",
     [
-        ({"num_classes": -1}, "num_classes"),
         ({"class_layers": 0}, "class_layers"),
+        ({"num_labels": 1}, "num_labels: counts background and at least one class, got 1"),
         ({"use_text": True}, "use_text=False"),
     ],
 )
 def test_configurations_that_make_no_class_head_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
-        tiny_config(AuralSam2Config, **{"use_text": False, "num_classes": 2, **fields})
+        AuralSam2ForSemanticSegmentation(tiny_config(AuralSam2Config, **{"use_text": False, **fields}))
+
+
+def test_files_from_before_the_class_head_was_an_architecture_are_read(tmp_path):
+    with pytest.deprecated_call(match="num_classes: .*AuralSam2ForSemanticSegmentation takes num_labels=6"):
+        config = tiny_config(AuralSam2Config, use_text=False, num_classes=5)
+    assert config.num_labels == 6 and config.architectures == ["AuralSam2ForSemanticSegmentation"]
+    assert "num_classes" not in config.to_dict()
+    names = {0: "background", 1: "dog"}
+    named = AuralSam2Config.from_dict({**config.to_dict(), "id2label": names, "num_classes": 1})
+    assert named.id2label == names and named.num_labels == 2
 
 
 def test_behavior_sets_depths_heads_and_training_of_the_ear():

@@ -4,12 +4,7 @@ from tiny.configurations import nano_sam2_config
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoTwoWayTransformer
 
 from lavseg.models.aural_sam2.batch_aural_sam2 import ClipGroup
-from lavseg.models.aural_sam2.decoder_aural_sam2 import (
-    AuralSam2TwoWayTransformer,
-    SegmentedClips,
-    StagePrompt,
-    UserPrompt,
-)
+from lavseg.models.aural_sam2.decoder_aural_sam2 import AuralSam2TwoWayTransformer, StagePrompt, UserPrompt
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +58,6 @@ def test_the_last_stage_reaches_the_image_tokens_that_are_upscaled(transformers,
     dense = torch.randn(2, 16, inputs["point_embeddings"].shape[-1])
     stages = [*[StagePrompt(None, None)] * len(ours.layers), StagePrompt(dense, None)]
     torch.testing.assert_close(ours(**inputs, stage_prompts=stages)[1], ours(**inputs)[1] + dense[:, None])
-
-
-def test_the_mask_taken_is_the_chosen_candidate():
-    candidates, choice = torch.randn(2, 3, 4, 5, 6), torch.tensor([[0, 1, 2], [3, 3, 0]])
-    found = SegmentedClips(candidates, torch.rand(2, 3, 4), torch.zeros(2, 3), choice, [])
-    assert found.masks.shape == (2, 3, 5, 6)
-    for clip, frame in ((0, 1), (1, 0), (1, 2)):
-        assert torch.equal(found.masks[clip, frame], candidates[clip, frame, choice[clip, frame]])
 
 
 def test_prompts_follow_their_clips():

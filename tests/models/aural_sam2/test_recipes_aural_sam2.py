@@ -58,5 +58,6 @@ def test_every_value_of_a_recipe_says_where_it_comes_from(recipe):
 
 
 def test_the_semantic_recipe_adds_a_class_head():
-    _, args, overrides = read(next(recipe for recipe in RECIPES if "semantic" in recipe.stem))
-    assert overrides == {"num_classes": 70, "class_layers": 3} and args.num_train_epochs == 40
+    run, args, overrides = read(next(recipe for recipe in RECIPES if "semantic" in recipe.stem))
+    assert run.architecture == "AuralSam2ForSemanticSegmentation"
+    assert overrides == {"class_layers": 3} and args.num_train_epochs == 40

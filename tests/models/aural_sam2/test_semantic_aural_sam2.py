@@ -4,8 +4,15 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny.configurations import tiny_config
+from transformers import AutoModel, AutoModelForSemanticSegmentation
 
-from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Output, AuralSam2Processor
+from lavseg.models.aural_sam2 import (
+    AuralSam2Config,
+    AuralSam2ForSemanticSegmentation,
+    AuralSam2Model,
+    AuralSam2Output,
+    AuralSam2Processor,
+)
 from lavseg.models.aural_sam2.fuser_aural_sam2 import FusedLevel
 from lavseg.models.aural_sam2.semantic_aural_sam2 import AuralSam2ClassHead, class_losses
 
@@ -14,8 +21,8 @@ CLASSES = 4
 
 def make_model(**overrides):
     torch.manual_seed(0)
-    return AuralSam2Model(
-        tiny_config(AuralSam2Config, use_text=False, num_classes=CLASSES, dropout=0.0, **overrides)
+    return AuralSam2ForSemanticSegmentation(
+        tiny_config(AuralSam2Config, use_text=False, num_labels=CLASSES + 1, dropout=0.0, **overrides)
     ).eval()
 
 
@@ -38,13 +45,27 @@ def test_a_class_head_leaves_the_masks_as_they_are(tmp_path):
     torch.manual_seed(3)
     masks_alone = AuralSam2Model(tiny_config(AuralSam2Config, use_text=False)).eval()
     masks_alone.save_pretrained(tmp_path)
-    model = AuralSam2Model.from_pretrained(tmp_path, num_classes=CLASSES).eval()
+    model = AuralSam2ForSemanticSegmentation.from_pretrained(tmp_path, num_labels=CLASSES + 1).eval()
     assert model.class_head.tokens.std() > 0.5
     assert all(torch.isfinite(parameter).all() for parameter in model.class_head.parameters())
     inputs = make_inputs()
     found, expected = model(**inputs), masks_alone(**inputs)
     torch.testing.assert_close(found.pred_masks, expected.pred_masks)
     assert found.class_logits.shape == (2, CLASSES + 1, 3, 8, 8) and expected.class_logits is None
+    model.save_pretrained(tmp_path)
+    assert type(AutoModel.from_pretrained(tmp_path)) is AuralSam2ForSemanticSegmentation
+    assert type(AutoModelForSemanticSegmentation.from_pretrained(tmp_path)) is AuralSam2ForSemanticSegmentation
+    back = AuralSam2Model.from_pretrained(tmp_path)
+    torch.testing.assert_close(back(**inputs).pred_masks, expected.pred_masks)
+
+
+def test_classes_go_by_their_names(tmp_path):
+    names = {0: "background", 1: "dog", 2: "violin"}
+    config = tiny_config(AuralSam2Config, use_text=False, id2label=names)
+    model = AuralSam2ForSemanticSegmentation(config)
+    assert model.num_classes == 2 and len(model.class_head.tokens) == 3
+    model.save_pretrained(tmp_path)
+    assert AutoModel.from_pretrained(tmp_path).config.id2label == names
 
 
 def test_nothing_but_the_class_head_trains_and_it_learns():
@@ -153,5 +174,5 @@ def test_class_labels_that_do_not_fit_are_named(change, message):
 
 def test_a_head_can_have_the_classes_of_avsbench_semantic():
     with torch.device("meta"):
-        head = AuralSam2ClassHead(AuralSam2Config(use_text=False, num_classes=70))
+        head = AuralSam2ClassHead(AuralSam2Config(use_text=False, num_labels=71))
     assert head.tokens.shape == (71, 256)

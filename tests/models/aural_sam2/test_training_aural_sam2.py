@@ -4,7 +4,12 @@ from tiny.configurations import tiny_config
 from transformers import AutoModel
 
 from lavseg.data import CLASSES, ClipCollator, load_avsbench, load_ref_avs, write_avsbench, write_ref_avs
-from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from lavseg.models.aural_sam2 import (
+    AuralSam2Config,
+    AuralSam2ForSemanticSegmentation,
+    AuralSam2Model,
+    AuralSam2Processor,
+)
 from lavseg.training import LavsegTrainer, LavsegTrainingArguments
 
 
@@ -53,8 +58,8 @@ def test_the_trainer_lowers_the_loss_and_its_checkpoint_comes_back(clips, tokeni
 def test_the_trainer_fits_a_class_head_to_masks_that_stay(tmp_path):
     torch.manual_seed(0)
     root = write_avsbench(tmp_path / "data", {"v1m": {"train": 2, "val": 1}}, (32, 40))
-    config = tiny_config(AuralSam2Config, use_text=False, num_classes=len(CLASSES) - 1, dropout=0.0)
-    model = AuralSam2Model(config)
+    config = tiny_config(AuralSam2Config, use_text=False, num_labels=len(CLASSES), dropout=0.0)
+    model = AuralSam2ForSemanticSegmentation(config)
     before = {name: value.clone() for name, value in model.fuser.state_dict().items()}
     args = LavsegTrainingArguments(
         str(tmp_path / "run"),

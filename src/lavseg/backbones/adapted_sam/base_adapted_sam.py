@@ -150,7 +150,7 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
 
     def frozen_modules(self) -> list[nn.Module]:
         fixed = self.adapters is not None and not self.config.train_adapters
-        return [*self.backbones().values(), *([self.adapters] if fixed else [])]
+        return super().frozen_modules() + ([self.adapters] if fixed else [])
 
     def freeze(self) -> None:
         super().freeze()

@@ -45,10 +45,6 @@ class SamClipProcessor(AudioVisualProcessor):
         size = config.sam_config.vision_config.image_size
         return cls(square_image_processor(size), VggishFeatureExtractor(min_patches=1))
 
-    def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
-        prepared = self.image_processor(frames, return_tensors="pt", **images_kwargs)
-        return {"pixel_values": prepared["pixel_values"]}
-
     def _sound_inputs(self, sounds: list[torch.Tensor], frame_mask: torch.Tensor) -> dict[str, torch.Tensor]:
         """`input_features` is `[B, T, 1, 96, 64]`: frame `t` has patch `t`, the last patch where the sound is shorter,
         and patches beyond the last frame are cut off."""

@@ -100,15 +100,50 @@ class FasterMemoryAttention(Sam2VideoRoPEAttention):
             `[N, 1, Q, C]`, and the attention weights where the stock module gives them.
         """
         if not self._in_pieces(query):
-            return super().forward(query, key, value, position_embeddings, num_k_exclude_rope, **kwargs)
+            return self._at_once(query, key, value, position_embeddings, num_k_exclude_rope, **kwargs)
         rotation = [code.flatten(0, -2) for code in position_embeddings]
         pieces = self._pieces(key.flatten(0, 1), value.flatten(0, 1), rotation, num_k_exclude_rope)
         asked = rotate(self.q_proj(query.flatten(0, 1)), *rotation) * self.scaling
         remembered = streamed_attention(asked, pieces)
         return self.o_proj(self.v_proj(remembered)).unflatten(0, query.shape[:2]), None
 
+    def _at_once(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor],
+        num_pointers: int,
+        **kwargs,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """As the stock module, but one compiled program serves any number of maps: a single one is no case apart."""
+        batch, num_keys = query.shape[:2], key.shape[-2] - num_pointers
+        query, key, value = (
+            project(tokens.flatten(0, 1)).unflatten(-1, (self.num_attention_heads, -1)).transpose(1, 2)
+            for project, tokens in ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value))
+        )
+        # In single precision, as the original.
+        maps = key[..., :num_keys, :].unflatten(-2, (-1, query.shape[-2])).float()
+        cos, sin = (code.flatten(0, -3) for code in position_embeddings)
+        maps = rotate(maps, cos, sin).flatten(-3, -2).to(key.dtype)
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
+        output, weights = attend(
+            self,
+            rotate(query.float(), cos, sin).to(query.dtype),
+            torch.cat([maps, key[..., num_keys:, :]], dim=-2),
+            value,
+            attention_mask=None,
+            dropout=self.dropout_p if self.training else 0.0,
+            scaling=self.scaling,
+            is_causal=self.is_causal,
+            **kwargs,
+        )
+        return self.o_proj(output.flatten(2)).unflatten(0, batch), weights
+
     def _in_pieces(self, query: torch.Tensor) -> bool:
-        inference = not (self.training or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
+        # A compiler would unroll the pieces.
+        inference = not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())
+        inference = inference and not torch.is_autocast_enabled("cpu")
         on_cpu = query.device.type == "cpu" and query.dtype == torch.float32
         return inference and on_cpu and self.config._attn_implementation == "sdpa" and self.num_attention_heads == 1
 

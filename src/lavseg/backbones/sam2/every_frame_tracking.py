@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection, Iterator
 
 import torch
 
-from .tracking_sam2 import FrameMemory, ImageFeatures, MaskPrediction, Memory, Sam2Tracker
+from ...modeling.outputs import MaskPrediction
+from .tracking_sam2 import FrameMemory, ImageFeatures, Memory, Sam2Tracker
 
 
 class EveryFrameTracker(Sam2Tracker):

@@ -55,6 +55,20 @@ class Memory:
     tracked: dict[int, FrameMemory] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class WithinReach:
+    """What of a memory is read on one frame, as tensors alone.
+
+    `maps [M, h*w, N, 64]` of frames, prompted ones first, and the codes of their distances `codes [M, 1, 1, 64]`;
+    `pointers [P, N, C]` of objects, and their distances over the longest `times [P]`. There may be no pointers.
+    """
+
+    maps: torch.Tensor
+    codes: torch.Tensor
+    pointers: torch.Tensor | None
+    times: torch.Tensor | None
+
+
 class Sam2Tracker:
     """Tracks `N` objects through one set of equally long clips.
 
@@ -131,8 +145,8 @@ class Sam2Tracker:
             dense = self.sam.prompt_encoder.no_mask_embed.weight[..., None, None]
         masks, iou_scores, tokens, object_score_logits = (decoder or self.sam.mask_decoder)(
             image_embeddings=image_embeddings,
-            image_positional_embeddings=self.image_positions.expand(len(image_embeddings), -1, -1, -1),
-            sparse_prompt_embeddings=sparse[:, None].expand(len(image_embeddings), -1, -1, -1),
+            image_positional_embeddings=self.image_positions.expand(image_embeddings.shape[0], -1, -1, -1),
+            sparse_prompt_embeddings=sparse[:, None].expand(image_embeddings.shape[0], -1, -1, -1),
             dense_prompt_embeddings=dense,
             multimask_output=multimask,
             high_resolution_features=[features.stride4, features.stride8],
@@ -150,7 +164,11 @@ class Sam2Tracker:
 
     def track(self, features: ImageFeatures, memory: Memory, frame: int, reverse: bool = False) -> MaskPrediction:
         """Segment `frame` from `memory`; `reverse` when going back in time."""
-        embeddings = self.condition_on_memory(features.stride16, memory, frame, reverse)
+        return self.track_from(features, self.within_reach(memory, frame, reverse))
+
+    def track_from(self, features: ImageFeatures, reach: WithinReach) -> MaskPrediction:
+        """Segment a frame from what of the memory is read on it; tensors alone decide, so that this compiles once."""
+        embeddings = self.attend(features.stride16, reach)
         return self.decode(features, embeddings, self.empty_prompt, multimask=self._multimask_when_tracking)
 
     @property
@@ -162,22 +180,35 @@ class Sam2Tracker:
         self, stride16: torch.Tensor, memory: Memory, frame: int, reverse: bool = False
     ) -> torch.Tensor:
         """Let the map `stride16 [N, C, h, w]` of `frame` attend to what `memory` holds within reach."""
-        spatial, offsets = self._reachable_maps(memory, frame, reverse)
-        pointers, pointer_offsets = self._reachable_pointers(memory, frame, reverse)
-        times = self.sam.memory_temporal_positional_encoding
-        tokens = list(spatial)
-        positions = [self.memory_positions + times[offset - 1] for offset in offsets]
+        return self.attend(stride16, self.within_reach(memory, frame, reverse))
+
+    def within_reach(self, memory: Memory, frame: int, reverse: bool = False) -> WithinReach:
+        """What is read of `memory` on `frame`."""
+        maps, offsets = self._reachable_maps(memory, frame, reverse)
+        pointers, distances = self._reachable_pointers(memory, frame, reverse)
+        codes = self.sam.memory_temporal_positional_encoding
+        codes = torch.stack([codes[offset - 1] for offset in offsets])
+        if not pointers:
+            return WithinReach(torch.stack(maps), codes, None, None)
+        # Filled and not copied there: a copy from the host would wait for the device.
+        times = torch.cat([torch.full((1,), float(distance), device=codes.device) for distance in distances])
+        return WithinReach(torch.stack(maps), codes, torch.stack(pointers), times / (self.num_pointers - 1))
+
+    def attend(self, stride16: torch.Tensor, reach: WithinReach) -> torch.Tensor:
+        """Let the map `stride16 [N, C, h, w]` of a frame attend to what it can reach."""
+        tokens = reach.maps.flatten(0, 1)
+        positions = (self.memory_positions + reach.codes).flatten(0, 1)
         num_pointer_tokens = 0
-        if pointers:
-            split, positions_of_pointers = self._split_pointers(pointers, pointer_offsets)
-            tokens.append(split.to(spatial[0].dtype))
-            positions.append(positions_of_pointers)
-            num_pointer_tokens = len(split)
+        if reach.pointers is not None:
+            split, positions_of_pointers = self._split_pointers(reach.pointers, reach.times)
+            tokens = torch.cat([tokens, split.to(tokens.dtype)])
+            positions = torch.cat([positions, positions_of_pointers])
+            num_pointer_tokens = split.shape[0]  # `len` would be a constant of an exported program
         conditioned = self.sam.memory_attention(
             current_vision_features=stride16.flatten(2).permute(2, 0, 1),
             current_vision_position_embeddings=self.memory_query_positions,
-            memory=torch.cat(tokens).to(stride16.dtype),
-            memory_posision_embeddings=torch.cat(positions).to(stride16.dtype),
+            memory=tokens.to(stride16.dtype),
+            memory_posision_embeddings=positions.to(stride16.dtype),
             num_object_pointer_tokens=num_pointer_tokens,
         )
         return conditioned.squeeze(0).transpose(1, 2).reshape_as(stride16)
@@ -205,18 +236,15 @@ class Sam2Tracker:
                 found.append((entry.pointer, distance))
         return [pointer for pointer, _ in found], [distance for _, distance in found]
 
-    def _split_pointers(self, pointers: list[torch.Tensor], offsets: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _split_pointers(self, pointers: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Cut each pointer into tokens of the memory's width `[P*C/64, N, 64]`, with positions `[P*C/64, 1, 64]`."""
         width, splits = self.sam.mem_dim, self.sam.hidden_dim // self.sam.mem_dim
-        stacked = torch.stack(pointers)
-        tokens = stacked.unflatten(-1, (splits, width)).transpose(1, 2).flatten(0, 1)
+        tokens = pointers.unflatten(-1, (splits, width)).transpose(1, 2).flatten(0, 1)
         if not self.sam.config.enable_temporal_pos_encoding_for_object_pointers:
-            return tokens, stacked.new_zeros(len(tokens), 1, width)
-        # Filled and not copied there: a copy from the host would wait for the device.
-        times = torch.cat([torch.full((1,), float(offset), device=stacked.device) for offset in offsets])
-        code = get_1d_sine_pe(times / (self.num_pointers - 1), dim=self.sam.hidden_dim).to(stacked.dtype)
+            return tokens, pointers.new_zeros(tokens.shape[0], 1, width)
+        code = get_1d_sine_pe(times, dim=self.sam.hidden_dim).to(pointers.dtype)
         code = self.sam.temporal_positional_encoding_projection_layer(code)
-        return tokens, code.repeat_interleave(splits, dim=0)[:, None]
+        return tokens, code[:, None].expand(-1, splits, -1).flatten(0, 1)[:, None]
 
     def remember(
         self,

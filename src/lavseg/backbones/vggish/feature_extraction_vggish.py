@@ -27,8 +27,10 @@ RESAMPLING_FILTER = {
     "beta": 12.9846,
 }
 MAX_FILTER_BANK = 2**25
+# Filter values that are computed at a time where there is no bank.
+_CHUNK = 2**22
 # Hz. Sound at a lower rate holds nothing to be heard, and takes many times its memory at 16 kHz.
-LOWEST_RATE = 1000
+RATES = range(1000, 1_000_001)
 
 Waveform = np.ndarray | torch.Tensor | Sequence[float]
 
@@ -45,8 +47,7 @@ def resample(waveform: torch.Tensor, orig: int, new: int) -> torch.Tensor:
         float64 tensor `[..., samples * new // orig]`.
 
     Raises:
-        ValueError: for a rate that is not positive and whole, and for two rates with hardly a common divisor, whose
-            bank of filters would not fit in memory.
+        ValueError: for a rate that is not positive and whole.
     """
     orig, new = _check_rate(orig, "orig"), _check_rate(new, "new")
     waveform = waveform.to(torch.float64)
@@ -55,11 +56,29 @@ def resample(waveform: torch.Tensor, orig: int, new: int) -> torch.Tensor:
         return waveform[..., :length]
     divisor = math.gcd(orig, new)
     if (orig // divisor) * (new // divisor) > MAX_FILTER_BANK:
-        raise ValueError(
-            f"cannot resample from {orig} Hz to {new} Hz, whose largest common divisor is {divisor}: "
-            "convert the audio to a usual rate first, such as 16000, 22050, 44100 or 48000 Hz"
-        )
+        return _resample_without_bank(waveform, orig, new, length)
     return torchaudio.functional.resample(waveform, orig, new, **RESAMPLING_FILTER)[..., :length]
+
+
+def _resample_without_bank(waveform: torch.Tensor, orig: int, new: int, length: int) -> torch.Tensor:
+    """As torchaudio, whose bank of filters for two rates with hardly a common divisor would not fit in memory: here
+    the filter of each sample is computed as it is used."""
+    lobes, beta = RESAMPLING_FILTER["lowpass_filter_width"], RESAMPLING_FILTER["beta"]
+    cutoff = min(orig, new) * RESAMPLING_FILTER["rolloff"]
+    width = math.ceil(lobes * orig / cutoff)
+    padded = torch.nn.functional.pad(waveform, (width, width + 1))
+    taps = torch.arange(-width, width + 1)
+    pieces = []
+    for samples in torch.arange(length).split(max(1, _CHUNK // len(taps))):
+        nearest = samples * orig // new
+        # Whole numbers until the last step, as rounding would grow with the sound.
+        behind = (samples * orig - nearest * new).to(torch.float64) / (new * orig)
+        seconds = (taps.to(torch.float64) / orig - behind[:, None]) * cutoff
+        seconds = seconds.clamp(-lobes, lobes)
+        window = torch.special.i0(beta * (1 - (seconds / lobes) ** 2).sqrt()) / torch.special.i0(torch.tensor(beta))
+        filters = torch.sinc(seconds) * window * (cutoff / orig)
+        pieces.append((padded[..., nearest[:, None] + taps + width] * filters).sum(-1))
+    return torch.cat(pieces, dim=-1)
 
 
 def log_mel_patches(waveform: torch.Tensor) -> torch.Tensor:
@@ -106,6 +125,20 @@ def _check_rate(rate: float, name: str) -> int:
     if not whole:
         raise ValueError(f"{name} must be a positive whole number of Hz, such as 16000, got {rate!r}")
     return int(rate)
+
+
+def check_sampling_rate(rate: float) -> int:
+    """The rate of a sound that can be taken, in Hz.
+
+    Raises:
+        ValueError: when it is not whole, or outside `RATES`.
+    """
+    rate = _check_rate(rate, "sampling_rate")
+    if rate not in RATES:
+        raise ValueError(
+            f"sampling_rate must be from {RATES[0]} to {RATES[-1]} Hz, got {rate}: give the waveform's own"
+        )
+    return rate
 
 
 def _check_count(value: int, name: str, minimum: int) -> None:
@@ -228,14 +261,12 @@ class VggishFeatureExtractor(FeatureExtractionMixin):
             end in silence (ln 0.01), and `audio_mask` `[B, A]`, true for the clip's own patches.
 
         Raises:
-            ValueError: without a sampling rate, or for one below 1000 Hz; for an empty, non-finite or 3-D waveform, for
-                an unknown dtype, and for more than two channels where `num_channels` is 2.
+            ValueError: without a sampling rate, or for one outside `RATES`; for an empty, non-finite or 3-D waveform,
+                for an unknown dtype, and for more than two channels where `num_channels` is 2.
         """
         if sampling_rate is None:
             raise ValueError("sampling_rate is missing: pass the rate of the waveform in Hz, such as 16000")
-        rate = _check_rate(sampling_rate, "sampling_rate")
-        if rate < LOWEST_RATE:
-            raise ValueError(f"sampling_rate: has to be at least {LOWEST_RATE} Hz, got {rate}; give the waveform's own")
+        rate = check_sampling_rate(sampling_rate)
         if num_patches is None:
             num_patches = self.num_patches
         else:

@@ -16,7 +16,13 @@ PATCH_SHAPE = (96, 64)
 
 @dataclass
 class VggishOutput(ModelOutput):
-    """`embeddings` `[..., C, D]`: one embedding of width `config.embedding_size` for each input patch and channel."""
+    """`embeddings` `[..., C, D]`: one embedding of width `config.embedding_size` for each input patch and channel.
+
+    ```python
+    features = feature_extractor(waveform, sampling_rate=16000, return_tensors="pt")
+    embeddings = model(**features).embeddings
+    ```
+    """
 
     embeddings: torch.FloatTensor | None = None
 
@@ -37,7 +43,12 @@ class VggishPostprocessor(nn.Module):
 
 
 class VggishPreTrainedModel(PreTrainedModel):
-    """Configuration and initialisation of VGGish."""
+    """Configuration and initialisation of VGGish.
+
+    ```python
+    model = VggishModel.from_pretrained("runs/vggish")
+    ```
+    """
 
     config: VggishConfig
     config_class = VggishConfig

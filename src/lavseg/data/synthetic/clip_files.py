@@ -11,7 +11,7 @@ _ID_LETTERS = list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 def require_counts(clips: dict[str, int], splits: tuple[str, ...]) -> None:
     """Refuse numbers of clips that are for no split, not whole, negative or all zero."""
-    unknown = sorted(set(clips) - set(splits))
+    unknown = not isinstance(clips, dict) or set(clips) - set(splits)
     if unknown or not any(clips.values()) or any(not isinstance(n, int) or n < 0 for n in clips.values()):
         raise ValueError(f"clips: got {clips}, expected numbers of clips (0 or more) for some of {', '.join(splits)}.")
 

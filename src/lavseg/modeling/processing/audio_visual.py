@@ -20,14 +20,23 @@ from ...media import as_frames, iter_frames, read_audio, read_video
 from ..inputs import check_constants, check_text
 from ..outputs import PostProcessingMixin
 from ..remote_code import AUTO_MAP
-from .call_arguments import as_batch, as_numpy, check_text_length, decoded_sound, pad_sounds, sort_options
+from .call_arguments import (
+    CallOptions,
+    TextOptions,
+    VideoOptions,
+    as_batch,
+    as_numpy,
+    check_text_length,
+    decoded_sound,
+    pad_sounds,
+    sort_options,
+)
 
 logger = logging.get_logger(__name__)
 
 # Fields of processor_config.json by their former names.
 _RENAMED = {"frames_per_second": "fps"}
-# What a call may tell the tokenizer, and what of an image processor it may not.
-_TEXT_OPTIONS = ("max_length", "padding", "truncation", "padding_side", "pad_to_multiple_of", "add_special_tokens")
+# What a call may not tell an image processor.
 _FIXED_IMAGE_OPTIONS = {"return_tensors", "data_format", "input_data_format", "device", "disable_grouping"}
 # Seconds by which a sound may be longer or shorter than its clip.
 SOUND_SLACK = 1.5
@@ -47,7 +56,7 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
 
     Attributes:
         fps: frames per second at which video files are read.
-        max_text_length: tokens an expression is padded and cut to.
+        max_text_length: tokens an expression is padded and cut to; a method that reads sets it.
         needs_text: whether the method reads sentences; one that does not refuses `text`.
         needs_audio: whether the method hears; one that does not refuses `audio` and passes over a video's own sound.
         image_input_names: what `image_inputs` returns.
@@ -57,11 +66,12 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
             deviation, scale, ...) that is not finite, or zero where it cannot be, or with a tokenizer without words.
     """
 
-    max_text_length: int = 25
+    max_text_length: int
     needs_text: bool = True
     needs_audio: bool = True
     image_input_names: tuple[str, ...] = ("pixel_values",)
     skip_tensor_conversion = ("original_sizes",)
+    valid_processor_kwargs = CallOptions
 
     def __init__(self, *sub_processors: Any, fps: float = 1.0):
         if not isinstance(fps, Real) or not 0 < fps < math.inf:
@@ -102,12 +112,13 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         return {"auto_map": AUTO_MAP, **super().to_dict()}
 
     def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
-        """Model inputs `[T, ...]` by name from `T` frames, each uint8 `[3, H, W]`.
+        """Model inputs `[T, ...]` by name from `T` frames, each uint8 `[3, H, W]`: what the image processor makes.
 
         Args:
             images_kwargs: options of the image processor that differ from its own, such as `do_normalize`.
         """
-        raise NotImplementedError
+        options = {"return_tensors": "pt", "input_data_format": "channels_first", **images_kwargs}
+        return {"pixel_values": self.image_processor(frames, **options)["pixel_values"]}
 
     def __call__(
         self,
@@ -115,7 +126,6 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         audio: Any = None,
         text: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
         sampling_rate: int | Sequence[int] | None = None,
-        return_tensors: str = "pt",
         videos: Any = None,
         **kwargs: Any,
     ) -> BatchFeature:
@@ -130,10 +140,10 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
             text: an expression, or several about the same clip. For a list of clips, a list with the expression or
                 the expressions of each; every clip takes the same number.
             sampling_rate: samples per second of the waveforms, one for all clips or one for each.
-            return_tensors: `"pt"` for tensors, `"np"` for NumPy arrays.
             videos: Transformers' name of `video`.
-            kwargs: options of the tokenizer (`max_length`, `padding`, `truncation`, ...) and of the image processor
-                (`do_normalize`, `image_mean`, ...), by themselves or in `text_kwargs` and `images_kwargs`.
+            kwargs: `return_tensors`, `"pt"` for tensors (the default) or `"np"` for NumPy arrays; options of the
+                tokenizer (`max_length`, `padding`, `truncation`, ...) and of the image processor (`do_normalize`,
+                `image_mean`, ...), by themselves or in `text_kwargs` and `images_kwargs`.
 
         Returns:
             Inputs with a leading batch axis `B` (1 for a single clip): `input_features [B, A, C, 96, 64]`,
@@ -144,8 +154,9 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
             ValueError: (of which `MediaError` is one) when an argument is missing, given twice, or not of these kinds,
                 or a sound is longer or shorter than its clip by more than 1.5 s.
         """
+        flat = {"return_tensors": kwargs.pop("return_tensors")} if "return_tensors" in kwargs else {}
         options = sort_options(kwargs, self._accepted_options())
-        return_tensors = options["common_kwargs"].get("return_tensors", return_tensors)
+        return_tensors = {"return_tensors": "pt", **options["common_kwargs"], **flat}["return_tensors"]
         sampling_rate = options["audio_kwargs"].get("sampling_rate", sampling_rate)
         if return_tensors not in ("pt", "np"):
             raise ValueError(f"return_tensors: {return_tensors!r} was given, accepted are 'pt' and 'np'")
@@ -165,10 +176,10 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
     def _accepted_options(self) -> dict[str, Collection[str]]:
         """Options that a call may hold, by the name of the dictionary they may be in."""
         return {
-            "text_kwargs": _TEXT_OPTIONS,
+            "text_kwargs": TextOptions.__annotations__,
             "images_kwargs": self.image_processor.valid_kwargs.__annotations__.keys() - _FIXED_IMAGE_OPTIONS,
             "audio_kwargs": ("sampling_rate",),
-            "videos_kwargs": ("do_sample_frames",),
+            "videos_kwargs": VideoOptions.__annotations__,
             "common_kwargs": ("return_tensors",),
         }
 

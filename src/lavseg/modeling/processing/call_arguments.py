@@ -2,15 +2,45 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
+from transformers.processing_utils import ProcessingKwargs
 
 from ..inputs import check_keys
 
 # Tokens of a sentence; more than any text encoder reads.
 LONGEST_TEXT = 10_000
+
+
+class TextOptions(TypedDict, total=False):
+    """What a call may tell the tokenizer."""
+
+    max_length: int
+    padding: bool | str
+    truncation: bool | str
+    padding_side: str
+    pad_to_multiple_of: int
+    add_special_tokens: bool
+
+
+class VideoOptions(TypedDict, total=False):
+    """What a call may say about frames that are given."""
+
+    do_sample_frames: bool
+
+
+class AudioOptions(TypedDict, total=False):
+    """Nothing but `sampling_rate`, an argument of its own."""
+
+
+class CallOptions(ProcessingKwargs, total=False):
+    """Options of a call by what they are for; those for images are the image processor's own."""
+
+    text_kwargs: TextOptions
+    videos_kwargs: VideoOptions
+    audio_kwargs: AudioOptions
 
 
 def sort_options(given: Mapping[str, Any], accepted: Mapping[str, Collection[str]]) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,6 @@ AUTO_MAP = {
 }
 
 
-def write_stub(folder: str | Path) -> None:
-    """Put the file that `AUTO_MAP` points to into a checkpoint."""
-    shutil.copyfile(STUB, Path(folder) / STUB.name)
+def write_stub(folder: str | Path) -> Path:
+    """Put the file that `AUTO_MAP` points to into a checkpoint; returns its path there."""
+    return Path(shutil.copyfile(STUB, Path(folder) / STUB.name))

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 
 from ...backbones.sam2.losses_sam2 import sam2_losses
+from ...modeling.outputs import MaskPrediction
 from .batch_aural_sam2 import ClipGroup
 from .configuration_aural_sam2 import AuralSam2Config
-from .decoder_aural_sam2 import SegmentedClips
-from .fuser_aural_sam2 import AuralSam2Fuser
+from .fuser_aural_sam2 import AuralSam2Fuser, FusedLevel
 from .loss_aural_sam2 import contrastive_loss
 
 
@@ -17,12 +17,15 @@ def clip_losses(
     config: AuralSam2Config,
     loss_weights: Mapping[str, float],
     fuser: AuralSam2Fuser,
-    found: SegmentedClips,
+    found: MaskPrediction,
+    levels: list[FusedLevel],
     group: ClipGroup,
     labels: torch.Tensor,
     counted: torch.Tensor,
 ) -> dict[str, torch.Tensor]:
     """Loss terms `[n]` of `n` objects, not weighted, summed over the frames that are `counted`, bool `[b, T]`.
+
+    `found` holds masks `[n, T, h, w]` with scores, which `levels` prompted.
 
     Masks are compared with `labels [n, T, h, w]` at the labels' own size; `loss_weights` choose among candidates.
     """
@@ -46,19 +49,20 @@ def clip_losses(
             totals[name] = totals[name] + value * counted[:, frame]
     if config.contrastive_loss != "none":
         frames = [frames for frames in group.labeled for _ in range(expressions)]
-        totals["contrastive"] = _contrastive_losses(config, fuser, found, labels, frames)
+        totals["contrastive"] = _contrastive_losses(config, fuser, found, levels, labels, frames)
     return totals
 
 
 def _contrastive_losses(
     config: AuralSam2Config,
     fuser: AuralSam2Fuser,
-    found: SegmentedClips,
+    found: MaskPrediction,
+    levels: list[FusedLevel],
     labels: torch.Tensor,
     labeled: list[list[int]],
 ) -> torch.Tensor:
     """Contrast `[n]` of each object over its frames `labeled`."""
-    pairs = [fuser.contrastive_features(level, labels.shape[1]) for level in found.levels]
+    pairs = [fuser.contrastive_features(level, labels.shape[1]) for level in levels]
     masks = found.masks
     losses = []
     for index, kept in enumerate(labeled):

@@ -1,5 +1,7 @@
 """Configuration of AuralSAM2."""
 
+import warnings
+
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
@@ -70,10 +72,11 @@ class AuralSam2Config(OptionalTextConfig):
             class for "audiocon_release", whose code has 384 without text and 192 with it.
         contrastive_temperature: temperature of all these losses.
         projection_size: outputs of the heads of the contrastive loss. 128 as released, 64 in the paper.
-        num_classes: classes that a head names on top of the masks, background not counted: 70 in AVSBench-semantic, 0
-            for masks alone. With such a head nothing else trains, it is fitted to a model whose masks are good.
-        class_layers: layers of the class head.
+        class_layers: layers of the class head of [`AuralSam2ForSemanticSegmentation`]; its classes are `id2label`, or
+            `num_labels` of them, background first.
         initializer_range: deviation of the truncated normal that fills the linear layers of the blocks.
+
+    Files from before the class head was an architecture of its own hold `num_classes`, without background.
 
     ```python
     config = AuralSam2Config(use_text=False)
@@ -90,6 +93,7 @@ class AuralSam2Config(OptionalTextConfig):
     keys_to_ignore_at_inference = ["loss_dict", "key_frames"]
     loss_weight_fields = {f"{term}_weight": term for term in ("focal", "dice", "iou", "object", "contrastive")}
     processor_fields = ("max_text_length",)
+    former_fields = ("num_classes",)
 
     sam2_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
@@ -114,13 +118,22 @@ class AuralSam2Config(OptionalTextConfig):
     contrastive_samples: int = 512
     contrastive_temperature: float = 0.1
     projection_size: int | None = None
-    num_classes: int = 0
     class_layers: int = 3
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs):
         if self.sam2_config is None:
             self.sam2_config = hiera_sam2_config("large")
+        if num_classes := kwargs.pop("num_classes", 0):
+            warnings.warn(
+                f"num_classes: no longer a field; AuralSam2ForSemanticSegmentation takes num_labels={num_classes + 1}",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            self.num_labels = num_classes + 1
+            self.architectures = ["AuralSam2ForSemanticSegmentation"]
+        # Transformers chooses by it among the architectures of a configuration, and takes no None.
+        self.architectures = self.architectures or ["AuralSam2Model"]
         super().__post_init__(**kwargs)
         if self.conditioning_frame is None:
             self.conditioning_frame = "middle" if self.use_text else "first"
@@ -142,13 +155,8 @@ class AuralSam2Config(OptionalTextConfig):
         levels = self.pyramid_levels
         if not levels or list(levels) != sorted(set(levels) & {1, 2, 3}):
             raise ValueError(f"pyramid_levels: takes some of 1, 2, 3 in this order, got {levels}")
-        if self.num_classes < 0 or self.class_layers < 1:
-            raise ValueError(
-                f"num_classes and class_layers: got {self.num_classes} and {self.class_layers}, accepted are 0 (masks "
-                "alone) or more classes, and 1 or more layers"
-            )
-        if self.num_classes and self.use_text:
-            raise ValueError("num_classes: a model that names classes takes no sentences, set use_text=False")
+        if self.class_layers < 1:
+            raise ValueError(f"class_layers: got {self.class_layers}, accepted are 1 or more layers")
         if self.hidden_size != 2 * self.audio_config.embedding_size:
             raise ValueError(
                 f"audio_config: embedding_size is {self.audio_config.embedding_size}, left and right together have to "

@@ -7,9 +7,9 @@ import torch
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoTwoWayTransformer
 
 from ...backbones.sam2.every_frame_tracking import EveryFrameTracker
-from ...backbones.sam2.tracking_sam2 import ImageFeatures, MaskPrediction
+from ...backbones.sam2.tracking_sam2 import ImageFeatures
+from ...modeling.outputs import MaskPrediction
 from .batch_aural_sam2 import ClipGroup
-from .fuser_aural_sam2 import FusedLevel
 
 
 @dataclass(frozen=True)
@@ -31,32 +31,6 @@ class UserPrompt:
     def pick(self, group: ClipGroup) -> "UserPrompt":
         """The prompts of the objects in some of the clips."""
         return UserPrompt(group.pick(self.sparse), None if self.dense is None else group.pick(self.dense))
-
-
-@dataclass
-class SegmentedClips:
-    """Masks of `n` objects in clips of one length, and the levels they were prompted with.
-
-    `candidates [n, T, M, h, w]` logits, `candidate_scores [n, T, M]` predicted IoU, `object_score_logits [n, T]`,
-    `choice [n, T]` index of the mask taken.
-    """
-
-    candidates: torch.Tensor
-    candidate_scores: torch.Tensor
-    object_score_logits: torch.Tensor
-    choice: torch.Tensor
-    levels: list[FusedLevel]
-
-    @property
-    def masks(self) -> torch.Tensor:
-        """Logits of the mask of highest predicted IoU, `[n, T, h, w]`."""
-        index = self.choice[..., None, None, None].expand(-1, -1, 1, *self.candidates.shape[-2:])
-        return self.candidates.gather(2, index)[:, :, 0]
-
-    @property
-    def iou_scores(self) -> torch.Tensor:
-        """Predicted IoU of these, `[n, T]`."""
-        return self.candidate_scores.gather(2, self.choice[..., None])[..., 0]
 
 
 class AuralSam2TwoWayTransformer(Sam2VideoTwoWayTransformer):

@@ -1,6 +1,7 @@
 """AuralSAM2: sound and text fused with SAM2's frame features prompt its mask decoder from within (arXiv 2506.01015)."""
 
 import math
+from functools import partial
 
 import torch
 from torch import nn
@@ -15,20 +16,24 @@ from ...backbones.sam2.tracking_sam2 import ImageFeatures, project_features
 from ...backbones.vggish import VggishModel, load_vggish
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
-from ...modeling.initialization import init_attention, init_linear, rebuild
-from ...modeling.inputs import ClipInputs, check_given, check_ids, check_text, prepare_clips
-from ...modeling.outputs import NO_MASK_LOGIT
+from ...modeling.initialization import init_linear, rebuild
+from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips
+from ...modeling.outputs import NO_MASK_LOGIT, MaskPrediction
 from .batch_aural_sam2 import ClipGroup, group_clips
 from .clip_losses_aural_sam2 import clip_losses
 from .configuration_aural_sam2 import NUM_LEVELS, AuralSam2Config
-from .decoder_aural_sam2 import AuralSam2TwoWayTransformer, SegmentedClips, StagePrompt, UserPrompt, frame_decoder
+from .decoder_aural_sam2 import AuralSam2TwoWayTransformer, StagePrompt, UserPrompt, frame_decoder
 from .fuser_aural_sam2 import AuralSam2Block, AuralSam2CrossFusion, AuralSam2Fuser, AuralSam2Output, FusedLevel
-from .semantic_aural_sam2 import AuralSam2ClassHead, class_losses
 from .user_prompts_aural_sam2 import encode_user_prompts
 
 
 class AuralSam2PreTrainedModel(AudioVisualPreTrainedModel):
-    """Configuration and initialisation of AuralSAM2."""
+    """Configuration and initialisation of AuralSAM2.
+
+    ```python
+    model = AuralSam2Model.from_backbones("facebook/sam2-hiera-large", audio="runs/vggish", use_text=False)
+    ```
+    """
 
     config: AuralSam2Config
     config_class = AuralSam2Config
@@ -48,10 +53,6 @@ class AuralSam2PreTrainedModel(AudioVisualPreTrainedModel):
                 init.zeros_(tensor)
         elif isinstance(module, AuralSam2Block):
             self._init_block(module)
-        elif isinstance(module, AuralSam2ClassHead):
-            init.normal_(module.tokens)
-        elif isinstance(module, nn.MultiheadAttention):
-            init_attention(module)
         elif isinstance(module, AuralSam2CrossFusion):  # fusion starts as the identity
             for norm in (module.frame_batch_norm, module.token_batch_norm):
                 init.zeros_(norm.weight)
@@ -71,7 +72,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
     """AuralSAM2. It segments the whole clip, in training too; with `labels` it returns a loss.
 
     Terms of the loss: `focal`, `dice`, `iou` and `object` of SAM2's own, and `contrastive` unless `contrastive_loss` is
-    "none" (supplement 6.1); or with a class head, which trains alone, `class`.
+    "none" (supplement 6.1).
 
     ```python
     config = AuralSam2Config(use_text=False)
@@ -81,20 +82,19 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
     ```
     """
 
-    default_loss_weights = {**SAM2_LOSS_WEIGHTS, "contrastive": 1.0, "class": 1.0}
+    default_loss_weights = {**SAM2_LOSS_WEIGHTS, "contrastive": 1.0}
     takes_points = True
+    # A checkpoint with a class head holds the whole model of masks.
+    _keys_to_ignore_on_load_unexpected = [r"^class_head\."]
 
     def __init__(self, config: AuralSam2Config):
         super().__init__(config)
-        names = self.loss_weights.items()
-        self.loss_weights = {term: weight for term, weight in names if (term == "class") == (config.num_classes > 0)}
         self.sam2 = Sam2Backbone(config.sam2_config)
         decoder = self.sam2.mask_decoder
         decoder.transformer = rebuild(decoder.transformer, lambda: AuralSam2TwoWayTransformer(decoder.config))
         self.audio_encoder = VggishModel(config.audio_config)
         self.text_encoder = build_encoder(config.text_config) if config.use_text else None
         self.fuser = AuralSam2Fuser(config)
-        self.class_head = AuralSam2ClassHead(config) if config.num_classes else None
         self.freeze()
         self.post_init()
 
@@ -128,17 +128,11 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         return {name: module for name, module in found.items() if module is not None}
 
     @property
-    def num_classes(self) -> int:
-        return self.config.num_classes
-
-    @property
     def gives_attentions(self) -> bool:
         # The released layout mixes positions and channels, so that no weight belongs to a position.
         return self.config.behavior == "paper"
 
     def frozen_modules(self) -> list[nn.Module]:
-        if self.class_head is not None:
-            return [*self.backbones().values(), self.fuser]
         trained = {"audio"} if self.config.train_audio_encoder else set()
         return [module for name, module in self.backbones().items() if name not in trained]
 
@@ -180,8 +174,8 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             prompt_frames: the `F` frames of these prompts; the conditioning frame when None.
             labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
-            class_labels: integer `[B, T, h, w]`, 0 for background. A model with a class head learns from these and not
-                from `labels`; others leave them aside.
+            class_labels: integer `[B, T, h, w]`, 0 for background. [`AuralSam2ForSemanticSegmentation`] learns from
+                these and not from `labels`; other models leave them aside.
             original_sizes: not used here; processors hand it out for `post_process_masks`.
             output_attentions: give attention maps; with `behavior="paper"`.
 
@@ -194,7 +188,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         check_given("pixel_values", pixel_values)
         check_given("input_features", input_features)
         check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
-        class_labels = self._checked_class_labels(labels, class_labels)
+        class_labels = class_labels if self.names_classes else None
         edge = self.config.sam2_config.image_size
         frames = {"pixel_values": (pixel_values, (3, edge, edge)), "class_labels": (class_labels, ("height", "width"))}
         sounds = {"input_features": (input_features, ("patches", 2, 96, 64))}
@@ -213,7 +207,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         totals, losses = self._nothing_found(audio, given.batch), []
         for group in groups:
             first = self._conditioning_frames(group.length, prompt_frames, user_prompts)
-            found = self._segment(
+            found, levels = self._segment(
                 group.pick(pixel_values)[:, : group.length],
                 group.pick(audio)[:, : group.length],
                 None if text is None else group.pick(text),
@@ -221,27 +215,15 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
                 {frame: user and user.pick(group) for frame, user in first.items()},
                 output_attentions,
             )
-            class_logits = None if self.class_head is None else self.class_head(found.levels, found.masks)
-            self._place(totals, group, found, class_logits)
+            class_logits = self._class_logits(found, levels)
+            self._place(totals, group, found, levels, class_logits)
             for clip in group.clips:
                 totals["key_frames"][clip] = min(first)
             if labels is not None or class_labels is not None:
-                losses.append(self._losses(found, class_logits, group, given, class_labels))
+                losses.append(self._losses(found, levels, class_logits, group, given, class_labels))
 
         losses = {name: torch.cat([part[name] for part in losses]).mean() for name in losses[0]} if losses else {}
         return AuralSam2Output(**self.loss_fields(losses), **totals)
-
-    def _checked_class_labels(
-        self, labels: torch.Tensor | None, class_labels: torch.Tensor | None
-    ) -> torch.Tensor | None:
-        """Semantic masks where there is a class head, None where they are not read."""
-        if self.class_head is None:
-            return None
-        if class_labels is not None:
-            check_ids("class_labels", class_labels, self.num_classes + 1)
-        elif labels is not None:
-            raise ValueError("class_labels: missing; a model with num_classes learns from semantic masks, not labels")
-        return class_labels
 
     def _nothing_found(self, audio: torch.Tensor, batch: tuple[int, int, int]) -> dict[str, torch.Tensor]:
         """Outputs for `batch` clips, expressions and frames, as they are on padding frames."""
@@ -258,7 +240,8 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         self,
         totals: dict[str, torch.Tensor | tuple[torch.Tensor, ...]],
         group: ClipGroup,
-        found: SegmentedClips,
+        found: MaskPrediction,
+        levels: list[FusedLevel],
         class_logits: torch.Tensor | None,
     ) -> None:
         """Write what was found in some of the clips to the outputs for all of them."""
@@ -269,28 +252,30 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         if class_logits is not None:
             shape = (batch[0], class_logits.shape[1], batch[2], *class_logits.shape[3:])
             group.place(class_logits, totals.setdefault("class_logits", class_logits.new_zeros(shape)))
-        for name, weights in found.levels[0].attentions.items():
+        for name, weights in levels[0].attentions.items():
             edge = round(weights.shape[-1] ** 0.5)
-            blocks = tuple(weights.new_zeros(*batch, 1, edge, edge) for _ in found.levels)
-            for level, block in zip(found.levels, totals.setdefault(name, blocks), strict=True):
+            blocks = tuple(weights.new_zeros(*batch, 1, edge, edge) for _ in levels)
+            for level, block in zip(levels, totals.setdefault(name, blocks), strict=True):
                 group.place(level.attentions[name], block)
+
+    def _class_logits(self, found: MaskPrediction, levels: list[FusedLevel]) -> torch.Tensor | None:
+        """Logits `[n, K + 1, T, e, e]` of the classes in some of the clips, of a model that names classes."""
+        return None
 
     def _losses(
         self,
-        found: SegmentedClips,
+        found: MaskPrediction,
+        levels: list[FusedLevel],
         class_logits: torch.Tensor | None,
         group: ClipGroup,
         given: ClipInputs,
         class_labels: torch.Tensor | None,
     ) -> dict[str, torch.Tensor]:
-        """Weighted loss terms `[n]` of the `n` objects in some of the clips: those of classes, where there is a head
-        for them, or else those of masks."""
+        """Weighted loss terms `[n]` of the `n` objects in some of the clips."""
         counted = group.pick(given.labeled)[:, : group.length]
-        if class_logits is not None:
-            truth = group.pick(class_labels)[:, : group.length]
-            return self.weigh({"class": class_losses(class_logits, found.masks, truth, counted)})
         truth = group.pick(given.labels)[:, :, : group.length].flatten(0, 1)
-        return self.weigh(clip_losses(self.config, self.loss_weights, self.fuser, found, group, truth, counted))
+        terms = clip_losses(self.config, self.loss_weights, self.fuser, found, levels, group, truth, counted)
+        return self.weigh(terms)
 
     def _encode_audio(self, input_features: torch.Tensor, audio_mask: torch.Tensor, num_frames: int) -> torch.Tensor:
         """Embeddings of left and right at each frame, `[B, T, C]`."""
@@ -329,8 +314,9 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         text_mask: torch.Tensor | None,
         user_prompts: dict[int, UserPrompt | None],
         output_attentions: bool,
-    ) -> SegmentedClips:
-        """Segment the objects of clips that all have the `T` frames of `pixel_values [b, T, 3, S, S]`."""
+    ) -> tuple[MaskPrediction, list[FusedLevel]]:
+        """Segment the objects of clips that all have the `T` frames of `pixel_values [b, T, 3, S, S]`: masks
+        `[n, T, h, w]` with scores, and the levels that prompted them."""
         num_clips, num_frames = pixel_values.shape[:2]
         features, patches = self._encode_frames(pixel_values)
         levels = self.fuser(patches, audio, text, text_mask, output_attentions)
@@ -346,13 +332,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             track_every_frame(tracker, lambda frame: features[frame].select(clips), decode, user_prompts)
         )
         ordered = [predictions[frame] for frame in range(num_frames)]
-        return SegmentedClips(
-            torch.stack([prediction.candidates for prediction in ordered], dim=1),
-            torch.stack([prediction.candidate_scores for prediction in ordered], dim=1),
-            torch.stack([prediction.object_score_logits for prediction in ordered], dim=1),
-            torch.stack([prediction.choice for prediction in ordered], dim=1),
-            levels,
-        )
+        return MaskPrediction.join(ordered, partial(torch.stack, dim=1)), levels
 
     def _encode_frames(self, pixel_values: torch.Tensor) -> tuple[list[ImageFeatures], list[torch.Tensor]]:
         """Features of each frame, and the fuser's patches `[b, T, P, C]` of each level.

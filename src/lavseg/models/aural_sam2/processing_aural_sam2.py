@@ -35,17 +35,12 @@ class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
         frames = square_image_processor(config.sam2_config.image_size, PILImageResampling.BICUBIC)
         return frames, VggishFeatureExtractor(num_channels=2, min_patches=MIN_PATCHES)
 
-    def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
-        prepared = self.image_processor(frames, return_tensors="pt", **images_kwargs)
-        return {"pixel_values": prepared["pixel_values"]}
-
     def __call__(
         self,
         video: Any = None,
         audio: Any = None,
         text: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
         sampling_rate: int | Sequence[int] | None = None,
-        return_tensors: str = "pt",
         input_points: Any = None,
         input_labels: Any = None,
         input_boxes: Any = None,
@@ -55,8 +50,7 @@ class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
         """Prepare one clip, or a list of clips, and a user's points and boxes.
 
         Args:
-            video, audio, text, sampling_rate, return_tensors, videos, kwargs: as in the base class; no `text` without a
-                tokenizer.
+            video, audio, text, sampling_rate, videos, kwargs: as in the base class; no `text` without a tokenizer.
             input_points: `[B, E, n, 2]` or, for several frames, `[B, E, F, n, 2]`, (x, y) in pixels of the clip.
             input_labels: `[B, E, n]` or `[B, E, F, n]`: 1 on the object, 0 off it, -1 for padding.
             input_boxes: `[B, E, 4]` or `[B, E, F, 4]`, (x1, y1, x2, y2) in pixels of the clip.
@@ -67,7 +61,7 @@ class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
         Raises:
             ValueError: when an argument is missing, not of these kinds, or not to be read by this method.
         """
-        inputs = super().__call__(video, audio, text, sampling_rate, return_tensors, videos, **kwargs)
+        inputs = super().__call__(video, audio, text, sampling_rate, videos, **kwargs)
         prompts = {}
         height, width = inputs["pixel_values"].shape[-2:]
         scales = torch.tensor([[width / w, height / h] for h, w in inputs["original_sizes"]])
@@ -113,7 +107,7 @@ class AuralSam2Processor(OptionalTextMixin, AudioVisualProcessor):
         """
         class_logits = outputs.class_logits
         if class_logits is None:
-            raise ValueError("outputs: hold no class_logits; only a model with num_classes names classes")
+            raise ValueError("outputs: hold no class_logits; AuralSam2ForSemanticSegmentation names classes")
         found = []
         masks = self.post_process_masks(outputs, original_sizes, frame_mask)
         for index, (inside, logits) in enumerate(zip(masks, class_logits, strict=True)):

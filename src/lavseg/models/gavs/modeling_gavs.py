@@ -40,7 +40,12 @@ def cut_padding(logits: torch.Tensor, reshaped_input_sizes: torch.Tensor, image_
 
 
 class GavsPreTrainedModel(AdapterClipModel):
-    """What GAVS has in common with the other adapter baselines, under its configuration."""
+    """What GAVS has in common with the other adapter baselines, under its configuration.
+
+    ```python
+    model = GavsModel.from_backbones("facebook/sam-vit-base", "runs/vggish")
+    ```
+    """
 
     config: GavsConfig
     config_class = GavsConfig
@@ -67,6 +72,7 @@ class GavsModel(GavsPreTrainedModel):
                 f"has blocks 0 to {len(blocks) - 1}"
             )
         return GavsAdapters(
+            config,
             [block.layer_norm2.normalized_shape[0] for block in blocks[config.first_adapted_block :]],
             decoder.hidden_size,
             decoder.num_hidden_layers,

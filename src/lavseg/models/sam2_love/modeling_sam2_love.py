@@ -10,19 +10,24 @@ from transformers import initialization as init
 
 from ...backbones.sam2.key_frame_tracking import KeyFrameTracker
 from ...backbones.sam2.modeling_sam2 import Sam2Backbone
-from ...backbones.sam2.tracking_sam2 import MaskPrediction
 from ...backbones.vggish import VggishModel, load_vggish
 from ...losses import mask_bce, mask_dice, mask_iou, weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
 from ...modeling.initialization import init_linear
 from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips, real_lengths
+from ...modeling.outputs import MaskPrediction
 from .configuration_sam2_love import Sam2LoveConfig
 from .prompter_sam2_love import Sam2LoveFusionLayer, Sam2LoveMlp, Sam2LoveOutput, Sam2LovePrompter
 
 
 class Sam2LovePreTrainedModel(AudioVisualPreTrainedModel):
-    """Configuration and initialisation of SAM2-LOVE."""
+    """Configuration and initialisation of SAM2-LOVE.
+
+    ```python
+    model = Sam2LoveModel.from_backbones(audio="runs/vggish")
+    ```
+    """
 
     config: Sam2LoveConfig
     config_class = Sam2LoveConfig
@@ -143,9 +148,6 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
     @property
     def clip_length(self) -> int:
         return self.config.max_frames
-
-    def frozen_modules(self) -> list[nn.Module]:
-        return list(self.backbones().values())
 
     def freeze(self) -> None:
         super().freeze()

@@ -18,7 +18,12 @@ def mask_soft_iou(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 class SamaAvsPreTrainedModel(AdapterClipModel):
-    """What SAMA-AVS has in common with the other adapter baselines, under its configuration."""
+    """What SAMA-AVS has in common with the other adapter baselines, under its configuration.
+
+    ```python
+    model = SamaAvsModel.from_backbones("facebook/sam-vit-huge", "runs/vggish")
+    ```
+    """
 
     config: SamaAvsConfig
     config_class = SamaAvsConfig

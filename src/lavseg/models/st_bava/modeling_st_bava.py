@@ -52,7 +52,12 @@ _FUSIONS = {
 
 
 class StBavaPreTrainedModel(AdaptedSamModel):
-    """What ST-BAVA has in common with the other methods on SAM, under its configuration."""
+    """What ST-BAVA has in common with the other methods on SAM, under its configuration.
+
+    ```python
+    model = StBavaModel.from_backbones("facebook/sam-vit-huge", "runs/vggish", num_fusion_layers=4)
+    ```
+    """
 
     config: StBavaConfig
     config_class = StBavaConfig

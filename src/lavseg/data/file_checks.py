@@ -1,0 +1,205 @@
+"""Images and sounds of a data set on disk, looked at to see that they are whole and fit together."""
+
+import struct
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from ..backbones.vggish.feature_extraction_vggish import check_sampling_rate
+from ..media import MediaError, read_audio
+from ..modeling.processing.audio_visual import SOUND_SLACK
+from .masks import same_shape
+from .tables import DataError
+
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+# Pillow's names. JPEG blurs the edges of masks.
+_FRAMES, _MASKS = ("JPEG", "MPO", "PNG", "WEBP"), ("PNG",)
+# A frame of 8K video has as many.
+MAX_PIXELS = 7680 * 4320
+_TURNED = (5, 6, 7, 8)
+_FETCH = "Copy or download it again, or leave such rows out with on_error='skip'."
+_PCM = 1
+
+
+def numbered_images(clip: str, folder: Path, first: int = 0, masks: bool = False) -> dict[int, str]:
+    """Paths of a folder's images by the number that ends their name, in the order of these numbers from `first` on.
+
+    Hidden files are passed over, such as those that macOS puts beside others. `masks` have to be PNG.
+
+    Raises:
+        DataError: that names the first file which is not as it should be.
+    """
+    if not folder.is_dir():
+        raise DataError("missing folder", clip, folder, _FETCH)
+    found: dict[int, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.suffix.lower() not in _IMAGE_SUFFIXES:
+            continue
+        number = path.stem.rsplit("_", 1)[-1]
+        if not (number.isascii() and number.isdecimal()):
+            raise DataError("unnumbered image", clip, ascii(str(path)), "Names must end in the number of the frame.")
+        other = found.setdefault(int(number), path)
+        if other != path:
+            raise DataError("two images with one number", clip, path, f"{other.name} is there as well; keep one.")
+    if not found:
+        raise DataError("folder without images", clip, folder, _FETCH)
+    numbers = sorted(found)
+    if numbers != list(range(first, first + len(numbers))):
+        raise DataError("missing image", clip, folder, f"Numbers are {numbers}, expected {first} on, no gaps. {_FETCH}")
+    sizes = {check_image(clip, path, _MASKS if masks else _FRAMES) for path in found.values()}
+    if len(sizes) > 1:
+        raise DataError("images of different sizes", clip, folder, f"Sizes are {sorted(sizes)}.")
+    return {number: str(found[number]) for number in numbers}
+
+
+def check_image(clip: str, path: Path, formats: tuple[str, ...] = _FRAMES) -> tuple[int, int]:
+    """Width and height, as it is shown, of an image that has its header and its end; pixels are not decoded.
+
+    Raises:
+        DataError: when it is missing, damaged, cut short, an animation, too large, or of another format.
+    """
+    if not path.is_file():
+        raise DataError("missing file", clip, path, "It is a folder or a link to nothing.")
+    if path.stat().st_size == 0:
+        raise DataError("empty file", clip, path, _FETCH)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            size, found, animated = _look_at(path)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError("image too large", clip, path, f"Up to {MAX_PIXELS} pixels are taken.") from error
+    except Exception as error:  # Pillow's readers of damaged files raise any
+        raise DataError("damaged image", clip, path, _FETCH) from error
+    if size[0] * size[1] > MAX_PIXELS:
+        raise DataError("image too large", clip, path, f"It has {size}, up to {MAX_PIXELS} pixels are taken.")
+    if found not in formats:
+        kind = "mask" if formats == _MASKS else "image"
+        raise DataError(f"{kind} in another format", clip, path, f"It is {found}; save it as {' or '.join(formats)}.")
+    if animated:
+        raise DataError("animation", clip, path, "Give an image of one picture.")
+    if found in ("JPEG", "MPO"):
+        with path.open("rb") as file:
+            file.seek(-min(path.stat().st_size, 4096), 2)
+            if b"\xff\xd9" not in file.read():
+                raise DataError("truncated image", clip, path, _FETCH)
+    return size
+
+
+def _look_at(path: Path) -> tuple[tuple[int, int], str, bool]:
+    """Size as shown, format, and whether it is an animation, of an image whose checksums are right."""
+    with Image.open(path) as image:
+        size, found = _upright(image), image.format or ""
+        animated = found in ("PNG", "WEBP") and getattr(image, "is_animated", False)
+        if found == "PNG":
+            image.verify()
+    return size, found, animated
+
+
+def shown_size(source: str | BinaryIO) -> tuple[int, int]:
+    """Width and height of an image as it is shown, from its header."""
+    with Image.open(source) as image:
+        return _upright(image)
+
+
+def _upright(image: Image.Image) -> tuple[int, int]:
+    # Pillow would decode a PNG to look for an orientation that it does not have.
+    known = image.format != "PNG" or "exif" in image.info
+    return image.size[::-1] if known and image.getexif().get(ExifTags.Base.Orientation) in _TURNED else image.size
+
+
+def check_fit(clip: str, folder: Path, frames: dict[int, str], masks: dict[int, str]) -> None:
+    """Each frame has a mask of its shape, which may be a smaller or larger copy.
+
+    Args:
+        folder: that of the masks, for the message.
+        frames, masks: as `numbered_images` gives them.
+
+    Raises:
+        DataError: when numbers differ, height and width are swapped, or in another ratio.
+    """
+    if masks.keys() != frames.keys():
+        advice = f"Frames are {list(frames)}, masks are {list(masks)}."
+        raise DataError("frames and masks differ", clip, folder, advice)
+    frame, mask = (check_image(clip, Path(next(iter(images.values())))) for images in (frames, masks))
+    if not same_shape(frame, mask):
+        advice = f"Width and height are {mask}, those of the frames {frame}."
+        raise DataError("masks of another shape than the frames", clip, folder, advice)
+
+
+def checked_sound(clip: str, path: Path, num_frames: int) -> str:
+    """Path of a sound that can be read and lasts as long as the frames, one of which stands for a second.
+
+    Of usual WAV files the header is looked at; anything else is decoded, whatever its name.
+
+    Raises:
+        DataError: when it is missing, damaged, cut short, of another length, or at a rate that is not taken.
+    """
+    if not path.is_file():
+        raise DataError("missing file", clip, path, _FETCH)
+    if path.stat().st_size == 0:
+        raise DataError("empty file", clip, path, _FETCH)
+    rate, seconds = _pcm_wav(clip, path) or _decoded_length(clip, path)
+    try:
+        check_sampling_rate(rate)
+    except ValueError as error:
+        raise DataError("sound at an unusual rate", clip, path, f"{error}.") from error
+    if abs(seconds - num_frames) > SOUND_SLACK:
+        advice = f"It lasts {seconds:.4g} s, and the {num_frames} frames stand for a second each."
+        raise DataError("sound of another length than the clip", clip, path, advice)
+    return str(path)
+
+
+def decode_sound(clip: str, path: Path) -> tuple[np.ndarray, int]:
+    """The whole sound, see `read_audio`.
+
+    Raises:
+        DataError: when it cannot be decoded, or has samples that are not finite.
+    """
+    try:
+        waveform, rate = read_audio(path)
+    except MediaError as error:
+        raise DataError("damaged sound", clip, path, f"{error}. {_FETCH}") from error
+    if not np.isfinite(waveform).all():
+        raise DataError("damaged sound", clip, path, f"It has samples that are no numbers. {_FETCH}")
+    return waveform, rate
+
+
+def _decoded_length(clip: str, path: Path) -> tuple[int, float]:
+    waveform, rate = decode_sound(clip, path)
+    return rate, waveform.shape[1] / rate
+
+
+def _pcm_wav(clip: str, path: Path) -> tuple[int, float] | None:
+    """Rate and seconds of a WAV file of whole numbers in mono or stereo, by its header; None for anything else."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(12)
+        stated = int.from_bytes(start[4:8], "little") + 8
+        if start[:4] != b"RIFF" or start[8:] != b"WAVE":
+            return None
+        fields, length = _chunks(file)
+        if length is None or fields is None:
+            return None
+        kind, channels, rate, _, align, bits = fields
+        if length != 0xFFFFFFFF and file.tell() + length > size:
+            raise DataError("truncated sound", clip, path, _FETCH)
+        usual = kind == _PCM and channels in (1, 2) and bits in (8, 16, 24, 32) and align == channels * bits // 8
+        whole = stated <= size and length != 0xFFFFFFFF and length >= align
+        return (rate, length / align / rate) if usual and whole and rate else None
+
+
+def _chunks(file: BinaryIO) -> tuple[tuple[int, ...] | None, int | None]:
+    """Fields of the format and bytes of sound of a WAV file, which is left at the first sample."""
+    fields = None
+    while len(header := file.read(8)) == 8:
+        name, length = struct.unpack("<4sI", header)
+        if name == b"data":
+            return fields, length
+        if name == b"fmt " and length >= 16:
+            fields = struct.unpack("<HHIIHH", file.read(16).ljust(16, b"\0"))
+            length -= 16
+        file.seek(length + length % 2, 1)
+    return fields, None

@@ -1,0 +1,112 @@
+"""What experiment loggers are given beside numbers, and what to do where one is not installed."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from PIL import Image
+from transformers import TrainerCallback
+from transformers.integrations import (
+    INTEGRATION_TO_CALLBACK,
+    TensorBoardCallback,
+    TrackioCallback,
+    WandbCallback,
+    get_available_reporting_integrations,
+)
+
+from ..evaluation.scores import Reduce, Scores
+from ..modeling.outputs import AudioVisualSegmentationOutput
+from ..modeling.processing import AudioVisualProcessor
+from ..visualization import contact_sheet, overlay
+
+# Loggers of the extra `logging`, which are shown masks as well.
+LOGGERS = ("tensorboard", "trackio", "wandb")
+# Clips of each evaluation, and frames of each clip, that loggers are shown, and the width of a frame in pixels.
+_CLIPS, _FRAMES, _WIDTH = 3, 5, 240
+
+
+def check_loggers(report_to: Sequence[str]) -> None:
+    """Look whether loggers are there before Transformers starts them.
+
+    Raises:
+        ValueError: that names the first which is unknown or not installed, and what to install.
+    """
+    available = {*get_available_reporting_integrations(), "flyte"}  # of which Transformers says nothing
+    for name in report_to:
+        if name not in INTEGRATION_TO_CALLBACK:
+            raise ValueError(f"report_to: {name!r} is unknown, accepted are {', '.join(LOGGERS)} and others")
+        if name not in available:
+            remedy = f"; pip install {name}, or 'lavseg[logging]' for all three" if name in LOGGERS else ""
+            raise ValueError(f"report_to: {name} is not installed{remedy}")
+
+
+class SampleMasks(Scores):
+    """Keeps the masks of the first clips of an evaluation, to be drawn beside the true ones.
+
+    Args:
+        processor: the model's.
+    """
+
+    def __init__(self, processor: AudioVisualProcessor):
+        self.processor = processor
+        self.clips: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def update(self, outputs: AudioVisualSegmentationOutput, batch: Mapping[str, Any], clips: int) -> None:
+        labels, shown = batch["labels"], min(clips, _CLIPS)
+        if self.clips or not shown:
+            return
+        logits = self.processor.gate_masks(outputs)[:shown, :1]
+        found = self.processor.binarize(logits, [tuple(labels.shape[-2:])] * shown, batch["frame_mask"][:shown])
+        for masks, truth, labelled in zip(found, labels, batch["label_mask"], strict=False):
+            true = truth[0, : len(masks)].bool() & labelled[: len(masks), None, None]
+            self.clips.append((masks.cpu().numpy(), true.cpu().numpy()))
+
+    def compute(self, reduce: Reduce = lambda sums: sums) -> dict[str, float]:
+        """No values: pictures are no scores."""
+        return {}
+
+    def draw(self, rows: Dataset) -> list[Image.Image]:
+        """A picture of each clip: above what was found, below what is true.
+
+        Args:
+            rows: the data set, whose first rows the clips are.
+        """
+        return [_sheet(row, *masks) for row, masks in zip(rows.select(range(len(self.clips))), self.clips, strict=True)]
+
+
+def _sheet(row: Mapping[str, Any], found: np.ndarray, true: np.ndarray) -> Image.Image:
+    chosen = np.linspace(0, len(found) - 1, min(_FRAMES, len(found))).round().astype(int)
+    width, height = row["frames"][0].size
+    size = (_WIDTH, max(1, round(_WIDTH * height / width)))
+    frames = np.stack([np.asarray(row["frames"][index].convert("RGB").resize(size)) for index in chosen])
+    pictures = [picture for masks in (found, true) for picture in overlay(frames, _scaled(masks[chosen], size))]
+    named = f" of {row['text']!r}" if row["text"] else ""
+    labels = [f"{kind}{named}, frame {index}" for kind in ("found", "true") for index in chosen]
+    return contact_sheet(pictures, len(chosen), labels)
+
+
+def _scaled(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return np.stack([np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST)) for mask in masks])
+
+
+def showing(callbacks: Iterable[TrainerCallback]) -> list[Callable[[str, Image.Image, int], None]]:
+    """For each logger among `callbacks` that shows pictures, what shows one by its name and step."""
+    found = []
+    for callback in callbacks:
+        if isinstance(callback, TensorBoardCallback) and callback.tb_writer is not None:
+            found.append(_in_tensorboard(callback))
+        elif isinstance(callback, WandbCallback) and callback._initialized:
+            found.append(_in_module(callback._wandb))
+        elif isinstance(callback, TrackioCallback) and callback._initialized:
+            found.append(_in_module(callback._trackio))
+    return found
+
+
+def _in_tensorboard(callback: TensorBoardCallback) -> Callable[[str, Image.Image, int], None]:
+    return lambda name, picture, step: callback.tb_writer.add_image(name, np.asarray(picture), step, dataformats="HWC")
+
+
+def _in_module(module: Any) -> Callable[[str, Image.Image, int], None]:
+    """Weights & Biases and Trackio are alike here, and count steps as Transformers has them do."""
+    return lambda name, picture, step: module.log({name: module.Image(picture), "train/global_step": step})
