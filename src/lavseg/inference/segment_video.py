@@ -76,7 +76,8 @@ def segment_video(
     rate = processor.fps if fps is None else fps
     _check_rate(rate, processor.fps, clip)
     if output_attentions and not model.gives_attentions:
-        raise ValueError(f"attention: {type(model).__name__} has no attention maps to draw; ST-BAVA has")
+        name = type(model).__name__
+        raise ValueError(f"attention: {name} has no attention maps to draw under this configuration; leave it out")
     segmenter = ClipSegmenter(model, processor, texts, output_attentions)
     points = {"input_points": input_points, "input_labels": input_labels, "prompt_frames": prompt_frames}
     points = {name: value for name, value in points.items() if value is not None}

@@ -1,8 +1,10 @@
 """What the pretrained base classes of all methods have in common."""
 
+import functools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from inspect import Parameter, signature
 from numbers import Real
 from os import PathLike
@@ -18,6 +20,63 @@ from transformers import PreTrainedConfig, PreTrainedModel, Sam2VideoModel
 from .configuration import AudioVisualConfig
 from .inputs import check_keys, check_weights
 from .remote_code import AUTO_MAP, write_stub
+
+_OPTIONS = ("output_hidden_states", "output_attentions", "return_dict")
+
+
+def _with_options(forward: Callable) -> Callable:
+    """`forward` with the options that all models of Transformers take; the configuration holds their defaults."""
+
+    @functools.wraps(forward)
+    def wrapper(self: "AudioVisualPreTrainedModel", *args, **kwargs):
+        asked = {name: kwargs.pop(name, None) for name in _OPTIONS}
+        asked = {name: getattr(self.config, name) if value is None else value for name, value in asked.items()}
+        if asked["output_attentions"]:
+            if not self.gives_attentions:
+                raise ValueError(
+                    f"output_attentions: {type(self).__name__} has no attention between sound, words and frames under "
+                    "this configuration; leave it out"
+                )
+            kwargs["output_attentions"] = True
+        selection = asked["output_hidden_states"]
+        if selection is False:
+            outputs = forward(self, *args, **kwargs)
+        else:
+            with _recorded(self.image_blocks) as states:
+                outputs = forward(self, *args, **kwargs)
+            outputs["hidden_states"] = _select(states, selection)
+        return outputs if asked["return_dict"] else outputs.to_tuple()
+
+    taken = signature(forward).parameters
+    added = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in _OPTIONS if name not in taken]
+    wrapper.__signature__ = signature(forward).replace(parameters=[*taken.values(), *added])
+    return wrapper
+
+
+@contextmanager
+def _recorded(blocks: nn.ModuleList) -> Iterator[list[list[torch.Tensor]]]:
+    """Inside, what goes into the first of `blocks` and comes out of each is kept, for each time that they run."""
+    states = [[] for _ in range(len(blocks) + 1)]
+
+    def hook(kept: list[torch.Tensor]) -> Callable:
+        return lambda module, args, output: kept.append(output[0] if isinstance(output, tuple) else output)
+
+    handles = [blocks[0].register_forward_pre_hook(lambda module, args: states[0].append(args[0]))]
+    handles += [block.register_forward_hook(hook(kept)) for block, kept in zip(blocks, states[1:], strict=True)]
+    try:
+        yield states
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _select(states: list[list[torch.Tensor]], selection: bool | int | list[int]) -> tuple[torch.Tensor | None, ...]:
+    """One tensor for each layer that is selected, all by True, and None for the others; nothing if none ran."""
+    if not states[0]:
+        return ()
+    chosen = range(len(states)) if selection is True else [selection] if isinstance(selection, int) else selection
+    chosen = {index % len(states) for index in chosen if -len(states) <= index < len(states)}
+    return tuple(torch.cat(kept) if index in chosen else None for index, kept in enumerate(states))
 
 
 class AudioVisualPreTrainedModel(PreTrainedModel):
@@ -41,14 +100,21 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("video", "audio", "text")
     supports_gradient_checkpointing = True
-    # Attentions of the methods' own do not go through Transformers' switch, which flash attention would need.
+    # All attention goes through Transformers' switch. Flash attention takes no mask over what is attended to, and flex
+    # attention is not tried.
     _supports_sdpa = True
+    _supports_attention_backend = True
     # The loss is a mean over the batch: the Trainer has to divide it by its accumulation steps.
     accepts_loss_kwargs = False
     default_loss_weights: ClassVar[dict[str, float]] = {}
     takes_points: ClassVar[bool] = False
     text_backbone: ClassVar[str] = "text"
     names_classes: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "forward" in vars(cls):
+            cls.forward = _with_options(cls.forward)
 
     def __init__(self, config: AudioVisualConfig):
         _forget_precision(config)
@@ -110,6 +176,13 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     def gives_attentions(self) -> bool:
         """Whether `forward` takes `output_attentions` and returns the maps that its output class lists."""
         return False
+
+    @property
+    def image_blocks(self) -> nn.ModuleList:
+        """Blocks of the image encoder, whose states are what `output_hidden_states` asks for: those of the SAM or SAM2
+        in `backbones`."""
+        encoder = next(part.vision_encoder for part in self.backbones().values() if hasattr(part, "vision_encoder"))
+        return encoder.backbone.blocks if hasattr(encoder, "backbone") else encoder.layers
 
     @property
     def tracking_host(self) -> Sam2VideoModel | None:

@@ -63,7 +63,7 @@ class Sam2Backbone(Sam2VideoModel):
 
     def audio_adapters(self, audio_size: int, hidden_size: int, text_size: int | None = None) -> Sam2AudioAdapters:
         """Adapters that bring sound of `audio_size` channels into the image encoder, and text where it has a size."""
-        return Sam2AudioAdapters([block.dim for block in self.blocks], audio_size, hidden_size, text_size)
+        return Sam2AudioAdapters(self.config, [block.dim for block in self.blocks], audio_size, hidden_size, text_size)
 
     def encode(
         self, pixel_values: torch.Tensor, prompts: Iterable[torch.Tensor] | None = None
