@@ -8,7 +8,7 @@ METHOD ?= sam2-love
 TINY_sam2-love := runs/tiny
 TINY_aural-sam2 := runs/aural-sam2-tiny
 
-.PHONY: demo test test-slow quality docs train-tiny clean
+.PHONY: demo test test-slow test-transformers quality docs train-tiny clean
 
 # The original sam2 package is what tests and benchmarks compare with. It builds against the installed torch, hence no
 # isolation.
@@ -27,6 +27,10 @@ test: $(READY)
 
 test-slow: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow
+
+# Exit status 5: all was skipped, as Transformers' tests cannot be had.
+test-transformers: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -rs tests/transformers_suite || test $$? -eq 5
 
 quality: $(READY)
 	$(BIN)/ruff check .

@@ -137,7 +137,9 @@ def export(model: Sam2LoveModel, sentences: int, text_length: int, folder: Path)
     words = torch.ones(1, sentences, text_length, dtype=torch.long, device=device)
     pictures = torch.zeros(1, frames, 3, *[config.vision_config.image_size] * 2, device=device)
     sounds, real = pictures.new_zeros(1, frames, 1, 96, 64), words.new_ones(1, frames, dtype=torch.bool)
-    write(Prompter(model), (pictures, sounds, words, words, real, real), folder / "prompter.pt2")
+    # Copies: a tensor that is given twice would become one input of the program.
+    inputs = (pictures, sounds, words, words.clone(), real, real.clone())
+    write(Prompter(model), inputs, folder / "prompter.pt2")
 
     maps = EncodeImage(model)(image)
     prompts = image.new_zeros(sentences, config.sam2_config.mask_decoder_config.hidden_size)

@@ -141,6 +141,17 @@ def test_model_and_processor_have_to_agree_on_sentences(saved_sam2_love, saved_s
         load_checkpoint(silent)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("num_hidden_layers", 10**9), ("depth", 10_001), ("image_size", [10**9, 10**9]), ("any", 10**30)],
+)
+def test_sizes_that_no_model_has_are_refused_before_anything_is_built(saved_sam2_love, tmp_path, name, value):
+    folder = shutil.copytree(saved_sam2_love, tmp_path / "large")
+    edit(folder / "config.json", lambda content: content["sam2_config"].update({name: value}))
+    with pytest.raises(CheckpointError, match=f"{name} is 10.* in its config.json, .* is the most accepted"):
+        load_checkpoint(folder)
+
+
 @pytest.mark.parametrize("file", ["config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json"])
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000])
 def test_files_that_are_not_what_they_should_be_are_told_in_one_line(saved_sam2_love, tmp_path, file, content):

@@ -122,9 +122,11 @@ def test_heatmap_names_what_is_wrong(arguments, message):
 
 def test_attention_sheet_has_a_row_a_kind_and_a_column_a_block():
     maps = np.random.default_rng(0).random((3, 8, 8))
-    sheet = attention_sheet(FRAMES[0], {"audio_attentions": maps, "vision_attentions": maps}, width=90)
-    row = contact_sheet(np.zeros((3, 60, 90, 3), np.uint8), 3, ["vision, block 1"] * 3)
+    sheet = attention_sheet(FRAMES[0], {"audio_attentions": maps, "before_attentions": maps[:1]}, width=90)
+    row = contact_sheet(np.zeros((3, 60, 90, 3), np.uint8), 3, ["audio, block 1"] * 3)
     assert sheet.width == row.width and sheet.height == 2 * row.height - 4
+    below = np.asarray(sheet)[row.height :]
+    assert below[:, :90].min() == 0 and below[:, 100:].min() == 255
 
 
 def test_side_by_side_draws_each_models_masks_over_the_same_frame():

@@ -91,7 +91,7 @@ class Pointing:
         audio_mask = nn.utils.rnn.pad_sequence([torch.ones(len(a), dtype=torch.bool) for a in audio], batch_first=True)
         with torch.no_grad():
             text = model.text_encoder(ids.flatten(0, 1), mask.flatten(0, 1)).last_hidden_state
-        prompts, _ = model.prompter(
+        prompts, _, _ = model.prompter(
             nn.utils.rnn.pad_sequence(audio, batch_first=True).to(model.device),
             text.unflatten(0, (batch, expressions)),
             torch.stack(frames).to(model.device),

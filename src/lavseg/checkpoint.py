@@ -1,6 +1,8 @@
 """A model and its processor from a folder or the Hub, checked to be whole before they are used."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
@@ -14,7 +16,8 @@ from .modeling.remote_code import AUTO_MAP
 FILES = ["*.json", "*.txt", "*.safetensors"]
 # And where code of the checkpoint's own is trusted.
 CODE = ["*.py"]
-
+# No published model has more layers, heads or the like, nor larger sizes: building them would take for ever.
+_MOST_PARTS, _LARGEST_SIZE = 10_000, 100_000_000
 
 _NOT_OURS = "none that segments what is seen and heard"
 
@@ -42,8 +45,13 @@ def load_checkpoint(
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{name}: is no checkpoint, it has no config.json")
     try:
-        # The file by which this package is found is no code of the checkpoint's own.
-        trusted = trust_remote_code and PreTrainedConfig.get_config_dict(folder)[0].get("auto_map") != AUTO_MAP
+        fields = dict(PreTrainedConfig.get_config_dict(folder)[0])
+    except Exception as error:  # of many kinds, as nesting may be too deep
+        raise CheckpointError(f"{name}: its config.json cannot be read ({_first_sentence(error)})") from error
+    _check_sizes(fields, name)
+    # The file by which this package is found is no code of the checkpoint's own.
+    trusted = trust_remote_code and fields.get("auto_map") != AUTO_MAP
+    try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trusted)
     except Exception as error:  # code of a checkpoint may raise any
         raise CheckpointError(
@@ -72,6 +80,17 @@ def _fetch(name: str | Path, patterns: list[str]) -> Path:
     except (OSError, ValueError) as error:
         reason = f"there is no such folder, and no such model can be had from the Hub ({_first_sentence(error)})"
         raise CheckpointError(f"{name}: {reason}") from error
+
+
+def _check_sizes(fields: dict[str, Any], name: str | Path) -> None:
+    """Refuse numbers of a configuration that no model has, also in its sub-configurations."""
+    for field, value in fields.items():
+        if isinstance(value, dict):
+            _check_sizes(value, name)
+        numbers = [number for number in (value if isinstance(value, list) else [value]) if isinstance(number, int)]
+        most = _MOST_PARTS if re.search(r"^num_|layers|depth|blocks|stages", field) else _LARGEST_SIZE
+        if max(numbers, default=0) > most:
+            raise CheckpointError(f"{name}: {field} is {max(numbers)} in its config.json, {most} is the most accepted")
 
 
 def _load_model(folder: Path, name: str | Path, trusted: bool) -> AudioVisualPreTrainedModel:

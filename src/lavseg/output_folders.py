@@ -29,6 +29,7 @@ def check_writable_folder(path: str | Path, argument: str) -> Path:
     if path.exists() and not path.is_dir():
         raise ValueError(f"{argument}: {path} is a file; give a folder")
     _check_can_write_into(path if path.exists() else _nearest_above(path), path, argument)
+    _take_over(path)
     return path
 
 
@@ -43,7 +44,6 @@ def check_new_folder(path: str | Path, argument: str) -> Path:
         ValueError: when it is a file, has content, is the current folder, or cannot be made.
     """
     path = check_writable_folder(path, argument)
-    _take_over(path)
     if path.exists() and any(path.iterdir()):
         raise ValueError(f"{argument}: {path} is not empty; give a new or an empty folder")
     if path.resolve() == Path.cwd():

@@ -92,7 +92,7 @@ def heatmap(frame: np.ndarray, weights: np.ndarray, alpha: float = 0.8) -> np.nd
 
 
 def attention_sheet(frame: np.ndarray, attentions: dict[str, np.ndarray], width: int = 240) -> Image.Image:
-    """Attention maps over one frame: a row for each kind of map, a column for each block.
+    """Attention maps over one frame: a row for each kind of map, a column for each block where there are several.
 
     Args:
         frame: uint8 `[H, W, 3]`, RGB.
@@ -101,13 +101,14 @@ def attention_sheet(frame: np.ndarray, attentions: dict[str, np.ndarray], width:
     """
     height = max(1, round(width * frame.shape[0] / frame.shape[1]))
     small = np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR))
-    pictures = [heatmap(small, weights) for maps in attentions.values() for weights in maps]
-    labels = [
-        f"{name.removesuffix('_attentions')}, block {block}"
-        for name, maps in attentions.items()
-        for block in range(1, len(maps) + 1)
-    ]
-    return contact_sheet(pictures, len(next(iter(attentions.values()))), labels)
+    columns, nothing = max(map(len, attentions.values())), np.full_like(small, 255)
+    pictures, labels = [], []
+    for name, maps in attentions.items():
+        kind, left = name.removesuffix("_attentions"), columns - len(maps)
+        pictures += [heatmap(small, weights) for weights in maps] + [nothing] * left
+        labels += [f"{kind}, block {block}" for block in range(1, len(maps) + 1)] if len(maps) > 1 else [kind]
+        labels += [""] * left
+    return contact_sheet(pictures, columns, labels)
 
 
 def side_by_side(

@@ -20,6 +20,7 @@ from lavseg.inference.mask_files import PngMasks
 from lavseg.media import read_video, write_video
 from lavseg.models.sam2_love import Sam2LoveModel
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
+from marked_clips import RATE, Writer, steady
 from saved_clips import decode_rle, save_checkpoint, save_clips
 
 TEXTS = ["the red circle", "the object making a sound"]
@@ -74,6 +75,22 @@ def test_two_expressions_from_the_command_line(checkpoint, clips, tmp_path):
     assert all(text in done.stdout for text in TEXTS)
     check_results(out, clips / "clip.mp4", TEXTS)
     assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+def test_silence_and_what_is_left_out_are_said_once(checkpoint, clips, tmp_path):
+    clip = tmp_path / "silent.mkv"
+    silence = np.zeros((1, 2 * RATE), np.float32)
+    Writer(clip).video(steady(2, 5), rate=5, codec="ffv1").video(steady(2, 5), rate=5, codec="ffv1").sound(
+        silence
+    ).save()
+    done = segment(clip, *options(TEXTS[:1], checkpoint, tmp_path / "out"))
+    assert done.exit_code == 0 and done.stderr.splitlines() == [
+        f"lavseg segment: {clip}: holds 2 streams of video; stream 0 is taken",
+        f"lavseg segment: {clip}: the sound is silent throughout",
+    ]
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["warnings"] == ["the sound is silent throughout"]
+    done = segment(clips / "clip.mp4", *options(TEXTS[:1], checkpoint, tmp_path / "other"))
+    assert done.stderr == "" and json.loads((tmp_path / "other" / "result.json").read_text())["warnings"] == []
 
 
 def test_expressions_do_not_depend_on_each_other(checkpoint, clips, tmp_path):

@@ -162,9 +162,10 @@ def test_other_sounds_are_decoded_whatever_their_name(tmp_path):
         assert checked_sound("c", path, 3) == str(path)
 
 
-def poisoned(path):
+def floats(path, value):
+    """A sound of floats that are zero but for one."""
     samples = np.zeros(24000, "<f4")
-    samples[7] = np.nan
+    samples[7] = value
     header = b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 3, 1, 8000, 32000, 4, 32) + b"data" + struct.pack("<I", 96000)
     path.write_bytes(b"RIFF" + struct.pack("<I", len(header) + 96000) + header + samples.tobytes())
 
@@ -183,7 +184,11 @@ SOUNDS = {
     "too long": (lambda path: wav(path, 5), r"sound of another length than the clip: .*It lasts 5 s"),
     "without samples": (lambda path: wav(path, 0), "damaged sound|truncated sound"),
     "at a rate that nobody hears": (lambda path: wav(path, 3, 100), "sound at an unusual rate: .*got 100"),
-    "not finite": (poisoned, "damaged sound: .*samples that are no numbers"),
+    "in the range of integers": (
+        lambda path: floats(path, 20_000),
+        "damaged sound: .*its sound has floats up to 20000",
+    ),
+    "not finite": (lambda path: floats(path, np.nan), "damaged sound: .*its sound has NaN or infinite samples"),
     "stating more than there is": (overstated, "damaged sound: .*cut short"),
     "of a codec that nobody knows": (
         lambda path: path.write_bytes(wav(path).read_bytes().replace(b"\1\0\1\0", b"\xab\xcd\1\0", 1)),

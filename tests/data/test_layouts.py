@@ -6,6 +6,7 @@ from datasets import Dataset, concatenate_datasets
 from lavseg.data import layouts, write_avsbench, write_ref_avs
 from lavseg.data.layouts import (
     check_data_set,
+    check_sizes,
     class_names,
     frame_sizes,
     known_layout,
@@ -80,7 +81,14 @@ def test_sizes_of_frames_are_counted(ref_avs, tmp_path):
     rows = load_rows(ref_avs, "train")
     assert frame_sizes(rows) == [(32, 40)]
     other = load_rows(write_ref_avs(tmp_path / "other", {"train": 1}, 2, (28, 36), seed=1), "train")
-    assert frame_sizes(concatenate_datasets([rows, other])) == [(28, 36), (32, 40)]
+    both = concatenate_datasets([rows, other])
+    assert frame_sizes(both) == [(28, 36), (32, 40)]
+    check_sizes({"train": rows}, 8)
+    check_sizes({"train": both}, 1)
+    with pytest.raises(
+        ValueError, match=r"^label_size: the frames of val have 2 sizes, such as \(28, 36\) and \(32, 40\)"
+    ):
+        check_sizes({"train": rows, "val": both}, 2)
     inside = layouts.export_parquet({"train": rows}, tmp_path / "parquet")
     assert frame_sizes(Dataset.from_parquet(str(next(inside.rglob("*.parquet"))), cache_dir=str(tmp_path))) == [
         (32, 40)

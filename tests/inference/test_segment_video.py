@@ -134,7 +134,7 @@ def test_a_method_without_memory_that_takes_sound_by_the_clip_keeps_its_rate(shi
         ({"fps": 0.5}, r"fps is 0.5; give 1, .* to 4, the rate of .*clip\.mp4"),
         ({"fps": 5}, "fps is 5; give 1"),
         ({"fps": float("nan")}, "fps is nan"),
-        ({"output_attentions": True}, "Sam2LoveModel has no attention maps"),
+        ({"output_attentions": True, "fps": 4}, "attention: there are maps for the frames the method sees"),
     ],
 )
 def test_what_cannot_be_done_is_refused_at_once(shipped, tmp_path, options, message):

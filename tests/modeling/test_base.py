@@ -3,9 +3,11 @@ from inspect import signature
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from tiny.configurations import nano_sam2_config, tiny_config
 from transformers import AutoModel
 
+from conftest import ROOT
 from lavseg.auto import METHODS
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2ForSemanticSegmentation
@@ -114,3 +116,18 @@ def test_answers_that_depend_on_the_configuration():
     assert make(AuralSam2Config, AuralSam2ForSemanticSegmentation, use_text=False, num_labels=8).num_classes == 7
     on_sam2 = make(SamaAvsConfig, SamaAvsModel, sam_config=nano_sam2_config(128), use_adapters=False)
     assert on_sam2.tracking_host is on_sam2.sam and on_sam2.frame_encoder is None
+
+
+def test_an_encoder_two_levels_deep_takes_the_precision_of_the_whole():
+    model = AutoModel.from_pretrained(ROOT / "examples" / "sam2-love-tiny", dtype=torch.bfloat16)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+
+
+def test_dropout_of_adapters_is_on_where_that_of_the_encoder_is_off(tokenizer):
+    model, _ = tiny_method(METHODS[2], tokenizer)
+    config = LoraConfig(target_modules=r"text_encoder\..*\.query", lora_dropout=0.5)
+    model = get_peft_model(model, config).train()
+    text = model.get_base_model().text_encoder
+    dropouts = {name: part.training for name, part in text.named_modules() if isinstance(part, torch.nn.Dropout)}
+    assert dropouts and all(training == ("lora_dropout" in name) for name, training in dropouts.items())
+    assert True in dropouts.values() and False in dropouts.values()

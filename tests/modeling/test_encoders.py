@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -55,17 +57,29 @@ def test_a_host_has_to_be_of_an_accepted_kind_and_whole(tmp_path):
         load_host("sam2", tmp_path / "sam2", SamModel, Sam2VideoModel)
 
 
-def test_every_sentence_is_read_as_if_alone_without_its_padding_and_without_gradient(roberta):
+def test_every_sentence_is_read_as_if_alone_without_its_padding(roberta):
     ids = torch.randint(3, 50, (2, 3, 5), generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(ids)
     mask[1, 2, 3:] = 0
     states, real = encode_text(roberta, ids, mask)
-    assert states.shape == (2, 3, 5, 16) and not states.requires_grad
+    assert states.shape == (2, 3, 5, 16)
     assert real.dtype == torch.bool and torch.equal(real, mask.bool())
     alone = roberta(ids[1, 2, None, :3]).last_hidden_state[0]
     torch.testing.assert_close(states[1, 2, :3], alone, atol=1e-5, rtol=1e-5)
     everything, real = encode_text(roberta, ids, None)
     assert real.all() and torch.equal(everything[0], states[0])
+
+
+def test_gradient_is_kept_where_a_parameter_takes_it(roberta):
+    encoder, ids = copy.deepcopy(roberta).requires_grad_(False), torch.ones(1, 1, 4).long()
+    assert not encode_text(encoder, ids, None)[0].requires_grad
+    encoder.encoder.layer[0].output.dense.bias.requires_grad_(True)
+    encode_text(encoder, ids, None)[0].sum().backward()
+    assert [name for name, p in encoder.named_parameters() if p.grad is not None] == [
+        "encoder.layer.0.output.dense.bias"
+    ]
+    with torch.no_grad():
+        assert not encode_text(encoder, ids, None)[0].requires_grad
 
 
 def test_a_mask_of_other_tokens_is_named(roberta):

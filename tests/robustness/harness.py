@@ -4,7 +4,8 @@
         with unchanged(tmp_path):
             refused(forked.command("segment", clip, "--model", model, "--out", tmp_path / "out"), says="clip.mp4")
 
-The fixture `forked` is in `conftest.py`. Functions that are called have to be importable: at the top of a test module.
+The fixture `forked` is in `robustness_fixtures.py`. Functions that are called have to be importable: at the top of a
+test module.
 """
 
 import hashlib
@@ -112,8 +113,9 @@ class ForkServer:
 
     def close(self):
         self.connection.close()
+        self.process.kill()
+        self.process.wait()
         self.process.stderr.close()
-        self.process.wait(10)
 
     def start(
         self,

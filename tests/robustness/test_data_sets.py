@@ -378,7 +378,7 @@ TREES = {
     "a sound at a rate of 1": lambda tree: wav(tree.sound, 3, 1),
     "a sound at a rate of 100": lambda tree: wav(tree.sound, 3, 100),
     "a rate of another sound": lambda tree: tree.bytes_of(
-        tree.sound, lambda content: content[:24] + struct.pack("<I", 48000) + content[28:]
+        tree.sound, lambda content: content[:24] + struct.pack("<I", 4000) + content[28:]
     ),
     "an unknown codec": lambda tree: tree.bytes_of(tree.sound, lambda wav: wav[:20] + b"\xab\xcd" + wav[22:]),
     "a playlist as sound": lambda tree: tree.sound.write_text("#EXTM3U\n#EXTINF:3,\n/etc/passwd\n"),

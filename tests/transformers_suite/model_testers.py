@@ -45,11 +45,14 @@ class MethodTests(ModelTesterMixin):
     variant: Variant
     _is_composite = True
     test_resize_embeddings = False
+    additional_model_inputs = ("vit_pixel_values", "input_features", "input_ids")
 
     @classmethod
     def setUpClass(cls):
         cls.model_tester = MethodTester(cls.variant)
         cls.all_model_classes = (cls.variant.model_class,)
+        # Heads that nothing reads under a configuration get no gradient.
+        cls.test_all_params_have_gradient = not cls.variant.unreached
         initialize = PreTrainedModel._initialize_weights
 
         def initialize_visibly(self, module, *args, **kwargs):
@@ -61,6 +64,35 @@ class MethodTests(ModelTesterMixin):
         patched = patch.object(PreTrainedModel, "_initialize_weights", initialize_visibly)
         patched.start()
         cls.addClassCleanup(patched.stop)
+
+    def test_attention_outputs(self):
+        """As the common test, of the maps that the method has."""
+        config, inputs = self.model_tester.prepare_config_and_inputs_for_common()
+        config._attn_implementation = "eager"
+        model = self.variant.model_class(config).eval()
+        if not model.gives_attentions:
+            self.skipTest("it has no attention between sound, words and frames")
+        with torch.no_grad():
+            asked = model(**inputs, output_attentions=True)
+            config.output_attentions = True
+            configured = self.variant.model_class(config).eval()(**inputs)
+        for name in asked.attention_maps:
+            self.assertEqual(asked[name] is None, configured[name] is None)
+            for one, other in zip(asked[name] or (), configured[name] or (), strict=True):
+                self.assertEqual(one.shape, other.shape)
+
+    def test_hidden_states_output(self):
+        """As the common test, of the states of the image encoder."""
+        config, inputs = self.model_tester.prepare_config_and_inputs_for_common()
+        model = self.variant.model_class(config).eval()
+        with torch.no_grad():
+            asked = model(**inputs, output_hidden_states=True).hidden_states
+            config.output_hidden_states = True
+            configured = model(**inputs).hidden_states
+        self.assertEqual(len(asked), len(model.image_blocks) + 1)
+        for one, other in zip(asked, configured, strict=True):
+            torch.testing.assert_close(one, other)
+            self.assertEqual(one.dim(), 4)
 
     def _prepare_for_class(self, inputs_dict, model_class, return_labels=False):
         inputs = copy.deepcopy(inputs_dict)

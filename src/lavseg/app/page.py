@@ -18,6 +18,8 @@ from .time_strip import STRIP_CSS
 
 # How long uploads and results stay on the server.
 KEPT_SECONDS = 3600
+# Requests that wait.
+MAX_QUEUE = 16
 # Moves a line over the time strip as the overlay video plays, and says why a file that is too large is not taken.
 HEAD = (
     """<script>
@@ -84,7 +86,7 @@ def build_page(web_app: WebApp, title: str) -> gr.Blocks:
         gr.on([frame.release, clear.click], web_app.look_at_frame, [clip, frame], [picture, points], **private)
         picture.select(add_point, [picture, points, side], [picture, points], **private)
         find.click(web_app.segment, [clip, sentences, frame, points], [video, strip, masks], **private)
-    return page.queue(max_size=16)
+    return page.queue(max_size=MAX_QUEUE)
 
 
 def launch(

@@ -1,6 +1,7 @@
 """`lavseg data`: look at a data set on disk, write a synthetic one, export one."""
 
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from operator import attrgetter
@@ -110,8 +111,12 @@ def export(
     Mind the licence of the data before making them public.
     """
     with one_line_errors("lavseg data export"):
+        from datasets import disable_progress_bars
+
         from ..data.layouts import export_parquet, load_rows, push_rows, splits_of
 
+        if not sys.stderr.isatty():
+            disable_progress_bars()
         if (out is None) == (repo is None):
             raise ValueError("--out, --repo: give one of them, a folder or a name on the Hub")
         names, layout = splits_of(root, dataset, subset, split or [])

@@ -1,6 +1,7 @@
 """`lavseg segment`: masks for a clip."""
 
 import json
+import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -52,7 +53,7 @@ def segment(
         if any(not expression.strip() for expression in text or []):
             raise ValueError("--text: is empty; say which object is meant, such as 'the louder of the two dogs'")
         try:
-            summary = _run(
+            summary, said = _run(
                 plugin,
                 clip,
                 text or [],
@@ -76,14 +77,17 @@ def segment(
             frames = len(expression["area_fractions"])
             place = out / (expression.get("folder") or expression["file"])
             typer.echo(f"{place}: {expression['text'] or 'sounding objects'} ({seen} of {frames} frames)")
+    for message in said:
+        typer.echo(f"lavseg segment: {message}", err=True)
     if not summary["complete"]:
         frames = len(summary["frame_times"])
         typer.echo(f"lavseg segment: stopped; {out} holds the {frames} frames done by then", err=True)
         raise typer.Exit(INTERRUPTED)
 
 
-def _run(plugins: list[str] | None, *arguments: object, **options: object) -> dict:
-    """`segment_file` with its stages and progress shown on stderr and the libraries' own messages silenced."""
+def _run(plugins: list[str] | None, *arguments: object, **options: object) -> tuple[dict, list[str]]:
+    """`segment_file` with its stages and progress shown on stderr and the libraries' own messages silenced; its summary
+    and what was said about the clip."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -93,11 +97,16 @@ def _run(plugins: list[str] | None, *arguments: object, **options: object) -> di
         task = progress.add_task("Starting", total=None)
         silence_libraries()
         from ..inference.segment_file import segment_file
+        from ..media import MediaWarning
 
         load_plugins(plugins)
-        return segment_file(
-            *arguments,
-            on_stage=lambda stage: progress.update(task, description=stage),
-            on_frame=lambda done, total: progress.update(task, completed=done, total=total),
-            **options,
-        )
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("default", MediaWarning)
+            summary = segment_file(
+                *arguments,
+                on_stage=lambda stage: progress.update(task, description=stage),
+                on_frame=lambda done, total: progress.update(task, completed=done, total=total),
+                **options,
+            )
+        return summary, [*dict.fromkeys(str(one.message) for one in caught)]

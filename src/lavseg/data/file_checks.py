@@ -8,8 +8,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image
 
-from ..backbones.vggish.feature_extraction_vggish import check_sampling_rate
-from ..media import MediaError, read_audio
+from ..backbones.vggish.feature_extraction_vggish import check_sampling_rate, to_channels
+from ..media import read_audio
 from ..modeling.processing.audio_visual import SOUND_SLACK
 from .masks import same_shape
 from .tables import DataError
@@ -156,14 +156,13 @@ def decode_sound(clip: str, path: Path) -> tuple[np.ndarray, int]:
     """The whole sound, see `read_audio`.
 
     Raises:
-        DataError: when it cannot be decoded, or has samples that are not finite.
+        DataError: when it cannot be decoded, or has samples that no model takes, such as NaN.
     """
     try:
         waveform, rate = read_audio(path)
-    except MediaError as error:
+        to_channels(waveform, "its sound")
+    except ValueError as error:
         raise DataError("damaged sound", clip, path, f"{error}. {_FETCH}") from error
-    if not np.isfinite(waveform).all():
-        raise DataError("damaged sound", clip, path, f"It has samples that are no numbers. {_FETCH}")
     return waveform, rate
 
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -171,6 +171,21 @@ def frame_sizes(rows: Dataset) -> list[tuple[int, int]]:
         source = first["path"] if first["bytes"] is None else BytesIO(first["bytes"])
         found.add(shown_size(source)[::-1])
     return sorted(found)
+
+
+def check_sizes(splits: Mapping[str, Dataset], batch_size: int) -> None:
+    """Before an epoch begins: frames whose sizes become those of the labels have to agree within a batch.
+
+    Raises:
+        ValueError: when batches hold several clips and the frames of a split have several sizes.
+    """
+    for split, rows in splits.items():
+        sizes = frame_sizes(rows) if batch_size > 1 else []
+        if len(sizes) > 1:
+            raise ValueError(
+                f"label_size: the frames of {split} have {len(sizes)} sizes, such as {sizes[0]} and {sizes[-1]} "
+                "(height, width); give one for all labels, such as --label_size 256 256, or batches of one clip"
+            )
 
 
 def export_parquet(splits: dict[str, Dataset], out: str | Path) -> Path:

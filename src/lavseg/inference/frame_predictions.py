@@ -111,6 +111,14 @@ def segmented_frame(processor: AudioVisualProcessor, part: ClipPart, predictions
 
 
 def _attention_maps(outputs: AudioVisualSegmentationOutput) -> dict[str, torch.Tensor]:
-    """Mean over the heads, by name `[T, blocks, e, e]`, for one clip."""
+    """Mean over the heads, by name `[T, blocks, e, e]`, for one clip; of several expressions each by its number."""
     given = {name: outputs[name] for name in outputs.attention_maps if outputs.get(name) is not None}
-    return {name: torch.stack([block[0].mean(1) for block in maps], dim=1) for name, maps in given.items()}
+    means = {name: torch.stack([block[0].mean(-3) for block in maps], dim=-3) for name, maps in given.items()}
+    found = {}
+    for name, maps in means.items():
+        if maps.dim() == 4:
+            found[name] = maps
+        else:
+            prefixes = [f"text {number}: " if len(maps) > 1 else "" for number in range(1, len(maps) + 1)]
+            found |= {f"{prefix}{name}": each for prefix, each in zip(prefixes, maps, strict=True)}
+    return found

@@ -28,6 +28,7 @@ class ResultFiles:
         self.fps = fps
         self.colors = palette(count)
         self.times: list[float] = []
+        self.silent = first.part.waveform is not None
         self.scores: dict[str, list[np.ndarray]] = {name: [] for name in ("area_fractions", *first.scores)}
         kind = MASK_FILES[mask_format]
         names = [f"{index}{kind.suffix}" for index in range(count)]
@@ -46,6 +47,7 @@ class ResultFiles:
 
     def write(self, frame: SegmentedFrame) -> None:
         """Append a frame."""
+        self.silent = self.silent and not frame.part.waveform.any()
         for file, mask in zip(self.masks, frame.masks, strict=True):
             file.write(mask)
         drawn = overlay(frame.part.frame[None], frame.masks[:, None], self.colors)[0]
@@ -59,7 +61,7 @@ class ResultFiles:
             self.scores[name].append(values)
 
     def summary(self) -> dict:
-        """`fps`, `frame_times` and `expressions`, as `segment_file` describes them."""
+        """`fps`, `frame_times`, `expressions` and `warnings`, as `segment_file` describes them."""
         scores = {name: np.stack(values, axis=1) for name, values in self.scores.items()}
         presence = scores.pop("presence_logit", None)
         for index, expression in enumerate(self.expressions):
@@ -67,4 +69,5 @@ class ResultFiles:
                 expression[name] = values[index].round(6 if name == "area_fractions" else 4).tolist()
             if presence is not None:
                 expression["presence_logit"] = round(float(presence[index].max()), 4)
-        return {"fps": self.fps, "frame_times": self.times, "expressions": self.expressions}
+        warnings = ["the sound is silent throughout"] if self.silent else []
+        return {"fps": self.fps, "frame_times": self.times, "expressions": self.expressions, "warnings": warnings}

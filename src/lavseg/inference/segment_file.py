@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
@@ -12,7 +13,7 @@ from pathlib import Path
 import torch
 
 from ..checkpoint import load_checkpoint
-from ..media import ClipReader
+from ..media import ClipReader, MediaWarning
 from ..output_folders import check_new_folder, check_writable_folder, holds_results, staged_folder
 from .mask_files import MASK_FILES
 from .result_files import ResultFiles
@@ -67,7 +68,8 @@ def segment_file(
         `expressions`: for each its `text`, `folder` (of PNG files) or `file`, `color` (RGB in the overlay), and for
         each frame `area_fractions` (share of pixels in the mask) and, where the model gives them,
         `object_score_logits` (above zero: judged visible) and `iou_scores` (the model's own estimate); with a presence
-        head also `presence_logit` (above zero: judged to be in the clip at all), the highest of all windows.
+        head also `presence_logit` (above zero: judged to be in the clip at all), the highest of all windows; and
+        `warnings`, sentences on what makes the result doubtful.
 
     Raises:
         ValueError: (of which `MediaError` and `CheckpointError` are kinds) something given cannot be used.
@@ -104,6 +106,8 @@ def segment_file(
             text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
             (folder / RESULT).write_text(text, encoding="utf-8")
             stack.close()
+    for message in summary["warnings"]:
+        warnings.warn(f"{clip}: {message}", MediaWarning, stacklevel=2)
     return summary
 
 
@@ -126,6 +130,7 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def _check_out(out: Path, overwrite: bool, clip: Path) -> None:
+    check_writable_folder(out, "out")
     if not holds_results(out):
         check_new_folder(out, "out")
         return

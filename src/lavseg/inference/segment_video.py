@@ -12,6 +12,7 @@ from ..modeling.inputs import renamed_arguments
 from ..modeling.processing import AudioVisualProcessor
 from .clip_segmenter import ClipSegmenter, FrameInput
 from .frame_predictions import FramePredictions, SegmentedFrame, segmented_frame
+from .free_memory import returning_free_memory
 from .tracking_between import track_between
 from .windows import segment_windows
 
@@ -75,7 +76,8 @@ def segment_video(
     rate = processor.fps if fps is None else fps
     _check_rate(rate, processor.fps, clip)
     if output_attentions and not model.gives_attentions:
-        raise ValueError(f"attention: {type(model).__name__} has no attention maps to draw; ST-BAVA has")
+        name = type(model).__name__
+        raise ValueError(f"attention: {name} has no attention maps to draw under this configuration; leave it out")
     segmenter = ClipSegmenter(model, processor, texts, output_attentions)
     points = {"input_points": input_points, "input_labels": input_labels, "prompt_frames": prompt_frames}
     points = {name: value for name, value in points.items() if value is not None}
@@ -93,6 +95,7 @@ def segment_video(
     else:
         inputs = _with_last_second(_iter_inputs(clip, rate, processor.needs_audio))
         frames = segment_windows(segmenter, inputs, segmenter.segment_frames)
+    frames = returning_free_memory(frames)
     return (segmented_frame(processor, part, predictions) for part, predictions in frames)
 
 

@@ -1,7 +1,10 @@
 """What the pretrained base classes of all methods have in common."""
 
+import functools
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from inspect import Parameter, signature
 from numbers import Real
 from os import PathLike
@@ -11,11 +14,69 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import PreTrainedModel, Sam2VideoModel
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedConfig, PreTrainedModel, Sam2VideoModel
 
 from .configuration import AudioVisualConfig
 from .inputs import check_keys, check_weights
 from .remote_code import AUTO_MAP, write_stub
+
+_OPTIONS = ("output_hidden_states", "output_attentions", "return_dict")
+
+
+def _with_options(forward: Callable) -> Callable:
+    """`forward` with the options that all models of Transformers take; the configuration holds their defaults."""
+
+    @functools.wraps(forward)
+    def wrapper(self: "AudioVisualPreTrainedModel", *args, **kwargs):
+        asked = {name: kwargs.pop(name, None) for name in _OPTIONS}
+        asked = {name: getattr(self.config, name) if value is None else value for name, value in asked.items()}
+        if asked["output_attentions"]:
+            if not self.gives_attentions:
+                raise ValueError(
+                    f"output_attentions: {type(self).__name__} has no attention between sound, words and frames under "
+                    "this configuration; leave it out"
+                )
+            kwargs["output_attentions"] = True
+        selection = asked["output_hidden_states"]
+        if selection is False:
+            outputs = forward(self, *args, **kwargs)
+        else:
+            with _recorded(self.image_blocks) as states:
+                outputs = forward(self, *args, **kwargs)
+            outputs["hidden_states"] = _select(states, selection)
+        return outputs if asked["return_dict"] else outputs.to_tuple()
+
+    taken = signature(forward).parameters
+    added = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in _OPTIONS if name not in taken]
+    wrapper.__signature__ = signature(forward).replace(parameters=[*taken.values(), *added])
+    return wrapper
+
+
+@contextmanager
+def _recorded(blocks: nn.ModuleList) -> Iterator[list[list[torch.Tensor]]]:
+    """Inside, what goes into the first of `blocks` and comes out of each is kept, for each time that they run."""
+    states = [[] for _ in range(len(blocks) + 1)]
+
+    def hook(kept: list[torch.Tensor]) -> Callable:
+        return lambda module, args, output: kept.append(output[0] if isinstance(output, tuple) else output)
+
+    handles = [blocks[0].register_forward_pre_hook(lambda module, args: states[0].append(args[0]))]
+    handles += [block.register_forward_hook(hook(kept)) for block, kept in zip(blocks, states[1:], strict=True)]
+    try:
+        yield states
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _select(states: list[list[torch.Tensor]], selection: bool | int | list[int]) -> tuple[torch.Tensor | None, ...]:
+    """One tensor for each layer that is selected, all by True, and None for the others; nothing if none ran."""
+    if not states[0]:
+        return ()
+    chosen = range(len(states)) if selection is True else [selection] if isinstance(selection, int) else selection
+    chosen = {index % len(states) for index in chosen if -len(states) <= index < len(states)}
+    return tuple(torch.cat(kept) if index in chosen else None for index, kept in enumerate(states))
 
 
 class AudioVisualPreTrainedModel(PreTrainedModel):
@@ -39,8 +100,10 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("video", "audio", "text")
     supports_gradient_checkpointing = True
-    # Attentions of the methods' own do not go through Transformers' switch, which flash attention would need.
+    # All attention goes through Transformers' switch. Flash attention takes no mask over what is attended to, and flex
+    # attention is not tried.
     _supports_sdpa = True
+    _supports_attention_backend = True
     # The loss is a mean over the batch: the Trainer has to divide it by its accumulation steps.
     accepts_loss_kwargs = False
     default_loss_weights: ClassVar[dict[str, float]] = {}
@@ -48,7 +111,13 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     text_backbone: ClassVar[str] = "text"
     names_classes: ClassVar[bool] = False
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "forward" in vars(cls):
+            cls.forward = _with_options(cls.forward)
+
     def __init__(self, config: AudioVisualConfig):
+        _forget_precision(config)
         super().__init__(config)
         self.loss_weights = {**self.default_loss_weights, **getattr(config, "former_loss_weights", {})}
 
@@ -109,6 +178,13 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         return False
 
     @property
+    def image_blocks(self) -> nn.ModuleList:
+        """Blocks of the image encoder, whose states are what `output_hidden_states` asks for: those of the SAM or SAM2
+        in `backbones`."""
+        encoder = next(part.vision_encoder for part in self.backbones().values() if hasattr(part, "vision_encoder"))
+        return encoder.backbone.blocks if hasattr(encoder, "backbone") else encoder.layers
+
+    @property
     def tracking_host(self) -> Sam2VideoModel | None:
         """The SAM2 whose memory can carry the masks to other frames, the one in `backbones`; None without one."""
         return next((part for part in self.backbones().values() if isinstance(part, Sam2VideoModel)), None)
@@ -157,9 +233,18 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
             check_weights(parts[name])
             module.load_state_dict(parts[name].state_dict())
 
+    def get_input_embeddings(self) -> nn.Module:
+        """The first layer of the first of `backbones`, the one that is given the frames."""
+        return next(iter(self.backbones().values())).get_input_embeddings()
+
     def frozen_modules(self) -> list[nn.Module]:
         """Sub-modules that never train under this configuration: the published networks, unless a method says more."""
         return list(self.backbones().values())
+
+    def unreached_modules(self) -> list[str]:
+        """Names of frozen sub-modules to which the loss gives no gradient, such as a memory where training does not
+        track: adapters there would stay as they are."""
+        return []
 
     def freeze(self) -> None:
         """Take the gradient from the frozen sub-modules, at the end of a model's `__init__` and after loading."""
@@ -180,11 +265,40 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         return loaded
 
     def train(self, mode: bool = True) -> "AudioVisualPreTrainedModel":
-        """Set training mode; frozen parts stay in evaluation mode, so that their dropout stays off."""
+        """Set training mode; frozen parts stay in evaluation mode, so that their dropout stays off, but for that of
+        adapters in them.
+
+        Raises:
+            ValueError: when adapters, or other parameters that should train, are where no gradient comes.
+        """
         super().train(mode)
+        if mode:
+            self._check_reached()
         for module in self.frozen_modules():
             module.eval()
+            for dropout in (part.lora_dropout for part in module.modules() if hasattr(part, "lora_dropout")):
+                dropout.train(mode)
         return self
+
+    def _check_reached(self) -> None:
+        names = self.unreached_modules()
+        idle = [name for name in names if any(p.requires_grad for p in self.get_submodule(name).parameters())]
+        if idle:
+            pattern = "|".join(map(re.escape, names))
+            raise ValueError(
+                f"{', '.join(idle)}: the loss of {type(self).__name__} gives no gradient there, so that nothing in it "
+                rf"would train; leave it out, of adapters by exclude_modules=r'({pattern})\..*'"
+            )
+
+    def _set_gradient_checkpointing(
+        self, enable: bool = True, gradient_checkpointing_func: Callable = checkpoint, **kwargs
+    ) -> None:
+        if enable and getattr(gradient_checkpointing_func, "keywords", {}).get("use_reentrant", True):
+            raise ValueError(
+                "use_reentrant: has to be False; a reentrant checkpoint gives no gradient to layers whose input needs "
+                "none, as adapters in an encoder of frames"
+            )
+        super()._set_gradient_checkpointing(enable, gradient_checkpointing_func, **kwargs)
 
     def scale_masks(self, masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """Mask logits `[N, h, w]` as the method was published brings them to the size `(H, W)` of labels or frames."""
@@ -200,3 +314,11 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         # safetensors lets nobody but the owner read.
         for weights in Path(save_directory).glob("*.safetensors"):
             weights.chmod(stub.stat().st_mode)
+
+
+def _forget_precision(config: PreTrainedConfig) -> None:
+    """Encoders are built in the precision of the model around them. Their configurations name the one that they were
+    saved in, which would win for those that are two levels deep."""
+    for part in (value for value in vars(config).values() if isinstance(value, PreTrainedConfig)):
+        part.dtype = None
+        _forget_precision(part)

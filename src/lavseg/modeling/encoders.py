@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
 from .inputs import check_ids
@@ -42,14 +43,20 @@ def load_host(argument: str, name_or_path: str | Path, *accepted: type[PreTraine
     return model
 
 
-@torch.no_grad()
+def gradient_where_needed(module: nn.Module) -> torch.set_grad_enabled:
+    """Inside, `module` is run with gradient only where one of its parameters takes it: an encoder that is frozen as a
+    whole costs no memory for it, and one with adapters trains them."""
+    needed = any(parameter.requires_grad for parameter in module.parameters())
+    return torch.set_grad_enabled(torch.is_grad_enabled() and needed)
+
+
 def encode_text(
-    encoder: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor | None
+    encoder: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """States `[B, E, P, D]` of the tokens `[B, E, P]`, and which of them are real, bool `[B, E, P]`.
 
     Args:
-        encoder: a text encoder.
+        encoder: a text encoder; one of Transformers' says how many tokens it knows.
         input_ids: long `[B, E, P]`, tokens of `E` expressions about each of `B` clips.
         attention_mask: as many entries as `input_ids`, 1 for real tokens; all real when None.
 
@@ -60,9 +67,11 @@ def encode_text(
         raise ValueError(
             f"attention_mask: has to be {list(input_ids.shape)} as input_ids, got {list(attention_mask.shape)}"
         )
-    check_ids("input_ids", input_ids, encoder.config.vocab_size)
+    if isinstance(encoder, PreTrainedModel):
+        check_ids("input_ids", input_ids, encoder.config.vocab_size)
     mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.view_as(input_ids)
-    flat = encoder(input_ids=input_ids.flatten(0, 1), attention_mask=mask.flatten(0, 1))
+    with gradient_where_needed(encoder):
+        flat = encoder(input_ids=input_ids.flatten(0, 1), attention_mask=mask.flatten(0, 1))
     return flat.last_hidden_state.unflatten(0, input_ids.shape[:2]), mask.bool()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from transformers import PreTrainedConfig
 
 _MASKS = ("frame_mask", "audio_mask", "label_mask")
@@ -231,7 +232,7 @@ def real_lengths(name: str, rows: list[list[bool]]) -> list[int]:
 
 def first_non_finite(tensors: Mapping[str, torch.Tensor]) -> str | None:
     """The name of the first tensor that holds NaN or infinite values, if any; every device is waited for once."""
-    devices: dict[torch.device, list[str]] = {}
+    tensors, devices = _plain(tensors), {}
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.is_meta:
             devices.setdefault(tensor.device, []).append(name)
@@ -241,6 +242,15 @@ def first_non_finite(tensors: Mapping[str, torch.Tensor]) -> str | None:
         sums = torch.stack([tensors[name].detach().sum(dtype=torch.float32) for name in names])
         suspects |= {name for name, finite in zip(names, sums.isfinite().tolist(), strict=True) if not finite}
     return next((name for name in tensors if name in suspects and not tensors[name].isfinite().all()), None)
+
+
+def _plain(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors, a quantised one as what it consists of, such as its scale."""
+    plain = {}
+    for name, tensor in tensors.items():
+        parts = tensor.__tensor_flatten__()[0] if is_traceable_wrapper_subclass(tensor) else ()
+        plain |= {f"{name}.{part}": getattr(tensor, part) for part in parts} or {name: tensor}
+    return plain
 
 
 def check_weights(model: nn.Module) -> None:

@@ -42,13 +42,16 @@ class AudioVisualSegmentationOutput(ModelOutput):
         presence_logits: float `[B, E]`, above zero where the clip is judged to hold the object; with a presence head.
         prompt_embeddings: float `[B, E, C]`, the token that prompted the mask decoder; None where there is none.
         key_frames: long `[B, E]`, the frame that was segmented first, without memory; None for methods without memory.
+        hidden_states: what goes into the first block of the image encoder and comes out of each, with
+            `output_hidden_states`: float `[N, h, w, C]` of the `N` frames that it encoded, in that order.
 
     Attributes:
         logit_maps: names of the outputs with logits for each pixel, `[B, ..., T, h, w]`.
         frame_scores: names of the outputs `[B, E, T]` that say something about each mask.
         clip_scores: names of the outputs `[B, E]` that say something about an object in the clip, and how results name
             them for one object.
-        attention_maps: names of the outputs that `output_attentions` asks for, tuples of `[B, T, heads, e, e]`.
+        attention_maps: names of the outputs with `output_attentions` that are maps over frames: a tuple with one for
+            each block, `[B, T, heads, h, w]`, or `[B, E, T, heads, h, w]` of a method that reads.
     """
 
     logit_maps: ClassVar[tuple[str, ...]] = ("pred_masks",)
@@ -64,6 +67,7 @@ class AudioVisualSegmentationOutput(ModelOutput):
     presence_logits: torch.Tensor | None = None
     prompt_embeddings: torch.Tensor | None = None
     key_frames: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor | None, ...] | None = None
 
     def predictions(self) -> dict[str, torch.Tensor]:
         """Maps and scores by name, as far as the model gives them."""
@@ -218,7 +222,7 @@ class PostProcessingMixin:
             ValueError: when the shapes do not fit together, `frame_mask` is not bool, `mask_threshold` or a
                 logit is not finite.
         """
-        if isinstance(outputs, AudioVisualSegmentationOutput) and outputs.pred_masks is not None:
+        if getattr(outputs, "pred_masks", None) is not None:
             outputs = self.gate_masks(outputs)
         elif not isinstance(outputs, torch.Tensor):
             raise ValueError(

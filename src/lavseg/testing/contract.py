@@ -18,6 +18,7 @@ from transformers import AutoModel, AutoProcessor, PreTrainedModel
 
 from ..modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .device_waits import DeviceWaits
+from .library_use import LibraryUse
 from .variants import (
     FRAME_SIZE,
     LENGTHS,
@@ -61,7 +62,7 @@ def check_reloaded(folder: str) -> None:
         assert_same_outputs(run(model, inputs), saved["outputs"])
 
 
-class MethodContract:
+class MethodContract(LibraryUse):
     """What every method has to do. A sub-class names its `variants`; every test runs for each of them."""
 
     variants: ClassVar[dict[str, Variant]] = {}
@@ -202,6 +203,50 @@ class MethodContract:
                 found.append(run(model, inputs))
         for outputs in found[1:]:
             assert_same_outputs(outputs, found[0])
+
+    def test_the_implementation_of_attention_is_switched_there_and_back(self, variant: Variant) -> None:
+        model, inputs = variant.make_model(), variant.prepare([1])
+        parts = [part for part in model.modules() if isinstance(part, PreTrainedModel)]
+        with torch.no_grad():
+            before = model(**inputs).pred_masks
+            for kind in ("eager", "sdpa"):
+                model.set_attn_implementation(kind)
+                assert {part.config._attn_implementation for part in parts} == {kind}
+                torch.testing.assert_close(model(**inputs).pred_masks, before, atol=1e-3, rtol=1e-3)
+            assert torch.equal(model(**inputs).pred_masks, before)
+
+    def test_options_of_every_model_are_taken_by_argument_and_by_configuration(self, variant: Variant) -> None:
+        model, inputs = variant.make_model(), variant.prepare([1])
+        with torch.no_grad():
+            outputs = model(**inputs, output_hidden_states=True)
+            plain = model(**inputs, return_dict=False)
+            model.config.return_dict, model.config.output_hidden_states = False, True
+            by_configuration = model(**inputs)
+            chosen = model(**inputs, output_hidden_states=[-1], return_dict=True).hidden_states
+        states = outputs.hidden_states
+        assert isinstance(plain, tuple) and isinstance(by_configuration, tuple)
+        assert torch.equal(plain[0], outputs.pred_masks) and len(by_configuration) == len(plain) + 1
+        assert len(states) == len(model.image_blocks) + 1 and all(len(state) >= LENGTHS[1] for state in states)
+        assert all(torch.equal(found, state) for found, state in zip(by_configuration[-1], states, strict=True))
+        assert torch.equal(chosen[-1], states[-1]) and set(chosen[:-1]) == {None}
+
+    def test_attention_maps_are_given_where_there_are_some(self, variant: Variant) -> None:
+        model, inputs = variant.make_model(), variant.inputs
+        if not model.gives_attentions:
+            with pytest.raises(
+                ValueError, match=rf"^output_attentions: {variant.model_class.__name__} has no attention"
+            ):
+                model(**inputs, output_attentions=True)
+            return
+        with torch.no_grad():
+            plain, outputs = model(**inputs), model(**inputs, output_attentions=True)
+        torch.testing.assert_close(outputs.pred_masks, plain.pred_masks, atol=1e-3, rtol=1e-3)
+        given = [name for name in outputs.attention_maps if outputs.get(name) is not None]
+        assert given and not any(plain.get(name) for name in given)
+        for name in given:
+            for weights in outputs[name]:
+                axes = (len(LENGTHS), *([variant.num_sentences] if weights.dim() == 6 else []), max(LENGTHS))
+                assert weights.shape[:-3] == axes and weights.isfinite().all() and (weights >= 0).all(), name
 
     def test_flags_of_attention_claim_no_more_than_there_is(self, variant: Variant) -> None:
         # Flash attention is chosen through the same switch as everything else.

@@ -33,7 +33,8 @@ class Variant:
         parameters: number of the model's parameters.
         trainable: number of those that train under this configuration.
         tokenizer: tokenizer of the text encoder; None for a method that reads no text.
-        unreached: parts of the names of trainable parameters that the loss of this configuration does not reach.
+        unreached: parts of the names of parameters that could train, as the method's own or by adapters, but that the
+            loss of this configuration does not reach.
         waits: times that the host has to read what the device has found, as it decides what is done next.
     """
 

@@ -17,6 +17,7 @@ _KEYS = {
     "rng_state*.pth": {"python", "numpy", "cpu"},
 }
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_ADAPTER = "adapter_model.safetensors"
 
 logger = logging.get_logger(__name__)
 
@@ -45,7 +46,8 @@ def checkpoint_fault(checkpoint: str | Path) -> str | None:
     if (checkpoint / "optimizer.bin").is_file() or any(path.is_dir() for path in checkpoint.iterdir()):
         return None
     index = _read_json(checkpoint / _INDEX)
-    weights = set(index["weight_map"].values()) if index else {_WEIGHTS}
+    whole = _ADAPTER if (checkpoint / "adapter_config.json").is_file() else _WEIGHTS
+    weights = set(index["weight_map"].values()) if index else {whole}
     for name in sorted(weights):
         if not _has_tensors(checkpoint / name):
             return f"{name} is missing or damaged"

@@ -17,7 +17,7 @@ from transformers.utils import logging
 from .. import auto
 from ..checkpoint import load_checkpoint
 from ..data import ClipAugmentation, ClipCollator
-from ..data.layouts import frame_sizes, load_rows
+from ..data.layouts import check_sizes, load_rows
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.configuration import AudioVisualConfig
 from ..modeling.inputs import check_keys
@@ -27,6 +27,8 @@ from .architectures import chosen_architecture, with_class_names
 from .arguments import LavsegTrainingArguments
 from .checkpoints import checkpoint_fault, last_checkpoint
 from .feature_cache import FeatureCache
+from .lora import LoraSettings, add_adapters
+from .settings import read_settings, read_yaml
 from .trainer import LavsegTrainer
 
 _HELP = (
@@ -63,6 +65,10 @@ class RunArguments:
     augment: str | None = field(
         default=None,
         metadata={"help": "Change clips at random in training: true, or fields of ClipAugmentation as JSON."},
+    )
+    lora: str | None = field(
+        default=None,
+        metadata={"help": "Train low-rank adapters of --model: true, or rank, alpha and targets as JSON."},
     )
     feature_cache: str | None = field(
         default=None,
@@ -112,6 +118,8 @@ def train(argv: list[str]) -> dict[str, float | int | str]:
     with without_empty_folders(output_dir):
         output_dir.mkdir(parents=True, exist_ok=True)
         result = trainer.train(resume_from_checkpoint=checkpoint)
+        if trainer.trains_adapters:
+            trainer.merge_adapters()
         trainer.save_model()
         trainer.save_state()
     return {"output_dir": trainer.args.output_dir, "steps": result.global_step, **result.metrics}
@@ -122,18 +130,21 @@ def prepare(argv: list[str]) -> tuple[LavsegTrainer, str | None]:
     run, args, overrides = parse(argv)
     if run.label_size is not None and len(run.label_size) != 2:
         raise ValueError(f"label_size: takes height and width, got {run.label_size}")
-    augment = _augmentation(run.augment)
+    augment = read_settings("augment", run.augment, ClipAugmentation)
     if run.feature_cache is not None and augment is not None:
         raise ValueError("feature_cache: augment gives other frames in every epoch, leave one of the two out")
+    lora = read_settings("lora", run.lora, LoraSettings)
+    if lora is not None and (not run.model or run.feature_cache):
+        raise ValueError("lora: adapts a trained model, given as --model, and its encoders, so takes no feature_cache")
     checkpoint = _resumed_from(run, args)
     train_dataset = load_rows(run.data_root, run.train_split, run.dataset, run.subset)
     eval_dataset = {split: load_rows(run.data_root, split, run.dataset, run.subset) for split in run.eval_splits}
     if run.label_size is None:
-        _check_sizes(run.train_split, train_dataset, args.train_batch_size)
-        for split, rows in eval_dataset.items():
-            _check_sizes(split, rows, args.eval_batch_size)
+        check_sizes({run.train_split: train_dataset}, args.train_batch_size)
+        check_sizes(eval_dataset, args.eval_batch_size)
     set_seed(args.seed)
     model, processor = build_model(run, overrides)
+    model = model if lora is None else add_adapters(model, lora)
     cache = None if run.feature_cache is None else FeatureCache(run.feature_cache, model, processor)
     # Transformers' Trainer makes its folder at once; a run does when it begins.
     with without_empty_folders(args.output_dir):
@@ -153,15 +164,6 @@ def prepare(argv: list[str]) -> tuple[LavsegTrainer, str | None]:
     if cache is not None:
         _fill(cache, trainer, [train_dataset, *eval_dataset.values()])
     return trainer, checkpoint
-
-
-def _check_sizes(split: str, rows: Dataset, batch_size: int) -> None:
-    sizes = frame_sizes(rows) if batch_size > 1 else []
-    if len(sizes) > 1:
-        raise ValueError(
-            f"label_size: the frames of {split} have {len(sizes)} sizes, such as {sizes[0]} and {sizes[-1]} (height, "
-            "width); give one for all labels, such as --label_size 256 256, or batches of one clip"
-        )
 
 
 def _fill(cache: FeatureCache, trainer: LavsegTrainer, datasets: list[Dataset]) -> None:
@@ -238,28 +240,6 @@ def _load_plugins(argv: list[str]) -> None:
     parser.add_argument("--plugin", nargs="+", action="extend", default=[])
     for module in parser.parse_known_args(argv)[0].plugin:
         auto.load_plugin(module)
-
-
-def _read_yaml(name: str, given: str | None) -> Any:
-    try:
-        return yaml.safe_load(given) if given else None
-    except yaml.YAMLError as error:
-        raise ValueError(f"{name}: {given!r} is not readable as YAML: {error}") from error
-
-
-def _augmentation(given: str | None) -> ClipAugmentation | None:
-    settings = _read_yaml("augment", given)
-    if settings in (None, False):
-        return None
-    if settings is True:
-        settings = {}
-    if not isinstance(settings, dict):
-        raise ValueError(f"augment: takes true, or fields of ClipAugmentation as a mapping, got {given!r}")
-    check_keys("augment", settings, {item.name for item in fields(ClipAugmentation)})
-    try:
-        return ClipAugmentation(**settings)
-    except TypeError as error:
-        raise ValueError(f"augment: {given!r} holds a value of a wrong type: {error}") from error
 
 
 def accepted_keys() -> set[str]:
@@ -376,7 +356,7 @@ def _processor_settings(
     overrides: dict,
 ) -> dict[str, Any]:
     """Arguments of `from_config`, which older recipes hold as `overrides` of the configuration."""
-    given = _read_yaml("processor", run.processor) or {}
+    given = read_yaml("processor", run.processor) or {}
     if not isinstance(given, dict):
         raise ValueError(f"processor: takes settings of {processor_class.__name__} as a mapping, got {run.processor!r}")
     accepted = signature(processor_class.from_config).parameters.keys() - {"config", "tokenizer"}

@@ -207,6 +207,19 @@ class LavsegTrainer(Trainer):
                 shutil.rmtree(folder, ignore_errors=True)
             raise
 
+    @property
+    def trains_adapters(self) -> bool:
+        """Whether the model is one of `peft`, with adapters."""
+        return hasattr(self.accelerator.unwrap_model(self.model), "merge_and_unload")
+
+    def merge_adapters(self) -> None:
+        """Keep the adapters by themselves, in the folder `adapter` of `args.output_dir`, and add them to the weights of
+        the model, which has none from now on."""
+        adapted = self.accelerator.unwrap_model(self.model)
+        if self.args.should_save:
+            adapted.save_pretrained(Path(self.args.output_dir) / "adapter")
+        self.model = self.model_wrapped = adapted.merge_and_unload()
+
     def push_to_hub(self, *args, **kwargs) -> Any:
         """Upload model, processor and card, as in Transformers.
 

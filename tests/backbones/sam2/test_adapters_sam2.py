@@ -2,7 +2,7 @@ import pytest
 import torch
 from tiny.configurations import nano_sam2_config
 from torch import nn
-from transformers import Sam2VideoModel
+from transformers import PreTrainedConfig, Sam2VideoModel
 
 from lavseg.backbones.sam2.adapters_sam2 import Sam2AudioAdapters, SentenceAttention, adapted_mlps, raised_inputs
 from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
@@ -15,8 +15,9 @@ def count(module):
 
 def make_adapters(size, text_size=None):
     with torch.device("meta"):
-        blocks = Sam2VideoModel(hiera_sam2_config(size)).vision_encoder.backbone.blocks
-        return Sam2AudioAdapters([block.dim for block in blocks], 128, 512, text_size)
+        config = hiera_sam2_config(size)
+        blocks = Sam2VideoModel(config).vision_encoder.backbone.blocks
+        return Sam2AudioAdapters(config, [block.dim for block in blocks], 128, 512, text_size)
 
 
 @pytest.mark.parametrize(("size", "expected"), [("base_plus", 2_446_992), ("large", 4_278_384)])
@@ -81,7 +82,7 @@ def test_an_adapted_mlp_gives_its_output_and_what_the_adapter_makes_of_it():
 @torch.no_grad()
 def test_tokens_of_any_arrangement_read_alike():
     torch.manual_seed(0)
-    attention = SentenceAttention(16, 4).eval()
+    attention = SentenceAttention(PreTrainedConfig(), 16, 4).eval()
     tokens, text = torch.randn(2, 3, 5, 16), torch.randn(2, 6, 16)
     mask = torch.ones(2, 6, dtype=torch.bool)
     found = attention(tokens, text, mask)

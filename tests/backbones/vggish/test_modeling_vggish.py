@@ -159,3 +159,13 @@ def test_a_saved_model_gives_the_same_outputs(tmp_path):
     state = loaded.state_dict()
     for key, value in model.state_dict().items():
         assert torch.equal(state[key], value), key
+
+
+@torch.no_grad()
+def test_it_takes_what_the_feature_extractor_gives():
+    model = VggishModel(tiny_config(VggishConfig)).eval()
+    clips = [np.zeros(16000, np.float32), np.ones(48000, np.float32)]
+    features = VggishFeatureExtractor()(clips, sampling_rate=16000, return_tensors="pt")
+    assert "audio_mask" in features
+    assert torch.equal(model(**features).embeddings, model(features["input_features"]).embeddings)
+    assert model.get_input_embeddings() is model.features[0]

@@ -52,7 +52,7 @@ def test_cross_fusion_keeps_its_precision_for_ten_frames_at_1024():
         if parameter.dim() == 2:
             torch.nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
     frames, tokens = torch.randn(1, 10, 4096, 256), torch.randn(1, 35, 256)
-    found = fusion._without_softmax(frames, tokens, None)
+    found = fusion._without_softmax(frames, tokens)
     fusion.double()
     expected = plain_cross_fusion(fusion, frames[0].double(), tokens[0].double(), as_released=True)
     for ours, exact in zip(found, expected, strict=True):

@@ -2,6 +2,7 @@ import torch
 import torch.nn.functional as F
 from tiny.configurations import tiny_config
 from torch import nn
+from transformers import PreTrainedConfig
 
 from lavseg.models.gavs import GavsConfig, GavsModel
 from lavseg.models.gavs.adapters_gavs import GavsAdapter, GavsAudioPrompt
@@ -48,7 +49,7 @@ def test_the_bottleneck_activations_are_those_of_the_release():
 @torch.no_grad()
 def test_the_bottleneck_reads_only_real_words():
     torch.manual_seed(0)
-    adapter = GavsAdapter(12, 8, nn.ReLU(), reads=True)
+    adapter = GavsAdapter(PreTrainedConfig(), 12, 8, nn.ReLU(), reads=True)
     hidden, text = torch.randn(2, 5, 7, 12), torch.randn(2, 6, 8)
     mask = torch.arange(6) < torch.tensor([[6], [4]])
     found = adapter(hidden, text, mask)

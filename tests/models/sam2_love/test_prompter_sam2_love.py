@@ -58,7 +58,7 @@ def reference_prompt(prompter, parts):
 def test_the_prompt_is_the_papers_propagation(num_seg_tokens):
     prompter = make_prompter(num_seg_tokens=num_seg_tokens)
     parts = fixed_and_frames()
-    prompts, _ = prompter(**parts)
+    prompts, _, _ = prompter(**parts)
     torch.testing.assert_close(prompts, reference_prompt(prompter, parts), atol=1e-5, rtol=1e-5)
 
 
@@ -66,7 +66,7 @@ def test_the_prompt_is_the_papers_propagation(num_seg_tokens):
 def test_without_positions_the_order_of_sound_and_patches_does_not_matter():
     prompter = make_prompter()
     parts = fixed_and_frames()
-    prompts, _ = prompter(**parts)
+    prompts, _, _ = prompter(**parts)
     shuffled = dict(parts, audio=parts["audio"][:, torch.randperm(5)])
     shuffled["frames"] = torch.cat([parts["frames"][:, :, :1], parts["frames"][:, :, 1 + torch.randperm(16)]], 2)
     torch.testing.assert_close(prompter(**shuffled)[0], prompts, atol=1e-5, rtol=1e-5)
@@ -105,4 +105,4 @@ def test_the_last_block_is_computed_for_the_tokens_that_are_read_alone():
     fusion, tokens = make_prompter().fusion, torch.randn(2, 9, tiny_config(Sam2LoveConfig).hidden_size)
     mask = (torch.arange(9) < torch.tensor([[9], [6]]))[:, None, None]
     assert isinstance(fusion, Sam2LoveFusion)
-    torch.testing.assert_close(fusion(tokens, mask, 2), fusion(tokens, mask)[:, :2])
+    torch.testing.assert_close(fusion(tokens, mask, 2)[0], fusion(tokens, mask)[0][:, :2])

@@ -27,7 +27,7 @@ def test_frames_become_squares_bilinear_for_sam_and_bicubic_for_sam2(sam2, filte
     assert (found[0, 0] - expected).abs().mean() < 1 / 255 / 0.224
 
 
-@pytest.mark.parametrize("seconds", [0.4, 3.0, 5.0])
+@pytest.mark.parametrize("seconds", [1.6, 3.0, 4.4])
 def test_every_frame_has_one_patch_of_sound(seconds):
     processor = SamaAvsProcessor.from_config(tiny_config(SamaAvsConfig))
     inputs = processor(*make_clip(seconds=seconds), sampling_rate=RATE)

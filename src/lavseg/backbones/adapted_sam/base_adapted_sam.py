@@ -11,7 +11,7 @@ from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...modeling.base import AudioVisualPreTrainedModel
-from ...modeling.encoders import load_host
+from ...modeling.encoders import gradient_where_needed, load_host
 from ...modeling.initialization import init_attention, init_linear
 from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput, MaskPrediction
@@ -261,9 +261,9 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
             raise ValueError("reshaped_input_sizes: this method was made for frames that fill the square; leave it out")
         return prediction
 
-    @torch.no_grad()
     def _encode_audio(self, input_features: torch.Tensor) -> torch.Tensor:
-        return self.audio_encoder(input_features).embeddings.squeeze(2)
+        with gradient_where_needed(self.audio_encoder):
+            return self.audio_encoder(input_features).embeddings.squeeze(2)
 
     def _encode_text(
         self, input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None

@@ -82,10 +82,6 @@ class AdapterClipModel(AdaptedSamModel):
 
     def segment(self, clips: HeardClips, output_attentions: bool) -> tuple[MaskPrediction, dict]:
         """As the host does it, see `SamBackbone.segment` and `Sam2Backbone.segment`."""
-        if output_attentions:
-            raise ValueError(
-                f"output_attentions: {type(self).__name__} has no attention between sound and image, leave it out"
-            )
         encode, decode = partial(clips.encode, self.encode), partial(clips.decode, self.decode)
         return self.sam.segment(clips.lengths, encode, decode, self._first_frame), {}
 

@@ -6,27 +6,30 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers import PreTrainedConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
+
+from ..attention import MultiheadAttention
 
 
 class SentenceAttention(nn.Module):
     """Cross-attention from tokens to the words of a sentence, pre-norm and residual.
 
     Args:
+        config: says which implementation of attention.
         width: channels of tokens and words.
         num_heads: attention heads.
     """
 
-    def __init__(self, width: int, num_heads: int):
+    def __init__(self, config: PreTrainedConfig, width: int, num_heads: int):
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.attention = nn.MultiheadAttention(width, num_heads, batch_first=True)
+        self.attention = MultiheadAttention(config, width, num_heads)
 
     def forward(self, tokens: torch.Tensor, text: torch.Tensor, text_mask: torch.Tensor) -> torch.Tensor:
         """Tokens `[N, ..., C]` ask the words `text [N, P, C]`, of which `text_mask` bool `[N, P]` are real."""
         flat = self.norm(tokens.flatten(1, -2))
-        answer = self.attention(flat, text, text, key_padding_mask=~text_mask, need_weights=False)[0]
-        return tokens + answer.view_as(tokens)
+        return tokens + self.attention(flat, text, text_mask).view_as(tokens)
 
 
 class Sam2AudioAdapters(GradientCheckpointingLayer):
@@ -36,18 +39,26 @@ class Sam2AudioAdapters(GradientCheckpointingLayer):
     Calling it encodes frames; under gradient checkpointing a call is made again in the backward pass.
 
     ```python
-    adapters = Sam2AudioAdapters([block.dim for block in sam2.blocks], audio_size=128, hidden_size=512)
+    adapters = Sam2AudioAdapters(sam2.config, [block.dim for block in sam2.blocks], audio_size=128, hidden_size=512)
     stride4, stride8, stride16 = adapters(sam2.encode, pixel_values, audio)
     ```
 
     Args:
+        config: says which implementation of attention.
         widths: channels of the input of each block.
         audio_size: channels of the sound's embedding.
         hidden_size: hidden channels of the adapters.
         text_size: channels of the text encoder's states; None for adapters that do not read.
     """
 
-    def __init__(self, widths: list[int], audio_size: int, hidden_size: int, text_size: int | None = None):
+    def __init__(
+        self,
+        config: PreTrainedConfig,
+        widths: list[int],
+        audio_size: int,
+        hidden_size: int,
+        text_size: int | None = None,
+    ):
         super().__init__()
         self.widths = list(map(str, widths))
         self.audio_layers = nn.ModuleList(nn.Linear(audio_size, hidden_size) for _ in widths)
@@ -55,7 +66,7 @@ class Sam2AudioAdapters(GradientCheckpointingLayer):
         self.text_projection = self.sentence = None
         if text_size is not None:
             self.text_projection = nn.Linear(text_size, hidden_size)
-            self.sentence = nn.ModuleDict({width: SentenceAttention(hidden_size, 8) for width in self.shared})
+            self.sentence = nn.ModuleDict({width: SentenceAttention(config, hidden_size, 8) for width in self.shared})
 
     @property
     def linears(self) -> list[nn.Linear]:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from transformers import Sam2VideoModel
 
+from ...modeling.encoders import gradient_where_needed
 from ...modeling.outputs import NO_MASK_LOGIT, MaskPrediction
 from ..rows import as_index
 from .encoder_sam2 import encode_images
@@ -23,7 +24,7 @@ class KeyFrameTracker:
     ```
 
     Args:
-        sam2: the host. Its image encoder runs without gradient.
+        sam2: the host. Its image encoder runs without gradient where none of its parameters takes one.
         pixel_values: `[B, T, 3, S, S]`.
         lengths: number of real frames of each of the `B` clips, which come first.
         clips: the clip of each of the `N` objects. A tensor is taken, too, here and for key frames, and waited for.
@@ -121,7 +122,7 @@ class KeyFrameTracker:
         return self._encode(self.pixel_values[clips, frame]).select(rows)
 
     def _encode(self, images: torch.Tensor) -> ImageFeatures:
-        with torch.no_grad():
+        with gradient_where_needed(self.sam2.vision_encoder):
             maps = encode_images(self.sam2, images)
         return project_features(self.sam2, maps)
 

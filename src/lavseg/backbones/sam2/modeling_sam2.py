@@ -53,6 +53,8 @@ class Sam2Backbone(Sam2VideoModel):
         if module is self:  # a fresh stock model draws one position code for the image and another for points
             code = self.shared_image_embedding.positional_embedding
             init.copy_(self.prompt_encoder.shared_embedding.positional_embedding, code)
+            # Transformers leaves it as it is in memory where a file lacks it.
+            init.zeros_(self.no_memory_embedding)
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -61,7 +63,7 @@ class Sam2Backbone(Sam2VideoModel):
 
     def audio_adapters(self, audio_size: int, hidden_size: int, text_size: int | None = None) -> Sam2AudioAdapters:
         """Adapters that bring sound of `audio_size` channels into the image encoder, and text where it has a size."""
-        return Sam2AudioAdapters([block.dim for block in self.blocks], audio_size, hidden_size, text_size)
+        return Sam2AudioAdapters(self.config, [block.dim for block in self.blocks], audio_size, hidden_size, text_size)
 
     def encode(
         self, pixel_values: torch.Tensor, prompts: Iterable[torch.Tensor] | None = None

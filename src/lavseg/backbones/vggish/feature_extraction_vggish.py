@@ -12,6 +12,7 @@ from transformers import BatchFeature, FeatureExtractionMixin
 from transformers.audio_utils import mel_filter_bank
 
 from ...modeling.inputs import check_constants
+from .channels import to_stereo
 
 SAMPLING_RATE = 16000
 FRAME_LENGTH, HOP_LENGTH, FFT_LENGTH = 400, 160, 512
@@ -27,6 +28,8 @@ RESAMPLING_FILTER = {
     "beta": 12.9846,
 }
 MAX_FILTER_BANK = 2**25
+# Decoders of lossy formats overshoot 1 a little; PCM that was not divided by its full scale goes far beyond.
+LOUDEST = 8.0
 # Filter values that are computed at a time where there is no bank.
 _CHUNK = 2**22
 # Hz. Sound at a lower rate holds nothing to be heard, and takes many times its memory at 16 kHz.
@@ -155,7 +158,7 @@ def _is_batch(waveform: Waveform | Sequence[Waveform]) -> bool:
     return np.ndim(waveform[0]) > 0
 
 
-def _to_channels(waveform: Waveform, name: str) -> torch.Tensor:
+def to_channels(waveform: Waveform, name: str) -> torch.Tensor:
     """One clip as float64 `[channels, samples]` in [-1, 1]; a ValueError that names the argument if it is not one."""
     array = _to_array(waveform, name)
     if array.ndim not in (1, 2):
@@ -171,6 +174,12 @@ def _to_channels(waveform: Waveform, name: str) -> torch.Tensor:
     samples = _pcm_to_float(array, name)
     if not np.isfinite(samples).all():
         raise ValueError(f"{name} has NaN or infinite samples: clean the audio first")
+    loudest = np.abs(samples).max()
+    if loudest > LOUDEST:
+        raise ValueError(
+            f"{name} has floats up to {loudest:.6g}, which are no samples in [-1, 1]: divide 16-bit PCM by 32768, or "
+            "pass it as int16"
+        )
     return torch.from_numpy(samples)
 
 
@@ -217,7 +226,8 @@ class VggishFeatureExtractor(FeatureExtractionMixin):
     ```
 
     Args:
-        num_channels: 1 takes the mean of the channels; 2 keeps left and right apart and doubles mono (AuralSAM2).
+        num_channels: 1 takes the mean of left and right; 2 keeps them apart and doubles mono (AuralSAM2). More than two
+            channels are mixed down to left and right first.
         min_patches: a clip with fewer patches repeats its last one up to this number (AVSBench and AuralSAM2: 5). A
             clip too short for one patch is first filled up with silence to one.
         num_patches: exact number of patches: like `min_patches`, and more than that are cut off. `None` keeps all.
@@ -285,14 +295,9 @@ class VggishFeatureExtractor(FeatureExtractionMixin):
 
     def _extract(self, waveform: Waveform, name: str, rate: int, num_patches: int | None) -> torch.Tensor:
         """Patches `[A, C, 96, 64]` of one clip."""
-        waveform = _to_channels(waveform, name)
+        waveform = to_stereo(to_channels(waveform, name))
         if self.num_channels == 1:
             waveform = waveform.mean(dim=0, keepdim=True)
-        elif len(waveform) > 2:
-            raise ValueError(
-                f"{name} has {len(waveform)} channels but num_channels=2 takes mono or stereo: "
-                "mix it down to left and right first, or use num_channels=1"
-            )
         waveform = resample(waveform, rate, SAMPLING_RATE)
         minimum = self.min_patches if num_patches is None else num_patches
         if minimum > 0:
@@ -300,8 +305,6 @@ class VggishFeatureExtractor(FeatureExtractionMixin):
         patches = log_mel_patches(waveform).expand(-1, self.num_channels, -1, -1)
         if len(patches) < minimum:
             patches = torch.cat([patches, patches[-1:].expand(minimum - len(patches), -1, -1, -1)])
-        if not patches.isfinite().all():
-            raise ValueError(f"{name} is too loud to be analysed: floats are samples in [-1, 1]")
         return patches[:num_patches].contiguous()
 
 

@@ -112,13 +112,18 @@ class VggishModel(VggishPreTrainedModel):
         self.postprocessor = VggishPostprocessor(config) if config.postprocess else None
         self.post_init()
 
+    def get_input_embeddings(self) -> nn.Module:
+        """The first convolution."""
+        return self.features[0]
+
     @can_return_tuple
-    def forward(self, input_features: torch.Tensor) -> VggishOutput:
+    def forward(self, input_features: torch.Tensor, audio_mask: torch.Tensor | None = None) -> VggishOutput:
         """Embed every channel of every patch by itself.
 
         Args:
             input_features: log-mel patches `[..., C, 96, 64]` (time by mel band) with any number of leading axes, any
                 of which may be empty.
+            audio_mask: not used, every patch is embedded by itself; feature extractors hand it out.
 
         Returns:
             [`VggishOutput`] with `embeddings` `[..., C, D]`.

@@ -1,6 +1,6 @@
 """AuralFuser: three levels of SAM2's frame features, sound and text become prompts of the mask decoder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,37 @@ from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoPositionEmbeddingSine, get_1d_sine_pe
 
+from ...backbones.attention import attend
+from ...modeling.outputs import AudioVisualSegmentationOutput
 from .configuration_aural_sam2 import AuralSam2Config
+
+
+@dataclass
+class AuralSam2Output(AudioVisualSegmentationOutput):
+    """As [`AudioVisualSegmentationOutput`], with a class head the classes, and the weights of the cross fusion at each
+    of its levels.
+
+    Args:
+        audio_attentions: `[B, E, T, 1, e, e]`, by which the sound of a frame attends to the frame's positions. It
+            attends to all frames; over them the weights sum to 1.
+        vision_attentions: `[B, E, T, 1, e, e]`, by which each position attends to the sound of its frame.
+        text_attentions: `[B, E, T, 1, e, e]`, by which each position attends to the words, all together.
+        class_logits: float `[B, K + 1, T, S/16, S/16]`, background first. They hold inside the mask only: see
+            `AuralSam2Processor.post_process_semantic_segmentation`.
+
+    ```python
+    outputs = model(**inputs)
+    classes = processor.post_process_semantic_segmentation(outputs, inputs["original_sizes"])
+    ```
+    """
+
+    logit_maps = ("pred_masks", "class_logits")
+    attention_maps = ("audio_attentions", "vision_attentions", "text_attentions")
+
+    audio_attentions: tuple[torch.Tensor, ...] | None = None
+    vision_attentions: tuple[torch.Tensor, ...] | None = None
+    text_attentions: tuple[torch.Tensor, ...] | None = None
+    class_logits: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -16,12 +46,14 @@ class FusedLevel:
     """One level's features of `N` objects, `P = (S/16)^2` positions per frame, `M` audio and text tokens.
 
     `frames [N, T, P, C]` and `tokens [N, M, C]` prompt the decoder; `frame_attention [N, T, P, C]` is what the cross
-    fusion added to the frames, before residual and normalisation.
+    fusion added to the frames, before residual and normalisation. `attentions` are maps `[N, T, P]` by name, see
+    `AuralSam2Output`, where they were asked for.
     """
 
     frames: torch.Tensor
     tokens: torch.Tensor
     frame_attention: torch.Tensor
+    attentions: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 def _convolve(convolution: nn.Conv2d, tokens: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
@@ -39,6 +71,7 @@ class AuralSam2Attention(nn.Module):
     def __init__(self, config: AuralSam2Config, on_frames: bool):
         super().__init__()
         width = config.hidden_size
+        self.config = config
         self.num_heads = config.num_attention_heads
         self.dropout = config.dropout
         self.query = nn.Linear(width, width)
@@ -57,9 +90,8 @@ class AuralSam2Attention(nn.Module):
             source = self.reduction_norm(_convolve(self.reduction, hidden_states, grid))
         query = self.query(hidden_states).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         key, value = self.key_value(source).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        dropout = self.dropout if self.training else 0.0
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
-        return self.output(attended.transpose(1, 2).flatten(2))
+        attended, _ = attend(self, query, key, value, mask, dropout=self.dropout)
+        return self.output(attended.flatten(2))
 
 
 class AuralSam2Block(GradientCheckpointingLayer):
@@ -104,6 +136,7 @@ class AuralSam2CrossFusion(nn.Module):
     def __init__(self, config: AuralSam2Config):
         super().__init__()
         width, inner = config.hidden_size, config.fusion_size
+        self.config = config
         self.as_released = config.behavior == "release"
         self.align = nn.Linear(width, width)
         self.frame_query, self.frame_key, self.frame_value = (nn.Linear(width, inner) for _ in range(3))
@@ -112,20 +145,29 @@ class AuralSam2CrossFusion(nn.Module):
         self.frame_batch_norm, self.token_batch_norm = AuralSam2BatchNorm(width), AuralSam2BatchNorm(width)
         self.frame_norm, self.token_norm = nn.LayerNorm(width), nn.LayerNorm(width)
 
-    def forward(self, frames: torch.Tensor, tokens: torch.Tensor, mask: torch.Tensor | None) -> FusedLevel:
+    def forward(
+        self,
+        frames: torch.Tensor,
+        tokens: torch.Tensor,
+        mask: torch.Tensor | None,
+        output_attentions: bool = False,
+    ) -> FusedLevel:
         """Fuse `frames [N, T, P, C]` with `tokens [N, M, C]`; `mask` bool `[N, 1, 1, M]` hides tokens."""
-        tokens = self.align(tokens)
-        attend = self._without_softmax if self.as_released else self._with_softmax
-        of_frames, of_tokens = attend(frames, tokens, mask)
+        tokens, attentions = self.align(tokens), {}
+        if self.as_released:
+            of_frames, of_tokens = self._without_softmax(frames, tokens)
+        else:
+            of_frames, of_tokens, attentions = self._with_softmax(frames, tokens, mask, output_attentions)
         frame_attention = self.frame_batch_norm(self.frame_output(of_frames))
         token_attention = self.token_batch_norm(self.token_output(of_tokens))
         return FusedLevel(
-            self.frame_norm(frames + frame_attention), self.token_norm(tokens + token_attention), frame_attention
+            self.frame_norm(frames + frame_attention),
+            self.token_norm(tokens + token_attention),
+            frame_attention,
+            attentions,
         )
 
-    def _without_softmax(
-        self, frames: torch.Tensor, tokens: torch.Tensor, mask: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _without_softmax(self, frames: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """`q k^T v / (T P)`, multiplied from the right, so that no map of positions by tokens is formed.
 
         The released code takes `[T, c, P]` for `[T P, c]` on the way in, and `[c, T P]` for `[T, c, P]` and `[c, M]`
@@ -143,20 +185,40 @@ class AuralSam2CrossFusion(nn.Module):
         return of_frames, of_tokens.transpose(1, 2).reshape(of_tokens.shape)
 
     def _with_softmax(
-        self, frames: torch.Tensor, tokens: torch.Tensor, mask: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self, frames: torch.Tensor, tokens: torch.Tensor, mask: torch.Tensor | None, output_attentions: bool
+    ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
         flat = frames.flatten(1, 2)
-        attend = F.scaled_dot_product_attention
-        of_frames = attend(
+        of_frames, to_tokens = attend(
+            self,
             self.frame_query(flat)[:, None],
             self.token_key(tokens)[:, None],
             self.token_value(tokens)[:, None],
-            attn_mask=mask,
+            mask,
+            output_attentions=output_attentions,
         )
-        of_tokens = attend(
-            self.token_query(tokens)[:, None], self.frame_key(flat)[:, None], self.frame_value(flat)[:, None]
+        of_tokens, to_frames = attend(
+            self,
+            self.token_query(tokens)[:, None],
+            self.frame_key(flat)[:, None],
+            self.frame_value(flat)[:, None],
+            output_attentions=output_attentions,
         )
-        return of_frames[:, 0].view(*frames.shape[:3], -1), of_tokens[:, 0]
+        attentions = _maps(to_tokens[:, 0], to_frames[:, 0], frames.shape[1]) if output_attentions else {}
+        return of_frames[:, :, 0].view(*frames.shape[:3], -1), of_tokens[:, :, 0], attentions
+
+
+def _maps(to_tokens: torch.Tensor, to_frames: torch.Tensor, num_frames: int) -> dict[str, torch.Tensor]:
+    """Maps `[N, T, P]` from the weights of positions on tokens `[N, T P, M]` and of tokens on positions `[N, M, T P]`;
+    the first `T` tokens are the sounds of the frames."""
+    heard = to_frames[:, :num_frames].unflatten(-1, (num_frames, -1))
+    seen = to_tokens.unflatten(1, (num_frames, -1))
+    maps = {
+        "audio_attentions": heard.diagonal(dim1=1, dim2=2).transpose(1, 2),
+        "vision_attentions": seen[..., :num_frames].diagonal(dim1=1, dim2=3).transpose(1, 2),
+    }
+    if seen.shape[-1] > num_frames:
+        maps["text_attentions"] = seen[..., num_frames:].sum(-1)
+    return maps
 
 
 class AuralSam2FusionLevel(nn.Module):
@@ -228,6 +290,7 @@ class AuralSam2Fuser(nn.Module):
         audio: torch.Tensor,
         text: torch.Tensor | None = None,
         text_mask: torch.Tensor | None = None,
+        output_attentions: bool = False,
     ) -> list[FusedLevel]:
         """Fuse `B` clips of `T` frames with `E` sentences each (one without text).
 
@@ -235,6 +298,7 @@ class AuralSam2Fuser(nn.Module):
             patches: `[B, T, P, C]` of each level, from `embed_patches`.
             audio: `[B, T, C]`, left and right embeddings of the sound at each frame.
             text: `[B, E, L, Dt]`, states of the text encoder; text_mask: bool `[B, E, L]`, False for padding.
+            output_attentions: give attention maps.
 
         Returns:
             The features of the `N = B E` objects at each level, with `M = T + L` tokens of which the first `T` are
@@ -244,8 +308,6 @@ class AuralSam2Fuser(nn.Module):
         start = audio.repeat_interleave(expressions, dim=0)
         if text is not None:
             start = torch.cat([start, self.text_projection(text.flatten(0, 1))], dim=1)
-        # Under autocast the residual streams stay in the weights' precision.
-        start = start.to(self.token_head[0].weight.dtype)
         mask = self._token_mask(start, text_mask)
         token_code = self._token_code(start)
         edge = round(patches[0].shape[2] ** 0.5)
@@ -264,7 +326,7 @@ class AuralSam2Fuser(nn.Module):
             frames = level.attend_within_frames(frames, grid=(edge, edge)) + frame_code
             if not fused:
                 frames = frames.repeat_interleave(expressions, dim=0)
-            fused.append(level.fusion(frames, tokens + token_code, mask))
+            fused.append(level.fusion(frames, tokens + token_code, mask, output_attentions))
         return fused
 
     def _token_code(self, tokens: torch.Tensor) -> torch.Tensor:

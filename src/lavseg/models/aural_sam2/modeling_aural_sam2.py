@@ -1,7 +1,6 @@
 """AuralSAM2: sound and text fused with SAM2's frame features prompt its mask decoder from within (arXiv 2506.01015)."""
 
 import math
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -16,35 +15,16 @@ from ...backbones.sam2.modeling_sam2 import Sam2Backbone
 from ...backbones.sam2.tracking_sam2 import ImageFeatures, project_features
 from ...backbones.vggish import VggishModel, load_vggish
 from ...modeling.base import AudioVisualPreTrainedModel
-from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
+from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder, load_host
 from ...modeling.initialization import init_linear, rebuild
 from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips
-from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput, MaskPrediction
+from ...modeling.outputs import NO_MASK_LOGIT, MaskPrediction
 from .batch_aural_sam2 import ClipGroup, group_clips
 from .clip_losses_aural_sam2 import clip_losses
 from .configuration_aural_sam2 import NUM_LEVELS, AuralSam2Config
 from .decoder_aural_sam2 import AuralSam2TwoWayTransformer, StagePrompt, UserPrompt, frame_decoder
-from .fuser_aural_sam2 import AuralSam2Block, AuralSam2CrossFusion, AuralSam2Fuser, FusedLevel
+from .fuser_aural_sam2 import AuralSam2Block, AuralSam2CrossFusion, AuralSam2Fuser, AuralSam2Output, FusedLevel
 from .user_prompts_aural_sam2 import encode_user_prompts
-
-
-@dataclass
-class AuralSam2Output(AudioVisualSegmentationOutput):
-    """As [`AudioVisualSegmentationOutput`], and of [`AuralSam2ForSemanticSegmentation`] the classes.
-
-    Args:
-        class_logits: float `[B, K + 1, T, S/16, S/16]`, background first. They hold inside the mask only: see
-            `AuralSam2Processor.post_process_semantic_segmentation`.
-
-    ```python
-    outputs = model(**inputs)
-    classes = processor.post_process_semantic_segmentation(outputs, inputs["original_sizes"])
-    ```
-    """
-
-    logit_maps = ("pred_masks", "class_logits")
-
-    class_logits: torch.Tensor | None = None
 
 
 class AuralSam2PreTrainedModel(AudioVisualPreTrainedModel):
@@ -147,6 +127,11 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         found = {"sam2": self.sam2, "audio": self.audio_encoder, "text": self.text_encoder}
         return {name: module for name, module in found.items() if module is not None}
 
+    @property
+    def gives_attentions(self) -> bool:
+        # The released layout mixes positions and channels, so that no weight belongs to a position.
+        return self.config.behavior == "paper"
+
     def frozen_modules(self) -> list[nn.Module]:
         trained = {"audio"} if self.config.train_audio_encoder else set()
         return [module for name, module in self.backbones().items() if name not in trained]
@@ -168,6 +153,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         label_mask: torch.Tensor | None = None,
         class_labels: torch.Tensor | None = None,
         original_sizes: list[tuple[int, int]] | None = None,
+        output_attentions: bool = False,
     ) -> AuralSam2Output:
         """Segment `B` clips of up to `T` frames for `E` expressions each (one without text).
 
@@ -191,6 +177,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             class_labels: integer `[B, T, h, w]`, 0 for background. [`AuralSam2ForSemanticSegmentation`] learns from
                 these and not from `labels`; other models leave them aside.
             original_sizes: not used here; processors hand it out for `post_process_masks`.
+            output_attentions: give attention maps; with `behavior="paper"`.
 
         Returns:
             [`AuralSam2Output`]. Masks are not gated by the object score; padding frames hold -1024.
@@ -226,9 +213,10 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
                 None if text is None else group.pick(text),
                 None if text_mask is None else group.pick(text_mask),
                 {frame: user and user.pick(group) for frame, user in first.items()},
+                output_attentions,
             )
             class_logits = self._class_logits(found, levels)
-            self._place(totals, group, found, class_logits)
+            self._place(totals, group, found, levels, class_logits)
             for clip in group.clips:
                 totals["key_frames"][clip] = min(first)
             if labels is not None or class_labels is not None:
@@ -250,18 +238,25 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
 
     def _place(
         self,
-        totals: dict[str, torch.Tensor],
+        totals: dict[str, torch.Tensor | tuple[torch.Tensor, ...]],
         group: ClipGroup,
         found: MaskPrediction,
+        levels: list[FusedLevel],
         class_logits: torch.Tensor | None,
     ) -> None:
         """Write what was found in some of the clips to the outputs for all of them."""
         group.place(found.masks, totals["pred_masks"])
         group.place(found.iou_scores, totals["iou_scores"])
         group.place(found.object_score_logits, totals["object_score_logits"])
+        batch = totals["pred_masks"].shape[:3]
         if class_logits is not None:
-            shape = (group.batch, class_logits.shape[1], totals["pred_masks"].shape[2], *class_logits.shape[3:])
+            shape = (batch[0], class_logits.shape[1], batch[2], *class_logits.shape[3:])
             group.place(class_logits, totals.setdefault("class_logits", class_logits.new_zeros(shape)))
+        for name, weights in levels[0].attentions.items():
+            edge = round(weights.shape[-1] ** 0.5)
+            blocks = tuple(weights.new_zeros(*batch, 1, edge, edge) for _ in levels)
+            for level, block in zip(levels, totals.setdefault(name, blocks), strict=True):
+                group.place(level.attentions[name], block)
 
     def _class_logits(self, found: MaskPrediction, levels: list[FusedLevel]) -> torch.Tensor | None:
         """Logits `[n, K + 1, T, e, e]` of the classes in some of the clips, of a model that names classes."""
@@ -286,7 +281,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         """Embeddings of left and right at each frame, `[B, T, C]`."""
         if not self.config.use_audio:
             return input_features.new_zeros(len(input_features), num_frames, self.config.hidden_size)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_audio_encoder):
+        with gradient_where_needed(self.audio_encoder):
             audio = self.audio_encoder(input_features[:, :num_frames]).embeddings.flatten(2)
         last = audio_mask[:, :num_frames].sum(1, keepdim=True) - 1
         patches = torch.arange(num_frames, device=audio.device).minimum(last)
@@ -318,12 +313,14 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         text: torch.Tensor | None,
         text_mask: torch.Tensor | None,
         user_prompts: dict[int, UserPrompt | None],
+        output_attentions: bool,
     ) -> tuple[MaskPrediction, list[FusedLevel]]:
         """Segment the objects of clips that all have the `T` frames of `pixel_values [b, T, 3, S, S]`: masks
         `[n, T, h, w]` with scores, and the levels that prompted them."""
         num_clips, num_frames = pixel_values.shape[:2]
         features, patches = self._encode_frames(pixel_values)
-        levels = self.fuser(patches, audio, text, text_mask)
+        # Under autocast the residual streams stay in the weights' precision.
+        levels = self.fuser(patches, audio.to(self.dtype), text, text_mask, output_attentions)
         clips = torch.arange(num_clips, device=audio.device).repeat_interleave(len(levels[0].frames) // num_clips)
         tracker = EveryFrameTracker(self.sam2, num_frames)
         decode = frame_decoder(
@@ -345,7 +342,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         """
         features, patches = [], []
         for images in pixel_values.unbind(1):
-            with torch.no_grad():
+            with gradient_where_needed(self.sam2.vision_encoder):
                 maps = encode_images(self.sam2, images)
             features.append(project_features(self.sam2, maps))
             patches.append(self.fuser.embed_patches(maps))

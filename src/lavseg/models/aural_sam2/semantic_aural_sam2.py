@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import initialization as init
 
+from ...backbones.attention import MultiheadAttention
 from ...modeling.initialization import init_attention
 from ...modeling.inputs import ClipInputs, check_ids
 from ...modeling.outputs import MaskPrediction
@@ -12,6 +13,24 @@ from .batch_aural_sam2 import ClipGroup
 from .configuration_aural_sam2 import AuralSam2Config
 from .fuser_aural_sam2 import FusedLevel
 from .modeling_aural_sam2 import AuralSam2Model
+
+
+class AuralSam2ClassLayer(nn.TransformerDecoderLayer):
+    """PyTorch's, pre-norm, whose attention goes through Transformers' switch."""
+
+    def __init__(self, config: AuralSam2Config):
+        width, heads = config.hidden_size, config.num_attention_heads
+        super().__init__(width, heads, config.mlp_ratio * width, config.dropout, batch_first=True, norm_first=True)
+        self.self_attn = MultiheadAttention(config, width, heads, config.dropout)
+        self.multihead_attn = MultiheadAttention(config, width, heads, config.dropout)
+
+    def forward(self, tokens: torch.Tensor, memory: torch.Tensor, memory_mask: torch.Tensor) -> torch.Tensor:
+        """Update `tokens [N, K, C]` by `memory [N, L, C]`, as far as `memory_mask` bool `[N, L]` shows it."""
+        normed = self.norm1(tokens)
+        tokens = tokens + self.dropout1(self.self_attn(normed, normed))
+        tokens = tokens + self.dropout2(self.multihead_attn(self.norm2(tokens), memory, memory_mask))
+        hidden = self.dropout(F.gelu(self.linear1(self.norm3(tokens))))
+        return tokens + self.dropout3(self.linear2(hidden))
 
 
 class AuralSam2ClassHead(nn.Module):
@@ -28,18 +47,7 @@ class AuralSam2ClassHead(nn.Module):
         self.tokens = nn.Parameter(torch.empty(config.num_labels, width))
         self.position_norm = nn.LayerNorm(len(config.pyramid_levels) * width)
         self.position_projection = nn.Linear(len(config.pyramid_levels) * width, width)
-        self.layers = nn.ModuleList(
-            nn.TransformerDecoderLayer(
-                width,
-                config.num_attention_heads,
-                config.mlp_ratio * width,
-                config.dropout,
-                activation="gelu",
-                batch_first=True,
-                norm_first=True,
-            )
-            for _ in range(config.class_layers)
-        )
+        self.layers = nn.ModuleList(AuralSam2ClassLayer(config) for _ in range(config.class_layers))
         self.token_norm = nn.LayerNorm(width)
         self.token_output, self.position_output = nn.Linear(width, width), nn.Linear(width, width)
 
@@ -61,10 +69,10 @@ class AuralSam2ClassHead(nn.Module):
         inside = (
             F.interpolate(masks.float(), (edge, edge), mode="bilinear", antialias=True).flatten(0, 1).flatten(1) > 0
         )
-        hidden = torch.cat([torch.zeros_like(inside[:, :1]), ~inside], dim=1)
+        shown = torch.cat([torch.ones_like(inside[:, :1]), inside], dim=1)
         tokens = self.tokens.expand(len(features), -1, -1)
         for layer in self.layers:
-            tokens = layer(tokens, torch.cat([sound, features], dim=1), memory_key_padding_mask=hidden)
+            tokens = layer(tokens, torch.cat([sound, features], dim=1), shown)
         tokens, places = self.token_output(self.token_norm(tokens)), self.position_output(features)
         logits = tokens @ places.transpose(1, 2) / tokens.shape[-1] ** 0.5
         return logits.unflatten(0, (-1, num_frames)).transpose(1, 2).unflatten(-1, (edge, edge))
@@ -111,6 +119,14 @@ class AuralSam2ForSemanticSegmentation(AuralSam2Model):
     @property
     def num_classes(self) -> int:
         return self.config.num_labels - 1
+
+    def unreached_modules(self) -> list[str]:
+        # Classes depend on the masks through a threshold, and on the tokens of the last level alone.
+        parts = ("mask_decoder", "memory_attention", "memory_encoder", "object_pointer_proj")
+        token_layers = ("token_query", "frame_key", "frame_value", "token_output")
+        levels = range(len(self.fuser.levels) - 1) if self.config.behavior == "paper" else ()
+        fusions = [f"fuser.levels.{level}.fusion.{layer}" for level in levels for layer in token_layers]
+        return [*(f"sam2.{part}" for part in parts), "fuser.frame_head", "fuser.token_head", *fusions]
 
     def frozen_modules(self) -> list[nn.Module]:
         return [*self.backbones().values(), self.fuser]

@@ -6,6 +6,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers import PreTrainedConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...backbones.sam2.adapters_sam2 import SentenceAttention
@@ -14,11 +15,11 @@ from ...backbones.sam2.adapters_sam2 import SentenceAttention
 class GavsAdapter(nn.Module):
     """A bottleneck, which the caller adds to its input. Where there is text, its hidden layer attends to it."""
 
-    def __init__(self, width: int, size: int, activation: nn.Module, reads: bool):
+    def __init__(self, config: PreTrainedConfig, width: int, size: int, activation: nn.Module, reads: bool):
         super().__init__()
         self.down = nn.Linear(width, size)
         self.activation = activation
-        self.sentence = SentenceAttention(size, 4) if reads else None
+        self.sentence = SentenceAttention(config, size, 4) if reads else None
         self.up = nn.Linear(size, width)
 
     def forward(
@@ -49,6 +50,7 @@ class GavsAdapters(GradientCheckpointingLayer):
     backward pass.
 
     Args:
+        config: says which implementation of attention.
         block_widths: channels of the adapted blocks of the image encoder, the last ones.
         decoder_width: channels of the mask decoder.
         decoder_layers: number of its two-way layers.
@@ -59,6 +61,7 @@ class GavsAdapters(GradientCheckpointingLayer):
 
     def __init__(
         self,
+        config: PreTrainedConfig,
         block_widths: list[int],
         decoder_width: int,
         decoder_layers: int,
@@ -70,8 +73,10 @@ class GavsAdapters(GradientCheckpointingLayer):
         reads = text_size is not None
         self.audio_prompt = GavsAudioPrompt(*audio_sizes, decoder_width)
         self.text_projection = nn.Linear(text_size, size) if reads else None
-        self.blocks = nn.ModuleList(GavsAdapter(width, size, nn.ReLU(), reads) for width in block_widths)
-        self.decoder = nn.ModuleList(GavsAdapter(decoder_width, size, nn.GELU(), reads) for _ in range(decoder_layers))
+        self.blocks = nn.ModuleList(GavsAdapter(config, width, size, nn.ReLU(), reads) for width in block_widths)
+        self.decoder = nn.ModuleList(
+            GavsAdapter(config, decoder_width, size, nn.GELU(), reads) for _ in range(decoder_layers)
+        )
 
     def forward(
         self,

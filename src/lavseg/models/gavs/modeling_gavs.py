@@ -72,6 +72,7 @@ class GavsModel(GavsPreTrainedModel):
                 f"has blocks 0 to {len(blocks) - 1}"
             )
         return GavsAdapters(
+            config,
             [block.layer_norm2.normalized_shape[0] for block in blocks[config.first_adapted_block :]],
             decoder.hidden_size,
             decoder.num_hidden_layers,

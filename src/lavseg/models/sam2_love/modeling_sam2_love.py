@@ -13,12 +13,12 @@ from ...backbones.sam2.modeling_sam2 import Sam2Backbone
 from ...backbones.vggish import VggishModel, load_vggish
 from ...losses import mask_bce, mask_dice, mask_iou, weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
-from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
+from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder, load_host
 from ...modeling.initialization import init_linear
 from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips, real_lengths
-from ...modeling.outputs import AudioVisualSegmentationOutput, MaskPrediction
+from ...modeling.outputs import MaskPrediction
 from .configuration_sam2_love import Sam2LoveConfig
-from .prompter_sam2_love import Sam2LoveFusionLayer, Sam2LoveMlp, Sam2LovePrompter
+from .prompter_sam2_love import Sam2LoveFusionLayer, Sam2LoveMlp, Sam2LoveOutput, Sam2LovePrompter
 
 
 class Sam2LovePreTrainedModel(AudioVisualPreTrainedModel):
@@ -142,8 +142,20 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         }
 
     @property
+    def gives_attentions(self) -> bool:
+        return True
+
+    @property
     def clip_length(self) -> int:
         return self.config.max_frames
+
+    def unreached_modules(self) -> list[str]:
+        # Trained on the key frame alone, it does not track.
+        names = ["memory_attention", "memory_encoder", "object_pointer_proj", "mask_downsample"]
+        names.append("temporal_positional_encoding_projection_layer")
+        if self.prompt_decoder is not None:
+            names += [f"mask_decoder.{part}" for part, _ in self.prompt_decoder.named_children()]
+        return [f"sam2.{name}" for name in names]
 
     def freeze(self) -> None:
         super().freeze()
@@ -168,7 +180,8 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         labels: torch.Tensor | None = None,
         label_mask: torch.Tensor | None = None,
         original_sizes: list[tuple[int, int]] | None = None,
-    ) -> AudioVisualSegmentationOutput:
+        output_attentions: bool = False,
+    ) -> Sam2LoveOutput:
         """Segment `B` clips of up to `T` frames for `E` expressions each, or learn to.
 
         Args:
@@ -181,9 +194,10 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
             original_sizes: not used here; processors hand it out for `post_process_masks`.
+            output_attentions: give attention maps.
 
         Returns:
-            [`AudioVisualSegmentationOutput`]. In training mode with labels, SAM2 sees the key frame only (sec. 3.3) and
+            [`Sam2LoveOutput`]. In training mode with labels, SAM2 sees the key frame only (sec. 3.3) and
             `pred_masks` is `[B, E, 1, h, w]`; otherwise it covers the clip.
 
         Raises:
@@ -200,14 +214,11 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         }
         sounds = {"input_features": (input_features, ("patches", 1, 96, 64))}
         given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
-        prompts, presence = self._prompts(given, vit_pixel_values, input_features, attention_mask)
+        encoded = (vit_pixel_values, input_features, attention_mask)
+        prompts, presence, maps = self._prompts(given, *encoded, output_attentions)
         batch = given.batch[:2]
         clips = torch.arange(batch[0], device=prompts.device).repeat_interleave(batch[1])
-        clip_of_object = [clip for clip in range(batch[0]) for _ in range(batch[1])]
-        multimask = self.config.mask_selection != "single"
-        segmenter = KeyFrameTracker(
-            self.sam2, pixel_values, given.lengths, clip_of_object, prompts[:, None], multimask, self.prompt_decoder
-        )
+        segmenter = self._tracker(given, pixel_values, prompts)
         learns = self.training and labels is not None
         if learns:
             key_of_clip = self._training_key_frames(given.labeled)
@@ -225,7 +236,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         if learns:
             masks, ious = prediction.masks[:, None], prediction.iou_scores[:, None]
             scores = prediction.object_score_logits[:, None]
-        return AudioVisualSegmentationOutput(
+        return Sam2LoveOutput(
             **self.loss_fields(losses),
             pred_masks=masks.unflatten(0, batch),
             iou_scores=ious.unflatten(0, batch),
@@ -233,6 +244,14 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             presence_logits=None if presence is None else presence.unflatten(0, batch),
             prompt_embeddings=prompts.unflatten(0, batch),
             key_frames=key_frames.unflatten(0, batch),
+            **{name: tuple(each.unflatten(0, batch) for each in blocks) for name, blocks in maps.items()},
+        )
+
+    def _tracker(self, given: ClipInputs, pixel_values: torch.Tensor, prompts: torch.Tensor) -> KeyFrameTracker:
+        clip_of_object = [clip for clip in range(given.batch[0]) for _ in range(given.batch[1])]
+        multimask = self.config.mask_selection != "single"
+        return KeyFrameTracker(
+            self.sam2, pixel_values, given.lengths, clip_of_object, prompts[:, None], multimask, self.prompt_decoder
         )
 
     def _prompts(
@@ -241,13 +260,14 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         vit_pixel_values: torch.Tensor,
         input_features: torch.Tensor,
         attention_mask: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Prompt tokens `[N, C]` of all objects and, with a presence head, its logits `[N]`."""
+        output_attentions: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, dict[str, tuple[torch.Tensor, ...]]]:
+        """Prompt tokens `[N, C]` of all objects, with a presence head its logits `[N]`, and attention maps."""
         num_patches = real_lengths("audio_mask", given.audio_mask.tolist())
         all_real = min(given.lengths) == given.batch[2] and min(num_patches) == given.audio_mask.shape[1]
         all_real = all_real and (attention_mask is None or bool(attention_mask.all()))
         text, text_mask = encode_text(self.text_encoder, given.input_ids, attention_mask)
-        return self.prompter(
+        prompts, presence, maps = self.prompter(
             self._encode_audio(input_features),
             text,
             self._encode_frames(vit_pixel_values),
@@ -255,15 +275,21 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             text_mask,
             given.frame_mask,
             all_real,
+            output_attentions,
         )
+        if maps:
+            patch = self.config.vision_config.patch_size
+            grid = tuple(edge // patch for edge in vit_pixel_values.shape[-2:])
+            maps["vision_attentions"] = tuple(each.unflatten(-1, grid) for each in maps["vision_attentions"])
+        return prompts, presence, maps
 
-    @torch.no_grad()
     def _encode_audio(self, input_features: torch.Tensor) -> torch.Tensor:
-        return self.audio_encoder(input_features).embeddings.squeeze(2)
+        with gradient_where_needed(self.audio_encoder):
+            return self.audio_encoder(input_features).embeddings.squeeze(2)
 
-    @torch.no_grad()
     def _encode_frames(self, vit_pixel_values: torch.Tensor) -> torch.Tensor:
-        flat = self.vision_encoder(pixel_values=vit_pixel_values.flatten(0, 1))
+        with gradient_where_needed(self.vision_encoder):
+            flat = self.vision_encoder(pixel_values=vit_pixel_values.flatten(0, 1))
         return flat.last_hidden_state.unflatten(0, vit_pixel_values.shape[:2])
 
     def _training_key_frames(self, labeled: torch.Tensor) -> torch.Tensor:
@@ -331,4 +357,4 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         return prediction, losses
 
 
-__all__ = ["Sam2LoveModel", "Sam2LovePreTrainedModel", "build_prompt_decoder"]
+__all__ = ["Sam2LoveModel", "Sam2LoveOutput", "Sam2LovePreTrainedModel", "build_prompt_decoder"]

@@ -7,6 +7,8 @@ positions.
 """
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -14,17 +16,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...backbones.adapted_sam.base_adapted_sam import to_clips
+from ...backbones.attention import MultiheadAttention
 from .configuration_st_bava import StBavaConfig
 
 
 class Fused(NamedTuple):
-    """Image `[B, T, P, C]`, sound `[B, T, C]`, and for each block the maps `[B, T, H, P]` that updated the sound and
-    the image, where the module has such maps."""
+    """Image `[B, T, P, C]`, sound `[B, T, C]`, and by name the attention maps `[B, T, H, P]` that were asked for, of
+    each block."""
 
     vision: torch.Tensor
     audio: torch.Tensor
-    audio_maps: tuple[torch.Tensor, ...] | None = None
-    vision_maps: tuple[torch.Tensor, ...] | None = None
+    attentions: Mapping[str, tuple[torch.Tensor, ...]] = MappingProxyType({})
 
 
 class TpaviFusion(nn.Module):
@@ -63,8 +65,8 @@ class HanFusion(nn.Module):
     def __init__(self, config: StBavaConfig):
         super().__init__()
         width, dropout = config.hidden_size, 0.1
-        self.within = nn.MultiheadAttention(width, 1, dropout, batch_first=True)
-        self.across = nn.MultiheadAttention(width, 1, dropout, batch_first=True)
+        self.within = MultiheadAttention(config, width, 1, dropout)
+        self.across = MultiheadAttention(config, width, 1, dropout)
         self.norm1 = nn.LayerNorm(width)
         self.linear1 = nn.Linear(width, width)
         self.linear2 = nn.Linear(width, width)
@@ -80,8 +82,8 @@ class HanFusion(nn.Module):
         return Fused(vision + update[:, :, None], self._layer(audio, frames, frame_mask))
 
     def _layer(self, tokens: torch.Tensor, other: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
-        across = _attend(self.across, tokens, other, frame_mask)
-        within = _attend(self.within, tokens, tokens, frame_mask)
+        across = self.across(tokens, other, frame_mask)
+        within = self.within(tokens, tokens, frame_mask)
         tokens = self.norm1(tokens + self.dropout(across) + self.dropout(within))
         hidden = self.linear2(self.dropout(F.relu(self.linear1(tokens))))
         return self.norm2(tokens + self.dropout(hidden))
@@ -90,9 +92,10 @@ class HanFusion(nn.Module):
 class CmranRelation(nn.Module):
     """Cross-modal relation layer: one modality attends to the other and to itself, post-norm."""
 
-    def __init__(self, width: int, num_heads: int, intermediate_size: int, dropout: float):
+    def __init__(self, config: StBavaConfig, num_heads: int, intermediate_size: int, dropout: float):
         super().__init__()
-        self.attention = nn.MultiheadAttention(width, num_heads, dropout, batch_first=True)
+        width = config.hidden_size
+        self.attention = MultiheadAttention(config, width, num_heads, dropout)
         self.norm1 = nn.LayerNorm(width)
         self.linear1 = nn.Linear(width, intermediate_size)
         self.linear2 = nn.Linear(intermediate_size, width)
@@ -102,9 +105,23 @@ class CmranRelation(nn.Module):
     def forward(self, tokens: torch.Tensor, other: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
         """Update `tokens [B, T, C]` from `other [B, T, C]`; `frame_mask` bool `[B, T]`."""
         memory, memory_mask = torch.cat([other, tokens], dim=1), torch.cat([frame_mask, frame_mask], dim=1)
-        tokens = self.norm1(tokens + self.dropout(_attend(self.attention, tokens, memory, memory_mask)))
+        tokens = self.norm1(tokens + self.dropout(self.attention(tokens, memory, memory_mask)))
         hidden = self.linear2(self.dropout(F.relu(self.linear1(tokens))))
         return self.norm2(tokens + self.dropout(hidden))
+
+
+class CmranEncoderLayer(nn.TransformerEncoderLayer):
+    """PyTorch's, post-norm, whose attention goes through Transformers' switch."""
+
+    def __init__(self, config: StBavaConfig, num_heads: int, intermediate_size: int, dropout: float):
+        super().__init__(config.hidden_size, num_heads, intermediate_size, dropout, batch_first=True)
+        self.self_attn = MultiheadAttention(config, config.hidden_size, num_heads, dropout)
+
+    def forward(self, tokens: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+        """Update `tokens [B, T, C]`; `frame_mask` bool `[B, T]`."""
+        tokens = self.norm1(tokens + self.dropout1(self.self_attn(tokens, tokens, frame_mask)))
+        hidden = self.linear2(self.dropout(F.relu(self.linear1(tokens))))
+        return self.norm2(tokens + self.dropout2(hidden))
 
 
 class CmranFusion(nn.Module):
@@ -113,18 +130,17 @@ class CmranFusion(nn.Module):
 
     def __init__(self, config: StBavaConfig):
         super().__init__()
-        width, shape = config.hidden_size, (4, 2048, 0.1)
+        width, shape = config.hidden_size, (config, 4, 2048, 0.1)
         self.channel_audio, self.channel_vision = nn.Linear(width, width), nn.Linear(width, width)
         self.bottleneck, self.channel_gate = nn.Linear(width, width), nn.Linear(width, width)
         self.spatial_audio, self.spatial_vision = nn.Linear(width, width), nn.Linear(width, width)
         self.spatial_score = nn.Linear(width, 1, bias=False)
         self.audio_input, self.vision_input = nn.Linear(width, width), nn.Linear(width, width)
         self.audio_encoder, self.vision_encoder = (
-            nn.ModuleList(nn.TransformerEncoderLayer(width, *shape, batch_first=True) for _ in range(2))
-            for _ in range(2)
+            nn.ModuleList(CmranEncoderLayer(*shape) for _ in range(2)) for _ in range(2)
         )
-        self.audio_relation, self.vision_relation = CmranRelation(width, *shape), CmranRelation(width, *shape)
-        self.interaction = nn.MultiheadAttention(width, 4, 0.1, batch_first=True)
+        self.audio_relation, self.vision_relation = CmranRelation(*shape), CmranRelation(*shape)
+        self.interaction = MultiheadAttention(config, width, 4, 0.1)
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(0.1)
 
@@ -135,13 +151,13 @@ class CmranFusion(nn.Module):
         gated = self._gate_channels(vision, audio)
         frames, sounds = self.vision_input(self._pick_positions(gated, audio)), self.audio_input(audio)
         for layer in self.vision_encoder:
-            frames = layer(frames, src_key_padding_mask=~frame_mask)
+            frames = layer(frames, frame_mask)
         for layer in self.audio_encoder:
-            sounds = layer(sounds, src_key_padding_mask=~frame_mask)
+            sounds = layer(sounds, frame_mask)
         related = self.audio_relation(sounds, frames, frame_mask)
         seen = self.vision_relation(frames, sounds, frame_mask)
         joint, both = seen * related, torch.cat([related, seen], dim=1)
-        attended = _attend(self.interaction, joint, both, torch.cat([frame_mask, frame_mask], dim=1))
+        attended = self.interaction(joint, both, torch.cat([frame_mask, frame_mask], dim=1))
         update = self.norm(joint + self.dropout(attended))
         return Fused(gated + update[:, :, None], related)
 
@@ -196,10 +212,3 @@ class JcaFusion(nn.Module):
         frames = vision.mean(2)
         joint = torch.cat([audio, frames], dim=-1)
         return Fused(vision + self.vision(frames, joint)[:, :, None], self.audio(audio, joint))
-
-
-def _attend(
-    attention: nn.MultiheadAttention, query: torch.Tensor, memory: torch.Tensor, memory_mask: torch.Tensor
-) -> torch.Tensor:
-    """Tokens `[B, T, C]` attend to the real ones of `[B, S, C]`."""
-    return attention(query, memory, memory, key_padding_mask=~memory_mask, need_weights=False)[0]

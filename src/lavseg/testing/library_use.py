@@ -1,0 +1,133 @@
+"""What users of Transformers do with any model, as tests: half precision, adapters, quantisation, device maps.
+
+Those with adapters need `peft` and those of quantisation `torchao`; where they are missing, these tests are skipped.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+from transformers import AutoModel, TorchAoConfig
+
+from ..modeling.base import AudioVisualPreTrainedModel
+from ..modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
+from .variants import Variant
+
+
+class LibraryUse:
+    """Tests that [`MethodContract`] has for each of its variants."""
+
+    @pytest.mark.slow
+    def test_in_half_precision_it_loads_as_a_whole_and_runs(self, variant: Variant, tmp_path: Path) -> None:
+        model = variant.make_model()
+        model.save_pretrained(tmp_path / "single")
+        model.to(torch.bfloat16).save_pretrained(tmp_path / "half")
+        for folder, asked, dtype in (("single", {"dtype": torch.float16}, torch.float16), ("half", {}, torch.bfloat16)):
+            loaded = AutoModel.from_pretrained(tmp_path / folder, **asked).eval()
+            assert {parameter.dtype for parameter in loaded.parameters()} == {dtype}
+            masks = _outputs(loaded, variant.inputs).pred_masks
+            assert masks.dtype == dtype and masks.isfinite().all()
+            assert torch.equal(masks == NO_MASK_LOGIT, variant.outputs.pred_masks == NO_MASK_LOGIT)
+            if dtype == torch.float16:
+                _assert_near(masks, variant.outputs.pred_masks)
+
+    def test_adapters_get_their_gradients(self, variant: Variant) -> None:
+        model = _adapted(variant.make_model()).train()
+        torch.manual_seed(0)
+        model(**variant.inputs, **variant.labels).loss.backward()
+        for name, parameter in model.named_parameters():
+            reached = "lora_" in name and not any(part in name for part in variant.unreached)
+            assert (parameter.grad is not None) == reached, name
+        for name, part in model.get_base_model().backbones().items():
+            assert any(p.grad is not None and p.grad.any() for p in part.parameters()), name
+
+    def test_adapters_that_no_gradient_would_reach_are_refused(
+        self, variant: Variant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        names = variant.model.unreached_modules()
+        idle = {name: _linears(variant.model.get_submodule(name), name) for name in names}
+        idle = {name: layers for name, layers in idle.items() if layers}
+        if not idle:
+            return
+        model = _adapted(variant.make_model(), [layer for layers in idle.values() for layer in layers])
+        with pytest.raises(ValueError, match=rf"^{re.escape(', '.join(idle))}: .*exclude_modules"):
+            model.train()
+        monkeypatch.setattr(variant.model_class, "unreached_modules", lambda self: [])
+        loss = model.train()(**variant.inputs, **variant.labels).loss
+        assert not loss.requires_grad or not _reached(loss, model)
+
+    @pytest.mark.slow
+    def test_adapters_are_saved_reloaded_and_merged(self, variant: Variant, tmp_path: Path) -> None:
+        peft = pytest.importorskip("peft")
+        model = _adapted(variant.make_model()).eval()
+        adapted = _outputs(model, variant.inputs).pred_masks
+        assert (adapted - variant.outputs.pred_masks).abs().max() > 1e-4
+        model.save_pretrained(tmp_path)
+        merged = peft.PeftModel.from_pretrained(variant.make_model(), tmp_path).merge_and_unload().eval()
+        assert merged.state_dict().keys() == variant.model.state_dict().keys()
+        _assert_near(_outputs(merged, variant.inputs).pred_masks, adapted, 1e-3)
+
+    def test_a_reentrant_checkpoint_is_refused(self, variant: Variant) -> None:
+        with pytest.raises(ValueError, match=r"^use_reentrant: has to be False"):
+            variant.model.gradient_checkpointing_enable({"use_reentrant": True})
+
+    def test_what_a_file_lacks_is_initialised(self, variant: Variant) -> None:
+        model = variant.make_model()
+        state = model.state_dict(keep_vars=True)
+        for value in state.values():
+            if value.is_floating_point():
+                value.data.fill_(torch.nan)
+            value._is_hf_initialized = False
+        for module in model.modules():
+            module._is_hf_initialized = False
+        model.initialize_weights()
+        assert not [name for name, value in model.state_dict().items() if not value.isfinite().all()]
+
+    @pytest.mark.slow
+    def test_it_runs_with_weights_of_8_bits(self, variant: Variant, tmp_path: Path) -> None:
+        quantization = pytest.importorskip("torchao.quantization")
+        variant.make_model().save_pretrained(tmp_path)
+        asked = TorchAoConfig(quantization.Int8WeightOnlyConfig())
+        model = AutoModel.from_pretrained(tmp_path, quantization_config=asked).eval()
+        for name, layer in _linears(model).items():
+            kept = isinstance(layer, NonDynamicallyQuantizableLinear)
+            assert kept or isinstance(layer.weight, quantization.Int8Tensor), name
+        _assert_near(_outputs(model, variant.inputs).pred_masks, variant.outputs.pred_masks)
+
+
+def _linears(module: nn.Module, prefix: str = "") -> dict[str, nn.Linear]:
+    return {name: part for name, part in module.named_modules(prefix=prefix) if isinstance(part, nn.Linear)}
+
+
+def _adapted(model: AudioVisualPreTrainedModel, targets: str | list[str] = "all-linear") -> nn.Module:
+    """The model with LoRA that changes its outputs; by default wherever training reaches."""
+    peft = pytest.importorskip("peft")
+    kept = [name for name, part in _linears(model).items() if isinstance(part, NonDynamicallyQuantizableLinear)]
+    left_out = None
+    if targets == "all-linear" and (names := [*model.unreached_modules(), *kept]):
+        left_out = rf"({'|'.join(map(re.escape, names))})(\..*)?"
+    torch.manual_seed(0)
+    config = peft.LoraConfig(r=2, target_modules=targets, exclude_modules=left_out, init_lora_weights=False)
+    return peft.get_peft_model(model, config)
+
+
+def _reached(loss: torch.Tensor, model: nn.Module) -> list[str]:
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    gradients = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
+    return [name for name, gradient in zip(trained, gradients, strict=True) if gradient is not None]
+
+
+@torch.no_grad()
+def _outputs(model: nn.Module, inputs: dict[str, Any]) -> AudioVisualSegmentationOutput:
+    return model(**inputs)
+
+
+def _assert_near(found: torch.Tensor, expected: torch.Tensor, share: float = 0.05) -> None:
+    """Masks that differ by no more than a share of the largest logit."""
+    visible = expected > NO_MASK_LOGIT
+    scale = expected[visible].abs().max()
+    assert ((found.double() - expected)[visible].abs().max() <= share * scale).all()
