@@ -1,7 +1,4 @@
-"""Plugin of the tests in `transformers_suite`: markers of Transformers' common tests, and what of them is excused.
-
-It is no `conftest.py`, as tests import names from the one beside this file.
-"""
+"""Markers of Transformers' common tests, and what of them is excused."""
 
 import sys
 from collections import defaultdict
@@ -10,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SUITE = Path(__file__).parent / "transformers_suite"
+SUITE = Path(__file__).parent
 MARKERS = (
     *("accelerate_tests", "flash_attn_test", "flash_attn_3_test", "flash_attn_4_test", "torch_compile_test", "order"),
     *("is_agent_test", "is_pipeline_test", "is_staging_test", "is_training_test"),
