@@ -2,6 +2,9 @@
 
 `tests/fixtures/before` holds, for each variant at tiny size, its configuration and processor files of then, names and
 shapes of its state dict, and a few numbers of what it gave for deterministic weights and inputs, in double precision.
+
+Numbers taken anew since, as the old ones were not what the paper says: those of `sam2_love-mean`, whose mean took in
+class tokens and the two constants.
 """
 
 import json
