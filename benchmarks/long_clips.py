@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, nargs="+", default=[1, 5, 10])
     parser.add_argument("--clip_fps", type=int, default=5, help="frames per second of the clips")
     parser.add_argument("--fps", type=float, help="frames per second to segment; by default the method's own")
-    parser.add_argument("--height", type=int, default=240)
+    parser.add_argument("--height", type=int, default=240, help="with --width 1920, 1080 measures full HD")
     parser.add_argument("--width", type=int, default=320)
     arguments = parser.parse_args()
     for minutes in arguments.minutes:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from tiny.configurations import tiny_config
 
-pytest_plugins = ["example_fixtures", "robustness_fixtures", "transformers_markers"]
+pytest_plugins = ["example_fixtures", "robustness_fixtures"]
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(os.environ.get("LAVSEG_GOLDEN", ROOT.parent / "shared" / "golden"))
 MEDIA = ROOT.parent / "shared" / "media"

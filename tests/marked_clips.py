@@ -66,7 +66,7 @@ class Writer:
 
     def cover(self):
         stream = self.container.add_stream("mjpeg", width=64, height=64, pix_fmt="yuvj420p")
-        stream.disposition = Disposition.attached_pic
+        stream.disposition = Disposition.attached_pic.value
         self.packets[:0] = stream.encode(av.VideoFrame.from_ndarray(grey(80, (64, 64)), format="rgb24"))
         return self
 

@@ -152,6 +152,15 @@ def test_sizes_that_no_model_has_are_refused_before_anything_is_built(saved_sam2
         load_checkpoint(folder)
 
 
+@pytest.mark.parametrize("table", ["AAAA", "/////wAA", "no base 64", "", "AwAAAAAAAA=="])
+def test_tables_of_characters_that_would_end_the_process_are_refused(saved_sam2_love, tmp_path, table):
+    folder = shutil.copytree(saved_sam2_love, tmp_path / "table")
+    normalizer = {"type": "Sequence", "normalizers": [{"type": "Precompiled", "precompiled_charsmap": table}]}
+    edit(folder / "tokenizer.json", lambda content: content.update(normalizer=normalizer))
+    with pytest.raises(CheckpointError, match=r"precompiled_charsmap in its tokenizer.json is damaged"):
+        load_checkpoint(folder)
+
+
 @pytest.mark.parametrize("file", ["config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json"])
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000])
 def test_files_that_are_not_what_they_should_be_are_told_in_one_line(saved_sam2_love, tmp_path, file, content):

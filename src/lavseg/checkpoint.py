@@ -1,6 +1,8 @@
 """A model and its processor from a folder or the Hub, checked to be whole before they are used."""
 
+import json
 import re
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +114,7 @@ def _load_model(folder: Path, name: str | Path, trusted: bool) -> AudioVisualPre
 def _load_processor(folder: Path, name: str | Path, trusted: bool) -> AudioVisualProcessor:
     if not (folder / "processor_config.json").is_file():
         raise CheckpointError(f"{name}: holds no processor; save it beside the model")
+    _check_tokenizer_file(folder / "tokenizer.json", name)
     # What is wrong in its files shows anywhere in Transformers.
     try:
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=trusted)
@@ -120,6 +123,31 @@ def _load_processor(folder: Path, name: str | Path, trusted: bool) -> AudioVisua
     if not isinstance(processor, AudioVisualProcessor):
         raise CheckpointError(f"{name}: holds no processor; save it beside the model")
     return processor
+
+
+def _check_tokenizer_file(path: Path, name: str | Path) -> None:
+    """Refuse tables of characters at which the library ends the process, wherever they stand in `tokenizer.json`."""
+    try:
+        parts = [json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, RecursionError):  # which is told when the processor is loaded
+        return
+    while parts:
+        part = parts.pop()
+        parts += part.values() if isinstance(part, dict) else part if isinstance(part, list) else []
+        table = part.get("precompiled_charsmap") if isinstance(part, dict) else None
+        if isinstance(table, str) and not _is_charsmap(table):
+            raise CheckpointError(f"{name}: precompiled_charsmap in its tokenizer.json is damaged")
+
+
+def _is_charsmap(table: str) -> bool:
+    """Whether a text is, in base 64, a size in bytes, as many bytes of whole words, and text."""
+    try:
+        content = b64decode(table, validate=True)
+        size = int.from_bytes(content[:4], "little")
+        content[4 + size :].decode()
+    except ValueError:
+        return False
+    return 0 < size <= len(content) - 4 and size % 4 == 0
 
 
 def _check_pair(model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor, name: str | Path) -> None:

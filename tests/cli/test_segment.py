@@ -296,9 +296,11 @@ def test_attention_maps_are_drawn_over_the_frames(listener, clips, tmp_path):
     assert "sounding objects" in result.stdout
 
 
-def test_attention_of_a_method_without_maps(checkpoint, clips, tmp_path):
-    out = tmp_path / "new" / "out"
-    refused(segment(clips / "clip.mp4", *options(TEXTS, checkpoint, out), "--attention"), out, "no attention maps")
+def test_attention_maps_of_every_text_are_drawn(checkpoint, clips, tmp_path):
+    result = segment(clips / "clip.mp4", *options(TEXTS, checkpoint, tmp_path / "out"), "--attention")
+    assert result.exit_code == 0, result.output
+    drawn = read_video(tmp_path / "out" / "attention.mp4")
+    assert drawn.frames.shape[1] > len(TEXTS) * 100 and drawn.frames[0].std() > 0
 
 
 @pytest.mark.parametrize("fps", ["0.5", "2"])

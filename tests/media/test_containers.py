@@ -187,7 +187,7 @@ def test_the_default_one_of_several_streams(tmp_path):
     writer = Writer(tmp_path / "clip.mp4").video(steady(1), [grey(1, (16, 16))] * 25).video(steady(1))
     writer.sound(tone(1, rate=8000), rate=8000).sound(tone(1, rate=32000), rate=32000)
     for stream in list(writer.container.streams)[1::2]:
-        stream.disposition = Disposition.default
+        stream.disposition = Disposition.default.value
     writer.save()
     seen = read_video(tmp_path / "clip.mp4")
     assert seen.frames.shape == (1, 32, 48, 3) and indices(seen.frames) == [24]

@@ -125,6 +125,16 @@ def test_a_second_stream_of_video_is_said_and_not_every_time(tmp_path):
     assert said(path) == ["holds 2 streams of video; stream 0 is taken"]
 
 
+def test_frames_that_an_avi_lacks_are_said(tmp_path):
+    path = tmp_path / "clip.avi"
+    Writer(path).video(steady(3), codec="mpeg4").sound(tone(3), codec="mp2").save()
+    assert said(path) == []
+    content = path.read_bytes()
+    at = content.index(b"00dc", content.index(b"movi"))
+    path.write_bytes(content[:at] + b"JUNK" + content[at + 4 :])
+    assert said(path) == ["74 of the 75 frames that it states are there"]
+
+
 def test_times_that_go_back_are_refused(tmp_path):
     """Two recordings, one behind the other."""
     Writer(tmp_path / "part.ts").video(steady(2)).sound(tone(2)).save()

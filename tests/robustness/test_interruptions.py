@@ -174,6 +174,15 @@ def stopped_command(folder, number, *arguments):
 
 
 @pytest.mark.slow
+def test_errors_before_a_training_are_one_line_and_those_in_it_have_a_line_of_their_own(forked, commands, tmp_path):
+    with unchanged(tmp_path):
+        wrong = [*commands["train"], "--loss_weights", '{"nope": 1}']
+        refused(forked.command(*wrong, seconds=120), says="lavseg train: loss_weights")
+        outcome = forked.command(*commands["train"], "--learning_rate=1e30", "--max_grad_norm=0", file_size=FULL)
+    assert outcome.status == 2 and outcome.stderr.splitlines()[-1].startswith("lavseg train: "), str(outcome)
+
+
+@pytest.mark.slow
 def test_segment_stopped_on_the_way_leaves_whole_files(forked, saved_method, tmp_path):
     from scripted_clips import write_clip
 

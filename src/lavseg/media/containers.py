@@ -44,6 +44,9 @@ def open_media(source: str | Path | bytes) -> Iterator[av.container.InputContain
         _require_whole_file(source, size)
         with _open_container(name, file) as container:
             yield container
+    except IndexError as error:
+        # PyAV on a stream that begins after the file was opened.
+        raise MediaError(f"{name}: damaged, a stream begins in the middle that its header does not state") from error
     except av.ExitError as error:
         raise MediaError(f"{name}: cannot be read on within {PATIENCE} seconds") from error
     except (av.FFmpegError, PermissionError) as error:

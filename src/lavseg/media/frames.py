@@ -1,15 +1,20 @@
 """The frames of a clip that is no file, in any form, brought to one."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
 
+if TYPE_CHECKING:
+    import torch
 
-def as_frames(video: Any, name: str) -> torch.Tensor:
+
+def as_frames(video: Any, name: str) -> "torch.Tensor":
     """Frames of a clip as uint8 `[T, 3, H, W]`."""
+    # What reads files in a process of its own needs no torch.
+    import torch
+
     if isinstance(video, list | tuple):
         video = _stack_frames(video, name)
     if not isinstance(video, np.ndarray | torch.Tensor):

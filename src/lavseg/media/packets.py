@@ -126,6 +126,8 @@ def _warn_of_oddities(
     left_out = stream.frames - taken.count if container.format.name.startswith("mov") else 0
     if left_out > max(2, 0.05 * stream.frames):
         warn(f"{name}: its edit list leaves out {left_out} of {stream.frames} packets of {stream.type}")
+    if container.format.name == "avi" and stream.type == "video" and taken.count < stream.frames:
+        warn(f"{name}: {taken.count} of the {stream.frames} frames that it states are there")
     if stream.type != "video":
         return
     videos = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]

@@ -19,6 +19,7 @@ from ..data import ClipAugmentation, ClipCollator
 from ..data.layouts import check_sizes, load_rows
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.configuration import AudioVisualConfig, changed_fields
+from ..modeling.encoders import load_image_processor
 from ..modeling.inputs import check_keys
 from ..modeling.processing import AudioVisualProcessor
 from ..output_folders import check_writable_folder, without_empty_folders
@@ -307,10 +308,13 @@ def _from_encoders(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTr
     if foreign:
         raise ValueError(f"{', '.join(foreign)}: no encoder of {run.method}, which is made of {', '.join(own)}")
     model = model_class.from_backbones(**run.encoders, **overrides)
+    published = {name: item.default for name, item in signature(model_class.from_backbones).parameters.items()}
+    names = {**published, **run.encoders}
+    for encoder, argument in processor_class.encoder_processors.items():
+        settings[argument] = load_image_processor(encoder, names[encoder])
     if not model.reads_text:
         return model, processor_class.from_config(model.config, **settings)
-    published = signature(model_class.from_backbones).parameters[model.text_backbone].default
-    tokenizer = AutoTokenizer.from_pretrained(run.encoders.get(model.text_backbone, published))
+    tokenizer = AutoTokenizer.from_pretrained(names[model.text_backbone])
     return model, processor_class.from_config(model.config, tokenizer, **settings)
 
 
@@ -366,7 +370,8 @@ def _processor_settings(
     given = read_yaml("processor", run.processor) or {}
     if not isinstance(given, dict):
         raise ValueError(f"processor: takes settings of {processor_class.__name__} as a mapping, got {run.processor!r}")
-    accepted = signature(processor_class.from_config).parameters.keys() - {"config", "tokenizer"}
+    parts = {"config", "tokenizer", *processor_class.encoder_processors.values()}
+    accepted = signature(processor_class.from_config).parameters.keys() - parts
     check_keys(f"processor, settings of {processor_class.__name__}", given, accepted)
     return {name: overrides[name] for name in config_class.processor_fields if name in overrides} | given
 

@@ -144,6 +144,10 @@ class LavsegTrainer(Trainer):
         finally:
             self._take_back_processor()
             self.is_in_train = False
+            for callback in self.callback_handler.callbacks:
+                # Of a training that failed: what is said next begins a line of its own.
+                if getattr(callback, "training_bar", None) is not None:
+                    callback.training_bar.close()
 
     def _take_back_processor(self) -> None:
         """Once the training loop asks for batches, the tokens are behind it and checkpoints need the processor."""
