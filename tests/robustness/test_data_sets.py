@@ -410,7 +410,9 @@ def test_data_are_read_as_before_or_refused(forked, whole, expected, tmp_path, g
     if group.startswith("HARMLESS"):
         assert (said, loading) == ([], "") and found == expected
     else:
-        assert said and all(str(root) in text for text in said)
+        # Of a table with an unknown split, what is said of that split names the accepted ones.
+        assert any(str(root) in text for text in said)
+        assert all(str(root) in text or text.startswith("split: got ") for text in said)
         assert loading or name == "noise in a mask"  # which decoding alone finds
 
 

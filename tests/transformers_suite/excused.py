@@ -9,6 +9,11 @@ WITHOUT_MAPS = (
     *("AuralSam2ReleaseTest", "GavsTest", "GavsSam2Test", "GavsSam2TextTest"),
     *("SamaAvsTest", "SamaAvsSam2Test", "SamaAvsSam2TextTest"),
 )
+TOKENIZER_MAY_BE_MISSING = (
+    *("AuralSam2ProcessorTest", "AuralSam2NoTextProcessorTest", "GavsProcessorTest", "GavsTextProcessorTest"),
+    *("SamaAvsProcessorTest", "SamaAvsSam2ProcessorTest", "SamaAvsTextProcessorTest"),
+)
+PROCESSORS = (*TOKENIZER_MAY_BE_MISSING, "Sam2LoveProcessorTest", "StBavaProcessorTest")
 REFUSED = "it asks for attentions, which a model without any between sound, words and frames refuses in one line"
 
 # Name of the test, testers, reason.
@@ -36,5 +41,50 @@ EXCUSED: list[tuple[str, tuple[str, ...], str]] = [
         "test_retain_grad_hidden_states_attentions",
         (*ON_SAM2, "GavsTest", "SamaAvsTest", "StBavaTest", "StBavaGateTest"),
         "it looks for gradients in one `attentions`; ours are named by what attends to what, and encoders are frozen",
+    ),
+    (
+        "test_valid_processor_kwargs_set",
+        PROCESSORS,
+        "it wants a class of options for each processor, in its module and of its name; ours have one in common",
+    ),
+    (
+        "test_subprocessor_defaults_1_images",
+        PROCESSORS,
+        "it wants the shape that the image processor gives an image; in a clip there is an axis of frames before it",
+    ),
+    (
+        "test_subprocessor_defaults_3_audio",
+        PROCESSORS,
+        "it names no sampling rate, which the sound's patches depend on; a guess would be silently wrong",
+    ),
+    (
+        "test_subprocessor_defaults_0_text",
+        ("Sam2LoveProcessorTest",),
+        "it calls the tokenizer without padding; sentences of a clip have one length",
+    ),
+    (
+        "test_subprocessor_defaults_preserved_by_kwargs_0_images",
+        ("Sam2LoveProcessorTest",),
+        "it expects the tokenizer's own max_length, for which the processor has max_text_length",
+    ),
+    (
+        "test_subprocessor_defaults_preserved_by_kwargs_2_audio",
+        ("Sam2LoveProcessorTest",),
+        "it expects the tokenizer's own max_length, for which the processor has max_text_length",
+    ),
+    (
+        "test_processor_from_and_save_pretrained_as_nested_dict",
+        ("Sam2LoveProcessorTest",),
+        "it asks Transformers for an Auto class of vit_image_processor, a name that it does not know",
+    ),
+    (
+        "test_init_arguments_not_in_class_attributes",
+        TOKENIZER_MAY_BE_MISSING,
+        "the tokenizer, which may be missing, is a property and no obligatory sub-processor",
+    ),
+    (
+        "test_processor_from_pretrained_vs_from_components",
+        ("AuralSam2ProcessorTest", "GavsTextProcessorTest", "SamaAvsTextProcessorTest"),
+        "it builds a processor of the obligatory sub-processors alone, without the tokenizer, which may be missing",
     ),
 ]

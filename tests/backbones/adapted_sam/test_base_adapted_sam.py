@@ -69,6 +69,8 @@ def test_embeddings_made_before_stand_in_for_frames_and_sound():
     images = model.sam.get_image_embeddings(inputs["pixel_values"][0])[None]
     expected = model(**inputs).pred_masks
     torch.testing.assert_close(model(image_embeddings=images, audio_embeddings=audio).pred_masks, expected)
+    given = {"image_embeddings": images.double(), "audio_embeddings": audio.double()}
+    torch.testing.assert_close(model(**given).pred_masks, expected)
 
 
 def test_what_does_not_train_is_frozen():

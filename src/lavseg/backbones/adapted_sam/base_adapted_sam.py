@@ -247,8 +247,9 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
             label_mask,
         )
         words = self._encode_text(given.input_ids, attention_mask)
-        audio = self._encode_audio(input_features) if audio_embeddings is None else audio_embeddings
-        clips = HeardClips(given, pixel_values, image_embeddings, audio, words)
+        audio = self._encode_audio(input_features) if audio_embeddings is None else audio_embeddings.to(self.dtype)
+        images = None if image_embeddings is None else image_embeddings.to(self.dtype)
+        clips = HeardClips(given, pixel_values, images, audio, words)
         prediction, extra = self.segment(clips, output_attentions)
         prediction = self._fit_to_frames(prediction, given.frame_mask, reshaped_input_sizes)
         return self._output(prediction, clips.real, given, extra)
