@@ -1,21 +1,19 @@
 import pytest
 import torch
-import yaml
 from safetensors.torch import save_file
 from tiny.configurations import nano_sam_config, tiny_config
 from torch import nn
 from transformers import SamModel
 
-from conftest import ROOT
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 from lavseg.models.st_bava import StBavaConfig, StBavaModel
+from lavseg.recipe_files import load_recipe
 from sam_reference import with_joined_projections
 from tiny_clips import away_from_zero, make_inputs, make_labels
 
 EDGE, WIDTH = 8, 32
 FUSIONS = ["st_bava", "none", "tpavi", "han", "cmran", "jca"]
-RECIPES = ROOT / "examples" / "recipes"
 
 
 def make_model(seed=0, **overrides):
@@ -67,8 +65,7 @@ def test_each_part_can_be_frozen(part):
     ],
 )
 def test_each_stage_trains_what_its_recipe_says(stage, expected):
-    recipe = yaml.safe_load((RECIPES / f"st_bava_stage_{stage}.yaml").read_text())
-    model = StBavaModel(tiny_config(StBavaConfig, **recipe["model"]))
+    model = StBavaModel(tiny_config(StBavaConfig, **load_recipe(f"st_bava_stage_{stage}").keys["model"]))
     trained = {name.removeprefix("sam.").split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
     assert trained == expected
 
