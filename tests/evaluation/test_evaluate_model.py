@@ -100,7 +100,8 @@ def test_perfect_masks_score_one_in_every_protocol(collator, rows, protocol):
 
 
 def test_padding_frames_do_not_count(collator, rows):
-    shorter = {**rows[0], "frames": rows[0]["frames"][:1], "masks": rows[0]["masks"][:1]}
+    second = {**rows[0]["audio"], "array": rows[0]["audio"]["array"][: rows[0]["audio"]["sampling_rate"]]}
+    shorter = {**rows[0], "frames": rows[0]["frames"][:1], "masks": rows[0]["masks"][:1], "audio": second}
     metric = evaluate(Oracle(), LabelsAsTokens(collator), [rows[1], shorter])
     assert metric.state[0] == len(rows[1]["frames"]) + 1
 

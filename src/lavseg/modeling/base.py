@@ -49,7 +49,8 @@ def _with_options(forward: Callable) -> Callable:
 
     taken = signature(forward).parameters
     added = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in _OPTIONS if name not in taken]
-    wrapper.__signature__ = signature(forward).replace(parameters=[*taken.values(), *added])
+    parameters = sorted([*taken.values(), *added], key=lambda parameter: parameter.kind)
+    wrapper.__signature__ = signature(forward).replace(parameters=parameters)
     return wrapper
 
 

@@ -16,7 +16,9 @@ class AdapterConfig(OptionalTextConfig):
 
     On SAM they are the published methods. On SAM2 they are what AuralSAM2 compares with (supplement 6.5): a clip is
     tracked with SAM2's memory, and a model that reads (`use_text`) lets its adapters attend to the sentence. What that
-    supplement leaves open is said at each field.
+    supplement leaves open is said at each field. Two things differ from it or from AuralSAM2's own training: here the
+    adapters' hidden layer attends to the sentence, where the supplement lets their outputs do so; and "sam2" as
+    `mask_loss` is a mean over labelled frames, on the predicted IoU of all three masks, where AuralSAM2 sums over them.
 
     ```python
     class SamaAvsConfig(AdapterConfig):
