@@ -1,5 +1,7 @@
 """What the configurations of the adapter baselines have in common: the host is SAM or SAM2."""
 
+from typing import ClassVar
+
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig, Sam2VideoConfig
 from transformers.configuration_utils import SubConfigSpec
@@ -29,7 +31,7 @@ class AdapterConfig(OptionalTextConfig):
         sam_config: a `SamConfig` or a `Sam2VideoConfig`; SAM's defaults when None.
         audio_config: a [`VggishConfig`]; its defaults when None.
         text_config: configuration of the text encoder, with `use_text` only; distilroberta-base when None.
-        use_text: let the adapters attend to a sentence. SAM2 only.
+        use_text: let the adapters attend to a sentence. On SAM for methods that say so with `reads_on_sam`.
         train_adapters: whether the adapters train.
         train_mask_decoder: whether the host's mask decoder trains.
         conditioning_frame: the frame that is segmented first, without memory, "first" or "middle". SAM2 only; "middle"
@@ -48,6 +50,7 @@ class AdapterConfig(OptionalTextConfig):
     }
     keys_to_ignore_at_inference = ["loss_dict"]
     processor_fields = ("max_text_length",)
+    reads_on_sam: ClassVar[bool] = False
 
     sam_config: dict | PreTrainedConfig | None = None
     audio_config: dict | PreTrainedConfig | None = None
@@ -72,7 +75,7 @@ class AdapterConfig(OptionalTextConfig):
         check_choices(self, {"mask_loss": ("original", "sam2")})
 
     def _refuse_what_needs_sam2(self) -> None:
-        if self.use_text:
+        if self.use_text and not self.reads_on_sam:
             raise ValueError("use_text: sentences are read on a SAM2 host only, give a Sam2VideoConfig as sam_config")
         if self.conditioning_frame is not None:
             raise ValueError("conditioning_frame: SAM has no memory, every frame stands alone; leave it out")

@@ -19,8 +19,8 @@ class GavsConfig(AdapterConfig):
             with; or a `Sam2VideoConfig`, for the variant of AuralSAM2's supplement 6.5 (Hiera-B+ there).
         audio_config: VGGish with its final ReLU.
         text_config: text encoder, any with `last_hidden_state`; DistilRoBERTa with `use_text`.
-        use_text: SAM2 only: read a sentence (Ref-AVS). The bottleneck of each adapter attends to it; in the supplement
-            the adapters' outputs do.
+        use_text: read a sentence (Ref-AVS). The bottleneck of each adapter attends to it; in AuralSAM2's supplement,
+            for SAM2, the adapters' outputs do. How GAVS reads on SAM in SAM2-LOVE's table 1 is not published.
         adapter_size: bottleneck of the adapters.
         first_adapted_block: image encoder blocks from this index on carry an adapter; the LayerNorms of those after it
             train too.
@@ -44,6 +44,7 @@ class GavsConfig(AdapterConfig):
 
     model_type = "gavs"
     processor_fields = ("max_text_length", "bgr_frames", "pad_frames")
+    reads_on_sam = True
 
     adapter_size: int = 128
     first_adapted_block: int = 9
