@@ -50,8 +50,11 @@ def test_all_that_are_listed_are_found():
     [
         ("sam2_lov", "recipe: 'sam2_lov' is neither a file nor a recipe of the package; did you mean 'sam2_love'?"),
         ("{folder}/plain.yaml:deep", "plain.yaml has no variants, 'deep' was asked for"),
-        ("{folder}/tables.yaml", "tables.yaml: name one of its variants: table1_deep, table1_baseless"),
-        ("{folder}/tables.yaml:table1_dep", "'table1_dep' is none of its variants; did you mean 'table1_deep'?"),
+        ("{folder}/tables.yaml", "tables.yaml: name one of its variants, which are table1_deep, table1_baseless"),
+        (
+            "{folder}/tables.yaml:table1_dep",
+            "'table1_dep' is none of its variants, which are table1_deep, table1_baseless; did you mean 'table1_deep'?",
+        ),
         ("{folder}/tables.yaml:table1_baseless", "has no `base`"),
     ],
 )

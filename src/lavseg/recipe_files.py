@@ -63,7 +63,8 @@ def load_recipe(given: str) -> Recipe:
     variants = content["variants"]
     if variant not in variants:
         asked = f"{variant!r} is none of its" if variant else "name one of its"
-        raise ValueError(f"recipe: {name}: {asked} variants{_resembling(variant, variants)}: {', '.join(variants)}")
+        known = ", ".join(variants)
+        raise ValueError(f"recipe: {name}: {asked} variants, which are {known}{_resembling(variant, variants)}")
     entry = variants[variant]
     if "base" not in entry:
         raise ValueError(f"recipe: variant {variant!r} of {name} has no `base`, the recipe that it changes")
