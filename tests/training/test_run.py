@@ -116,11 +116,9 @@ def test_every_shipped_recipe_fits_its_method(recipe):
 
 def test_every_variant_fits_its_method_and_says_what_it_reproduces():
     for recipe in shipped_recipes():
-        config_class, *_ = methods()[recipe.keys["method"]]
-        overrides = recipe.keys.get("model", {})
+        names = {field.name for field in fields(methods()[recipe.keys["method"]][0])}
         assert recipe.keys.keys() <= accepted_keys() | {"model"}, recipe.name
-        assert set(overrides) <= {field.name for field in fields(config_class)}, recipe.name
-        configured(config_class, recipe.keys, overrides)
+        assert recipe.keys.get("model", {}).keys() <= names, recipe.name
         assert recipe.reproduces.keys() >= {"paper", "table", "row", "published", "protocol"}, recipe.name
         assert recipe.reproduces["protocol"] in {*PROTOCOLS, "avss"}, recipe.name
         for scores in recipe.reproduces["published"].values():
