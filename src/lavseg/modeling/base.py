@@ -19,6 +19,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, Sam2VideoModel
 
 from .configuration import AudioVisualConfig, changed_fields
 from .inputs import check_keys, check_weights
+from .offloading import keep_what_is_read
 from .remote_code import AUTO_MAP, write_stub
 
 _OPTIONS = ("output_hidden_states", "output_attentions", "return_dict")
@@ -270,6 +271,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         loaded = super().from_pretrained(*args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         check_weights(model)
+        keep_what_is_read(model)
         model.freeze()
         return loaded
 
