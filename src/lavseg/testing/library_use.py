@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from transformers import AutoModel, TorchAoConfig
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
@@ -44,6 +45,22 @@ class LibraryUse:
             assert (parameter.grad is not None) == reached, name
         for name, part in model.get_base_model().backbones().items():
             assert any(p.grad is not None and p.grad.any() for p in part.parameters()), name
+
+    @pytest.mark.slow
+    def test_layers_with_adapters_are_checkpointed(self, variant: Variant) -> None:
+        model, runs = _adapted(variant.make_model()), {}
+        model.gradient_checkpointing_enable()
+        backbones = nn.ModuleDict(model.get_base_model().backbones())
+        for name, layer in backbones.named_modules():
+            first = next((part for key, part in layer.named_modules() if key.endswith("lora_A.default")), None)
+            # The mask decoder of GAVS runs with adapters, which another run in the backward pass would lack.
+            if isinstance(layer, GradientCheckpointingLayer) and first is not None and "mask_decoder" not in name:
+                runs[name] = []
+                first.register_forward_hook(lambda *_, kept=runs[name]: kept.append(1))
+        loss = model.train()(**variant.inputs, **variant.labels).loss
+        forward = {name: len(kept) for name, kept in runs.items()}
+        loss.backward()
+        assert runs and forward == {name: len(kept) / 2 for name, kept in runs.items()}
 
     def test_adapters_that_no_gradient_would_reach_are_refused(
         self, variant: Variant, monkeypatch: pytest.MonkeyPatch
