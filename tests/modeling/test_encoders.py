@@ -4,9 +4,18 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny.configurations import nano_sam2_config, nano_sam_config
-from transformers import CLIPConfig, CLIPModel, RobertaConfig, RobertaModel, Sam2VideoModel, SamModel, ViTConfig
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    RobertaConfig,
+    RobertaModel,
+    Sam2VideoModel,
+    SamModel,
+    ViTConfig,
+)
 
-from lavseg.modeling.encoders import build_encoder, encode_text, load_encoder, load_host
+from lavseg.modeling.encoders import build_encoder, encode_text, load_encoder, load_host, load_image_processor
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 
@@ -91,3 +100,11 @@ def test_a_mask_of_other_tokens_is_named(roberta):
 def test_tokens_of_another_tokenizer_are_refused(roberta, token):
     with pytest.raises(ValueError, match=rf"^input_ids: has to hold ids from 0 to 49, got {token}$"):
         encode_text(roberta, torch.tensor([[[3, token]]]), None)
+
+
+def test_an_encoder_brings_its_image_processor(tmp_path):
+    with pytest.raises(ValueError, match=r"vision: .* has no readable preprocessor_config\.json"):
+        load_image_processor("vision", tmp_path)
+    own = CLIPImageProcessor(image_mean=(0.1, 0.2, 0.3))
+    own.save_pretrained(tmp_path)
+    assert load_image_processor("vision", tmp_path).to_dict() == CLIPImageProcessor.from_pretrained(tmp_path).to_dict()

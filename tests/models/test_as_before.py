@@ -2,6 +2,10 @@
 
 `tests/fixtures/before` holds, for each variant at tiny size, its configuration and processor files of then, names and
 shapes of its state dict, and a few numbers of what it gave for deterministic weights and inputs, in double precision.
+
+Numbers taken anew since, as the old ones were not what the paper says: those of `sam2_love-mean`, whose mean took in
+class tokens and the two constants; and of `aural_sam2`, `aural_sam2-no_text` and `aural_sam2-classes`, where a level's
+vector went to the token of SAM2's single mask as well, and the loss on the predicted IoU covered all three masks.
 """
 
 import json

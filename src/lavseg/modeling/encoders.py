@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers.image_processing_utils import BaseImageProcessor
 
 from .inputs import check_ids
 
@@ -19,6 +20,25 @@ def load_encoder(name_or_path: str, part: str) -> PreTrainedModel:
     config = AutoConfig.from_pretrained(name_or_path)
     config = (config.to_dict().get(part) and getattr(config, part)) or config
     return AutoModel.from_pretrained(name_or_path, config=config, **_without_pooler(config))
+
+
+def load_image_processor(argument: str, name_or_path: str | Path) -> BaseImageProcessor:
+    """The image processor of a published frame encoder.
+
+    Args:
+        argument: name under which the folder or id was given, for error messages.
+        name_or_path: the folder or Hub id.
+
+    Raises:
+        ValueError: when it has none.
+    """
+    try:
+        return AutoImageProcessor.from_pretrained(name_or_path)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{argument}: {name_or_path} has no readable preprocessor_config.json, which says how frames are "
+            "normalised; save the encoder's image processor there"
+        ) from error
 
 
 def load_host(argument: str, name_or_path: str | Path, *accepted: type[PreTrainedModel]) -> PreTrainedModel:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from transformers import AutoModel, TorchAoConfig
 
 from ..modeling.base import AudioVisualPreTrainedModel
@@ -94,9 +93,19 @@ class LibraryUse:
         asked = TorchAoConfig(quantization.Int8WeightOnlyConfig())
         model = AutoModel.from_pretrained(tmp_path, quantization_config=asked).eval()
         for name, layer in _linears(model).items():
-            kept = isinstance(layer, NonDynamicallyQuantizableLinear)
-            assert kept or isinstance(layer.weight, quantization.Int8Tensor), name
+            assert isinstance(layer.weight, quantization.Int8Tensor), name
         _assert_near(_outputs(model, variant.inputs).pred_masks, variant.outputs.pred_masks)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("share", [0.3, 0.9])
+    def test_what_exceeds_the_memory_stays_on_disk(self, variant: Variant, tmp_path: Path, share: float) -> None:
+        variant.make_model().save_pretrained(tmp_path)
+        size = sum(value.nbytes for value in variant.make_model().state_dict().values())
+        given = {"max_memory": {"cpu": int(share * size)}, "offload_folder": tmp_path / "offloaded"}
+        model = AutoModel.from_pretrained(tmp_path, device_map="auto", **given).eval()
+        assert set(model.hf_device_map.values()) == {"cpu", "disk"}
+        assert sum(parameter.nbytes for parameter in model.parameters() if not parameter.is_meta) < (share + 0.1) * size
+        _assert_near(_outputs(model, variant.inputs).pred_masks, variant.outputs.pred_masks, 1e-3)
 
 
 def _linears(module: nn.Module, prefix: str = "") -> dict[str, nn.Linear]:
@@ -106,9 +115,8 @@ def _linears(module: nn.Module, prefix: str = "") -> dict[str, nn.Linear]:
 def _adapted(model: AudioVisualPreTrainedModel, targets: str | list[str] = "all-linear") -> nn.Module:
     """The model with LoRA that changes its outputs; by default wherever training reaches."""
     peft = pytest.importorskip("peft")
-    kept = [name for name, part in _linears(model).items() if isinstance(part, NonDynamicallyQuantizableLinear)]
     left_out = None
-    if targets == "all-linear" and (names := [*model.unreached_modules(), *kept]):
+    if targets == "all-linear" and (names := model.unreached_modules()):
         left_out = rf"({'|'.join(map(re.escape, names))})(\..*)?"
     torch.manual_seed(0)
     config = peft.LoraConfig(r=2, target_modules=targets, exclude_modules=left_out, init_lora_weights=False)

@@ -34,3 +34,18 @@ def test_an_empty_frame_trains_the_object_score_only():
         "iou": False,
         "object": True,
     }
+
+
+@pytest.mark.parametrize("best", range(3))
+def test_the_iou_loss_is_on_all_candidates_or_on_the_best_alone(best):
+    """Of three candidates one is the truth, whose IoU is 1; the others are empty, and their IoU is 0."""
+    targets = torch.zeros(1, 8, 8)
+    targets[:, 2:6, 1:5] = 1
+    candidates, scores = torch.full((1, 3, 8, 8), -20.0), torch.tensor([[0.1, 0.3, 0.5]])
+    candidates[:, best] = 40 * targets - 20
+    errors = scores[0].clone()
+    errors[best] = 1 - errors[best]
+    found = [
+        sam2_losses(candidates, scores, torch.zeros(1), targets, iou_of_best=only)["iou"] for only in (False, True)
+    ]
+    torch.testing.assert_close(torch.cat(found), torch.stack([errors.mean(), errors[best]]))

@@ -14,9 +14,15 @@ COUNTED = torch.tensor([[True, False, True], [False, False, False]])
 GROUP = ClipGroup(clips=[0, 1], length=3, labeled=[[0, 2], []], batch=2)
 
 
-def losses_of(contrastive_loss, labels, found):
+def losses_of(contrastive_loss, labels, found, behavior="paper"):
     torch.manual_seed(0)
-    config = tiny_config(AuralSam2Config, contrastive_loss=contrastive_loss, contrastive_samples=8, use_text=False)
+    config = tiny_config(
+        AuralSam2Config,
+        behavior=behavior,
+        contrastive_loss=contrastive_loss,
+        contrastive_samples=8,
+        use_text=False,
+    )
     level = FusedLevel(torch.randn(2, 3, 64, 128), torch.randn(2, 3, 128), torch.randn(2, 3, 64, 128))
     return clip_losses(config, WEIGHTS, AuralSam2Fuser(config).eval(), found, [level], GROUP, labels, COUNTED)
 
@@ -37,8 +43,9 @@ def labels():
     return labels
 
 
-def test_terms_of_masks_are_sums_over_labelled_frames(found, labels):
-    terms = losses_of("none", labels, found)
+@pytest.mark.parametrize("behavior", ["release", "paper"])
+def test_terms_of_masks_are_sums_over_labelled_frames(found, labels, behavior):
+    terms = losses_of("none", labels, found, behavior)
     assert terms.keys() == {"focal", "dice", "iou", "object"}
     for name, value in terms.items():
         expected = sum(
@@ -49,6 +56,7 @@ def test_terms_of_masks_are_sums_over_labelled_frames(found, labels):
                 labels[:1, frame],
                 WEIGHTS["focal"],
                 WEIGHTS["dice"],
+                iou_of_best=behavior == "paper",
             )[name]
             for frame in (0, 2)
         )

@@ -1,8 +1,9 @@
 import pytest
 import torch
-from tiny.configurations import nano_sam2_config
+from tiny.configurations import nano_sam2_config, tiny_config
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoTwoWayTransformer
 
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model
 from lavseg.models.aural_sam2.batch_aural_sam2 import ClipGroup
 from lavseg.models.aural_sam2.decoder_aural_sam2 import AuralSam2TwoWayTransformer, StagePrompt, UserPrompt
 
@@ -50,6 +51,33 @@ def test_prompts_of_the_first_stage_are_added_to_image_and_mask_tokens(transform
         torch.testing.assert_close(value, wanted)
     content_alone = ours(**inputs, stage_prompts=stages, prompts_are_positions=False)
     assert (content_alone[0] - expected[0]).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("behavior", "multimask", "prompted"),
+    [
+        ("release", True, [2, 3, 4, 5]),
+        ("release", False, [2, 3, 4, 5]),
+        ("paper", True, [3, 4, 5]),
+        ("paper", False, [2]),
+    ],
+)
+@torch.no_grad()
+def test_vectors_go_to_all_masks_as_released_and_to_those_that_are_predicted_in_the_paper(
+    behavior, multimask, prompted
+):
+    torch.manual_seed(0)
+    sam2 = {**nano_sam2_config().to_dict(), "multimask_output_in_sam": multimask}
+    model = AuralSam2Model(tiny_config(AuralSam2Config, behavior=behavior, use_text=False, sam2_config=sam2)).eval()
+    seen = []
+    block = model.sam2.mask_decoder.transformer.layers[0]
+    block.register_forward_pre_hook(lambda module, args, kwargs: seen.append(kwargs["queries"][0, 0]), with_kwargs=True)
+    inputs = {"pixel_values": torch.randn(1, 1, 3, 128, 128), "input_features": torch.randn(1, 1, 2, 96, 64)}
+    model(**inputs)
+    model.config.sparse_prompts = False
+    model(**inputs)
+    with_vector, without = seen
+    assert (with_vector != without).any(-1).nonzero().flatten().tolist() == prompted
 
 
 @torch.no_grad()

@@ -59,9 +59,11 @@ def test_trainable_parameters_and_sequence_lengths_at_the_defaults():
     assert count("prompter.projector") == 1_312_000
 
 
+@pytest.mark.parametrize(("accumulate_history", "expected"), [(True, list(range(235, 245))), (False, [234] * 10)])
 @torch.no_grad()
-def test_the_fused_sequence_grows_from_235_to_244_tokens():
+def test_the_fused_sequence_grows_by_class_tokens_alone(accumulate_history, expected):
     model = make_model(
+        accumulate_history=accumulate_history,
         vision_config={
             "model_type": "vit",
             "image_size": 224,
@@ -69,14 +71,14 @@ def test_the_fused_sequence_grows_from_235_to_244_tokens():
             "num_hidden_layers": 1,
             "num_attention_heads": 2,
             "intermediate_size": 32,
-        }
+        },
     )
     lengths = []
     model.prompter.fusion.layers[0].register_forward_pre_hook(lambda module, args: lengths.append(args[0].shape[1]))
     inputs = make_inputs(frames=10)
     inputs["vit_pixel_values"] = torch.randn(1, 10, 3, 224, 224)
     model(**inputs)
-    assert lengths == list(range(235, 245))
+    assert lengths == expected
 
 
 @torch.no_grad()

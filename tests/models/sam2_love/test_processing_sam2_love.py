@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from transformers import AutoProcessor
+from tiny.configurations import tiny_config
+from transformers import AutoProcessor, BitImageProcessor, CLIPImageProcessor, SiglipImageProcessor, ViTImageProcessor
+from transformers.image_utils import PILImageResampling
 
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveProcessor
 
@@ -44,6 +46,40 @@ def test_frames_are_resized_and_normalised(full_processor, name, size, mean, std
     assert found.shape == (1, 3, size, size)
     assert difference.max() <= 1.01 * GREY
     assert difference.mean() <= 0.5 * GREY
+
+
+IMAGENET = {"image_mean": (0.485, 0.456, 0.406), "image_std": (0.229, 0.224, 0.225)}
+
+
+@pytest.mark.parametrize(
+    ("model_type", "own"),
+    [
+        ("clip_vision_model", CLIPImageProcessor()),
+        ("dinov2", BitImageProcessor(**IMAGENET, size={"shortest_edge": 256})),
+        ("vit", ViTImageProcessor(**IMAGENET, resample=PILImageResampling.BICUBIC)),
+        ("vit_mae", ViTImageProcessor(**IMAGENET)),
+        ("siglip_vision_model", SiglipImageProcessor()),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_frame_encoder_sees_what_its_own_processor_makes_of_whole_frames(model_type, own, tokenizer, tmp_path):
+    config = tiny_config(Sam2LoveConfig, vision_config={"model_type": model_type, "image_size": 64})
+    if model_type != "vit":
+        with pytest.raises(ValueError, match=f"vit_image_processor: missing; a {model_type} prepares frames"):
+            Sam2LoveProcessor.from_config(config, tokenizer)
+    Sam2LoveProcessor.from_config(config, tokenizer, vit_image_processor=own).save_pretrained(tmp_path)
+    frames, sound = make_clip()
+    found = Sam2LoveProcessor.from_pretrained(tmp_path)(frames, sound, TEXT, RATE)["vit_pixel_values"][0]
+    whole = {"size": {"height": 64, "width": 64}, "do_center_crop": False}
+    expected = own(list(torch.from_numpy(frames).permute(0, 3, 1, 2)), **whole, return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+def test_an_image_processor_has_to_say_how_it_normalises(tokenizer):
+    own = CLIPImageProcessor()
+    own.image_mean = None
+    with pytest.raises(ValueError, match="vit_image_processor: CLIPImageProcessor does not say its image_mean"):
+        Sam2LoveProcessor.from_config(tiny_config(Sam2LoveConfig), tokenizer, vit_image_processor=own)
 
 
 def test_colours_stay_in_order(tiny_processor):

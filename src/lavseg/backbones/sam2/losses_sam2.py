@@ -31,11 +31,12 @@ def sam2_losses(
     targets: torch.Tensor,
     focal_weight: float = 20.0,
     dice_weight: float = 1.0,
+    iou_of_best: bool = False,
 ) -> dict[str, torch.Tensor]:
     """SAM2's training loss, its terms unweighted, for each of `N` masks (SAM 2, appendix D.2.2).
 
-    Of the candidates the one with the least focal and dice loss is supervised, the predicted IoU of all of them. Where
-    the target is empty only the object score learns.
+    Of the candidates the one with the least focal and dice loss is supervised. Where the target is empty only the
+    object score learns.
 
     Args:
         candidates: logits `[N, M, h, w]`.
@@ -43,6 +44,7 @@ def sam2_losses(
         object_score_logits: `[N]`.
         targets: 0 and 1, `[N, h, w]`.
         focal_weight, dice_weight: for the choice of the candidate.
+        iou_of_best: the predicted IoU of that candidate alone learns, and not that of all.
 
     Returns:
         `focal`, `dice`, `iou` and `object`, each `[N]`.
@@ -51,10 +53,11 @@ def sam2_losses(
     visible = targets.flatten(1).any(1).to(candidates.dtype)
     every = targets[:, None].expand_as(candidates)
     focal, dice = focal_loss(candidates, every), dice_loss(candidates, every)
+    errors = (iou_scores - mask_iou(candidates, every)).abs()
     best = (focal_weight * focal + dice_weight * dice).argmin(1, keepdim=True)
     return {
         "focal": visible * focal.gather(1, best)[:, 0],
         "dice": visible * dice.gather(1, best)[:, 0],
-        "iou": visible * (iou_scores - mask_iou(candidates, every)).abs().mean(1),
+        "iou": visible * (errors.gather(1, best)[:, 0] if iou_of_best else errors.mean(1)),
         "object": F.binary_cross_entropy_with_logits(object_score_logits, visible, reduction="none"),
     }

@@ -59,6 +59,8 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         needs_text: whether the method reads sentences; one that does not refuses `text`.
         needs_audio: whether the method hears; one that does not refuses `audio` and passes over a video's own sound.
         image_input_names: what `image_inputs` returns.
+        encoder_processors: for encoders that have their own way of preparing frames, the argument of `from_config` that
+            takes the image processor published with each.
 
     Raises:
         ValueError: when made with a rate that is not above 0, with a number of a sub-processor (mean, standard
@@ -69,6 +71,7 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
     needs_text: bool = True
     needs_audio: bool = True
     image_input_names: tuple[str, ...] = ("pixel_values",)
+    encoder_processors: dict[str, str] = {}
     skip_tensor_conversion = ("original_sizes",)
     valid_processor_kwargs = CallOptions
 

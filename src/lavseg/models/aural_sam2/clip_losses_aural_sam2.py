@@ -44,6 +44,7 @@ def clip_losses(
             labels[:, frame],
             loss_weights["focal"],
             loss_weights["dice"],
+            iou_of_best=config.behavior == "paper",
         )
         for name, value in terms.items():
             totals[name] = totals[name] + value * counted[:, frame]

@@ -37,15 +37,22 @@ class AuralSam2Config(OptionalTextConfig):
         behavior: the published code and the paper describe two networks.
 
             "release" is the code, and what converted checkpoints need: prompts enter the decoder deepest level first,
-            and those of the deepest level also become part of the tokens' position codes; cross fusion has no softmax
-            and re-reads the visual maps, channels as positions; all audio and text tokens carry one position code;
-            padded text is attended to; tokens pass from level to level; VGGish is frozen.
+            the vectors on all four mask tokens, and those of the deepest level also become part of the tokens' position
+            codes; cross fusion has no softmax and re-reads the visual maps, channels as positions; all audio and text
+            tokens carry one position code; padded text is attended to; tokens pass from level to level; VGGish is
+            frozen; the predicted IoU of all three masks learns.
 
-            "paper" is the text (Eq. 1-8): level k prompts decoder stage k and only the content of the tokens; cross
-            fusion is softmax attention; every token has its own position code; padded text is hidden; tokens start
-            anew at each level; VGGish trains; heads of the contrastive loss have three layers and 64 outputs. The
-            default, because it learns better: on unseen synthetic clips in which one object sounds, J was 0.81 after
-            the same training from nothing, against 0.70 as released.
+            "paper" is the text (Eq. 1-8): level k prompts decoder stage k, its vector the tokens of the masks that are
+            predicted, three or the single one, and only their content; cross fusion is softmax attention; every token
+            has its own position code; padded text is hidden; tokens start anew at each level; VGGish trains; the
+            predicted IoU of the best mask learns; heads of the contrastive loss have three layers and 64 outputs.
+            Where the text is silent or can be read in several ways, "paper" does as the release: the pyramid is made of
+            the neck's maps, which have the `L` channels that Eq. 1 reads, while those behind the Q-pooling differ in
+            width; in training a clip's middle frame is segmented first; batch normalisation follows the linear layer
+            behind Eq. 10, and a residual LayerNorm that; both losses take all labelled frames. The 9 visual and 3
+            audio-text blocks of supplement 6.1 are 3 and 1 a level. The default, because it learns better: on unseen
+            synthetic clips in which one object sounds, J was 0.81 after the same training from nothing, against 0.70
+            as released (measured while "paper" still prompted four mask tokens and taught the IoU of all masks).
         visual_depths: transformer blocks on the frames of levels 1 to 3. (3, 6, 12) as released, (3, 3, 3) in the
             paper.
         token_depths: transformer blocks on the audio and text tokens. (3, 3, 3) as released, (1, 1, 1) in the paper.

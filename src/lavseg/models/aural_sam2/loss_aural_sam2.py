@@ -17,6 +17,9 @@ def info_nce(
 ) -> torch.Tensor:
     """Pull pixels to the sounds of their label, away from pixels of the other label (AuralSAM2, Eq. 8).
 
+    Of each pixel the mean over the sounds of its label is taken. Eq. 8 divides by the number of all sounds, which is
+    the same where every frame shows the object.
+
     Args:
         pixels: unit vectors `[n, c]`; pixel_labels: 0 or 1, `[n]`.
         sounds: unit vectors `[m, c]`; sound_labels: 0 or 1, `[m]`.

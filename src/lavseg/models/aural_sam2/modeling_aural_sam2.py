@@ -327,7 +327,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             tracker,
             lambda frame: self._stage_prompts(levels, frame),
             user_prompts,
-            prompts_are_positions=self.config.behavior == "release",
+            as_released=self.config.behavior == "release",
         )
         predictions = dict(
             track_every_frame(tracker, lambda frame: features[frame].select(clips), decode, user_prompts)

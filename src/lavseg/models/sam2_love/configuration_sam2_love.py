@@ -39,9 +39,13 @@ class Sam2LoveConfig(AudioVisualConfig):
         projection_size: hidden width of the three MLPs of Eq. 1; not given.
         num_seg_tokens: [seg] tokens that propagate; the first one prompts (table 4).
         learn_modality_tokens: train the "fixed" tokens [aud] and [vis], which are constants 0 and 1 otherwise.
-        accumulate_history: keep the class tokens of past frames in the sequence (Eq. 4, table 2).
+        accumulate_history: put the class tokens of the frames so far, the present one among them, into the sequence
+            (Eq. 4). Off leaves Eq. 3, without any class token, on which tables 3 to 7 of the paper stand (table 2).
         mask_text_padding: hide padded text from the fusion, so that results do not depend on padding.
-        prompt_pooling: "seg", or "mean" of one fused sequence over all frames (table 5).
+        prompt_pooling: "seg", or "mean" (table 5): without [seg], one sequence of Eq. 3 with all frames is fused, and
+            the outputs for sound, words and patches are averaged, as the paper takes the mean of these embeddings.
+            What only marks or sums up, [aud], [vis] and, with `accumulate_history`, the class tokens, is read but not
+            averaged. Table 5 is without class tokens.
         mask_selection: which of SAM2's masks is trained: the one of highest predicted IoU as at inference, the one of
             least loss, or the single-mask token.
         loss_size: resolution of the mask loss: the label's own, or that of the low-resolution logits.

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase, Sam2ImageProcessor, ViTImageProcessor
+from transformers.image_processing_utils import BaseImageProcessor
 
 from ...backbones.sam2.processing_sam2 import square_image_processor
 from ...backbones.vggish import VggishFeatureExtractor
@@ -31,6 +32,7 @@ class Sam2LoveProcessor(AudioVisualProcessor):
 
     empties_absent = True
     image_input_names = ("pixel_values", "vit_pixel_values")
+    encoder_processors = {"vision": "vit_image_processor"}
 
     def __init__(
         self,
@@ -46,13 +48,33 @@ class Sam2LoveProcessor(AudioVisualProcessor):
 
     @classmethod
     def from_config(
-        cls, config: Sam2LoveConfig, tokenizer: PreTrainedTokenizerBase, max_text_length: int = 25
+        cls,
+        config: Sam2LoveConfig,
+        tokenizer: PreTrainedTokenizerBase,
+        max_text_length: int = 25,
+        vit_image_processor: BaseImageProcessor | None = None,
     ) -> "Sam2LoveProcessor":
-        """The processor whose sizes fit a model of `config`. Expressions have 25 tokens in the paper (supplement C)."""
-        size, vit_size = config.sam2_config.image_size, config.vision_config.image_size
+        """The processor whose sizes fit a model of `config`. Expressions have 25 tokens in the paper (supplement C).
+
+        Args:
+            config: the model's.
+            tokenizer: the text encoder's.
+            max_text_length: tokens an expression is padded and cut to.
+            vit_image_processor: the frame encoder's own, as published with it. Its mean, deviation and resampling are
+                taken, at the encoder's size and without cropping. None is ViT's.
+
+        Raises:
+            ValueError: when it is missing for an encoder that is no ViT, or does not normalise.
+        """
+        image_size, vision = config.sam2_config.image_size, config.vision_config
+        if vit_image_processor is None and vision.model_type != "vit":
+            raise ValueError(
+                f"vit_image_processor: missing; a {vision.model_type} prepares frames in its own way, pass the image "
+                "processor that is published with it"
+            )
         return cls(
-            square_image_processor(size),
-            ViTImageProcessor(size={"height": vit_size, "width": vit_size}),
+            square_image_processor(image_size),
+            _without_cropping(vit_image_processor or ViTImageProcessor(), vision.image_size),
             VggishFeatureExtractor(min_patches=1),
             tokenizer,
             max_text_length=max_text_length,
@@ -62,6 +84,15 @@ class Sam2LoveProcessor(AudioVisualProcessor):
         processors = {"pixel_values": self.image_processor, "vit_pixel_values": self.vit_image_processor}
         options = {"return_tensors": "pt", "input_data_format": "channels_first", **images_kwargs}
         return {name: processor(frames, **options)["pixel_values"] for name, processor in processors.items()}
+
+
+def _without_cropping(own: BaseImageProcessor, size: int) -> ViTImageProcessor:
+    """What `own` does to pixels, on whole frames that are resized to `size x size`."""
+    names = ("resample", "image_mean", "image_std", "rescale_factor")
+    missing = [name for name in names if getattr(own, name, None) is None]
+    if missing:
+        raise ValueError(f"vit_image_processor: {type(own).__name__} does not say its {', '.join(missing)}")
+    return ViTImageProcessor(size={"height": size, "width": size}, **{name: getattr(own, name) for name in names})
 
 
 __all__ = ["Sam2LoveProcessor"]

@@ -173,8 +173,11 @@ class Sam2LovePrompter(nn.Module):
         # [aud] and [vis] close the sound and open the frames; between them stands the sentence (Eq. 3).
         fixed = torch.cat([audio, modality[:, :1], text, modality[:, 1:]], dim=1)
         fixed_mask = self._fixed_mask(audio_mask.repeat_interleave(expressions, dim=0), text_mask.flatten(0, 1))
-        pool = self._mean_of_all if self.config.prompt_pooling == "mean" else self._propagate
-        state, attentions = pool(fixed, fixed_mask, frames, frame_mask, expressions, all_real, output_attentions)
+        sequence = (fixed, fixed_mask, frames, frame_mask)
+        if self.config.prompt_pooling == "mean":
+            state, attentions = self._mean_of_all(*sequence, audio.shape[1], all_real, output_attentions)
+        else:
+            state, attentions = self._propagate(*sequence, expressions, all_real, output_attentions)
         presence = None if self.presence is None else self.presence(state)[:, 0]
         maps = self._split(attentions, audio.shape[1], text.shape[1], frames.shape[2] - 1)
         return self.projector(state), presence, maps if output_attentions else {}
@@ -229,8 +232,7 @@ class Sam2LovePrompter(nn.Module):
         seg = self.seg_tokens.expand(len(fixed), -1, -1)
         states, attentions = [], []
         for step in range(frames.shape[1]):
-            first = 0 if self.config.accumulate_history else step
-            history = frames[:, first : step + 1, 0]
+            history = frames[:, : step + 1 if self.config.accumulate_history else 0, 0]
             visual = torch.cat([history, frames[:, step, 1:]], dim=1).repeat_interleave(expressions, dim=0)
             tokens = torch.cat([seg, fixed, visual], dim=1)
             mask = F.pad(fixed_mask, (seg.shape[1], visual.shape[1]), value=True)
@@ -257,20 +259,26 @@ class Sam2LovePrompter(nn.Module):
         fixed_mask: torch.Tensor,
         frames: torch.Tensor,
         frame_mask: torch.Tensor,
-        expressions: int,
+        num_patches: int,
         all_real: bool,
         output_attentions: bool,
     ) -> tuple[torch.Tensor, list[list[torch.Tensor]]]:
-        """Fuse one sequence of all frames and average it (table 5, "mean"). Returns `[N, d]`, and where asked for the
-        mean weights on what is fixed and on each frame, of each block."""
-        visual_mask = frame_mask[:, :, None].expand(-1, -1, frames.shape[2]).flatten(1)
+        """Fuse one sequence of all frames and average what `prompt_pooling` says of it. Returns `[N, d]`, and where
+        asked for the mean weights on what is fixed and on each frame, of each block."""
+        if not self.config.accumulate_history:
+            frames = frames[:, :, 1:]
+        expressions, (num_frames, num_positions) = len(fixed) // len(frames), frames.shape[1:3]
+        visual_mask = frame_mask[:, :, None].expand(-1, -1, num_positions).flatten(1)
         mask = torch.cat([fixed_mask, visual_mask.repeat_interleave(expressions, dim=0)], dim=1)
         tokens = torch.cat([fixed, frames.flatten(1, 2).repeat_interleave(expressions, dim=0)], dim=1)
         fused, weights = self.fusion(tokens, _attention_mask(mask, all_real), output_attentions=output_attentions)
-        split = [each.split([fixed.shape[1], *[frames.shape[2]] * frames.shape[1]], dim=-1) for each in weights]
-        steps = range(1, 1 + frames.shape[1])
-        attentions = [[torch.cat([each[0], each[step]], dim=-1) for each in split] for step in steps]
-        shares = mask / mask.sum(1, keepdim=True)
+        split = [each.split([fixed.shape[1], *[num_positions] * num_frames], dim=-1) for each in weights]
+        attentions = [[torch.cat([each[0], each[1 + step]], dim=-1) for each in split] for step in range(num_frames)]
+        averaged = mask.clone()
+        averaged[:, num_patches] = averaged[:, fixed.shape[1] - 1] = False  # [aud] and [vis]
+        if self.config.accumulate_history:
+            averaged[:, fixed.shape[1] :: num_positions] = False  # class tokens
+        shares = averaged / averaged.sum(1, keepdim=True)
         return torch.einsum("nld,nl->nd", fused, shares.to(fused.dtype)), attentions
 
 
