@@ -148,10 +148,19 @@ def masks(folder):
     return {name: digest for name, digest in tree(folder).items() if name.endswith(".png")}
 
 
-@pytest.mark.parametrize("seed", [pytest.param(seed, marks=pytest.mark.slow) for seed in range(7000, 7025)])
-def test_the_command_on_damaged_files(forked, originals, saved_method, tmp_path, seed):
+# Of the mutants above some that can be read, of which half show what the whole clip shows, and five that cannot.
+SEGMENTED = (
+    *(7005, 7012, 7013, 7027, 7032, 7041, 7058, 7074, 7107, 7149),
+    *(7015, 7040, 7084, 7085, 7096, 7097, 7102, 7106, 7127, 7139),
+    *(7000, 7001, 7002, 7003, 7004),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "seed"), enumerate(SEGMENTED))
+def test_the_command_on_damaged_files(forked, originals, saved_method, tmp_path, number, seed):
     """What is shown as before, is segmented as before; of anything else there is a mask for each second shown."""
-    (model, reads), (name, content) = saved_method(seed), mutated(originals, seed)
+    (model, reads), (name, content) = saved_method(number), mutated(originals, seed)
     arguments = ["--model", model, *(["--text", "the dog"] if reads else [])]
     path, whole, out = tmp_path / name, tmp_path / "whole" / name, tmp_path / "out"
     whole.parent.mkdir()
