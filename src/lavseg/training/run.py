@@ -17,6 +17,7 @@ from .. import auto
 from ..checkpoint import load_checkpoint
 from ..data import ClipAugmentation, ClipCollator
 from ..data.layouts import check_sizes, load_rows
+from ..data.tables import logged_warnings
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.configuration import AudioVisualConfig, changed_fields
 from ..modeling.encoders import load_image_processor
@@ -140,8 +141,9 @@ def prepare(argv: list[str]) -> tuple[LavsegTrainer, str | None]:
     if lora is not None and (not run.model or run.feature_cache):
         raise ValueError("lora: adapts a trained model, given as --model, and its encoders, so takes no feature_cache")
     checkpoint = _resumed_from(run, args)
-    train_dataset = load_rows(run.data_root, run.train_split, run.dataset, run.subset)
-    eval_dataset = {split: load_rows(run.data_root, split, run.dataset, run.subset) for split in run.eval_splits}
+    with logged_warnings():
+        train_dataset = load_rows(run.data_root, run.train_split, run.dataset, run.subset)
+        eval_dataset = {split: load_rows(run.data_root, split, run.dataset, run.subset) for split in run.eval_splits}
     if run.label_size is None:
         check_sizes({run.train_split: train_dataset}, args.train_batch_size)
         check_sizes(eval_dataset, args.eval_batch_size)
