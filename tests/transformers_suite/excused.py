@@ -14,6 +14,8 @@ TOKENIZER_MAY_BE_MISSING = (
     *("SamaAvsProcessorTest", "SamaAvsSam2ProcessorTest", "SamaAvsTextProcessorTest"),
 )
 PROCESSORS = (*TOKENIZER_MAY_BE_MISSING, "Sam2LoveProcessorTest", "StBavaProcessorTest")
+CHECKPOINTED_AS_ONE = ("GavsTest", "GavsSam2Test", "GavsSam2TextTest", "SamaAvsSam2Test", "SamaAvsSam2TextTest")
+METHODS = (*ON_SAM2, "GavsTest", "SamaAvsTest", "StBavaTest", "StBavaGateTest")
 REFUSED = "it asks for attentions, which a model without any between sound, words and frames refuses in one line"
 
 # Name of the test, testers, reason.
@@ -29,18 +31,28 @@ EXCUSED: list[tuple[str, tuple[str, ...], str]] = [
         ("Sam2LoveTest", "Sam2LoveEveryOptionTest", "StBavaTest", "StBavaGateTest"),
         "models are saved under their own key names: a resumed training would skip legacy names of nested encoders",
     ),
-    (
-        "test_batching_equivalence",
-        ON_SAM2,
-        "hidden states are those of frames in the order of encoding, which on SAM2 is frame by frame over all clips",
-    ),
     ("test_capture_outputs_decorator", WITHOUT_MAPS, REFUSED),
     ("test_model_outputs_equivalence", WITHOUT_MAPS, REFUSED),
     ("test_eager_matches_sdpa_inference_24_fp32_pad_left_output_attentions", WITHOUT_MAPS, REFUSED),
     (
         "test_retain_grad_hidden_states_attentions",
-        (*ON_SAM2, "GavsTest", "SamaAvsTest", "StBavaTest", "StBavaGateTest"),
+        METHODS,
         "it looks for gradients in one `attentions`; ours are named by what attends to what, and encoders are frozen",
+    ),
+    (
+        "test_training_gradient_checkpointing_use_reentrant_true",
+        METHODS,
+        "a reentrant checkpoint drops gradients where a layer's input needs none, and is refused",
+    ),
+    (
+        "test_training_gradient_checkpointing",
+        CHECKPOINTED_AS_ONE,
+        "all blocks of the image encoder are checkpointed together with their adapters, in one call around them",
+    ),
+    (
+        "test_training_gradient_checkpointing_use_reentrant_false",
+        CHECKPOINTED_AS_ONE,
+        "all blocks of the image encoder are checkpointed together with their adapters, in one call around them",
     ),
     (
         "test_valid_processor_kwargs_set",

@@ -17,6 +17,19 @@ from lavseg.testing import Variant
 ModelTesterMixin = load("test_modeling_common").ModelTesterMixin
 
 
+class SeeingTests(ModelTesterMixin):
+    """The common tests as the library has them for models that are given images or spectrograms."""
+
+    test_resize_embeddings = False
+
+    def test_model_get_set_embeddings(self):
+        """The first layer is no table of embeddings."""
+        config, _ = self.model_tester.prepare_config_and_inputs_for_common()
+        model = self.all_model_classes[0](config)
+        self.assertIsInstance(model.get_input_embeddings(), nn.Module)
+        self.assertIsNone(model.get_output_embeddings())
+
+
 class MethodTester:
     """Two clips of two frames, one sentence each where it reads."""
 
@@ -36,7 +49,7 @@ class MethodTester:
         return self.get_config(), inputs
 
 
-class MethodTests(ModelTesterMixin):
+class MethodTests(SeeingTests):
     """The common tests for one variant of a method, which a sub-class names.
 
     A fresh tiny model gives masks of 1e-4, on which no tolerance means anything: its last layers start larger here, and
@@ -45,7 +58,6 @@ class MethodTests(ModelTesterMixin):
 
     variant: Variant
     _is_composite = True
-    test_resize_embeddings = False
     additional_model_inputs = ("vit_pixel_values", "input_features", "input_ids")
 
     @classmethod
@@ -82,8 +94,7 @@ class MethodTests(ModelTesterMixin):
             config.output_attentions = True
             configured = self.variant.model_class(config).eval()(**inputs)
         for name in asked.attention_maps:
-            self.assertEqual(asked[name] is None, configured[name] is None)
-            for one, other in zip(asked[name] or (), configured[name] or (), strict=True):
+            for one, other in zip(asked.get(name, ()), configured.get(name, ()), strict=True):
                 self.assertEqual(one.shape, other.shape)
 
     def test_hidden_states_output(self):
@@ -98,6 +109,12 @@ class MethodTests(ModelTesterMixin):
         for one, other in zip(asked, configured, strict=True):
             torch.testing.assert_close(one, other)
             self.assertEqual(one.dim(), 4)
+
+    def test_batching_equivalence(self):
+        """As the common test, but for hidden states where several clips are encoded frame by frame."""
+        on_sam2 = self.variant.model_class(self.model_tester.get_config()).tracking_host is not None
+        with patch("lavseg.modeling.base._select", return_value=()) if on_sam2 else nullcontext():
+            super().test_batching_equivalence()
 
     def _prepare_for_class(self, inputs_dict, model_class, return_labels=False):
         inputs = copy.deepcopy(inputs_dict)
@@ -132,12 +149,18 @@ class VggishTester:
         return self.get_config(), {"input_features": torch.randn(2, 2, 96, 64, generator=generator)}
 
 
-class VggishTests(ModelTesterMixin):
+class VggishTests(SeeingTests):
     """The common tests for the sound encoder."""
 
     all_model_classes = (VggishModel,)
     has_attentions = False
-    test_resize_embeddings = False
 
     def setUp(self):
         self.model_tester = VggishTester()
+
+    def test_hidden_states_output(self):
+        """As the common test, of the maps that each pooling gives."""
+        config, inputs = self.model_tester.prepare_config_and_inputs_for_common()
+        config.output_hidden_states = True
+        states = VggishModel(config).eval()(**inputs).hidden_states
+        self.assertEqual([tuple(state.shape[2:]) for state in states], [(48, 32), (24, 16), (12, 8), (6, 4)])

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedConfig, PreTrainedModel, Sam2VideoModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration import AudioVisualConfig, changed_fields
 from .inputs import check_keys, check_weights
@@ -289,7 +290,15 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
             module.eval()
             for dropout in (part.lora_dropout for part in module.modules() if hasattr(part, "lora_dropout")):
                 dropout.train(mode)
+        self._checkpoint_what_learns()
         return self
+
+    def _checkpoint_what_learns(self) -> None:
+        """In frozen parts, let layers with adapters checkpoint as any other layer does: in training mode alone."""
+        for layer in (layer for part in self.frozen_modules() for layer in part.modules()):
+            if isinstance(layer, GradientCheckpointingLayer) and layer.gradient_checkpointing:
+                learns = any(parameter.requires_grad for parameter in layer.parameters())
+                layer.training = layer.training or (self.training and learns)
 
     def _check_reached(self) -> None:
         names = self.unreached_modules()
@@ -310,6 +319,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
                 "none, as adapters in an encoder of frames"
             )
         super()._set_gradient_checkpointing(enable, gradient_checkpointing_func, **kwargs)
+        self._checkpoint_what_learns()
 
     def scale_masks(self, masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """Mask logits `[N, h, w]` as the method was published brings them to the size `(H, W)` of labels or frames."""

@@ -1,20 +1,32 @@
-"""What users of Transformers do with any model, as tests: half precision, adapters, quantisation, device maps.
+"""What users of Transformers do with any model, as tests: half precision, adapters, int8, device maps, compilation.
 
 Those with adapters need `peft` and those of quantisation `torchao`; where they are missing, these tests are skipped.
 """
 
 import re
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
-from transformers import AutoModel, TorchAoConfig
+from torch._dynamo.testing import CompileCounterWithBackend
+from transformers import AutoModel, Sam2VideoModel, SamModel, TorchAoConfig
+from transformers.modeling_layers import GradientCheckpointingLayer
 
+from ..backbones.sam2.every_frame_tracking import EveryFrameTracker
+from ..backbones.sam2.tracking_sam2 import Sam2Tracker
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .variants import Variant
+
+_STEPS = (
+    (Sam2Tracker, "attend"),
+    (Sam2Tracker, "decode"),
+    (Sam2Tracker, "encode_memory"),
+    (EveryFrameTracker, "encode_memory"),
+)
 
 
 class LibraryUse:
@@ -43,6 +55,22 @@ class LibraryUse:
             assert (parameter.grad is not None) == reached, name
         for name, part in model.get_base_model().backbones().items():
             assert any(p.grad is not None and p.grad.any() for p in part.parameters()), name
+
+    @pytest.mark.slow
+    def test_layers_with_adapters_are_checkpointed(self, variant: Variant) -> None:
+        model, runs = _adapted(variant.make_model()), {}
+        model.gradient_checkpointing_enable()
+        backbones = nn.ModuleDict(model.get_base_model().backbones())
+        for name, layer in backbones.named_modules():
+            first = next((part for key, part in layer.named_modules() if key.endswith("lora_A.default")), None)
+            # The mask decoder of GAVS runs with adapters, which another run in the backward pass would lack.
+            if isinstance(layer, GradientCheckpointingLayer) and first is not None and "mask_decoder" not in name:
+                runs[name] = []
+                first.register_forward_hook(lambda *_, kept=runs[name]: kept.append(1))
+        loss = model.train()(**variant.inputs, **variant.labels).loss
+        forward = {name: len(kept) for name, kept in runs.items()}
+        loss.backward()
+        assert runs and forward == {name: len(kept) / 2 for name, kept in runs.items()}
 
     def test_adapters_that_no_gradient_would_reach_are_refused(
         self, variant: Variant, monkeypatch: pytest.MonkeyPatch
@@ -106,6 +134,35 @@ class LibraryUse:
         assert set(model.hf_device_map.values()) == {"cpu", "disk"}
         assert sum(parameter.nbytes for parameter in model.parameters() if not parameter.is_meta) < (share + 0.1) * size
         _assert_near(_outputs(model, variant.inputs).pred_masks, variant.outputs.pred_masks, 1e-3)
+
+    @pytest.mark.slow
+    def test_encoders_and_the_step_of_tracking_compile(self, variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without a break in the graph; other inputs than those that were compiled with come out as they should."""
+        given, model = (variant.inputs, variant.prepare([1])), variant.make_model()
+        expected = [_outputs(model, inputs).pred_masks.double() for inputs in given]
+        torch._dynamo.reset()
+        counters = _compile_parts(model, monkeypatch)
+        for inputs, masks in zip(given, expected, strict=True):
+            _assert_near(_outputs(model, inputs).pred_masks, masks, 1e-4)
+        assert all(counter.frame_count for counter in counters.values()), counters
+
+
+def _compile_parts(
+    model: AudioVisualPreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, CompileCounterWithBackend]:
+    """Compile the encoders of a model and the steps of tracking; counters of graphs by the names of those."""
+    counters = defaultdict(lambda: CompileCounterWithBackend("eager"))
+    for name, part in model.backbones().items():
+        options = {"fullgraph": True, "backend": counters[name]}
+        if isinstance(part, SamModel):
+            monkeypatch.setattr(part, "encode", torch.compile(part.encode, **options))
+        else:
+            (part.vision_encoder.backbone if isinstance(part, Sam2VideoModel) else part).compile(**options)
+    steps = _STEPS if model.tracking_host is not None else ()
+    for tracker, step in steps:
+        compiled = torch.compile(getattr(tracker, step), fullgraph=True, backend=counters[step])
+        monkeypatch.setattr(tracker, step, compiled)
+    return counters
 
 
 def _linears(module: nn.Module, prefix: str = "") -> dict[str, nn.Linear]:

@@ -169,3 +169,12 @@ def test_it_takes_what_the_feature_extractor_gives():
     assert "audio_mask" in features
     assert torch.equal(model(**features).embeddings, model(features["input_features"]).embeddings)
     assert model.get_input_embeddings() is model.features[0]
+
+
+def test_hidden_states_are_given_where_asked_for():
+    model, patches = VggishModel(tiny_config(VggishConfig)).eval(), torch.rand(2, 3, 1, 96, 64)
+    plain, asked = model(patches), model(patches, output_hidden_states=True)
+    assert plain.hidden_states is None and torch.equal(plain.embeddings, asked.embeddings)
+    assert [len(state) for state in asked.hidden_states] == [6] * 4
+    flat = asked.hidden_states[-1].permute(0, 2, 3, 1).flatten(1)
+    assert torch.equal(model.embeddings(flat).view_as(plain.embeddings), plain.embeddings)

@@ -158,11 +158,18 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
 
     def train(self, mode: bool = True) -> "AdaptedSamModel":
         super().train(mode)
-        self.sam.mask_decoder.train(mode and self.config.train_mask_decoder)
-        if not isinstance(self.adapters, GradientCheckpointingLayer | None):
-            # Blocks without dropout behave the same either way, but only those in training mode checkpoint gradients.
-            self.sam.blocks.train(mode)
+        if self.config.train_mask_decoder:
+            self.sam.mask_decoder.train(mode)
+        self._checkpoint_what_learns()
         return self
+
+    def _checkpoint_what_learns(self) -> None:
+        super()._checkpoint_what_learns()
+        if self.adapters is not None:
+            # Gradients go through all blocks. Adapters that are a layer themselves checkpoint the blocks with them.
+            alone = not isinstance(self.adapters, GradientCheckpointingLayer)
+            for block in self.sam.blocks:
+                block.training = self.training and alone
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

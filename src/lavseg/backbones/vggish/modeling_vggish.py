@@ -17,6 +17,7 @@ PATCH_SHAPE = (96, 64)
 @dataclass
 class VggishOutput(ModelOutput):
     """`embeddings` `[..., C, D]`: one embedding of width `config.embedding_size` for each input patch and channel.
+    `hidden_states`, if asked for: what comes out of each of the four poolings, `[N, width, h, w]` of all `N` patches.
 
     ```python
     features = feature_extractor(waveform, sampling_rate=16000, return_tensors="pt")
@@ -25,6 +26,7 @@ class VggishOutput(ModelOutput):
     """
 
     embeddings: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
 
 
 class VggishPostprocessor(nn.Module):
@@ -117,13 +119,19 @@ class VggishModel(VggishPreTrainedModel):
         return self.features[0]
 
     @can_return_tuple
-    def forward(self, input_features: torch.Tensor, audio_mask: torch.Tensor | None = None) -> VggishOutput:
+    def forward(
+        self,
+        input_features: torch.Tensor,
+        audio_mask: torch.Tensor | None = None,
+        output_hidden_states: bool | None = None,
+    ) -> VggishOutput:
         """Embed every channel of every patch by itself.
 
         Args:
             input_features: log-mel patches `[..., C, 96, 64]` (time by mel band) with any number of leading axes, any
                 of which may be empty.
             audio_mask: not used, every patch is embedded by itself; feature extractors hand it out.
+            output_hidden_states: give the states after each pooling; as the configuration says when None.
 
         Returns:
             [`VggishOutput`] with `embeddings` `[..., C, D]`.
@@ -137,13 +145,19 @@ class VggishModel(VggishPreTrainedModel):
                 f"input_features must be log-mel patches [..., channels, {PATCH_SHAPE[0]}, {PATCH_SHAPE[1]}] as "
                 f"VggishFeatureExtractor makes them, got shape {list(shape)}"
             )
-        patches = input_features.flatten(0, -3).unsqueeze(1).to(self.dtype)
-        maps = self.features(patches)
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        maps = input_features.flatten(0, -3).unsqueeze(1).to(self.dtype)
+        states = []
+        for layer in self.features:
+            maps = layer(maps)
+            if output_hidden_states and isinstance(layer, nn.MaxPool2d):
+                states.append(maps)
         # The released weights expect the channel to be the fastest axis.
         embeddings = self.embeddings(maps.permute(0, 2, 3, 1).flatten(1))
         if self.postprocessor is not None:
             embeddings = self.postprocessor(embeddings)
-        return VggishOutput(embeddings=embeddings.unflatten(0, shape[:-2]))
+        return VggishOutput(embeddings.unflatten(0, shape[:-2]), tuple(states) if output_hidden_states else None)
 
 
 def load_vggish(audio: str | VggishModel | None) -> VggishModel:

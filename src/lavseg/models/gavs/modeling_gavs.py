@@ -98,11 +98,11 @@ class GavsModel(GavsPreTrainedModel):
             block.layer_norm1.requires_grad_(self.config.train_adapters)
             block.layer_norm2.requires_grad_(self.config.train_adapters)
 
-    def train(self, mode: bool = True) -> "GavsModel":
-        super().train(mode)
-        # It has no dropout, and under gradient checkpointing its layers would run again without their adapters.
-        self.sam.mask_decoder.eval()
-        return self
+    def _checkpoint_what_learns(self) -> None:
+        super()._checkpoint_what_learns()
+        # Under gradient checkpointing they would run again without their adapters.
+        for layer in self.sam.mask_decoder.transformer.layers:
+            layer.training = False
 
     def encode(self, pixel_values: torch.Tensor, audio: torch.Tensor, *words: torch.Tensor) -> Any:
         if not words or self.tracking_host is not None:
