@@ -2,7 +2,7 @@
 
 From a recipe, whose keys are the arguments (see `--help`) and may be set otherwise here:
 
-    python examples/run_train.py examples/recipes/sam2_love.yaml --data_root REFAVS --audio VGGISH --output_dir RUN
+    python examples/run_train.py sam2_love --data_root REFAVS --audio VGGISH --output_dir RUN
 
 From an existing checkpoint:
 

@@ -21,6 +21,7 @@ from conftest import ROOT
 from lavseg.auto import ENTRY_POINTS
 from lavseg.cli import app
 from lavseg.media import write_video
+from lavseg.recipe_files import shipped_recipes
 from lavseg.training.run import accepted_keys
 
 PAGES = [path for folder in ("model_cards", "docs") for path in sorted((ROOT / folder).rglob("*.md"))]
@@ -164,6 +165,15 @@ def test_every_method_has_its_page():
     for name in cards:
         assert f'"model_cards/{name}"' in TEXTS[f"docs/methods/{name}"]
     assert {path.name for path in (ROOT / "docs" / "methods").iterdir()} == cards
+
+
+def test_every_recipe_is_on_its_page_with_what_was_published():
+    rows = re.findall(r"^\| `(\w+(?::\w+)?)` \|(.*)\|$", TEXTS["docs/reproducing.md"], re.M)
+    assert {name for name, _ in rows} == {recipe.name for recipe in shipped_recipes()}
+    for recipe in shipped_recipes():
+        row = next(row for name, row in rows if name == recipe.name)
+        for scores in recipe.reproduces["published"].values():
+            assert ", ".join(f"{score} {value}" for score, value in scores.items()) in row, recipe.name
 
 
 def test_make_targets_exist():

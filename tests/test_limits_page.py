@@ -21,7 +21,7 @@ def test_what_is_said_of_clips():
         f"by more than {packets.SLACK:g} seconds, for long clips {packets.LONG_SLACK:g} second",
         f"jump ahead by more than {streams.LONGEST_GAP:g} seconds",
         f"more than {streams.MAX_CHANNELS} channels",
-        f"more than {packets.SOUND_SLACK:g} second longer or shorter than the video",
+        f"more than {packets.SOUND_SLACK:g} seconds longer or shorter than the video",
         f"Floats above {feature_extraction_vggish.LOUDEST:g} are refused",
         f"up to {downloads.MAX_MEGABYTES} MB, within {downloads.MAX_SECONDS} seconds",
         f"in one piece, of up to {MAX_SECONDS_WITH_POINTS} seconds",

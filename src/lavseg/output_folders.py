@@ -130,6 +130,11 @@ def staged_files(folder: str | Path) -> Iterator[Path]:
         _flush(folder)
 
 
+def flush_files(folder: str | Path) -> None:
+    """Have the disk keep the files in a folder, which something else wrote there."""
+    _flush(*(path for path in Path(folder).iterdir() if path.is_file()), Path(folder))
+
+
 def holds_results(folder: str | Path) -> bool:
     """Whether a folder exists and holds more than what a killed process had not finished."""
     folder = Path(folder)

@@ -10,8 +10,9 @@ import torch
 
 from lavseg.data import render_clip
 from lavseg.inference.segment_video import segment_video
-from lavseg.media import isolated_reading, read_video, write_video
+from lavseg.media import MediaWarning, isolated_reading, read_video, write_video
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from marked_clips import Writer, steady, tone
 from saved_clips import SECONDS, masks_in, save_clips, visible_sam2_love
 from strange_files import movie
 from tiny_methods import tiny_method
@@ -55,6 +56,15 @@ def test_an_answer_holds_what_the_model_finds(web_app, clips, tmp_path):
     assert drawn.frames.shape[0] == SECONDS and drawn.waveform is not None
     assert strip.count("<rect") == 2 * SECONDS and "&lt;b&gt;object" in strip and "<b>" not in strip
     assert Path(video).is_relative_to(tmp_path)
+
+
+def test_what_was_noticed_about_a_clip_is_said_once_and_without_its_place(web_app, tmp_path):
+    clip = tmp_path / "short sound.mp4"
+    Writer(clip).video(steady(3), codec="mpeg4").sound(0 * tone(0.5)).save()
+    with pytest.warns(MediaWarning, match="its sound lasts"):
+        _, strip, _ = web_app.segment(str(clip), TEXTS[0], 0, [])
+    assert strip.count("Note: ") == 2 and str(tmp_path) not in strip
+    assert strip.count("Note: its sound lasts 0.") == strip.count("Note: the sound is silent throughout") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,93 +1,40 @@
 import json
 import math
-from functools import partial
 
 import pytest
 import torch
-from tiny.configurations import tiny_config
 from transformers import AutoModel, AutoProcessor, Sam2VideoModel
 from typer.testing import CliRunner
 
 from lavseg.backbones.sam2.convert_sam2 import read_sam2
-from lavseg.backbones.vggish import VggishConfig, VggishModel, convert_vggish
 from lavseg.cli import app
-from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, convert_aural_sam2
-from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, convert_sama_avs
-from lavseg.models.st_bava import StBavaConfig, StBavaModel, convert_st_bava
-from sam_reference import both, released_checkpoint, released_sam_keys
-
-ST_BAVA_BLOCK = [
-    *both(*(f"{mlp}.lin{i}" for mlp in ("embed_vis", "embed_audio", "embed_audio2", "embed_av") for i in (1, 2))),
-    *both(*(f"norm{name}" for name in ("1", "2", "3_1", "3_2", "4", "5_1", "5_2", "6"))),
-    *(f"{a}.{p}" for a in ("avt_attention", "avs_attention") for p in ("in_proj_weight", "in_proj_bias")),
-    *both("avt_attention.out_proj", "avs_attention.out_proj"),
-]
-PROMPTS = [
-    *(f"prompt_encoder.point_embeddings.{index}.weight" for index in range(4)),
-    "prompt_encoder.not_a_point_embed.weight",
-    "prompt_encoder.no_mask_embed.weight",
-    *both(*(f"prompt_encoder.mask_downscaling.{index}" for index in (0, 1, 3, 4, 6))),
-]
+from lavseg.models.st_bava import convert_st_bava
+from published_files import PUBLISHED, aural_sam2_file, expect_tiny, st_bava_file
 
 
 def convert(*arguments):
     return CliRunner().invoke(app, ["convert", *map(str, arguments)])
 
 
-@pytest.fixture
-def vggish(tmp_path, monkeypatch):
-    monkeypatch.setattr(convert_vggish, "VggishConfig", partial(tiny_config, VggishConfig))
-    torch.save(VggishModel(tiny_config(VggishConfig)).state_dict(), tmp_path / "vggish.pth")
-    return tmp_path / "vggish.pth", []
+@pytest.fixture(autouse=True)
+def tiny_sizes(monkeypatch):
+    expect_tiny(monkeypatch.setattr)
 
 
 @pytest.fixture
-def sama_avs(tmp_path, monkeypatch):
-    monkeypatch.setattr(convert_sama_avs, "SamaAvsConfig", partial(tiny_config, SamaAvsConfig))
-    model = SamaAvsModel(tiny_config(SamaAvsConfig))
-    sound = [f"audio_encoder.audio_backbone.{key}" for key in model.audio_encoder.state_dict()]
-    keys = [*released_sam_keys(blocks=3), "no_mask_embed.weight", *sound]
-    torch.save(released_checkpoint(model, keys, convert_sama_avs.SAMA_AVS_KEYS), tmp_path / "sama_avs.pth")
-    return tmp_path / "sama_avs.pth", []
+def st_bava(tmp_path):
+    return st_bava_file(tmp_path)
 
 
 @pytest.fixture
-def st_bava(tmp_path, monkeypatch, vggish):
-    monkeypatch.setattr(convert_st_bava, "StBavaConfig", partial(tiny_config, StBavaConfig))
-    model = StBavaModel(tiny_config(StBavaConfig))
-    blocks = [f"layers.{index}.{key}" for index in range(2) for key in ST_BAVA_BLOCK]
-    keys = [*released_sam_keys(blocks=3), *PROMPTS, *both("audio_embed_layer"), *blocks]
-    state = released_checkpoint(model, keys, convert_st_bava.ST_BAVA_KEYS)
-    state |= {key: torch.randn(2, 16) for key in convert_st_bava.UNUSED_KEYS}
-    torch.save(state, tmp_path / "st_bava.pth")
-    return tmp_path / "st_bava.pth", ["--vggish", vggish[0]]
+def aural_sam2(tmp_path):
+    return aural_sam2_file(tmp_path)
 
 
-@pytest.fixture
-def aural_sam2(tmp_path, monkeypatch):
-    """A fuser in a file of its own, and the host in a folder; the released sizes are replaced by tiny ones."""
-    tiny = tiny_config(AuralSam2Config, use_text=False)
-    model = AuralSam2Model(tiny)
-    model.sam2.save_pretrained(tmp_path / "host")
-
-    def fuser_names(state):
-        return {key.removeprefix("own."): value for key, value in state.items()}
-
-    monkeypatch.setattr(convert_aural_sam2, "AuralSam2Config", lambda **fields: tiny)
-    monkeypatch.setattr(convert_aural_sam2, "sam2_config_of", lambda state, image_size: tiny.sam2_config)
-    monkeypatch.setattr(convert_aural_sam2, "fuser_state_from_release", fuser_names)
-    fuser = {f"own.{key}": value for key, value in model.state_dict().items() if not key.startswith("sam2.")}
-    torch.save({"model": fuser}, tmp_path / "aural_sam2.pth")
-    return tmp_path / "aural_sam2.pth", ["--sam2", tmp_path / "host"]
-
-
-METHODS = ("vggish", "sama_avs", "st_bava", "aural_sam2")
-
-
-@pytest.fixture(params=METHODS)
-def released(request):
+@pytest.fixture(params=PUBLISHED)
+def released(request, tmp_path):
     """Name of a method, its published file, and options that go with it."""
-    return request.param.replace("_", "-"), *request.getfixturevalue(request.param)
+    return request.param.replace("_", "-"), *PUBLISHED[request.param](tmp_path)
 
 
 def test_a_folder_that_the_auto_classes_read(released, tmp_path):

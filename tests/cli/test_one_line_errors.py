@@ -1,5 +1,6 @@
 import pytest
 import typer
+from torch.utils.data import DataLoader
 
 from lavseg.cli.one_line_errors import one_line_errors, show_tracebacks
 
@@ -22,6 +23,17 @@ def test_errors_that_nobody_expected_name_their_class(capsys):
         assert capsys.readouterr() == ("", f"lavseg paint: {type(error).__name__}: color\n")
     for error in (ValueError(""), AssertionError()):
         assert ended(error) == 2 and capsys.readouterr().err == f"lavseg paint: {type(error).__name__}\n"
+
+
+def test_of_what_a_process_that_reads_data_raised_its_message_is_left(capsys):
+    class Rows(list):
+        def __getitem__(self, index):
+            raise ValueError("clip c: an image cannot be decoded")
+
+    with pytest.raises(ValueError) as caught:
+        next(iter(DataLoader(Rows("ab"), num_workers=1)))
+    assert ended(caught.value) == 2
+    assert capsys.readouterr().err == "lavseg paint: clip c: an image cannot be decoded\n"
 
 
 def test_ctrl_c_is_one_line_and_its_own_status(capsys):

@@ -277,15 +277,18 @@ def test_formats_hold_the_same_masks_and_json_is_the_summary(checkpoint, clips, 
     assert json.loads(result.stdout)["expressions"][0]["file"] == "0.npz"
 
 
-@pytest.fixture(scope="module")
-def listener(tmp_path_factory):
-    """An untrained ST-BAVA."""
-    folder = tmp_path_factory.mktemp("st_bava")
+def save_st_bava(folder, fusion="st_bava"):
+    """An untrained ST-BAVA with its processor."""
     torch.manual_seed(0)
-    config = tiny_config(StBavaConfig, spatial_mode="gate")
+    config = tiny_config(StBavaConfig, spatial_mode="gate", fusion=fusion)
     StBavaModel(config).save_pretrained(folder)
     StBavaProcessor.from_config(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def listener(tmp_path_factory):
+    return save_st_bava(tmp_path_factory.mktemp("st_bava"))
 
 
 def test_attention_maps_are_drawn_over_the_frames(listener, clips, tmp_path):
@@ -301,6 +304,11 @@ def test_attention_maps_of_every_text_are_drawn(checkpoint, clips, tmp_path):
     assert result.exit_code == 0, result.output
     drawn = read_video(tmp_path / "out" / "attention.mp4")
     assert drawn.frames.shape[1] > len(TEXTS) * 100 and drawn.frames[0].std() > 0
+
+
+def test_attention_of_a_method_without_maps(clips, tmp_path):
+    model, out = save_st_bava(tmp_path / "without", "none"), tmp_path / "new" / "out"
+    refused(segment(clips / "clip.mp4", *options([], model, out), "--attention"), out, "no attention maps")
 
 
 @pytest.mark.parametrize("fps", ["0.5", "2"])

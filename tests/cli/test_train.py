@@ -59,6 +59,9 @@ def test_for_machines(tmp_path, given):
         (["absent.yaml"], ["absent.yaml"]),
         (["--resume"], ["holds no complete checkpoint"]),
         (["--learning_rate", "fast"], ["--learning_rate", "fast"]),
+        (["sam2_lov"], ["'sam2_lov'", "did you mean 'sam2_love'"]),
+        (["--set", "model.hiden_size=3"], ["'hiden_size'", "did you mean 'hidden_size'"]),
+        (["--set", "model.num_seg_tokens=many"], ["'num_seg_tokens' expected int, got str"]),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, given, wrong, words):

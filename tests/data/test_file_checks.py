@@ -145,7 +145,11 @@ def test_usual_sounds_are_known_by_their_header(tmp_path, monkeypatch, rate, cha
     path = wav(tmp_path / "a.wav", 3, rate, channels, width)
     assert read_audio(path)[0].shape == (channels, 3 * rate)
     monkeypatch.setattr(file_checks, "read_audio", None)
-    assert checked_sound("c", path, 3) == str(path)
+    short = []
+    assert checked_sound("c", path, 3, short) == checked_sound("c", path, 4, short) == str(path) and not short
+    assert checked_sound("c", path, 5, short) == str(path)
+    assert [error.reason for error in short] == ["sound shorter than the clip"]
+    assert "It lasts 3 s, and the 5 frames stand for a second each. Silence stands for the rest." in str(short[0])
 
 
 def test_other_sounds_are_decoded_whatever_their_name(tmp_path):
@@ -159,7 +163,7 @@ def test_other_sounds_are_decoded_whatever_their_name(tmp_path):
             frame = av.AudioFrame.from_ndarray(samples, format=kind, layout="mono")
             frame.sample_rate = 16000
             container.mux([*stream.encode(frame), *stream.encode()])
-        assert checked_sound("c", path, 3) == str(path)
+        assert checked_sound("c", path, 3, []) == str(path)
 
 
 def floats(path, value):
@@ -177,11 +181,7 @@ def overstated(path):
 
 
 SOUNDS = {
-    "too short": (
-        lambda path: wav(path, 1),
-        "sound of another length than the clip: .*It lasts 1 s, and the 3",
-    ),
-    "too long": (lambda path: wav(path, 5), r"sound of another length than the clip: .*It lasts 5 s"),
+    "too long": (lambda path: wav(path, 5), r"sound longer than the clip: .*It lasts 5 s, and the 3 frames"),
     "without samples": (lambda path: wav(path, 0), "damaged sound|truncated sound"),
     "at a rate that nobody hears": (lambda path: wav(path, 3, 100), "sound at an unusual rate: .*got 100"),
     "in the range of integers": (
@@ -202,9 +202,9 @@ SOUNDS = {
 def test_sounds_that_training_could_not_read_are_named(tmp_path, make, reason):
     make(tmp_path / "a.wav")
     with pytest.raises(DataError, match=f"^clip c: ({reason})"):
-        checked_sound("c", tmp_path / "a.wav", 3)
+        checked_sound("c", tmp_path / "a.wav", 3, [])
 
 
 def test_a_sound_of_the_cases_is_read_under_another_name(cases):
-    assert checked_sound("c", cases / "wav-not-wav" / "audio.wav", 6)
-    assert checked_sound("c", cases / "sound-8-channels" / "71.wav", 1)
+    assert checked_sound("c", cases / "wav-not-wav" / "audio.wav", 6, [])
+    assert checked_sound("c", cases / "sound-8-channels" / "71.wav", 1, [])

@@ -9,10 +9,12 @@ import pytest
 from PIL import Image
 
 from conftest import golden_files
+from lavseg.data.collator import ClipCollator
 from lavseg.data.masks import row_masks
 from lavseg.data.ref_avs import load_ref_avs
 from lavseg.data.synthetic import write_ref_avs
-from lavseg.data.tables import DataError
+from lavseg.data.tables import DataError, DataWarning
+from lavseg.media import read_audio
 
 SIZE = (28, 36)
 COLUMNS = ("vid", "uid", "split", "fid", "exp")
@@ -168,7 +170,6 @@ DAMAGES = {
         "masks of another shape than the frames",
     ),
     "frame twice": (lambda frames, masks, sound: shutil.copy(frames / "3.jpg", frames / "00003.jpg"), "two images"),
-    "half of the sound": (lambda frames, masks, sound: halve(sound), "sound of another length"),
     "cut mask": (lambda frames, masks, sound: cut(masks / "00002.png", 0.6), "damaged image"),
     "no sound": (lambda frames, masks, sound: sound.unlink(), "missing file"),
     "empty sound": (lambda frames, masks, sound: sound.write_bytes(b""), "empty file"),
@@ -200,6 +201,23 @@ def test_damage_is_found_and_named_or_skipped(root, damage, reason):
     assert set(whole) <= set(rest["id"]) < set(before["id"])
     for row in rest:
         row_masks(row)
+
+
+def test_a_clip_whose_sound_ends_early_is_used_and_said_once(root, tiny_processor):
+    clip = load_ref_avs(root, "test_s")[0]["clip"]
+    *_, sound = first_files(root)
+    halve(sound)
+    with pytest.warns(DataWarning, match=rf"1 clips are used .* First: clip {clip}: sound shorter") as caught:
+        rows = load_ref_avs(root, "test_s")
+    assert len(caught) == 1 and rows[0]["clip"] == clip
+    whole = read_audio(sound)[0]
+    seconds = len(rows[0]["frames"])
+    filled = np.pad(whole, ((0, 0), (0, seconds * 16000 - whole.shape[1])))
+    found = ClipCollator(tiny_processor)([rows[0]])["input_features"]
+    expected = tiny_processor(rows[0]["frames"], filled, rows[0]["text"], 16000)["input_features"]
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ValueError, match="audio: lasts"):
+        tiny_processor(rows[0]["frames"], whole, rows[0]["text"], 16000)
 
 
 @pytest.mark.parametrize("text", ["", "  ", "\u3000"])

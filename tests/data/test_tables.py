@@ -1,6 +1,26 @@
+import warnings
+
 import pytest
 
-from lavseg.data.tables import DataError, check_listed, check_name, read_table, summary
+from lavseg.data.tables import (
+    DataError,
+    DataWarning,
+    check_listed,
+    check_name,
+    logged_warnings,
+    read_table,
+    summary,
+)
+
+
+def test_warnings_of_data_sets_are_logged_once_where_libraries_are_silenced(caplog):
+    with warnings.catch_warnings(), logged_warnings():
+        warnings.simplefilter("ignore")
+        with logged_warnings():
+            for message in ("one", "two", "one"):
+                warnings.warn(message, DataWarning, stacklevel=1)
+            warnings.warn("of a library", UserWarning, stacklevel=1)
+    assert caplog.messages == ["one", "two"]
 
 
 def test_a_table_needs_its_columns(tmp_path):

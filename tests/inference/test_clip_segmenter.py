@@ -51,7 +51,7 @@ def test_frames_with_sounds_of_their_own(monkeypatch):
 
     monkeypatch.setattr(model, "forward", record)
     found = ClipSegmenter(model, processor, [], output_attentions=True).segment_frames(inputs())
-    assert len(found) == 3 and set(found.attentions) == {*StBavaOutput.attention_maps}
+    assert len(found) == 3 and found.attentions.keys() <= {*StBavaOutput.attention_maps} and found.attentions
     for index, item in enumerate(inputs()):
         alone = processor(item.part.frame[None], item.waveform, sampling_rate=RATE)
         for name in ("pixel_values", "input_features"):

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from lavseg import media
-from lavseg.media import MediaError, isolated_reading
+from lavseg.media import MediaError, MediaWarning, isolated_reading
 from lavseg.media.isolated_reading import IsolatedClipReader
+from marked_clips import Writer, steady, tone
 from strange_files import LEFT, RIGHT, mapped_movie, movie
 
 
@@ -77,6 +78,19 @@ def test_the_same_errors(tmp_path, clip, children, name, options, kind, message)
     with pytest.raises(ValueError, match=message) as caught:
         list(IsolatedClipReader(tmp_path / name, 60).iter_clip(*options))
     assert type(caught.value) is kind
+
+
+def test_the_same_warnings(tmp_path, children):
+    path = tmp_path / "clip.mp4"
+    Writer(path).video(steady(3)).sound(tone(1)).save()
+    reader = IsolatedClipReader(path, 60)
+    with pytest.warns(MediaWarning) as here:
+        list(media.iter_clip(path))
+    with pytest.warns(MediaWarning) as there:
+        list(reader.iter_clip())
+        list(reader.iter_clip())
+    assert {str(one.message) for one in here} == {str(one.message) for one in there} == {*reader.remarks}
+    assert len(reader.remarks) == 1 and "its sound lasts 1." in reader.remarks[0]
 
 
 def test_the_child_waits_and_ends_when_nobody_reads_on(tmp_path, children):

@@ -94,9 +94,9 @@ def test_frames_before_an_edit_list_begins_are_not_counted(tmp_path):
 @pytest.mark.parametrize(
     ("sound", "lost", "message"),
     [
-        (1.5, (), "its sound lasts 1.6 seconds and its video 3.0; where there is none, silence stands for it"),
+        (1, (), "its sound lasts 1.1 seconds and its video 3.0; where there is none, silence stands for it"),
         (5, (), "its sound lasts 5.1 seconds and its video 3.0; where there is none, silence stands for it"),
-        (2.3, (), None),
+        (1.7, (), None),
         (3, ("video", 1, 2), "its video has a gap from 1.00 to 2.00 s, or several; the frame before is shown on"),
         (3, ("audio", 1, 2), r"its sound has a gap from 1.0\d to 2.0\d s, or several; silence stands there"),
     ],

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
 import lavseg  # noqa: F401
@@ -166,6 +167,7 @@ def test_as_before(path, tmp_path, tokenizer):
             expected["id2label"] = {str(index): name for index, name in enumerate(names)}
             expected["label2id"] = {name: index for index, name in enumerate(names)}
         expected["architectures"] = [architecture]
+    expected["transformers_version"] = transformers.__version__
     assert written(config, new, "config.json") == expected
     model = fill(AutoModel.from_config(config))
     assert type(model).__name__ == architecture

@@ -3,6 +3,7 @@
 import re
 from functools import cache
 
+import export
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -13,6 +14,7 @@ from torchao.utils import TorchAOBaseTensor
 from transformers import PreTrainedModel, TorchAoConfig
 
 from conftest import ROOT
+from lavseg.testing import MethodContract
 
 VARIANTS = TestEveryMethod.variants
 del TestEveryMethod
@@ -90,6 +92,31 @@ def checkpointing(variant, tmp_path):
     return {n for n, g in grads.items() if g is None} == {n for n, g in plain.items() if g is None}
 
 
+def device_map(variant, tmp_path):
+    """With room for a third in memory, the rest is on disk, and it runs."""
+    variant.make_model().save_pretrained(tmp_path)
+    room = {"cpu": sum(parameter.nbytes for parameter in variant.model.parameters()) // 6}  # of double precision
+    places = {"device_map": "auto", "max_memory": room, "offload_folder": tmp_path / "offloaded"}
+    model = variant.model_class.from_pretrained(tmp_path, **places).eval()
+    return "disk" in model.hf_device_map.values() and runs(model, variant)
+
+
+def compiles(variant, tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        MethodContract().test_encoders_and_the_step_of_tracking_compile(variant, patch)
+    return True
+
+
+def exports(variant, tmp_path):
+    variant.model_class(variant.config).save_pretrained(tmp_path / "model")
+    variant.processor.save_pretrained(tmp_path / "model")
+    try:
+        export.main(["--model", str(tmp_path / "model"), "--output", str(tmp_path / "programs")])
+    except SystemExit:
+        return False
+    return len(list((tmp_path / "programs").glob("*.pt2"))) == 4
+
+
 def maps(variant, tmp_path):
     return variant.make_model().gives_attentions
 
@@ -105,6 +132,9 @@ COLUMNS = {
     "LoRA": lora,
     "int8": int8,
     "checkpointing": checkpointing,
+    "device maps": device_map,
+    "compile": compiles,
+    "export": exports,
 }
 
 

@@ -97,7 +97,7 @@ CALLS = {
     "a rate of another sound": {"sampling_rate": 48000},
     "a rate without bounds": {"sampling_rate": 10**12},
     "too many rates": {"sampling_rate": [16000, 16000]},
-    "other tensors": {"return_tensors": "np"},
+    "other tensors": {"return_tensors": "tf"},
 }
 SENTENCES = {
     "no sentence": None,

@@ -5,14 +5,19 @@ import shutil
 
 import pytest
 import torch
-from harness import mutants, refused_or_done, unchanged
+from harness import ended_well, mutants, refused_or_done, unchanged
 from mutations import damage_bytes, generator
 from test_damaged_checkpoints import damage
-from test_interruptions import push, some_slow, tiny_command, vggish_file  # noqa: F401
+from test_interruptions import published, push, some_slow, tiny_command  # noqa: F401
 
 from hub_stand_in import running_hub
+from published_files import PUBLISHED
 
-FORMATS = ("vggish", "sama-avs", "st-bava", "aural-sam2")
+
+def weights(path):
+    """Tensors of a published file by their names."""
+    content = torch.load(path, weights_only=True)
+    return content.get("model", content)
 
 
 def nothing(path, rng):
@@ -24,19 +29,19 @@ def no_state(path, rng):
 
 
 def nan(path, rng):
-    state = torch.load(path, weights_only=True)
-    state[rng.choice(sorted(state))].view(-1)[0] = math.nan
+    state = weights(path)
+    state[rng.choice([name for name in sorted(state) if state[name].is_floating_point()])].view(-1)[0] = math.nan
     torch.save({"model": state}, path)
 
 
 def other_shapes(path, rng):
-    torch.save({name: value[None] for name, value in torch.load(path, weights_only=True).items()}, path)
+    torch.save({name: value[None] for name, value in weights(path).items()}, path)
 
 
 def fewer_keys(path, rng):
-    state = torch.load(path, weights_only=True)
+    state = weights(path)
     del state[rng.choice(sorted(state))]
-    torch.save(state, path)
+    torch.save({"model": state}, path)
 
 
 class Code:
@@ -56,22 +61,32 @@ def folder_instead(path, rng):
 
 
 DAMAGES = (nothing, no_state, nan, other_shapes, fewer_keys, code, folder_instead, damage_bytes, damage_bytes)
-CONVERSIONS = [(name, str(number)) for name in FORMATS for number in range(len(DAMAGES))]
-FAST = [("vggish", "2"), ("sama-avs", "5")]
+CONVERSIONS = [(name, str(number)) for name in PUBLISHED for number in range(len(DAMAGES))]
+FAST = [("vggish", "2"), ("sama_avs", "5")]
 
 
 @pytest.mark.parametrize(("name", "number"), some_slow(CONVERSIONS, FAST))
-def test_a_damaged_published_file_is_refused(forked, vggish_file, tmp_path, name, number):  # noqa: F811
+def test_a_damaged_published_file_is_refused(forked, published, tmp_path, name, number):  # noqa: F811
     path, rng = tmp_path / "published.pth", generator(int(number))
-    shutil.copy(vggish_file, path)
+    file, options = published[name]
+    shutil.copy(file, path)
     DAMAGES[int(number)](path, rng)
-    more = {"st-bava": ["--vggish", vggish_file], "aural-sam2": ["--sam2", path, "--text", tmp_path]}
-    arguments = ["convert", name, path, "--out", tmp_path / "out", *more.get(name, [])]
+    method = name.replace("_", "-")
+    arguments = ["convert", method, path, "--out", tmp_path / "out", *options]
     with unchanged(tmp_path):
-        done = refused_or_done(forked.call(tiny_command, *arguments, seconds=120), says=f"lavseg convert {name}: ")
+        done = refused_or_done(forked.call(tiny_command, *arguments, seconds=120), says=f"lavseg convert {method}: ")
         if done:  # a few bytes of a whole file may change numbers only
-            assert name == "vggish" and DAMAGES[int(number)] is damage_bytes
+            assert DAMAGES[int(number)] is damage_bytes
             shutil.rmtree(tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_whole_published_file_is_taken(forked, published, tmp_path, name):  # noqa: F811
+    file, options = published[name]
+    method = name.replace("_", "-")
+    ended_well(forked.call(tiny_command, "convert", method, file, "--out", tmp_path / "out", *options, seconds=120))
+    assert {"config.json", "model.safetensors"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
 @pytest.mark.parametrize("seed", mutants(4000, 30))

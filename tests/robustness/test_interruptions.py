@@ -5,24 +5,21 @@ import os
 import shutil
 import signal
 import sys
-from functools import partial
 
 import pytest
-import torch
 from fork_server import command
 from harness import ended_well, refused, tree, unchanged
-from tiny.configurations import tiny_config
 
 from hub_stand_in import TOKEN, running_hub
-from lavseg.backbones.vggish import VggishConfig, VggishModel, convert_vggish
+from published_files import PUBLISHED, expect_tiny
 
 # Below what any result holds.
 FULL = 300
 
 
 def tiny_command(*arguments):
-    """`lavseg`, whose `convert vggish` takes the file of a small network."""
-    convert_vggish.VggishConfig = partial(tiny_config, VggishConfig)
+    """`lavseg`, whose `convert` takes the files of small networks."""
+    expect_tiny()
     command(*arguments)
 
 
@@ -65,14 +62,13 @@ def small_data(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def vggish_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("vggish") / "vggish.pth"
-    torch.save(VggishModel(tiny_config(VggishConfig)).state_dict(), path)
-    return path
+def published(tmp_path_factory):
+    """By a method's name, its published file and options of `convert` that go with it."""
+    return {name: write(tmp_path_factory.mktemp(name)) for name, write in PUBLISHED.items()}
 
 
 @pytest.fixture
-def commands(saved_method, short_clip, small_data, vggish_file, tmp_path):
+def commands(saved_method, short_clip, small_data, published, tmp_path):
     """Every command that writes, by name, into `out` of a folder of its own."""
     model, out = saved_method(2)[0], tmp_path / "results" / "out"
     return {
@@ -80,7 +76,7 @@ def commands(saved_method, short_clip, small_data, vggish_file, tmp_path):
         "synthetic": ["data", "synthetic", "--clips", "1", "--out", out],
         "export": ["data", "export", small_data, "--split", "train", "--out", out],
         "evaluate": ["evaluate", "--model", model, "--data", small_data, "--split", "test_s", "--out", out],
-        "convert": ["convert", "vggish", vggish_file, "--out", out],
+        "convert": ["convert", "vggish", published["vggish"][0], "--out", out],
         "train": [
             "train",
             "--model",

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from harness import ended_well, mutants, refused, survived, tree
 from mutations import VALUES, generator
-from test_interruptions import commands, push, small_data, tiny_command, vggish_file  # noqa: F401
+from test_interruptions import commands, published, push, small_data, tiny_command  # noqa: F401
 
 WORDS = (
     *("", " ", "-1", "0", "1e309", "nan", "99999999999999999999", "1.5", "none", "x" * 300, "\udcff\udcfe", "a\nb"),

@@ -6,21 +6,23 @@ import pytest
 import torch
 import yaml
 from tiny.configurations import tiny_config
-from transformers import AutoModel, AutoProcessor, ViTImageProcessor
+from transformers import AutoModel, AutoProcessor, Sam2VideoConfig, ViTImageProcessor
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN
 
 from conftest import ROOT
 from lavseg import auto
 from lavseg.auto import methods
 from lavseg.data import ClipAugmentation, write_avsbench, write_ref_avs
+from lavseg.metrics.protocols import PROTOCOLS
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
-from lavseg.training.run import RunArguments, build_model, parse, prepare, train
+from lavseg.recipe_files import shipped_recipes
+from lavseg.training.run import RunArguments, accepted_keys, build_model, parse, prepare, train
 
-RECIPE = ROOT / "examples" / "recipes" / "sam2_love.yaml"
-RECIPES = [path for path in sorted(RECIPE.parent.glob("*.yaml")) if not path.stem.startswith("accelerate_")]
+RECIPE = ROOT / "src" / "lavseg" / "recipes" / "sam2_love.yaml"
+RECIPES = [recipe.name for recipe in shipped_recipes() if ":" not in recipe.name]
 FAST = ["--use_cpu", "--bf16=false", "--dataloader_num_workers=0", "--gradient_accumulation_steps=1"]
 FAST += ["--per_device_train_batch_size=2", "--disable_tqdm=true", "--logging_steps=1", "--max_steps=1"]
 FAST += ["--save_strategy=no"]
@@ -90,20 +92,39 @@ def test_the_recipe_holds_the_papers_numbers():
 
 
 def test_every_value_of_the_recipe_says_where_it_comes_from():
-    ruling = RECIPE.read_text().split("# Selection of the checkpoint")[0]
+    ruling = RECIPE.read_text().split("# Selection of the checkpoint")[0].partition("\nmethod:")[2]
     values = [line for line in ruling.splitlines() if line and line[0] != "#" and line[-1] != ":"]
     assert len(values) > 15 and all(" # " in line for line in values)
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def configured(config_class, encoders, overrides):
+    """The configuration of a recipe that starts from encoders; the others change that of a checkpoint."""
+    if encoders.keys() & {"sam2", "sam"}:
+        host = {"sam_config": Sam2VideoConfig()} if "sam2" in encoders.get("sam", "") else {}
+        config_class(**host, **overrides)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_every_shipped_recipe_fits_its_method(recipe):
-    run, args, overrides = parse([str(recipe), "--data=R", "--out=O", "--use_cpu", "--bf16=false"])
+    run, args, overrides = parse([recipe, "--data=R", "--out=O", "--use_cpu", "--bf16=false"])
     config_class, model_class, processor_class = methods()[run.method]
     assert (args.loss_weights or {}).keys() <= model_class.default_loss_weights.keys()
     assert yaml.safe_load(run.processor or "{}").keys() <= signature(processor_class.from_config).parameters.keys()
     assert set(overrides) <= {field.name for field in fields(config_class)}
-    if run.encoders.keys() & {"sam2", "sam"}:  # the others change the configuration of a checkpoint
-        config_class(**overrides)
+    configured(config_class, run.encoders, overrides)
+
+
+def test_every_variant_fits_its_method_and_says_what_it_reproduces():
+    for recipe in shipped_recipes():
+        names = {field.name for field in fields(methods()[recipe.keys["method"]][0])}
+        assert recipe.keys.keys() <= accepted_keys() | {"model"}, recipe.name
+        assert recipe.keys.get("model", {}).keys() <= names, recipe.name
+        assert recipe.reproduces.keys() >= {"paper", "table", "row", "published", "protocol"}, recipe.name
+        assert recipe.reproduces["protocol"] in {*PROTOCOLS, "avss"}, recipe.name
+        for scores in recipe.reproduces["published"].values():
+            assert scores and scores.keys() <= {"J", "F", "J&F", "S", "mIoU"}, recipe.name
+            if {"J", "F", "J&F"} <= scores.keys():  # which the papers round from more digits
+                assert scores["J&F"] == pytest.approx((scores["J"] + scores["F"]) / 2, abs=0.1), recipe.name
 
 
 def test_the_command_line_wins_over_the_recipe():
@@ -111,6 +132,54 @@ def test_the_command_line_wins_over_the_recipe():
     run, args, _ = parse(given)
     assert args.learning_rate == 3e-5 and run.eval_splits == ["a", "b"] and args.adam_beta2 == 0.95
     assert (run.data_root, args.output_dir) == ("R", "O")
+
+
+def test_every_key_of_a_recipe_is_set_on_the_command_line():
+    given = [
+        "sam2_love",
+        "--data=R",
+        "--out=O",
+        "--use_cpu",
+        "--set",
+        "model.num_hidden_layers=12",
+        "loss_weights.bce=2",
+    ]
+    given += ["--set", "model.text_config={hidden_dropout_prob: 0.5}", "--set=adam-beta2=5e-1", "--set=vision=V"]
+    run, args, overrides = parse(given)
+    assert overrides == {
+        "num_hidden_layers": 12,
+        "num_seg_tokens": 1,
+        "text_config": {"hidden_dropout_prob": 0.5},
+    }
+    assert args.loss_weights == {"bce": 2, "dice": 1} and args.adam_beta2 == 0.5 and run.encoders["vision"] == "V"
+    run, _, overrides = parse([*given[1:4], "--method=gavs", "--set=model.adapter_size=4"])
+    assert run.method == "gavs" and overrides == {"adapter_size": 4}
+
+
+@pytest.mark.parametrize(
+    "setting, message",
+    [
+        ("model.hiden_size=8", "unknown key 'hiden_size'; did you mean 'hidden_size'?"),
+        ("modle.hidden_size=8", "set: unknown key 'modle'; did you mean 'model'?"),
+        ("lerning_rate=1", "set: unknown key 'lerning_rate'; did you mean 'learning_rate'?"),
+        (
+            "model.text_config.hiden_size=8",
+            "model.text_config, fields of RobertaConfig: unknown key 'hiden_size'; did you mean 'hidden_size'?",
+        ),
+        ("model.sam2_config.vision_config.fpn_hiden_size=8", "model.sam2_config.vision_config, fields of"),
+        ("model.text_config.hidden_size=8", "which change the size"),
+        ("model=folder", "give a checkpoint as --model"),
+        ("model.num_hidden_layers", "set: takes KEY=VALUE, such as model.num_hidden_layers=12, got 'model.num_hidd"),
+        ("learning_rate.fast=1", "set: learning_rate.fast leads into learning_rate, which is 0.1 and has no fields"),
+    ],
+)
+def test_a_wrong_setting_is_refused_and_writes_nothing(tmp_path, data, checkpoint, setting, message):
+    path, output = tmp_path / "recipe.yaml", tmp_path / "run"
+    path.write_text("learning_rate: 0.1")
+    with pytest.raises(ValueError) as error:
+        train([str(path), f"--model={checkpoint}", f"--data={data}", f"--out={output}", "--set", setting, *FAST])
+    assert message in str(error.value)
+    assert not output.exists()
 
 
 @pytest.mark.parametrize(
@@ -254,6 +323,22 @@ def test_training_starts_from_published_encoders(tmp_path, save, tokenizer, meth
     assert processor.image_processor.size == AutoProcessor.from_pretrained(start).image_processor.size
 
 
+def test_fields_of_the_encoders_are_fields_of_the_model(tmp_path, checkpoint, tokenizer):
+    model = AutoModel.from_pretrained(checkpoint)
+    run = run_on(encoders_of(model, tmp_path, tokenizer), "sam2-love")
+    for started in (run, RunArguments("R", model=[str(checkpoint)])):
+        fields = {"text_config": {"hidden_dropout_prob": 0.25}}
+        fields["sam2_config"] = {"vision_config": {"layer_norm_eps": 1e-3}}
+        changed, _ = build_model(started, shapes_of(model) | fields)
+        assert changed.config.text_config.hidden_dropout_prob == 0.25
+        assert changed.config.sam2_config.vision_config.layer_norm_eps == 1e-3
+        assert changed.config.text_config.hidden_size == model.config.text_config.hidden_size
+        embeddings = (part.text_encoder.get_input_embeddings().weight for part in (changed, model))
+        assert torch.equal(*embeddings)
+    with pytest.raises(ValueError, match="model: text_config does not fit the encoder's weights"):
+        build_model(run, shapes_of(model) | {"text_config": {"intermediate_size": 7}})
+
+
 def test_settings_of_the_processor_stand_in_a_section_or_as_once_among_the_models(tmp_path, checkpoint, tokenizer):
     model = AutoModel.from_pretrained(checkpoint)
     run = run_on(encoders_of(model, tmp_path, tokenizer), "sam2-love")
@@ -270,7 +355,7 @@ def test_settings_of_the_processor_stand_in_a_section_or_as_once_among_the_model
     with pytest.raises(ValueError, match="max_text_length: has to be a whole number above 0, up to 10000, got 0"):
         build_model(run, shapes_of(model))
     run.processor = '{"vit_image_processor": 1}'
-    with pytest.raises(ValueError, match=r"vit_image_processor.*accepted are max_text_length"):
+    with pytest.raises(ValueError, match="unknown key 'vit_image_processor'"):
         build_model(run, shapes_of(model))
 
 

@@ -1,6 +1,8 @@
 import copy
 import math
+import os
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -221,6 +223,31 @@ def test_resuming_restores_everything(build, tiny_processor, short):
     for (name, expected), found in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
         assert torch.equal(found, expected), name
     assert logged(resumed, "loss") == logged(whole, "loss")
+
+
+def test_the_disk_keeps_a_checkpoint_before_the_file_that_says_it_is_complete(build, tmp_path, monkeypatch):
+    flushed, fsync = [], os.fsync
+
+    def spy(descriptor):
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        flushed.append((path.name, (path.parent / "trainer_state.json").exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    build(max_steps=1, save_strategy="steps", save_steps=1).train()
+    assert {("optimizer.pt", False), ("scheduler.pt", False), ("rng_state.pth", False)} <= {*flushed}
+    assert ("trainer_state.json", True) in flushed
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_row_that_cannot_be_decoded_is_named(build, tmp_path, workers):
+    root = write_ref_avs(tmp_path / "data", {"train": 1}, 2, (32, 40))
+    rows = load_ref_avs(root, "train").select([0])
+    for path in (root / "media").glob("*/frames/*"):
+        path.write_bytes(path.read_bytes()[:300])
+    trainer = build(train_dataset=rows, max_steps=1, dataloader_num_workers=workers)
+    with pytest.raises(ValueError, match=f"clip {rows.select_columns('clip')[0]['clip']}: an image cannot be decoded"):
+        trainer.train()
 
 
 def test_nothing_to_resume_from(build):

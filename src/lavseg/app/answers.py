@@ -41,11 +41,12 @@ POINT_COLORS = {1: (0, 158, 115), 0: (213, 94, 0)}
 
 
 class Answer(NamedTuple):
-    """Files and HTML for one request: the overlay video, a zip of PNG masks, the time strip."""
+    """Files and HTML for one request: the overlay video, a zip of PNG masks, the time strip; and what was noticed."""
 
     video: Path
     masks: Path
     strip: str
+    warnings: list[str]
 
 
 class WebApp:
@@ -114,7 +115,9 @@ class WebApp:
                 lambda done: progress((done, max(done, total)), unit="frames"),
             )
             undo.pop_all()
-        return str(answer.video), answer.strip, gr.DownloadButton(value=str(answer.masks), interactive=True)
+        remarks = [remark.removeprefix(f"{clip}: ") for remark in reader.remarks] + answer.warnings
+        notes = "".join(f"<div>Note: {escape(remark)}</div>" for remark in remarks)
+        return str(answer.video), notes + answer.strip, gr.DownloadButton(value=str(answer.masks), interactive=True)
 
     def write_examples(self) -> list[list[str]]:
         """Clips of moving shapes that sound, each with a sentence of every kind it allows."""
@@ -250,4 +253,4 @@ def write_answer(
     archive = shutil.make_archive(str(masks), "zip", masks)
     shutil.rmtree(masks)
     strip = time_strip(np.concatenate(loudness), np.stack(scores, axis=1), labels, files.colors, fps)
-    return Answer(video, Path(archive), strip)
+    return Answer(video, Path(archive), strip, files.summary()["warnings"])

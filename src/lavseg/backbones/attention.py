@@ -1,11 +1,15 @@
 """Attention of the methods' own, through Transformers' switch between implementations."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedConfig
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.sam2.modeling_sam2 import eager_attention_forward
+
+from ..modeling.initialization import rebuild
 
 
 def attend(
@@ -60,6 +64,8 @@ class MultiheadAttention(nn.MultiheadAttention):
 
     def __init__(self, config: PreTrainedConfig, width: int, num_heads: int, dropout: float = 0.0):
         super().__init__(width, num_heads, dropout, batch_first=True)
+        # PyTorch's own layer there is none that adapters and quantisation change.
+        self.out_proj = rebuild(self.out_proj, partial(nn.Linear, width, width))
         self.config = config
 
     def forward(

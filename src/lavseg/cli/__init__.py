@@ -12,6 +12,7 @@ from .data import data
 from .evaluate import evaluate
 from .info import info
 from .push import push
+from .recipes import recipes
 from .segment import segment
 from .train import train
 
@@ -20,6 +21,7 @@ app.callback()(root)
 app.command()(segment)
 # Keys of a recipe are options, too; they are checked when the recipe is read.
 app.command(context_settings={"ignore_unknown_options": True})(train)
+app.command()(recipes)
 app.command()(evaluate)
 app.add_typer(convert, name="convert")
 app.add_typer(data, name="data")

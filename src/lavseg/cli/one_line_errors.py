@@ -44,6 +44,9 @@ def one_line_errors(program: str) -> Iterator[None]:
         if _tracebacks:
             traceback.print_exc()
         text, kind = str(error).strip(), type(error).__name__
+        if " worker process " in text.partition("\n")[0] and "Traceback" in text:
+            # PyTorch hands over what a process that reads data raised with all of its traceback.
+            text = text.splitlines()[-1].partition(": ")[2]
         _say(program, text if text and isinstance(error, _EXPECTED) else f"{kind}: {text}" if text else kind)
         raise SystemExit(2) from error
 

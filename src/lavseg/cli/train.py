@@ -17,7 +17,7 @@ def train(
     recipe: Annotated[
         list[str] | None,
         typer.Argument(
-            help="A recipe, and keys of it to be set otherwise, such as --learning_rate 1e-4.",
+            help="A recipe by name or path, and keys of it to be set otherwise, such as --learning_rate 1e-4.",
             metavar="[RECIPE] [--KEY VALUE]...",
             show_default=False,
         ),
@@ -30,22 +30,33 @@ def train(
             help="Checkpoint to start from; give it again for one with parts that the first lacks.", show_default=False
         ),
     ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Key of the recipe at any depth, such as model.num_hidden_layers=12; may be given again.",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
     plugin: Plugins = None,
     trust_remote_code: TrustRemoteCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Train a method from RECIPE, a YAML file such as those in examples/recipes.
+    """Train a method from RECIPE, one of those that `lavseg recipes` lists or a YAML file of your own.
 
     Its keys are those of Transformers' TrainingArguments and this package's own: method (sam2-love, aural-sam2,
     st-bava, sama-avs, ...), dataset (ref_avs or avsbench), subset, the encoders sam2, sam, vision, text and audio, and
-    more. Each may be given here as well, and then wins. OUT may hold an earlier run only with --resume.
+    more. Each may be given here as well, and then wins; those that lie deeper with --set. OUT may hold an earlier run
+    only with --resume.
     """
     given = list(recipe or [])
     for name, values in (
         ("data_root", [data]),
         ("output_dir", [out]),
         ("model", model or []),
+        ("set", set_ or []),
         ("plugin", plugin or []),
     ):
         found = [str(value) for value in values if value is not None]

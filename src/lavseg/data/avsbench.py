@@ -7,7 +7,7 @@ from pathlib import Path
 from datasets import Dataset, Features, Value
 
 from .file_checks import check_fit, checked_sound, numbered_images
-from .tables import ROW_FEATURES, as_root, build_dataset, check_listed, check_name, read_table
+from .tables import ROW_FEATURES, DataError, as_root, build_dataset, check_listed, check_name, read_table
 
 SUBSETS = ("s4", "ms3", "v1s", "v1m", "v2")
 SPLITS = ("train", "val", "test")
@@ -97,7 +97,7 @@ def _locate(root: Path, subset: str, row: dict[str, str]) -> _Clip:
     return _Clip(row["uid"], row["vid"], row["a_obj"], frames, masks, audio, 0)
 
 
-def _load_row(root: Path, subset: str, index: int, row: dict[str, str]) -> dict:
+def _load_row(root: Path, subset: str, index: int, row: dict[str, str], remarks: list[DataError]) -> dict:
     clip = _locate(root, subset, row)
     frames = numbered_images(clip.uid, clip.frames, clip.first)
     masks = numbered_images(clip.uid, clip.masks, clip.first, masks=True)
@@ -117,6 +117,6 @@ def _load_row(root: Path, subset: str, index: int, row: dict[str, str]) -> dict:
         "has_classes": subset.startswith("v"),
         "text": None,
         "frames": list(frames.values()),
-        "audio": {"path": checked_sound(clip.uid, clip.audio, len(frames)), "bytes": None},
+        "audio": {"path": checked_sound(clip.uid, clip.audio, len(frames), remarks), "bytes": None},
         "masks": list(masks.values()),
     }

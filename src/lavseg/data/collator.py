@@ -9,6 +9,7 @@ import torch
 from transformers import BatchFeature
 
 from ..media import read_audio
+from ..media.packets import SOUND_SLACK
 from ..modeling.processing import AudioVisualProcessor
 from .classes import row_classes
 from .masks import check_masks, row_masks
@@ -69,7 +70,7 @@ class ClipCollator:
             rows = [self.augment(row, self.epoch) for row in rows]
         if self.null_probability:
             rows = self._with_nulls(rows)
-        sounds, rates = zip(*(read_audio(row["audio"]["bytes"] or row["audio"]["path"]) for row in rows), strict=True)
+        sounds, rates = zip(*(self._sound(row) for row in rows), strict=True)
         text = {"text": [[row["text"]] for row in rows]} if self.processor.needs_text else {}
         inputs = self.processor(
             video=[row["frames"] for row in rows],
@@ -85,6 +86,17 @@ class ClipCollator:
         if self.class_labels:
             inputs["class_labels"] = _filled_up([row_classes(row, self.label_size) for row in rows], num_frames)
         return inputs
+
+    def _sound(self, row: dict) -> tuple[np.ndarray, int]:
+        """Waveform and rate of a row's sound; where it ends well before its frames, one a second, silence follows."""
+        try:
+            waveform, rate = read_audio(row["audio"]["bytes"] or row["audio"]["path"])
+        except ValueError as error:
+            raise ValueError(f"clip {row['clip']}: {error}") from error
+        missing = len(row["frames"]) * rate - waveform.shape[1]
+        if missing > SOUND_SLACK * rate:
+            waveform = np.pad(waveform, ((0, 0), (0, missing)))
+        return waveform, rate
 
     def _check_text(self, rows: list[dict]) -> None:
         """Refuse rows without a sentence where one is to be read."""

@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 
 from ..backbones.vggish.feature_extraction_vggish import check_sampling_rate, to_channels
 from ..media import read_audio
-from ..modeling.processing.audio_visual import SOUND_SLACK
+from ..media.packets import SOUND_SLACK
 from .masks import same_shape
 from .tables import DataError
 
@@ -129,13 +129,16 @@ def check_fit(clip: str, folder: Path, frames: dict[int, str], masks: dict[int, 
         raise DataError("masks of another shape than the frames", clip, folder, advice)
 
 
-def checked_sound(clip: str, path: Path, num_frames: int) -> str:
-    """Path of a sound that can be read and lasts as long as the frames, one of which stands for a second.
+def checked_sound(clip: str, path: Path, num_frames: int, short: list[DataError]) -> str:
+    """Path of a sound that can be read and lasts no longer than the frames, one of which stands for a second.
 
     Of usual WAV files the header is looked at; anything else is decoded, whatever its name.
 
+    Args:
+        short: a sound that ends before the frames, as some of the published data sets do, is added to it.
+
     Raises:
-        DataError: when it is missing, damaged, cut short, of another length, or at a rate that is not taken.
+        DataError: when it is missing, damaged, cut short, longer than the frames, or at a rate that is not taken.
     """
     if not path.is_file():
         raise DataError("missing file", clip, path, _FETCH)
@@ -146,9 +149,11 @@ def checked_sound(clip: str, path: Path, num_frames: int) -> str:
         check_sampling_rate(rate)
     except ValueError as error:
         raise DataError("sound at an unusual rate", clip, path, f"{error}.") from error
-    if abs(seconds - num_frames) > SOUND_SLACK:
-        advice = f"It lasts {seconds:.4g} s, and the {num_frames} frames stand for a second each."
-        raise DataError("sound of another length than the clip", clip, path, advice)
+    lasts = f"It lasts {seconds:.4g} s, and the {num_frames} frames stand for a second each."
+    if seconds - num_frames > SOUND_SLACK:
+        raise DataError("sound longer than the clip", clip, path, lasts)
+    if num_frames - seconds > SOUND_SLACK:
+        short.append(DataError("sound shorter than the clip", clip, path, f"{lasts} Silence stands for the rest."))
     return str(path)
 
 

@@ -153,7 +153,7 @@ def check_data_set(root: str | Path, dataset: str | None = None, deep: bool = Fa
             try:
                 rows = load_rows(root, split, dataset, [subset] if subset else [], on_error="skip")
                 clips, nulls, sizes = len(rows.unique("clip")), sum(rows["is_null"]), len(frame_sizes(rows))
-                fault = next((str(warning.message) for warning in caught), None)
+                fault = " ".join(str(warning.message) for warning in caught) or None
                 damaged = undecodable_rows(rows) if deep else []
                 readable = len(rows) - len(damaged)
                 if damaged:

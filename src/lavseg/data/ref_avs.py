@@ -61,7 +61,7 @@ def _object(row: dict[str, str]) -> str:
     return row["uid"].rsplit("_", 2)[1]
 
 
-def _load_row(files: "_Files", index: int, row: dict[str, str]) -> dict:
+def _load_row(files: "_Files", index: int, row: dict[str, str], remarks: list[DataError]) -> dict:
     clip, name, _ = row["uid"].rsplit("_", 2)
     is_null = name == "null"
     if not row["exp"].strip():
@@ -79,7 +79,7 @@ def _load_row(files: "_Files", index: int, row: dict[str, str]) -> dict:
         "is_null": is_null,
         "text": row["exp"],
         "frames": list(frames.values()),
-        "audio": {"path": files.audio(clip), "bytes": None},
+        "audio": {"path": files.audio(clip, remarks), "bytes": None},
         "masks": list(masks.values()),
     }
 
@@ -92,7 +92,7 @@ class _Files:
         self.table = root / "metadata.csv"
         self.frames = cache(self._frames)
         self.masks = cache(self._masks)
-        self.audio = cache(self._audio)
+        self.sounds: dict[str, str] = {}
 
     def _frames(self, clip: str) -> dict[int, str]:
         return numbered_images(clip, self.root / "media" / clip / "frames")
@@ -103,5 +103,9 @@ class _Files:
         check_fit(clip, folder, frames, masks)
         return masks
 
-    def _audio(self, clip: str) -> str:
-        return checked_sound(clip, self.root / "media" / clip / "audio.wav", len(self.frames(clip)))
+    def audio(self, clip: str, remarks: list[DataError]) -> str:
+        """Path of a clip's sound; what is said of it is added to `remarks` the first time."""
+        if clip not in self.sounds:
+            path = self.root / "media" / clip / "audio.wav"
+            self.sounds[clip] = checked_sound(clip, path, len(self.frames(clip)), remarks)
+        return self.sounds[clip]

@@ -4,12 +4,16 @@ import csv
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from io import StringIO
 from os import PathLike
 from pathlib import Path
 
 from datasets import Dataset, Features, List, Value
 from datasets import Image as ImageFeature
+from transformers.utils import logging
+
+logger = logging.get_logger(__name__)
 
 # Columns that the rows of all data sets have.
 ROW_FEATURES = Features(
@@ -39,6 +43,21 @@ class DataError(ValueError):
     def __init__(self, reason: str, clip: str, path: str | Path, advice: str):
         super().__init__(" ".join(f"clip {clip}: {reason}: {path}. {advice}".split()))
         self.reason = reason
+
+
+class DataWarning(UserWarning):
+    """A data set is used, but not all of it, or not all that is used comes from it."""
+
+
+@contextmanager
+def logged_warnings() -> Iterator[None]:
+    """What is warned of about data sets in the block is logged at its end: programs silence libraries' warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", DataWarning)
+        yield
+    for message in dict.fromkeys(str(one.message) for one in caught):
+        logger.warning(message)
 
 
 def as_root(root: str | PathLike) -> Path:
@@ -165,7 +184,7 @@ def check_listed(where: str, column: str, value: str, accepted: Sequence[str]) -
 
 def build_dataset(
     selected: Sequence[tuple[int, dict[str, str]]],
-    load_row: Callable[[int, dict[str, str]], dict],
+    load_row: Callable[[int, dict[str, str], list[DataError]], dict],
     features: Features,
     on_error: str,
     name: str,
@@ -175,7 +194,8 @@ def build_dataset(
 
     Args:
         selected: rows with their numbers in the table.
-        load_row: called with number and row; raises `DataError` for what is missing or damaged.
+        load_row: called with number, row, and a list to add what is used all the same, with a warning that counts it;
+            raises `DataError` for what is missing or damaged.
         on_error: `raise` that error, or `skip` such rows with a warning that counts them.
         name: the data set's, with its split, for messages.
         table: where the rows are from, for messages.
@@ -184,9 +204,10 @@ def build_dataset(
         raise ValueError(f"on_error: got {on_error!r}, expected 'raise' or 'skip'.")
     columns: dict[str, list] = {column: [] for column in features}
     failures: list[DataError] = []
+    remarks: list[DataError] = []
     for index, row in selected:
         try:
-            values = load_row(index, row)
+            values = load_row(index, row, remarks)
         except DataError as error:
             if on_error == "raise":
                 raise
@@ -198,7 +219,11 @@ def build_dataset(
         cause = f"all {len(failures)} rows are unreadable, first: {failures[0]}" if failures else "it has no such row"
         raise ValueError(f"split: nothing to load for {name} from {table}: {cause}")
     if failures:
-        warnings.warn(f"{name}: left out {len(failures)} of {len(selected)} rows {summary(failures)}", stacklevel=3)
+        said = f"{name}: left out {len(failures)} of {len(selected)} rows {summary(failures)}"
+        warnings.warn(said, DataWarning, stacklevel=3)
+    if remarks:
+        said = f"{name}: {len(remarks)} clips are used as they are {summary(remarks)}"
+        warnings.warn(said, DataWarning, stacklevel=3)
     return Dataset.from_dict(columns, features=features)
 
 

@@ -12,6 +12,7 @@ from transformers.utils import logging
 from ..checkpoint import load_checkpoint
 from ..data.collator import ClipCollator
 from ..data.layouts import known_layout, load_rows
+from ..data.tables import logged_warnings
 from ..metrics.semantic import AVSS
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.processing import AudioVisualProcessor
@@ -85,7 +86,8 @@ def evaluate_checkpoint(
     protocol = protocol or layout
     if protocol not in _SETTINGS:
         raise ValueError(f"protocol: got {protocol!r}, expected one of {', '.join(_SETTINGS)}")
-    rows = {split: load_rows(data_root, split, layout, subsets) for split in splits or _TEST_SPLITS[layout]}
+    with logged_warnings():
+        rows = {split: load_rows(data_root, split, layout, subsets) for split in splits or _TEST_SPLITS[layout]}
     batch_size, label_size, mask_resize = protocol_settings(protocol, layout)
     network, processor = load_checkpoint(model, trust_remote_code)
     collator = ClipCollator(processor, label_size, mask_resize, class_labels=network.names_classes)

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 from transformers import BatchFeature
 
 from ..data.collator import ClipCollator
+from ..data.decoding import NamedRows
 from ..data.workers import shorten_worker_sockets
 from ..metrics.protocols import AvsMetric
 from ..metrics.semantic import SemanticMetric
@@ -94,4 +95,4 @@ def load_batches(dataset: Dataset, collator: ClipCollator, batch_size: int, work
     if not len(dataset):
         raise ValueError("dataset: has no rows, there is nothing to evaluate")
     shorten_worker_sockets()
-    return DataLoader(dataset, batch_size, num_workers=workers, collate_fn=collator)
+    return DataLoader(NamedRows(dataset), batch_size, num_workers=workers, collate_fn=collator)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import cached_property
@@ -19,7 +20,8 @@ from typing import Literal
 import numpy as np
 
 from . import reading
-from .errors import MediaError
+from .errors import MediaError, MediaWarning
+from .packets import warn
 from .reading import ClipPart, ClipReader, VideoInfo
 
 # Limits of a child: bytes of memory, and seconds of all its threads together.
@@ -28,7 +30,7 @@ CPU_SECONDS = 300
 # With the paths of the parent the child finds the same packages. `multiprocessing` would run the caller's program anew.
 PROGRAM = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__name__} import main; main(*sys.argv[2:])"
 # What a message begins with.
-ANSWER, REFUSAL, END = b"a", b"r", b"e"
+ANSWER, REMARK, REFUSAL, END = b"a", b"m", b"r", b"e"
 
 
 class IsolatedClipReader(ClipReader):
@@ -40,11 +42,15 @@ class IsolatedClipReader(ClipReader):
     Args:
         path: a video file.
         time_limit: seconds from now on in which everything is to be read.
+
+    Attributes:
+        remarks: what was warned of, once the clip is read to its end.
     """
 
     def __init__(self, path: str | Path, time_limit: float):
         super().__init__(path)
         self.time_limit = time_limit
+        self.remarks: list[str] = []
         self.deadline = time.monotonic() + time_limit
 
     @cached_property
@@ -86,7 +92,10 @@ class IsolatedClipReader(ClipReader):
             timer.start()
             sender.close()
             try:
-                while (message := receiver.recv_bytes())[:1] == ANSWER:
+                while (message := receiver.recv_bytes())[:1] in (ANSWER, REMARK):
+                    if message[:1] == REMARK:
+                        self._remark(message[1:].decode("utf-8", "surrogateescape"))
+                        continue
                     with np.load(BytesIO(message[1:]), allow_pickle=False) as answer:
                         yield {name: answer[name] for name in answer.files}
             except (EOFError, OSError):
@@ -98,6 +107,11 @@ class IsolatedClipReader(ClipReader):
         if message[:1] == REFUSAL:
             error, _, text = message[1:].decode("utf-8", "surrogateescape").partition(" ")
             raise (MediaError if error == MediaError.__name__ else ValueError)(text)
+
+    def _remark(self, text: str) -> None:
+        if text not in self.remarks:
+            self.remarks.append(text)
+        warn(text)
 
     def _reason(self, status: int) -> str:
         if time.monotonic() >= self.deadline:
@@ -113,10 +127,15 @@ def main(descriptor: str, function: str, arguments: str) -> None:
     _limit()
     path, *options = json.loads(arguments)
     try:
-        for answer in READERS[function](path, *options):
-            content = BytesIO()
-            np.savez(content, **{name: value for name, value in answer.items() if value is not None})
-            sender.send_bytes(ANSWER + content.getvalue())
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("default", MediaWarning)
+            for answer in READERS[function](path, *options):
+                content = BytesIO()
+                np.savez(content, **{name: value for name, value in answer.items() if value is not None})
+                sender.send_bytes(ANSWER + content.getvalue())
+        for remark in caught:
+            sender.send_bytes(REMARK + str(remark.message).encode("utf-8", "surrogateescape"))
         sender.send_bytes(END)
     except BrokenPipeError:
         pass

@@ -16,8 +16,9 @@ from .file_headers import stated_seconds
 # Seconds that may be missing at a clip's beginning or end: headers and streams seldom agree to the frame. For long
 # clips, where sums of rounded lengths differ by more, a twentieth of them, up to the second number.
 SLACK, LONG_SLACK = 0.25, 1.0
-# Seconds by which sound may be longer or shorter than the video without a word.
-SOUND_SLACK = 1.0
+# Seconds by which sound may be longer or shorter than the video without a word: frames that stand for a second each
+# leave out up to one, and containers add a little.
+SOUND_SLACK = 1.5
 # FFmpeg's names of formats whose header states the length; for the others it guesses from the bit rate. In those of
 # the second set it does so for each stream.
 STATING_LENGTH = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "ogg", "flac", "asf", "mxf"}

@@ -18,8 +18,9 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedConfig, PreTrainedModel, Sam2VideoModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .configuration import AudioVisualConfig
+from .configuration import AudioVisualConfig, changed_fields
 from .inputs import check_keys, check_weights
+from .offloading import keep_what_is_read
 from .remote_code import AUTO_MAP, write_stub
 
 _OPTIONS = ("output_hidden_states", "output_attentions", "return_dict")
@@ -50,7 +51,8 @@ def _with_options(forward: Callable) -> Callable:
 
     taken = signature(forward).parameters
     added = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in _OPTIONS if name not in taken]
-    wrapper.__signature__ = signature(forward).replace(parameters=[*taken.values(), *added])
+    parameters = sorted([*taken.values(), *added], key=lambda parameter: parameter.kind)
+    wrapper.__signature__ = signature(forward).replace(parameters=parameters)
     return wrapper
 
 
@@ -218,10 +220,18 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def _compose(cls, parts: dict[str, PreTrainedModel], **config_overrides) -> "AudioVisualPreTrainedModel":
-        """A model with the configurations and weights of `parts`, named as in `backbones`."""
+        """A model with the configurations and weights of `parts`, named as in `backbones`. Overrides may hold fields of
+        these configurations, such as `{"sam2_config": {"num_maskmem": 5}}`."""
         configs = {f"{name}_config": part.config for name, part in parts.items()}
-        model = cls(cls.config_class(**configs, **config_overrides))
-        model.load_backbones(parts)
+        own = cls.config_class(**configs, **{n: value for n, value in config_overrides.items() if n not in configs})
+        inner = {name: value for name, value in config_overrides.items() if name in configs}
+        model = cls(type(own).from_dict(changed_fields(own, inner)) if inner else own)
+        try:
+            model.load_backbones(parts)
+        except RuntimeError as error:
+            if not inner:
+                raise
+            raise ValueError(f"model: {', '.join(inner)} does not fit the encoder's weights ({error})") from error
         return model
 
     def load_backbones(self, parts: dict[str, nn.Module]) -> None:
@@ -262,6 +272,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         loaded = super().from_pretrained(*args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         check_weights(model)
+        keep_what_is_read(model)
         model.freeze()
         return loaded
 

@@ -1,10 +1,14 @@
 """What the configurations of all methods have in common."""
 
 import warnings
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
+
+from .inputs import check_keys
 
 # Of `RobertaConfig`: distilroberta-base.
 DISTILROBERTA = {
@@ -68,3 +72,24 @@ class OptionalTextConfig(AudioVisualConfig):
     """
 
     use_text: bool = False
+
+
+def changed_fields(config: PreTrainedConfig, values: Mapping[str, Any], source: str = "model") -> dict[str, Any]:
+    """The fields of `config` with other values of some; for a field that is a configuration itself, a mapping of those
+    that differ in it.
+
+    Args:
+        source: what `values` were given as, for messages.
+
+    Raises:
+        ValueError: when a configuration inside `config` does not have a field.
+    """
+    changed = config.to_dict()
+    for name, value in values.items():
+        inner = getattr(config, name, None)
+        if isinstance(inner, PreTrainedConfig) and isinstance(value, Mapping):
+            within = f"{source}.{name}"
+            check_keys(f"{within}, fields of {type(inner).__name__}", value, {item.name for item in fields(inner)})
+            value = changed_fields(inner, value, within)
+        changed[name] = value
+    return changed

@@ -1,22 +1,32 @@
-"""What users of Transformers do with any model, as tests: half precision, adapters, quantisation, device maps.
+"""What users of Transformers do with any model, as tests: half precision, adapters, int8, device maps, compilation.
 
 Those with adapters need `peft` and those of quantisation `torchao`; where they are missing, these tests are skipped.
 """
 
 import re
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
-from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
-from transformers import AutoModel, TorchAoConfig
+from torch._dynamo.testing import CompileCounterWithBackend
+from transformers import AutoModel, Sam2VideoModel, SamModel, TorchAoConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from ..backbones.sam2.every_frame_tracking import EveryFrameTracker
+from ..backbones.sam2.tracking_sam2 import Sam2Tracker
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .variants import Variant
+
+_STEPS = (
+    (Sam2Tracker, "attend"),
+    (Sam2Tracker, "decode"),
+    (Sam2Tracker, "encode_memory"),
+    (EveryFrameTracker, "encode_memory"),
+)
 
 
 class LibraryUse:
@@ -111,9 +121,48 @@ class LibraryUse:
         asked = TorchAoConfig(quantization.Int8WeightOnlyConfig())
         model = AutoModel.from_pretrained(tmp_path, quantization_config=asked).eval()
         for name, layer in _linears(model).items():
-            kept = isinstance(layer, NonDynamicallyQuantizableLinear)
-            assert kept or isinstance(layer.weight, quantization.Int8Tensor), name
+            assert isinstance(layer.weight, quantization.Int8Tensor), name
         _assert_near(_outputs(model, variant.inputs).pred_masks, variant.outputs.pred_masks)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("share", [0.3, 0.9])
+    def test_what_exceeds_the_memory_stays_on_disk(self, variant: Variant, tmp_path: Path, share: float) -> None:
+        variant.make_model().save_pretrained(tmp_path)
+        size = sum(value.nbytes for value in variant.make_model().state_dict().values())
+        given = {"max_memory": {"cpu": int(share * size)}, "offload_folder": tmp_path / "offloaded"}
+        model = AutoModel.from_pretrained(tmp_path, device_map="auto", **given).eval()
+        assert set(model.hf_device_map.values()) == {"cpu", "disk"}
+        assert sum(parameter.nbytes for parameter in model.parameters() if not parameter.is_meta) < (share + 0.1) * size
+        _assert_near(_outputs(model, variant.inputs).pred_masks, variant.outputs.pred_masks, 1e-3)
+
+    @pytest.mark.slow
+    def test_encoders_and_the_step_of_tracking_compile(self, variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without a break in the graph; other inputs than those that were compiled with come out as they should."""
+        given, model = (variant.inputs, variant.prepare([1])), variant.make_model()
+        expected = [_outputs(model, inputs).pred_masks.double() for inputs in given]
+        torch._dynamo.reset()
+        counters = _compile_parts(model, monkeypatch)
+        for inputs, masks in zip(given, expected, strict=True):
+            _assert_near(_outputs(model, inputs).pred_masks, masks, 1e-4)
+        assert all(counter.frame_count for counter in counters.values()), counters
+
+
+def _compile_parts(
+    model: AudioVisualPreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, CompileCounterWithBackend]:
+    """Compile the encoders of a model and the steps of tracking; counters of graphs by the names of those."""
+    counters = defaultdict(lambda: CompileCounterWithBackend("eager"))
+    for name, part in model.backbones().items():
+        options = {"fullgraph": True, "backend": counters[name]}
+        if isinstance(part, SamModel):
+            monkeypatch.setattr(part, "encode", torch.compile(part.encode, **options))
+        else:
+            (part.vision_encoder.backbone if isinstance(part, Sam2VideoModel) else part).compile(**options)
+    steps = _STEPS if model.tracking_host is not None else ()
+    for tracker, step in steps:
+        compiled = torch.compile(getattr(tracker, step), fullgraph=True, backend=counters[step])
+        monkeypatch.setattr(tracker, step, compiled)
+    return counters
 
 
 def _linears(module: nn.Module, prefix: str = "") -> dict[str, nn.Linear]:
@@ -123,9 +172,8 @@ def _linears(module: nn.Module, prefix: str = "") -> dict[str, nn.Linear]:
 def _adapted(model: AudioVisualPreTrainedModel, targets: str | list[str] = "all-linear") -> nn.Module:
     """The model with LoRA that changes its outputs; by default wherever training reaches."""
     peft = pytest.importorskip("peft")
-    kept = [name for name, part in _linears(model).items() if isinstance(part, NonDynamicallyQuantizableLinear)]
     left_out = None
-    if targets == "all-linear" and (names := [*model.unreached_modules(), *kept]):
+    if targets == "all-linear" and (names := model.unreached_modules()):
         left_out = rf"({'|'.join(map(re.escape, names))})(\..*)?"
     torch.manual_seed(0)
     config = peft.LoraConfig(r=2, target_modules=targets, exclude_modules=left_out, init_lora_weights=False)

@@ -72,7 +72,7 @@ class SampleMasks(Scores):
         Args:
             rows: the data set, whose first rows the clips are.
         """
-        return [_sheet(row, *masks) for row, masks in zip(rows.select(range(len(self.clips))), self.clips, strict=True)]
+        return [_sheet(rows[index], *masks) for index, masks in enumerate(self.clips)]
 
 
 def _sheet(row: Mapping[str, Any], found: np.ndarray, true: np.ndarray) -> Image.Image:

@@ -8,7 +8,6 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-import yaml
 from datasets import Dataset
 from tqdm.auto import tqdm
 from transformers import AutoTokenizer, HfArgumentParser, set_seed
@@ -18,12 +17,14 @@ from .. import auto
 from ..checkpoint import load_checkpoint
 from ..data import ClipAugmentation, ClipCollator
 from ..data.layouts import check_sizes, load_rows
+from ..data.tables import logged_warnings
 from ..modeling.base import AudioVisualPreTrainedModel
-from ..modeling.configuration import AudioVisualConfig
+from ..modeling.configuration import AudioVisualConfig, changed_fields
 from ..modeling.encoders import load_image_processor
 from ..modeling.inputs import check_keys
 from ..modeling.processing import AudioVisualProcessor
 from ..output_folders import check_writable_folder, without_empty_folders
+from ..recipe_files import Recipe, load_recipe, parse_settings, with_settings
 from .architectures import chosen_architecture, with_class_names
 from .arguments import LavsegTrainingArguments
 from .checkpoints import checkpoint_fault, last_checkpoint
@@ -33,9 +34,10 @@ from .settings import read_settings, read_yaml
 from .trainer import LavsegTrainer
 
 _HELP = (
-    "Train a method. All of these may also stand in a recipe, a YAML file given first; the command line wins. "
-    "A recipe's `model` section holds fields of the method's configuration."
+    "Train a method. All of these may also stand in a recipe, a YAML file or the name of one of the package's, given "
+    "first; the command line wins. A recipe's `model` section holds fields of the method's configuration."
 )
+_SET = "Key of a recipe at any depth and its value, such as model.num_hidden_layers=12; may be given again."
 
 logger = logging.get_logger(__name__)
 
@@ -105,7 +107,8 @@ def train(argv: list[str]) -> dict[str, float | int | str]:
     Args:
         argv: `[RECIPE] [--key value ...]`: fields of [`RunArguments`] and [`LavsegTrainingArguments`], which win over
             those of the recipe, a YAML file of the same keys and a `model` section with fields of the method's
-            configuration. `--data` and `--out` are short for `--data_root` and `--output_dir`.
+            configuration, or the name of a recipe in the package. `--set model.field=value` sets a key of the recipe
+            at any depth. `--data` and `--out` are short for `--data_root` and `--output_dir`.
 
     Returns:
         `output_dir`, `steps`, and what Transformers' Trainer measured, such as `train_loss`.
@@ -138,8 +141,9 @@ def prepare(argv: list[str]) -> tuple[LavsegTrainer, str | None]:
     if lora is not None and (not run.model or run.feature_cache):
         raise ValueError("lora: adapts a trained model, given as --model, and its encoders, so takes no feature_cache")
     checkpoint = _resumed_from(run, args)
-    train_dataset = load_rows(run.data_root, run.train_split, run.dataset, run.subset)
-    eval_dataset = {split: load_rows(run.data_root, split, run.dataset, run.subset) for split in run.eval_splits}
+    with logged_warnings():
+        train_dataset = load_rows(run.data_root, run.train_split, run.dataset, run.subset)
+        eval_dataset = {split: load_rows(run.data_root, split, run.dataset, run.subset) for split in run.eval_splits}
     if run.label_size is None:
         check_sizes({run.train_split: train_dataset}, args.train_batch_size)
         check_sizes(eval_dataset, args.eval_batch_size)
@@ -181,12 +185,15 @@ def parse(argv: list[str]) -> tuple[RunArguments, LavsegTrainingArguments, dict]
     """Arguments of a run and fields of the method's configuration, see [`train`]."""
     # What the methods from outside are made of, are options as well.
     _load_plugins(argv)
-    overrides = {}
+    given, argv = _taken_out("--set", argv)
+    recipe = Recipe("command line")
     if argv and not argv[0].startswith("-"):
-        given, overrides = read_recipe(Path(argv[0]))
-        argv = given + argv[1:]
+        recipe, argv = load_recipe(argv[0]), argv[1:]
+    arguments, overrides = _recipe_arguments(recipe, parse_settings(given))
+    argv = arguments + argv
     parser = _Parser((RunArguments, LavsegTrainingArguments), description=_HELP, allow_abbrev=False)
     parser.add_argument("--out", dest="output_dir", default=SUPPRESS, help="The same as --output_dir.")
+    parser.add_argument("--set", default=SUPPRESS, metavar="KEY=VALUE", help=_SET)
     for name, methods in encoders().items():
         parser.add_argument(f"--{name}", default=SUPPRESS, help=f"Checkpoint of an encoder, of {', '.join(methods)}.")
     run, args, *others, unknown = parser.parse_args_into_dataclasses(
@@ -211,35 +218,37 @@ def encoders() -> dict[str, list[str]]:
     return found
 
 
-def read_recipe(path: Path) -> tuple[list[str], dict]:
-    """A recipe as command line arguments, and its `model` section."""
-    try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not readable as YAML: {error}") from error
-    if not isinstance(recipe, dict):
-        raise ValueError(f"{path}: a recipe holds 'argument: value' lines")
-    overrides = recipe.pop("model", None) or {}
+def _recipe_arguments(recipe: Recipe, settings: dict[str, Any]) -> tuple[list[str], dict]:
+    """A recipe with other settings as command line arguments, and its `model` section."""
+    keys = with_settings(recipe.keys, settings)
+    overrides = keys.pop("model", None) or {}
     if not isinstance(overrides, dict):
         raise ValueError(
-            f"{path}: 'model' holds fields of the method's configuration; give a checkpoint as --model on the command "
-            "line"
+            f"{recipe.name}: 'model' holds fields of the method's configuration; give a checkpoint as --model on the "
+            "command line"
         )
     arguments = []
-    for name, value in recipe.items():
+    for name, value in keys.items():
         if isinstance(value, list):
             arguments += [f"--{name}", *map(str, value)]
         elif value is not None:
             arguments.append(f"--{name}={json.dumps(value) if isinstance(value, dict) else value}")
     _load_plugins(arguments)
-    check_keys(str(path), recipe, accepted_keys())
+    check_keys("set", [name.partition(".")[0] for name in settings], accepted_keys())
+    check_keys(recipe.name, keys, accepted_keys())
     return arguments, overrides
 
 
-def _load_plugins(argv: list[str]) -> None:
+def _taken_out(option: str, argv: list[str]) -> tuple[list[str], list[str]]:
+    """The values of an option that may be given more than once, and the other arguments."""
     parser = _Parser((), add_help=False, allow_abbrev=False)
-    parser.add_argument("--plugin", nargs="+", action="extend", default=[])
-    for module in parser.parse_known_args(argv)[0].plugin:
+    parser.add_argument(option, nargs="+", action="extend", default=[], dest="values")
+    known, others = parser.parse_known_args(argv)
+    return known.values, others
+
+
+def _load_plugins(argv: list[str]) -> None:
+    for module in _taken_out("--plugin", argv)[0]:
         auto.load_plugin(module)
 
 
@@ -322,7 +331,7 @@ def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPr
         if getattr(processor, setting) != value:
             own = getattr(processor, setting)
             raise ValueError(f"processor: {setting} is {own} in the processor of {name}, which stays; got {value!r}")
-    asked = type(config).from_dict({**config.to_dict(), **overrides})
+    asked = type(config).from_dict(changed_fields(config, overrides))
     model_class = chosen_architecture(run.architecture, asked, type(model))
     if model_class is not type(model):
         overrides = with_class_names(model_class, overrides, run.dataset, run.subset)
@@ -332,7 +341,7 @@ def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPr
     for other in reversed(run.model[1:]):
         weights |= load_checkpoint(other, run.trust_remote_code)[0].state_dict()
     weights |= model.state_dict()
-    fields_changed = type(config).from_dict({**config.to_dict(), **overrides})
+    fields_changed = type(config).from_dict(changed_fields(config, overrides))
     fields_changed.former_loss_weights = {**config.former_loss_weights, **fields_changed.former_loss_weights}
     changed = model_class(fields_changed)
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import (
@@ -24,13 +25,14 @@ from transformers.modeling_outputs import ModelOutput
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
 
 from ..data.collator import ClipCollator
+from ..data.decoding import NamedRows
 from ..data.workers import shorten_worker_sockets
 from ..evaluation.loop import results, run
 from ..evaluation.scores import LossScores, MaskScores
 from ..hub.model_card import model_card
 from ..hub.record import Record
 from ..metrics.weighted_means import WeightedMeans
-from ..output_folders import staged_file, staged_files
+from ..output_folders import flush_files, staged_file, staged_files
 from .arguments import LavsegTrainingArguments
 from .checkpoints import last_checkpoint, warn_of_other_processes
 from .divergence import DivergenceWatch
@@ -101,6 +103,10 @@ class LavsegTrainer(Trainer):
             return super().get_train_dataloader()
         finally:
             self.data_collator = plain
+
+    def _get_dataloader(self, dataset: Dataset, *args, **kwargs) -> DataLoader:
+        named = NamedRows(dataset) if isinstance(dataset, Dataset) else dataset
+        return super()._get_dataloader(named, *args, **kwargs)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """As in Transformers, with groups of their own for the audio encoder's weights where their rate differs."""
@@ -206,10 +212,17 @@ class LavsegTrainer(Trainer):
         folder = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         try:
             super()._save_checkpoint(model, trial)
+            if self.args.should_save:
+                flush_files(folder)
         except BaseException:
             if self.args.should_save:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """As in Transformers. What is complete once trainer_state.json is there, is kept by the disk before."""
+        super()._save_rng_state(output_dir)
+        flush_files(output_dir)
 
     @property
     def trains_adapters(self) -> bool:

@@ -42,7 +42,6 @@ def test_a_text_encoder_comes_with_reading_and_is_distilroberta_unless_given():
 @pytest.mark.parametrize(
     ("host", "change", "message"),
     [
-        ("sam", {"use_text": True, "sam_config": nano_sam_config()}, "use_text: sentences are read on a SAM2 host"),
         ("sam", {"conditioning_frame": "first"}, "conditioning_frame: SAM has no memory"),
         ("sam", {"mask_loss": "sam2"}, "mask_loss: 'sam2' teaches an object score"),
         ("sam", {"mask_loss": "other"}, "mask_loss: 'other' was given, accepted are 'original', 'sam2'"),
@@ -52,3 +51,11 @@ def test_a_text_encoder_comes_with_reading_and_is_distilroberta_unless_given():
 def test_configurations_that_cannot_be_are_refused(config_class, host, change, message):
     with pytest.raises(ValueError, match=message):
         tiny_config(config_class, **{**HOSTS[host], **change})
+
+
+def test_only_methods_that_say_so_read_on_sam():
+    fields = {"use_text": True, "sam_config": nano_sam_config()}
+    with pytest.raises(ValueError, match="use_text: sentences are read on a SAM2 host"):
+        tiny_config(SamaAvsConfig, **fields)
+    config = tiny_config(GavsConfig, **fields)
+    assert (config.text_config.model_type, config.conditioning_frame, config.mask_loss) == ("roberta", None, "original")

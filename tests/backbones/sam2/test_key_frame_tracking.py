@@ -94,10 +94,13 @@ def test_the_best_key_frame_is_real_and_has_the_highest_score(sam, frames, promp
     assert len(best.unique()) > 1
 
 
-def test_gradients_reach_the_prompts_and_the_decoder_but_not_the_encoder(sam, frames, prompts):
+@pytest.mark.parametrize("trained", [False, True])
+def test_gradients_reach_the_prompts_the_decoder_and_an_encoder_that_trains(sam, frames, prompts, trained):
     prompts = prompts.clone().requires_grad_()
     sam.zero_grad()
+    sam.vision_encoder.requires_grad_(trained)
     KeyFrameTracker(sam, frames, LENGTHS, CLIPS, prompts).prompt(torch.tensor([0, 2, 4])).masks.sum().backward()
     assert (prompts.grad.abs().flatten(1).max(1).values > 0).all()
     assert sam.mask_decoder.conv_s0.weight.grad.abs().max() > 0
-    assert all(parameter.grad is None for parameter in sam.vision_encoder.parameters())
+    sam.vision_encoder.requires_grad_(True)
+    assert any(parameter.grad is not None for parameter in sam.vision_encoder.parameters()) == trained

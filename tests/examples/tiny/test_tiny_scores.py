@@ -11,7 +11,7 @@ def test_taking_sound_or_words_away(tiny_processor, ref_avs):
     inputs = ClipCollator(processor)(list(rows))
     before = {name: inputs[name].clone() for name in ("input_features", "input_ids")}
     silencer(processor)(inputs)
-    silent = processor([np.zeros((32, 40, 3), np.uint8)], np.zeros(3 * 16000), "a", sampling_rate=16000)
+    silent = processor([np.zeros((32, 40, 3), np.uint8)] * 3, np.zeros(3 * 16000), "a", sampling_rate=16000)
     assert torch.equal(inputs["input_features"][0], silent["input_features"][0])
     assert not torch.equal(inputs["input_features"], before["input_features"])
     blanker(processor)(inputs)

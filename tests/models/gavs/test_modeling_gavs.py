@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny.configurations import nano_sam2_config, tiny_config
+from tiny.configurations import nano_sam2_config, nano_sam_config, tiny_config
 from torch import nn
 
 import tiny_clips
@@ -137,3 +137,17 @@ def test_sizes_of_padded_frames_are_checked():
 def test_the_first_adapted_block_has_to_be_one_of_the_hosts(first):
     with pytest.raises(ValueError, match=rf"first_adapted_block: {first} .* blocks 0 to 2"):
         GavsModel(tiny_config(GavsConfig, first_adapted_block=first))
+
+
+@torch.no_grad()
+def test_on_sam_each_sentence_is_read_on_every_frame():
+    """With more frames than SAM encodes at a time, sound and padding of frames as without text."""
+    model, clips = make_model(use_text=True, sam_config=nano_sam_config(128)), make_inputs(2, 3)
+    ids = torch.randint(5, 300, (2, 2, 7), generator=torch.Generator().manual_seed(0))
+    both = model(**clips, input_ids=ids).pred_masks
+    for number in range(2):
+        alone = model(**clips, input_ids=ids[:, number]).pred_masks[:, 0]
+        torch.testing.assert_close(both[:, number], alone)
+    assert not torch.allclose(both[:, 0], both[:, 1])
+    first = model(**{name: value[1:, 2:] for name, value in clips.items()}, input_ids=ids[1:]).pred_masks
+    torch.testing.assert_close(first[0, :, 0], both[1, :, 2], rtol=1e-4, atol=1e-4)

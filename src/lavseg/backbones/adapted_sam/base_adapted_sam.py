@@ -258,13 +258,14 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
         images = None if image_embeddings is None else image_embeddings.to(self.dtype)
         clips = HeardClips(given, pixel_values, images, audio, words)
         prediction, extra = self.segment(clips, output_attentions)
-        prediction = self._fit_to_frames(prediction, given.frame_mask, reshaped_input_sizes)
+        prediction = self._fit_to_frames(prediction, clips.real, reshaped_input_sizes)
         return self._output(prediction, clips.real, given, extra)
 
     def _fit_to_frames(
-        self, prediction: MaskPrediction, frame_mask: torch.Tensor, reshaped_input_sizes: torch.Tensor | None
+        self, prediction: MaskPrediction, real: torch.Tensor, reshaped_input_sizes: torch.Tensor | None
     ) -> MaskPrediction:
-        """Masks that cover the frames and nothing else; they do where frames fill the host's input."""
+        """Masks that cover the frames and nothing else; they do where frames fill the host's input. Of the frames of
+        all objects, `real`, bool `[B, E, T]`, have one."""
         if reshaped_input_sizes is not None:
             raise ValueError("reshaped_input_sizes: this method was made for frames that fill the square; leave it out")
         return prediction

@@ -1,5 +1,7 @@
 """What the configurations of the adapter baselines have in common: the host is SAM or SAM2."""
 
+from typing import ClassVar
+
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig, Sam2VideoConfig
 from transformers.configuration_utils import SubConfigSpec
@@ -16,7 +18,9 @@ class AdapterConfig(OptionalTextConfig):
 
     On SAM they are the published methods. On SAM2 they are what AuralSAM2 compares with (supplement 6.5): a clip is
     tracked with SAM2's memory, and a model that reads (`use_text`) lets its adapters attend to the sentence. What that
-    supplement leaves open is said at each field.
+    supplement leaves open is said at each field. Two things differ from it or from AuralSAM2's own training: here the
+    adapters' hidden layer attends to the sentence, where the supplement lets their outputs do so; and "sam2" as
+    `mask_loss` is a mean over labelled frames, on the predicted IoU of all three masks, where AuralSAM2 sums over them.
 
     ```python
     class SamaAvsConfig(AdapterConfig):
@@ -27,7 +31,7 @@ class AdapterConfig(OptionalTextConfig):
         sam_config: a `SamConfig` or a `Sam2VideoConfig`; SAM's defaults when None.
         audio_config: a [`VggishConfig`]; its defaults when None.
         text_config: configuration of the text encoder, with `use_text` only; distilroberta-base when None.
-        use_text: let the adapters attend to a sentence. SAM2 only.
+        use_text: let the adapters attend to a sentence. On SAM for methods that say so with `reads_on_sam`.
         train_adapters: whether the adapters train.
         train_mask_decoder: whether the host's mask decoder trains.
         conditioning_frame: the frame that is segmented first, without memory, "first" or "middle". SAM2 only; "middle"
@@ -46,6 +50,7 @@ class AdapterConfig(OptionalTextConfig):
     }
     keys_to_ignore_at_inference = ["loss_dict"]
     processor_fields = ("max_text_length",)
+    reads_on_sam: ClassVar[bool] = False
 
     sam_config: dict | PreTrainedConfig | None = None
     audio_config: dict | PreTrainedConfig | None = None
@@ -70,7 +75,7 @@ class AdapterConfig(OptionalTextConfig):
         check_choices(self, {"mask_loss": ("original", "sam2")})
 
     def _refuse_what_needs_sam2(self) -> None:
-        if self.use_text:
+        if self.use_text and not self.reads_on_sam:
             raise ValueError("use_text: sentences are read on a SAM2 host only, give a Sam2VideoConfig as sam_config")
         if self.conditioning_frame is not None:
             raise ValueError("conditioning_frame: SAM has no memory, every frame stands alone; leave it out")

@@ -8,7 +8,7 @@ from torch import nn
 from transformers.models.sam.modeling_sam import SamVisionEncoder
 
 # Frames the encoder takes at a time: one block's attention of a ViT-H at 1024x1024 fills 1 GB per frame.
-_FRAMES_PER_PASS = 4
+FRAMES_PER_PASS = 4
 
 
 class SamAudioAdapters(nn.Module):
@@ -65,7 +65,7 @@ def encode_frames(
     """
     if prompts is None:
         prompts = pixel_values.new_zeros(len(encoder.layers), len(pixel_values), 1, dtype=encoder.dtype)
-    parts = zip(pixel_values.split(_FRAMES_PER_PASS), prompts.split(_FRAMES_PER_PASS, dim=1), strict=True)
+    parts = zip(pixel_values.split(FRAMES_PER_PASS), prompts.split(FRAMES_PER_PASS, dim=1), strict=True)
     return torch.cat([_encode(encoder, frames, prompt) for frames, prompt in parts])
 
 

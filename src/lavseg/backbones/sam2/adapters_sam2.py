@@ -34,7 +34,8 @@ class SentenceAttention(nn.Module):
 
 class Sam2AudioAdapters(GradientCheckpointingLayer):
     """[`SamAudioAdapters`] for Hiera, whose blocks differ in width: blocks of one width share the second layer
-    (AuralSAM2, supplement 6.5). Where there is text, the hidden layer attends to it, by one attention per width.
+    (AuralSAM2, supplement 6.5). Where there is text, the hidden layer attends to it, by one attention per width;
+    in the supplement the adapters' outputs do.
 
     Calling it encodes frames; under gradient checkpointing a call is made again in the backward pass.
 

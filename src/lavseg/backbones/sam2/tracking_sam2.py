@@ -7,7 +7,6 @@ With the same weights the masks are those of the session.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -91,30 +90,41 @@ class Sam2Tracker:
         self.num_frames = num_frames
         self.prompt_decoder = prompt_decoder
         self.num_pointers = min(num_frames, sam.config.max_object_pointers_in_encoder)
+        self._computed: dict[str, torch.Tensor] = {}
 
-    @cached_property
+    def _once(self, name: str, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
+        # Not `cached_property`: before Python 3.12 it takes a lock, which does not compile.
+        if name not in self._computed:
+            self._computed[name] = compute()
+        return self._computed[name]
+
+    @property
     def image_positions(self) -> torch.Tensor:
         """SAM's random-Fourier code of the image, `[1, C, h, w]`."""
-        return self.sam.get_image_wide_positional_embeddings()
+        return self._once("image", self.sam.get_image_wide_positional_embeddings)
 
-    @cached_property
+    @property
     def memory_query_positions(self) -> torch.Tensor:
         """Sine code of the frame that queries the memory, `[h*w, 1, C]`."""
-        return self._sine_positions(self.sam.vision_encoder.neck, self.sam.hidden_dim)
+        neck = self.sam.vision_encoder.neck
+        return self._once("query", lambda: self._sine_positions(neck, self.sam.hidden_dim))
 
-    @cached_property
+    @property
     def memory_positions(self) -> torch.Tensor:
         """Sine code of a remembered map, `[h*w, 1, 64]`."""
-        return self._sine_positions(self.sam.memory_encoder, self.sam.mem_dim)
+        return self._once("memory", lambda: self._sine_positions(self.sam.memory_encoder, self.sam.mem_dim))
 
     def _sine_positions(self, owner: torch.nn.Module, channels: int) -> torch.Tensor:
         reference = self.sam.no_memory_embedding
         shape = (1, channels, *self.sam.prompt_encoder.image_embedding_size)
         return owner.position_encoding(shape, reference.device, reference.dtype).flatten(2).permute(2, 0, 1)
 
-    @cached_property
+    @property
     def empty_prompt(self) -> torch.Tensor:
         """The two not-a-point tokens of a frame that nobody prompted, `[1, 2, C]`."""
+        return self._once("prompt", self._encode_no_prompt)
+
+    def _encode_no_prompt(self) -> torch.Tensor:
         reference = self.sam.no_memory_embedding
         points = reference.new_zeros(1, 1, 1, 2)
         labels = -torch.ones(1, 1, 1, dtype=torch.int32, device=reference.device)

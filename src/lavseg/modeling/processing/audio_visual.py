@@ -17,6 +17,7 @@ from transformers import (
 from transformers.utils import logging
 
 from ...media import as_frames, iter_frames, read_audio, read_video
+from ...media.packets import SOUND_SLACK
 from ..inputs import check_constants, check_text
 from ..outputs import PostProcessingMixin
 from ..remote_code import AUTO_MAP
@@ -38,8 +39,6 @@ logger = logging.get_logger(__name__)
 _RENAMED = {"frames_per_second": "fps"}
 # What a call may not tell an image processor.
 _FIXED_IMAGE_OPTIONS = {"return_tensors", "data_format", "input_data_format", "device", "disable_grouping"}
-# Seconds by which a sound may be longer or shorter than its clip.
-SOUND_SLACK = 1.5
 
 
 class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):

@@ -19,7 +19,8 @@ class GavsConfig(AdapterConfig):
             with; or a `Sam2VideoConfig`, for the variant of AuralSAM2's supplement 6.5 (Hiera-B+ there).
         audio_config: VGGish with its final ReLU.
         text_config: text encoder, any with `last_hidden_state`; DistilRoBERTa with `use_text`.
-        use_text: SAM2 only: read a sentence (Ref-AVS). The bottleneck of each adapter attends to it.
+        use_text: read a sentence (Ref-AVS). The bottleneck of each adapter attends to it; in AuralSAM2's supplement,
+            for SAM2, the adapters' outputs do. How GAVS reads on SAM in SAM2-LOVE's table 1 is not published.
         adapter_size: bottleneck of the adapters.
         first_adapted_block: image encoder blocks from this index on carry an adapter; the LayerNorms of those after it
             train too.
@@ -32,8 +33,8 @@ class GavsConfig(AdapterConfig):
             training and does in evaluation.
         conditioning_frame: SAM2 only: the frame that is segmented first, without memory, at inference: "first" or
             "middle". None is the middle with text, the first without; in training it is always the middle one.
-        mask_loss: "original", cross-entropy, or "sam2", SAM2's own with weights 20, 1, 1, 1. None is that of the host;
-            the supplement does not say.
+        mask_loss: "original", cross-entropy, or "sam2", SAM2's own with weights 20, 1, 1, 1, a mean over labelled
+            frames. None is that of the host; the supplement does not say.
 
     ```python
     config = GavsConfig(adapter_size=64)
@@ -43,6 +44,7 @@ class GavsConfig(AdapterConfig):
 
     model_type = "gavs"
     processor_fields = ("max_text_length", "bgr_frames", "pad_frames")
+    reads_on_sam = True
 
     adapter_size: int = 128
     first_adapted_block: int = 9

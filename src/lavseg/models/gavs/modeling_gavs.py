@@ -10,6 +10,7 @@ from torch import nn
 
 from ...backbones.adapted_sam.base_adapted_sam import HeardClips, from_clips
 from ...backbones.adapted_sam.modeling_adapted_sam import AdapterClipModel
+from ...backbones.sam.adapters_sam import FRAMES_PER_PASS
 from ...backbones.sam2.adapters_sam2 import adapted_mlps
 from ...backbones.vggish import VggishModel
 from ...losses import mask_bce, weighted_mean
@@ -104,7 +105,11 @@ class GavsModel(GavsPreTrainedModel):
             layer.training = False
 
     def encode(self, pixel_values: torch.Tensor, audio: torch.Tensor, *words: torch.Tensor) -> Any:
-        return self.adapters(self._encode_adapted, pixel_values, *words)
+        if not words or self.tracking_host is not None:
+            return self.adapters(self._encode_adapted, pixel_values, *words)
+        # SAM encodes a few frames at a time, and their words have to be theirs.
+        parts = zip(*(value.split(FRAMES_PER_PASS) for value in (pixel_values, *words)), strict=True)
+        return torch.cat([self.adapters(self._encode_adapted, *part) for part in parts])
 
     def _encode_adapted(self, pixel_values: torch.Tensor, adapters: list[Callable]) -> Any:
         with adapted_mlps(self.sam.blocks[self.config.first_adapted_block :], adapters):
@@ -127,14 +132,16 @@ class GavsModel(GavsPreTrainedModel):
         return noise if self.config.audio_noise == "replace" else audio + 0.1 * noise
 
     def _fit_to_frames(
-        self, prediction: MaskPrediction, frame_mask: torch.Tensor, reshaped_input_sizes: torch.Tensor | None
+        self, prediction: MaskPrediction, real: torch.Tensor, reshaped_input_sizes: torch.Tensor | None
     ) -> MaskPrediction:
         if reshaped_input_sizes is None:
             return prediction
         if self.tracking_host is not None:
             raise ValueError("reshaped_input_sizes: SAM2 takes frames that fill the square, leave it out")
-        check_shapes(*frame_mask.shape, {"reshaped_input_sizes": (reshaped_input_sizes, (*frame_mask.shape, 2))})
-        sizes = from_clips(reshaped_input_sizes, frame_mask, len(prediction.candidates))
+        batch, expressions, length = real.shape
+        check_shapes(batch, length, {"reshaped_input_sizes": (reshaped_input_sizes, (batch, length, 2))})
+        sizes = reshaped_input_sizes[:, None].expand(-1, expressions, -1, -1)
+        sizes = from_clips(sizes, real, len(prediction.candidates))
         candidates = cut_padding(prediction.candidates, sizes, self.image_size)
         return replace(prediction, candidates=candidates)
 

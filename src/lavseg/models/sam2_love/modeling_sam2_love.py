@@ -82,6 +82,8 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
     """
 
     default_loss_weights = {"bce": 1.0, "dice": 1.0, "object": 0.0, "iou": 0.0, "presence": 1.0}
+    # Device maps give no place to the buffer of a module that they divide.
+    _no_split_modules = [Sam2LovePrompter.__name__]
 
     def __init__(self, config: Sam2LoveConfig):
         super().__init__(config)

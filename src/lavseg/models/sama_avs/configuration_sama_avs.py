@@ -17,7 +17,8 @@ class SamaAvsConfig(AdapterConfig):
             with; or a `Sam2VideoConfig`, for the variant of AuralSAM2's supplement 6.5 (Hiera-B+ there).
         audio_config: VGGish with its final ReLU.
         text_config: text encoder, any with `last_hidden_state`; DistilRoBERTa with `use_text`.
-        use_text: SAM2 only: read a sentence (Ref-AVS). The hidden layer of each adapter attends to it.
+        use_text: SAM2 only: read a sentence (Ref-AVS). The hidden layer of each adapter attends to it; in the
+            supplement the adapters' outputs do.
         adapter_size: hidden width of the adapters.
         use_adapters: audio adapters in the image encoder; without them the masks do not depend on the sound.
         train_adapters: train the adapters.
@@ -26,8 +27,8 @@ class SamaAvsConfig(AdapterConfig):
             SAM's, as happened in the release, whose names for them differ from SAM's file.
         conditioning_frame: SAM2 only: the frame that is segmented first, without memory, at inference: "first" or
             "middle". None is the middle with text, the first without; in training it is always the middle one.
-        mask_loss: "original", cross-entropy and soft IoU, or "sam2", SAM2's own with weights 20, 1, 1, 1. None is that
-            of the host; the supplement does not say.
+        mask_loss: "original", cross-entropy and soft IoU, or "sam2", SAM2's own with weights 20, 1, 1, 1, a mean over
+            labelled frames. None is that of the host; the supplement does not say.
 
     ```python
     config = SamaAvsConfig(adapter_size=256)

@@ -109,7 +109,14 @@ class StBavaModel(StBavaPreTrainedModel):
 
     def frozen_modules(self) -> list[nn.Module]:
         fixed = self.fusion is not None and not self.config.train_fusion
-        return super().frozen_modules() + ([self.audio_projection, self.fusion] if fixed else [])
+        unread = [self.get_submodule(name) for name in self.unreached_modules()]
+        return super().frozen_modules() + ([self.audio_projection, self.fusion] if fixed else []) + unread
+
+    def unreached_modules(self) -> list[str]:
+        # Where the sound has a spatial attention of its own: to one key, which gets all the weight whatever it is.
+        alone = self.config.bidirectional and not self.config.share_directions and self.config.spatial_mode == "release"
+        layers = range(len(self.fusion.layers)) if alone and isinstance(self.fusion, StBavaFusion) else ()
+        return [f"fusion.layers.{layer}.spatial.0.{part}" for layer in layers for part in ("q_proj", "k_proj")]
 
     def segment(self, clips: HeardClips, output_attentions: bool) -> tuple[MaskPrediction, dict]:
         frame_mask, images = clips.given.frame_mask, clips.encode_all(self.encode)

@@ -1,0 +1,156 @@
+"""Recipes: YAML files with the arguments of a training run, those that ship with the package and one's own.
+
+A recipe holds keys and values, and under `reproduces` what was published for it. A file with `variants` instead holds
+what sets each of them apart from a recipe beside it: `base`, `set`, and the published row.
+"""
+
+import copy
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SHIPPED = Path(__file__).parent / "recipes"
+# What a file with variants says about all of them at once.
+_SHARED = ("paper", "protocol", "left_open")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Arguments of a training run.
+
+    Args:
+        name: what it was asked for as.
+        keys: arguments of the run, and `model` with fields of the method's configuration.
+        reproduces: of a published row `paper`, `table`, `row`, `published` (the numbers), `protocol` and `left_open`.
+    """
+
+    name: str
+    keys: dict[str, Any] = field(default_factory=dict)
+    reproduces: dict[str, Any] = field(default_factory=dict)
+
+
+def shipped_recipes() -> list[Recipe]:
+    """The recipes in the package and their variants, by the names that [`load_recipe`] takes."""
+    contents = {path.stem: _read(path) for path in sorted(SHIPPED.glob("*.yaml"))}
+    found = [_plain(name, content) for name, content in contents.items() if "method" in content]
+    for name, content in contents.items():
+        for variant, entry in content.get("variants", {}).items():
+            found.append(_variant(f"{name}:{variant}", content, entry, _plain(name, contents[entry["base"]])))
+    return found
+
+
+def load_recipe(given: str) -> Recipe:
+    """A recipe by the path of its file or, of those in the package, by its name; `:` and a name for a variant.
+
+    Raises:
+        ValueError: when there is none of that name, or it is not readable as a recipe.
+        OSError: when a path leads to no file.
+    """
+    name, variant = given, ""
+    if ":" in given and not Path(given).is_file():
+        name, _, variant = given.rpartition(":")
+    path = _find(name)
+    content = _read(path)
+    if "variants" not in content:
+        if variant:
+            raise ValueError(f"recipe: {name} has no variants, {variant!r} was asked for")
+        return _plain(given, content)
+    variants = content["variants"]
+    if variant not in variants:
+        asked = f"{variant!r} is none of its" if variant else "name one of its"
+        known = ", ".join(variants)
+        raise ValueError(f"recipe: {name}: {asked} variants, which are {known}{_resembling(variant, variants)}")
+    entry = variants[variant]
+    if "base" not in entry:
+        raise ValueError(f"recipe: variant {variant!r} of {name} has no `base`, the recipe that it changes")
+    beside = path.with_name(f"{entry['base']}.yaml")
+    return _variant(given, content, entry, load_recipe(str(beside) if beside.is_file() else entry["base"]))
+
+
+def parse_settings(given: Iterable[str]) -> dict[str, Any]:
+    """Values by name from `NAME=VALUE`, the value as in YAML or JSON.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    settings = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise ValueError(f"set: takes KEY=VALUE, such as model.num_hidden_layers=12, got {text!r}")
+        try:
+            settings[name.replace("-", "_")] = _value(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f"set: the value in {text!r} is not readable as YAML") from error
+    return settings
+
+
+def with_settings(keys: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`keys` with other values of some, named with dots where they lie deeper: `{"model.num_hidden_layers": 12}`.
+
+    Raises:
+        ValueError: when a name leads into something that has no fields.
+    """
+    changed = copy.deepcopy(dict(keys))
+    for name, value in settings.items():
+        *path, last = name.split(".")
+        place = changed
+        for part in path:
+            if place.get(part) is None:
+                place[part] = {}
+            place = place[part]
+            if not isinstance(place, dict):
+                raise ValueError(f"set: {name} leads into {part}, which is {place!r} and has no fields")
+        place[last] = value
+    return changed
+
+
+def _plain(name: str, content: dict[str, Any]) -> Recipe:
+    keys = {key: value for key, value in content.items() if key != "reproduces"}
+    return Recipe(name, keys, content.get("reproduces") or {})
+
+
+def _variant(name: str, content: dict[str, Any], entry: dict[str, Any], base: Recipe) -> Recipe:
+    shared = {key: content[key] for key in _SHARED if key in content}
+    own = {key: value for key, value in entry.items() if key not in ("base", "set")}
+    return Recipe(name, with_settings(base.keys, entry.get("set") or {}), base.reproduces | shared | own)
+
+
+def _value(text: str) -> Any:
+    try:  # YAML takes 1e-4 for a word
+        return json.loads(text)
+    except ValueError:
+        return yaml.safe_load(text)
+
+
+def _find(name: str) -> Path:
+    path, shipped = Path(name), SHIPPED / f"{name}.yaml"
+    if path.is_file() or not shipped.is_file():
+        if path.exists() or path.suffix or len(path.parts) > 1:
+            return path
+        known = [recipe.stem for recipe in SHIPPED.glob("*.yaml")]
+        raise ValueError(
+            f"recipe: {name!r} is neither a file nor a recipe of the package{_resembling(name, known)}; "
+            "`lavseg recipes` lists those"
+        )
+    return shipped
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not readable as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: a recipe holds 'argument: value' lines")
+    return content
+
+
+def _resembling(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,82 @@
+"""Files as the methods' authors publish them, of tiny models, and the sizes that `convert` then has to expect."""
+
+from functools import partial
+
+import torch
+from tiny.configurations import tiny_config
+
+from lavseg.backbones.vggish import VggishConfig, VggishModel, convert_vggish
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, convert_aural_sam2
+from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, convert_sama_avs
+from lavseg.models.st_bava import StBavaConfig, StBavaModel, convert_st_bava
+from sam_reference import both, released_checkpoint, released_sam_keys
+
+ST_BAVA_BLOCK = [
+    *both(*(f"{mlp}.lin{i}" for mlp in ("embed_vis", "embed_audio", "embed_audio2", "embed_av") for i in (1, 2))),
+    *both(*(f"norm{name}" for name in ("1", "2", "3_1", "3_2", "4", "5_1", "5_2", "6"))),
+    *(f"{a}.{p}" for a in ("avt_attention", "avs_attention") for p in ("in_proj_weight", "in_proj_bias")),
+    *both("avt_attention.out_proj", "avs_attention.out_proj"),
+]
+PROMPTS = [
+    *(f"prompt_encoder.point_embeddings.{index}.weight" for index in range(4)),
+    "prompt_encoder.not_a_point_embed.weight",
+    "prompt_encoder.no_mask_embed.weight",
+    *both(*(f"prompt_encoder.mask_downscaling.{index}" for index in (0, 1, 3, 4, 6))),
+]
+
+
+def vggish_file(folder):
+    torch.save(VggishModel(tiny_config(VggishConfig)).state_dict(), folder / "vggish.pth")
+    return folder / "vggish.pth", []
+
+
+def sama_avs_file(folder):
+    model = SamaAvsModel(tiny_config(SamaAvsConfig))
+    sound = [f"audio_encoder.audio_backbone.{key}" for key in model.audio_encoder.state_dict()]
+    keys = [*released_sam_keys(blocks=3), "no_mask_embed.weight", *sound]
+    torch.save(released_checkpoint(model, keys, convert_sama_avs.SAMA_AVS_KEYS), folder / "sama_avs.pth")
+    return folder / "sama_avs.pth", []
+
+
+def st_bava_file(folder):
+    model = StBavaModel(tiny_config(StBavaConfig))
+    blocks = [f"layers.{index}.{key}" for index in range(2) for key in ST_BAVA_BLOCK]
+    keys = [*released_sam_keys(blocks=3), *PROMPTS, *both("audio_embed_layer"), *blocks]
+    state = released_checkpoint(model, keys, convert_st_bava.ST_BAVA_KEYS)
+    state |= {key: torch.randn(2, 16) for key in convert_st_bava.UNUSED_KEYS}
+    torch.save(state, folder / "st_bava.pth")
+    return folder / "st_bava.pth", ["--vggish", vggish_file(folder)[0]]
+
+
+def aural_sam2_file(folder):
+    """A fuser in a file of its own, and the host in a folder; the names of the fuser's weights are ours after `own.`"""
+    model = AuralSam2Model(tiny_config(AuralSam2Config, use_text=False))
+    model.sam2.save_pretrained(folder / "host")
+    fuser = {f"own.{key}": value for key, value in model.state_dict().items() if not key.startswith("sam2.")}
+    torch.save({"model": fuser}, folder / "aural_sam2.pth")
+    return folder / "aural_sam2.pth", ["--sam2", folder / "host"]
+
+
+# By name, what writes a method's file into a folder and returns its path and options that go with it.
+PUBLISHED = {
+    "vggish": vggish_file,
+    "sama_avs": sama_avs_file,
+    "st_bava": st_bava_file,
+    "aural_sam2": aural_sam2_file,
+}
+
+
+def own_names(state):
+    """The fuser's weights of `aural_sam2_file`."""
+    return {key.removeprefix("own."): value for key, value in state.items()}
+
+
+def expect_tiny(set_attribute=setattr):
+    """Have `convert` expect the sizes of these files."""
+    tiny = tiny_config(AuralSam2Config, use_text=False)
+    set_attribute(convert_vggish, "VggishConfig", partial(tiny_config, VggishConfig))
+    set_attribute(convert_sama_avs, "SamaAvsConfig", partial(tiny_config, SamaAvsConfig))
+    set_attribute(convert_st_bava, "StBavaConfig", partial(tiny_config, StBavaConfig))
+    set_attribute(convert_aural_sam2, "AuralSam2Config", lambda **fields: tiny)
+    set_attribute(convert_aural_sam2, "sam2_config_of", lambda state, image_size: tiny.sam2_config)
+    set_attribute(convert_aural_sam2, "fuser_state_from_release", own_names)

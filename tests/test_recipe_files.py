@@ -1,0 +1,81 @@
+import pytest
+
+from lavseg.recipe_files import SHIPPED, Recipe, load_recipe, parse_settings, shipped_recipes, with_settings
+
+TABLES = """
+paper: A paper
+protocol: frame
+variants:
+  table1_deep: {base: plain, set: {model.depth.first: 12, seed: 3}, table: 1, row: deep}
+  table1_baseless: {row: nothing}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "tables.yaml").write_text(TABLES)
+    recipe = (
+        "method: m\nseed: 1\nmodel: {depth: {first: 6, last: 6}, width: 8}\nreproduces: {row: plain, left_open: much}"
+    )
+    (tmp_path / "plain.yaml").write_text(recipe)
+    return tmp_path
+
+
+def test_a_variant_is_its_base_with_other_settings(folder):
+    recipe = load_recipe(f"{folder / 'tables.yaml'}:table1_deep")
+    assert recipe.keys == {"method": "m", "seed": 3, "model": {"depth": {"first": 12, "last": 6}, "width": 8}}
+    reproduces = {"paper": "A paper", "protocol": "frame", "table": 1, "row": "deep", "left_open": "much"}
+    assert recipe.reproduces == reproduces
+    plain = load_recipe(str(folder / "plain.yaml"))
+    assert plain.keys["model"]["depth"] == {"first": 6, "last": 6} and plain.reproduces["row"] == "plain"
+
+
+def test_recipes_of_the_package_go_by_name(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    recipe = load_recipe("sam2_love")
+    assert recipe.keys["method"] == "sam2-love"
+    assert recipe == Recipe("sam2_love", load_recipe(str(SHIPPED / "sam2_love.yaml")).keys, recipe.reproduces)
+    (tmp_path / "sam2_love").write_text("seed: 3")
+    assert load_recipe("sam2_love").keys == {"seed": 3}  # a file of one's own comes first
+
+
+def test_all_that_are_listed_are_found():
+    found = shipped_recipes()
+    assert len(found) == len({recipe.name for recipe in found}) and all("method" in recipe.keys for recipe in found)
+    assert found[0] == load_recipe(found[0].name) and found[-1] == load_recipe(found[-1].name)
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ("sam2_lov", "recipe: 'sam2_lov' is neither a file nor a recipe of the package; did you mean 'sam2_love'?"),
+        ("{folder}/plain.yaml:deep", "plain.yaml has no variants, 'deep' was asked for"),
+        ("{folder}/tables.yaml", "tables.yaml: name one of its variants, which are table1_deep, table1_baseless"),
+        (
+            "{folder}/tables.yaml:table1_dep",
+            "'table1_dep' is none of its variants, which are table1_deep, table1_baseless; did you mean 'table1_deep'?",
+        ),
+        ("{folder}/tables.yaml:table1_baseless", "has no `base`"),
+    ],
+)
+def test_what_there_is_not(folder, given, message):
+    with pytest.raises(ValueError) as error:
+        load_recipe(given.format(folder=folder))
+    assert message in str(error.value)
+
+
+def test_values_are_read_as_json_or_yaml():
+    given = ["a.b=1e-4", "c=[1, 2]", "d=none", "e=true", "f={g: x}", "lr-rate=x=y", "h="]
+    expected = {"a.b": 1e-4, "c": [1, 2], "d": "none", "e": True, "f": {"g": "x"}, "lr_rate": "x=y", "h": None}
+    assert parse_settings(given) == expected
+    for wrong, message in (("a", "takes KEY=VALUE"), ("=3", "takes KEY=VALUE"), ("a=[1", "not readable as YAML")):
+        with pytest.raises(ValueError, match=message):
+            parse_settings([wrong])
+
+
+def test_settings_leave_what_they_change_as_it_was():
+    keys = {"model": {"depth": 1}, "seed": None}
+    assert with_settings(keys, {"model.width": 2, "seed.x": 3}) == {"model": {"depth": 1, "width": 2}, "seed": {"x": 3}}
+    assert keys == {"model": {"depth": 1}, "seed": None}
+    with pytest.raises(ValueError, match=r"set: model.depth.x leads into depth, which is 1 and has no fields"):
+        with_settings(keys, {"model.depth.x": 3})
