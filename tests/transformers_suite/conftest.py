@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_makereport(item, call):
     report = yield
     key = _key(item)
-    if key and report.when == "call" and report.skipped and not hasattr(report, "wasxfail") and key in reasons():
+    if key and report.skipped and not hasattr(report, "wasxfail") and key in reasons():
         report.outcome = "failed"
         report.longrepr = "excused.py lists this test, which skips itself"
     return report
