@@ -46,7 +46,11 @@ def fetch() -> Path:
             wanted = f"transformers=={transformers.__version__}"
             subprocess.run((*command, wanted), check=True, capture_output=True, text=True)
             _unpack(next(Path(scratch).glob("*.tar.gz")), Path(scratch) / "unpacked")
-            os.rename(Path(scratch) / "unpacked", folder)
+            try:
+                os.rename(Path(scratch) / "unpacked", folder)
+            except OSError:
+                if not folder.is_dir():  # it is there where another process of the same run was faster
+                    raise
     return folder
 
 
