@@ -77,7 +77,7 @@ else:
 
 
 def test_registration_works_in_the_usual_orders_of_imports():
-    done = run_each(ORDERS[0], TASK_ORDERS[1], NO_PIPELINES, PUBLIC_NAMES, preload="datasets, torch, torchvision")
+    done = run_each(TASK_ORDERS[1], PUBLIC_NAMES, preload="datasets, torch, torchvision")
     assert done.returncode == 0, done.stderr
 
 
@@ -87,7 +87,7 @@ def test_registration_works_in_every_order_of_imports(tmp_path):
     write_entry_points(tmp_path, {"foreign": "foreign_gavs"})
     statements = ("import lavseg", "import foreign_gavs", "from transformers import AutoModel; import foreign_gavs")
     foreign = [FOREIGN.format(folder=str(tmp_path), statement=statement) for statement in statements]
-    done = run_each(*ORDERS[1:], *TASK_ORDERS[:1], *foreign, preload="datasets, torch, torchvision")
+    done = run_each(*ORDERS, *TASK_ORDERS[:1], NO_PIPELINES, *foreign, preload="datasets, torch, torchvision")
     assert done.returncode == 0, done.stderr
 
 

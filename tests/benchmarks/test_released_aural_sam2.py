@@ -12,11 +12,12 @@ from released_aural_sam2 import ReleasedAuralSam2
 
 CASES = [
     ("tiny", 128, 9, 0),  # more frames than are remembered
-    pytest.param("tiny", 256, 3, 1, marks=pytest.mark.slow),
-    pytest.param("base_plus", 1024, 3, 2, marks=pytest.mark.slow),
+    ("tiny", 256, 3, 1),
+    ("base_plus", 1024, 3, 2),
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("host", "image_size", "num_frames", "seed"), CASES)
 def test_masks_are_the_released_ones(host, image_size, num_frames, seed):
     torch.manual_seed(seed)

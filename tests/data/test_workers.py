@@ -15,6 +15,7 @@ print(next(iter(DataLoader(torch.arange(4), 4, num_workers=1))).tolist(), tempfi
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sockets with a path are a matter of Unix")
 def test_workers_hand_over_tensors_where_the_temporary_folder_has_a_long_path(tmp_path):
     place = tmp_path / "für Würfe".ljust(60, "x") / "y".ljust(60, "y")

@@ -16,13 +16,14 @@ def short(monkeypatch, small_clips, processes_here):
     monkeypatch.setattr(sounding_objects, "EXAMPLES_PER_KIND", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "model"),
     [
-        pytest.param("aural-sam2", "AuralSam2Model", marks=pytest.mark.slow),
+        ("aural-sam2", "AuralSam2Model"),
         ("sama-avs", "SamaAvsModel"),
-        pytest.param("gavs", "GavsModel", marks=pytest.mark.slow),
-        pytest.param("st-bava", "StBavaModel", marks=pytest.mark.slow),
+        ("gavs", "GavsModel"),
+        ("st-bava", "StBavaModel"),
     ],
 )
 def test_the_whole_demo_of_every_method(short, untrained, tmp_path, capsys, method, model):

@@ -118,6 +118,7 @@ GROUPS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", golden_files("sama_avs/train_step.json"))
 @pytest.mark.parametrize("source", ["audio", "spect"])
 def test_training_steps(file, source):
