@@ -6,8 +6,6 @@ import warnings
 
 def silence_libraries() -> None:
     """Switch off progress bars and messages of Transformers and the Hub's client, and warnings of libraries."""
-    # Of torchao, which Transformers imports where it is installed.
-    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()

@@ -257,6 +257,11 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         track: adapters there would stay as they are."""
         return []
 
+    def unreached_pattern(self) -> str:
+        """A regular expression for the names of `unreached_modules` and of all in them; empty where there are none."""
+        names = "|".join(map(re.escape, self.unreached_modules()))
+        return rf"({names})(\..*)?" if names else ""
+
     def freeze(self) -> None:
         """Take the gradient from the frozen sub-modules, at the end of a model's `__init__` and after loading."""
         for module in self.frozen_modules():
@@ -304,10 +309,9 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         names = self.unreached_modules()
         idle = [name for name in names if any(p.requires_grad for p in self.get_submodule(name).parameters())]
         if idle:
-            pattern = "|".join(map(re.escape, names))
             raise ValueError(
                 f"{', '.join(idle)}: the loss of {type(self).__name__} gives no gradient there, so that nothing in it "
-                rf"would train; leave it out, of adapters by exclude_modules=r'({pattern})\..*'"
+                f"would train; leave it out, of adapters by exclude_modules=r'{self.unreached_pattern()}'"
             )
 
     def _set_gradient_checkpointing(

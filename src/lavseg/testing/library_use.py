@@ -173,9 +173,7 @@ def _linears(module: nn.Module, prefix: str = "") -> dict[str, nn.Linear]:
 def _adapted(model: AudioVisualPreTrainedModel, targets: str | list[str] = "all-linear") -> nn.Module:
     """The model with LoRA that changes its outputs; by default wherever training reaches."""
     peft = pytest.importorskip("peft")
-    left_out = None
-    if targets == "all-linear" and (names := model.unreached_modules()):
-        left_out = rf"({'|'.join(map(re.escape, names))})(\..*)?"
+    left_out = model.unreached_pattern() or None if targets == "all-linear" else None
     torch.manual_seed(0)
     config = peft.LoraConfig(r=2, target_modules=targets, exclude_modules=left_out, init_lora_weights=False)
     return peft.get_peft_model(model, config)

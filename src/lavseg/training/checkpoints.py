@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from transformers.trainer_pt_utils import safe_globals
 from transformers.utils import logging
 
@@ -80,7 +80,7 @@ def _has_tensors(path: Path) -> bool:
     try:
         with safe_open(path, "pt"):
             return True
-    except Exception:  # of a class of its own
+    except (OSError, SafetensorError):
         return False
 
 

@@ -1,6 +1,5 @@
 """Training of low-rank adapters beside the weights of a trained model, which stay (LoRA, Hu et al., ICLR 2022)."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -51,8 +50,7 @@ def add_adapters(model: AudioVisualPreTrainedModel, settings: LoraSettings) -> "
         raise ValueError("lora: needs the package peft, which `pip install 'lavseg[lora]'` brings")
     from peft import LoraConfig, get_peft_model
 
-    unreached = "|".join(map(re.escape, model.unreached_modules()))
-    left_out = rf"({unreached})(\..*)?" if unreached and settings.targets is None else None
+    left_out = model.unreached_pattern() or None if settings.targets is None else None
     targets = "all-linear" if settings.targets is None else list(settings.targets)
     config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=targets, exclude_modules=left_out)
     try:
