@@ -40,7 +40,7 @@ def numbered_images(clip: str, folder: Path, first: int = 0, masks: bool = False
             continue
         number = path.stem.rsplit("_", 1)[-1]
         if not (number.isascii() and number.isdecimal()):
-            raise DataError("unnumbered image", clip, ascii(str(path)), "Names must end in the number of the frame.")
+            raise DataError("unnumbered image", clip, repr(str(path)), "Names must end in the number of the frame.")
         other = found.setdefault(int(number), path)
         if other != path:
             raise DataError("two images with one number", clip, path, f"{other.name} is there as well; keep one.")
