@@ -28,6 +28,7 @@ from .models.gavs import GavsConfig, GavsModel, GavsProcessor
 from .models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 from .models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from .models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
+from .models.tpavi import TpaviConfig, TpaviForSemanticSegmentation, TpaviModel, TpaviProcessor
 
 # Entry points of other packages: each names a module that calls `register_method` when it is imported.
 ENTRY_POINTS = "lavseg.methods"
@@ -39,10 +40,14 @@ METHODS = [
     (Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor),
     (SamaAvsConfig, SamaAvsModel, SamaAvsProcessor),
     (StBavaConfig, StBavaModel, StBavaProcessor),
+    (TpaviConfig, TpaviModel, TpaviProcessor),
 ]
 
 # Architectures that methods have beside the model of masks: those that name classes.
-CLASS_ARCHITECTURES = {AuralSam2Config: AuralSam2ForSemanticSegmentation}
+CLASS_ARCHITECTURES = {
+    AuralSam2Config: AuralSam2ForSemanticSegmentation,
+    TpaviConfig: TpaviForSemanticSegmentation,
+}
 
 logger = logging.get_logger(__name__)
 

@@ -1,10 +1,11 @@
 """The contract, for every registered method and what it can stand on."""
 
-from tiny.configurations import nano_sam2_config, tiny_config
+from tiny.configurations import nano_sam2_config, tiny_config, tiny_pyramid_config
 
 from lavseg.auto import CLASS_ARCHITECTURES, METHODS
 from lavseg.data import build_tokenizer
 from lavseg.models.aural_sam2 import AuralSam2ForSemanticSegmentation
+from lavseg.models.tpavi import TpaviForSemanticSegmentation
 from lavseg.testing import MethodContract, Variant
 
 CLASSES = {config.model_type: (config, model, processor) for config, model, processor in METHODS}
@@ -62,6 +63,17 @@ class TestEveryMethod(MethodContract):
         "sama_avs-sam2_text": variant("sama_avs", 1_715_954, 601_621, reads=True, use_text=True),
         "st_bava": variant("st_bava", 220_492, 80_704, unreached=SAM_IOU),
         "st_bava-gate": variant("st_bava", 220_492, 80_704, unreached=SAM_IOU, spatial_mode="gate"),
+        "tpavi": variant("tpavi", 348_289, 273_057),
+        "tpavi-resnet": variant("tpavi", 314_997, 239_765, vision_config=tiny_pyramid_config("resnet")),
+        "tpavi-text": variant("tpavi", 436_097, 298_273, reads=True, use_text=True),
+        "tpavi-classes": variant(
+            "tpavi",
+            348_326,
+            273_094,
+            architecture=TpaviForSemanticSegmentation,
+            num_labels=6,
+            audio_projection_bias=False,
+        ),
     }
 
 

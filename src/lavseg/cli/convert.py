@@ -21,6 +21,9 @@ convert = typer.Typer(
 
 _Checkpoint = Annotated[Path, typer.Argument(help="The published file.", metavar="CKPT", show_default=False)]
 _Out = Annotated[Path, typer.Option(help="Folder for the result, new or empty.", show_default=False)]
+_Vggish = Annotated[
+    Path, typer.Option(help="The public vggish-10086976.pth, which the file lacks.", show_default=False)
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -55,9 +58,7 @@ def _aural_sam2(
 def _st_bava(
     checkpoint: _Checkpoint,
     out: _Out,
-    vggish: Annotated[
-        Path, typer.Option(help="The public vggish-10086976.pth, which the file lacks.", show_default=False)
-    ],
+    vggish: _Vggish,
     as_json: _Json = False,
 ) -> None:
     """A checkpoint of the released ST-BAVA code."""
@@ -80,6 +81,23 @@ def _sama_avs(checkpoint: _Checkpoint, out: _Out, as_json: _Json = False) -> Non
         return convert_sama_avs_checkpoint(checkpoint, out)
 
     _report("sama-avs", run, out, as_json)
+
+
+@convert.command("tpavi")
+def _tpavi(
+    checkpoint: _Checkpoint,
+    out: _Out,
+    vggish: _Vggish,
+    as_json: _Json = False,
+) -> None:
+    """A checkpoint of the released AVSBench code, on PVT-v2-B5 or ResNet-50, for masks or 71 classes."""
+
+    def run() -> "tuple[PreTrainedModel, list[str]]":
+        from ..models.tpavi.convert_tpavi import convert_tpavi_checkpoint
+
+        return convert_tpavi_checkpoint(checkpoint, vggish, out)
+
+    _report("tpavi", run, out, as_json)
 
 
 @convert.command("vggish")
