@@ -100,7 +100,7 @@ def test_other_networks_are_refused():
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("file", golden_files("tpavi/backbone_*.npz"))
+@pytest.mark.parametrize("file", golden_files("tpavi/backbone_*.npz", quick=1))
 @torch.no_grad()
 def test_maps_are_those_of_the_release(file):
     golden, case = np.load(file), json.loads(file.with_suffix(".json").read_text())

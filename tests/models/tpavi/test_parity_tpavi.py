@@ -69,7 +69,7 @@ def grid(tokens, size):
     return tokens.flatten(0, 1).transpose(1, 2).unflatten(-1, size)
 
 
-@pytest.mark.parametrize("file", golden_files("tpavi/[pr]*_seed*.npz"))
+@pytest.mark.parametrize("file", golden_files("tpavi/[pr]*_seed*.npz", quick=1))
 @torch.no_grad()
 def test_whole_models(file):
     golden, case = np.load(file), json.loads(file.with_suffix(".json").read_text())
@@ -173,7 +173,7 @@ def names_here(key):
     return [rename_keys([each], TPAVI_KEYS)[each] for each in keys]
 
 
-@pytest.mark.parametrize("file", golden_files("tpavi/train_step_*.json"))
+@pytest.mark.parametrize("file", golden_files("tpavi/train_step_*.json", quick=1))
 def test_training_steps(file):
     case = json.loads(file.read_text())
     pvt = {"vision_config": pvt_v2_b5_config(drop_path_rate=0.0)} if case["backbone"] == "pvt" else {}
