@@ -7,13 +7,15 @@ from .collator import ClipCollator
 from .masks import binary_masks, row_masks
 from .ref_avs import load_ref_avs
 from .synthetic import row_kinds, write_avsbench, write_ref_avs
-from .synthetic.scene import COLORS, SEEN, UNSEEN, SceneObject, SyntheticClip, draw_objects, render_clip
+from .synthetic.cast import BAND, SEEN, UNSEEN
+from .synthetic.rendering import render_clip
+from .synthetic.scene import SceneObject, SyntheticClip, draw_objects
 from .synthetic.sentences import Expression, build_tokenizer, draw_expressions
 from .tables import DataError
 
 __all__ = [
+    "BAND",
     "CLASSES",
-    "COLORS",
     "PALETTE",
     "SEEN",
     "UNSEEN",
