@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from datasets import Dataset
-from tiny.pointing import teach_pointing
+from tiny.pointing import Pointing, encode_clips, teach_pointing
 from tiny.scores import blanker, silencer, values
 
 from lavseg import ClipCollator, Sam2LoveModel
@@ -25,22 +25,25 @@ from lavseg.metrics.protocols import AvsMetric
 from .examples import make_example
 from .report_sam2_love import write_report
 from .stages import SEED, Stages, prepare_folder
-from .training import WatchedTraining
+from .training import WatchedTraining, about, seconds_of
 from .video import Video, write_scene
 
 STAGES = 8
-DEFAULTS = {"minutes": 4, "clips": 60}
+DEFAULTS = {"steps": 1000, "clips": 60}
 # With fewer not every kind of sentence occurs.
 FEWEST_CLIPS = 4
 EXAMPLES_PER_KIND = 2
 EVALUATED_ROWS = 24
-# Shares of the training time: pointing in single frames, pointing while a clip passes, and SAM2-LOVE itself.
+# Shares of the steps: pointing in single frames, pointing while a clip passes, and SAM2-LOVE itself.
 POINTING = (
-    (0.45, {"num_frames": 1, "steps": 2500, "peak_rate": 1e-3, "clips": 48, "expressions": 2}),
-    (0.3, {"num_frames": 10, "steps": 900, "peak_rate": 7e-4, "clips": 16, "expressions": 3}),
+    (0.75, {"num_frames": 1, "peak_rate": 1e-3, "clips": 48, "expressions": 2}),
+    (0.15, {"num_frames": 10, "peak_rate": 7e-4, "clips": 16, "expressions": 3}),
 )
-METHOD_SHARE = 0.25
-MEASURED_EVERY = 250
+METHOD_SHARE = 0.1
+METHOD = {"per_device_train_batch_size": 8, "learning_rate": 4e-4}
+LOGGING_STEPS = 10
+# Clips for pointing, for each one of the test splits.
+POINTING_CLIPS = 8
 
 
 def run(arguments: argparse.Namespace) -> dict:
@@ -64,9 +67,9 @@ def run(arguments: argparse.Namespace) -> dict:
     stages.begin("Take the sound away, then the words")
     results.update(score_without(model, collator, seen_kinds, kinds, stages))
 
-    stages.begin(f"Train a fresh one for {arguments.minutes:g} minutes")
+    stages.begin(f"Train a fresh one for {arguments.steps} steps")
     fresh = fresh_model(model)
-    history = train(fresh, collator, splits, 8 * arguments.clips, 60 * arguments.minutes, output, stages)
+    history = train(fresh, collator, splits, POINTING_CLIPS * arguments.clips, arguments.steps, output, stages)
 
     stages.begin("Score the fresh one")
     results["trained_here"] = values(
@@ -173,25 +176,42 @@ def train(
     collator: ClipCollator,
     splits: dict[str, Dataset],
     clips: int,
-    seconds: float,
+    steps: int,
     output: Path,
     stages: Stages,
 ) -> list[dict]:
     """Teach the token to point on so many clips, then train SAM2-LOVE and save it; returns a log as the Trainer's."""
     watched = [row for row, is_null in enumerate(splits["val"]["is_null"]) if not is_null][:EVALUATED_ROWS]
-    training = WatchedTraining(model, collator, splits["val"].select(watched), stages)
-    done = {}
+    training = WatchedTraining(model, collator, splits["val"].select(watched), steps, stages)
+    parts = [
+        {**part, "steps": max(1, round(share * steps)), "logging_steps": LOGGING_STEPS} for share, part in POINTING
+    ]
+    rest, done = max(1, round(METHOD_SHARE * steps)), {}
+    seconds = training_seconds(model, collator, splits["train"], clips, parts, rest) + training.measuring_seconds
+    stages.say(f"this takes {about(seconds)}")
 
     def note(entry: dict) -> None:
         done[entry["frames"]] = entry["step"]
-        measured = entry["step"] % MEASURED_EVERY == 0
-        training.note(sum(done.values()), "pointing_loss", entry["loss"], measured)
+        training.note(sum(done.values()), pointing_loss=entry["loss"], hits=entry["hits"])
 
-    parts = [{**stage, "seconds": share * seconds} for share, stage in POINTING]
-    teach_pointing(model, collator.processor, SEED, clips, parts, note)
-    fields = {"per_device_train_batch_size": 8, "learning_rate": 4e-4}
-    training.train_for(METHOD_SHARE * seconds, splits["train"], output, **fields)
+    teach_pointing(model, collator.processor, SEED, clips, parts, note, stages.bar("clips for pointing"))
+    training.train(rest, splits["train"], output, **METHOD)
     return training.log
+
+
+def training_seconds(
+    model: Sam2LoveModel, collator: ClipCollator, rows: Dataset, clips: int, parts: list[dict], steps: int
+) -> float:
+    """About how long it takes to teach pointing in these parts on so many clips, and to train for `steps` then."""
+    model, rng, few = copy.deepcopy(model).train(), np.random.default_rng(SEED), 4
+    encoded = encode_clips(model, collator.processor, few, rng, iter)
+    seconds = clips / few * seconds_of(lambda: encode_clips(model, collator.processor, few, rng, iter), 1)
+    pointing = Pointing(model, collator.processor, rng)
+    for part in parts:
+        sizes = [part[name] for name in ("num_frames", "clips", "expressions")]
+        seconds += part["steps"] * seconds_of(lambda sizes=sizes: pointing.loss(encoded, *sizes)[0].backward())
+    batch = [rows[index % len(rows)] for index in range(METHOD["per_device_train_batch_size"])]
+    return seconds + steps * seconds_of(lambda: model(**collator(batch).to(model.device)).loss.backward(), 1)
 
 
 def segment_video(checkpoint: Path, output: Path) -> Video:

@@ -1,24 +1,26 @@
 """A method that hears and reads nothing, end to end on synthetic clips in a few minutes on two CPU cores.
 
-Scores an untrained model, trains it for some minutes, scores it on clips with one sound and with several, as they are
+Scores an untrained model, trains it, scores it on clips with one sound and with several, as they are
 and in silence, and segments a video file. Writes `report.json`, `report.html` and the model in `model/`.
 
 AuralSAM2, SAMA-AVS and GAVS are trained on the shipped SAM2 host. ST-BAVA is a method on SAM, of which no checkpoint is
-shipped: a tiny one is taught from clicks first, for at most two minutes.
+shipped: a tiny one is taught from clicks first.
 """
 
 import argparse
+import copy
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from datasets import concatenate_datasets
+from datasets import Dataset, concatenate_datasets
 from tiny.avs_training import CLIP_TRAINING, write_clips
 from tiny.models import ON_SAM, fresh_model, save_host, stereo_vggish
 from tiny.sam_host import train_sam
 from tiny.scores import Clips, score_clips
-from tiny.single_frames import train_on_frames
+from tiny.single_frames import BATCH, single_frames, train_on_frames
+from torch.utils.data import default_collate
 
 from lavseg import ClipCollator
 from lavseg.checkpoint import load_checkpoint
@@ -29,16 +31,15 @@ from lavseg.modeling.base import AudioVisualPreTrainedModel
 from .examples import make_example
 from .report_sounding_objects import write_report
 from .stages import SEED, Stages, prepare_folder
-from .training import WatchedTraining
+from .training import WatchedTraining, about, seconds_of
 from .video import Video, write_scene
 
 STAGES = 7
-DEFAULTS = {"minutes": 3, "clips": 200}
+DEFAULTS = {"steps": 250, "clips": 200}
 FEWEST_CLIPS = 2
 EXAMPLES_PER_KIND = 4
-SAM_SECONDS = 120
-# The share of the training time that is for single frames; so many steps take longer.
-FRAME_SHARE, FRAME_STEPS, MEASURED_EVERY = 0.75, 400, 50
+# The share of the steps that is for single frames.
+FRAME_SHARE = 0.8
 
 
 def run(arguments: argparse.Namespace) -> dict:
@@ -67,8 +68,8 @@ def run(arguments: argparse.Namespace) -> dict:
     results["untrained"] = score_clips(model, collator, clips, stages.bar("untrained"))
     stages.say_scores(results["untrained"])
 
-    stages.begin(f"Train it for {arguments.minutes:g} minutes")
-    history = train(model, collator, clips, output, 60 * arguments.minutes, stages)
+    stages.begin(f"Train it for {arguments.steps} steps")
+    history = train(model, collator, clips, output, arguments.steps, stages)
 
     stages.begin("Score it trained, with the sound and in silence")
     results["trained"] = score_clips(model, collator, clips, stages.bar("trained"))
@@ -93,10 +94,10 @@ def teach_sam(folder: Path, steps: int, stages: Stages) -> Path:
     """Train a SAM host and save it in `folder`, which is returned."""
 
     def say(entry: dict) -> None:
-        if entry["step"] % 100 == 0:
-            stages.say(f"step {entry['step']:4d}  IoU {entry['iou']:.3f}  loss {entry['loss']:.3f}")
+        stages.murmur(f"step {entry['step']:4d}  IoU {entry['iou']:.3f}  loss {entry['loss']:.3f}")
 
-    sam, _ = train_sam(SEED, SAM_SECONDS, steps, on_log=say)
+    sam, log = train_sam(SEED, steps, on_log=say)
+    stages.say(f"IoU {log[-1]['iou']:.3f} after {steps} steps")
     sam.save_pretrained(folder)
     return folder
 
@@ -106,19 +107,41 @@ def train(
     collator: ClipCollator,
     clips: Clips,
     output: Path,
-    seconds: float,
+    steps: int,
     stages: Stages,
 ) -> list[dict]:
-    """Train for so long, in single frames first, and save the model; returns a log as the Trainer's."""
+    """Train for so many steps, in single frames first, and save the model; returns a log as the Trainer's."""
     rows = {split: concatenate_datasets([splits[split] for splits in clips.values()]) for split in ("train", "val")}
-    training = WatchedTraining(model, collator, rows["val"], stages)
+    training = WatchedTraining(model, collator, rows["val"], steps, stages)
+    frame_steps = max(1, round(FRAME_SHARE * steps))
+    rest = max(1, steps - frame_steps)
+    seconds = training_seconds(model, collator, rows["train"], frame_steps, rest) + training.measuring_seconds
+    stages.say(f"this takes {about(seconds)}")
 
     def note(entry: dict) -> None:
-        training.note(entry["step"], "frame_loss", entry["loss"], entry["step"] % MEASURED_EVERY == 0)
+        training.note(entry["step"], frame_loss=entry["loss"])
 
-    train_on_frames(model, collator.processor, SEED, FRAME_STEPS, len(rows["train"]), FRAME_SHARE * seconds, note)
-    training.train_for((1 - FRAME_SHARE) * seconds, rows["train"], output, **CLIP_TRAINING)
+    bar = stages.bar("clips for single frames")
+    train_on_frames(model, collator.processor, SEED, frame_steps, len(rows["train"]), note, bar)
+    training.train(rest, rows["train"], output, **CLIP_TRAINING)
     return training.log
+
+
+def training_seconds(
+    model: AudioVisualPreTrainedModel, collator: ClipCollator, rows: Dataset, frame_steps: int, steps: int
+) -> float:
+    """About how long so many steps take in single frames of these rows, and then on the clips themselves."""
+    model, few = copy.deepcopy(model).train(), 4
+
+    def backward(batch: dict[str, torch.Tensor]) -> None:
+        model(**{name: values.to(model.device).float() for name, values in batch.items()}).loss.backward()
+
+    seconds = len(rows) / few * seconds_of(lambda: single_frames(collator.processor, few, SEED), 1)
+    frames = single_frames(collator.processor, few, SEED)
+    frames = default_collate([frames[index % len(frames)] for index in range(BATCH)])
+    batch = [rows[index % len(rows)] for index in range(CLIP_TRAINING["per_device_train_batch_size"])]
+    clip_seconds = seconds_of(lambda: model(**collator(batch).to(model.device)).loss.backward(), 1)
+    return seconds + frame_steps * seconds_of(lambda: backward(frames)) + steps * clip_seconds
 
 
 def segment_video(output: Path) -> Video:

@@ -4,9 +4,9 @@ SAM2's decoder already understands clicks, so SAM2-LOVE then starts from prompts
 the token stays between all objects for as long as was tried (600 steps of 48 sentences).
 """
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ STAGES = (
     {"num_frames": 10, "steps": 600, "peak_rate": 7e-4, "clips": 16, "expressions": 3},
 )
 # An object with fewer visible pixels is not pointed at.
-SMALLEST = 80
+SMALLEST = 200
 
 
 @dataclass
@@ -44,11 +44,16 @@ class EncodedClip:
 
 @torch.no_grad()
 def encode_clips(
-    model: Sam2LoveModel, processor: Sam2LoveProcessor, count: int, rng: np.random.Generator
+    model: Sam2LoveModel,
+    processor: Sam2LoveProcessor,
+    count: int,
+    rng: np.random.Generator,
+    progress: Callable[[Sequence], Iterable] | None = None,
 ) -> list[EncodedClip]:
-    """Render `count` clips and run the encoders once."""
+    """Render `count` clips and run the encoders once; `progress` wraps the numbers of the clips."""
     encoded = []
-    for _ in track(range(count), "clips for pointing", transient=True, disable=not get_console().is_terminal):
+    bar = partial(track, description="clips for pointing", transient=True, disable=not get_console().is_terminal)
+    for _ in (progress or bar)(range(count)):
         clip = render_clip(rng, FRAMES)
         images = list(torch.from_numpy(clip.frames).permute(0, 3, 1, 2))
         pixels = processor.vit_image_processor(images, return_tensors="pt")["pixel_values"]
@@ -80,11 +85,11 @@ class Pointing:
         model, frames, audio, texts, targets = self.model, [], [], [], []
         while len(frames) < batch:
             clip, shown = clips[self.rng.integers(len(clips))], self._frames(num_frames)
-            drawn = self._expressions(clip, shown[0], expressions)
+            drawn = self._expressions(clip, shown, expressions)
             if drawn:
                 frames.append(clip.frames[shown].float())
                 audio.append(clip.audio)
-                texts += [expression.text.strip() for expression in drawn]
+                texts += [expression.text for expression in drawn]
                 targets += [clip.owners[shown[0]] == expression.target + 1 for expression in drawn]
         tokens = self.processor.tokenizer(texts, padding=True, return_tensors="pt").to(model.device)
         ids, mask = (tokens[name].unflatten(0, (batch, expressions)) for name in ("input_ids", "attention_mask"))
@@ -102,16 +107,20 @@ class Pointing:
         return self._distance(prompts, torch.stack(targets).to(model.device))
 
     def _frames(self, count: int) -> list[int]:
-        """Some frames of a clip in order, or backwards."""
-        frames = sorted(self.rng.choice(FRAMES, count, replace=False).tolist())
-        return frames if self.rng.random() < 0.5 else frames[::-1]
+        """Some frames of a clip in order."""
+        return sorted(self.rng.choice(FRAMES, count, replace=False).tolist())
 
-    def _expressions(self, clip: EncodedClip, frame: int, count: int) -> list:
-        """`count` sentences about objects visible in the frame, every kind alike; none where there are none."""
+    def _expressions(self, clip: EncodedClip, shown: list[int], count: int) -> list:
+        """`count` sentences about objects visible in the first frame, every kind alike; none where there are none.
+
+        A single frame does not show what moves.
+        """
         visible = [
             expression
             for expression in draw_expressions(self.rng, clip.objects)
-            if expression.target is not None and (clip.owners[frame] == expression.target + 1).sum() >= SMALLEST
+            if expression.target is not None
+            and (expression.query.motion is None or len(shown) > 1)
+            and (clip.owners[shown[0]] == expression.target + 1).sum() >= SMALLEST
         ]
         kinds = sorted({expression.kind for expression in visible})
         chosen = []
@@ -142,19 +151,21 @@ def teach_pointing(
     clips: int = 1500,
     stages: Sequence[dict] = STAGES,
     on_log: Callable[[dict], None] = lambda entry: None,
+    progress: Callable[[Sequence], Iterable] | None = None,
 ) -> list[dict]:
     """Train the prompter of `model` in place; returns a log of `{frames, step, loss, hits}`, hits on unseen clips.
 
     Args:
         clips: rendered, of which one in 25 is kept for the hits.
-        stages: see `STAGES`; one that has `seconds` ends after these even if steps remain.
+        stages: see `STAGES`; `logging_steps` may be added.
         on_log: called with each new entry of the log.
+        progress: wraps the numbers of the clips while they are rendered; by default a bar on a terminal.
     """
     rng, log = np.random.default_rng([seed, 2]), []
     for module in model.prompter.modules():
         if isinstance(module, nn.Linear) and module is not model.prompter.presence:
             module.reset_parameters()
-    encoded = encode_clips(model, processor, clips, rng)
+    encoded = encode_clips(model, processor, clips, rng, progress)
     unseen, seen = encoded[: max(1, clips // 25)], encoded[max(1, clips // 25) :]
     for stage in stages:
         for entry in _train(Pointing(model, processor, rng), seen, unseen, **stage):
@@ -172,7 +183,7 @@ def _train(
     peak_rate: float,
     clips: int,
     expressions: int,
-    seconds: float = math.inf,
+    logging_steps: int = 50,
 ) -> Iterator[dict]:
     for entry in optimize(
         task.model.prompter.parameters(),
@@ -181,7 +192,7 @@ def _train(
         steps,
         f"pointing, {num_frames} frame(s)",
         betas=(0.9, 0.95),
-        seconds=seconds,
+        logging_steps=logging_steps,
     ):
         with torch.no_grad():
             _, hits = task.loss(unseen, num_frames, 2 * clips, expressions)

@@ -10,12 +10,12 @@ from lavseg.models.sam2_love import Sam2LoveModel, Sam2LoveProcessor
 
 
 def test_the_whole_demo(untrained, tmp_path, small_clips, monkeypatch, capsys):
-    few = {"steps": 2, "clips": 2}
+    few = {"clips": 2}
     monkeypatch.setattr(sam2_love, "POINTING", tuple((share, stage | few) for share, stage in sam2_love.POINTING))
     monkeypatch.setattr(sam2_love, "EVALUATED_ROWS", 2)
     monkeypatch.setattr(sam2_love, "EXAMPLES_PER_KIND", 1)
     output = tmp_path / "demo"
-    run_demo.main([f"--output={output}", f"--checkpoint={untrained}", "--minutes=0", "--clips=4"])
+    run_demo.main([f"--output={output}", f"--checkpoint={untrained}", "--steps=3", "--clips=4"])
     printed = capsys.readouterr().out
     assert all(f"{stage}/8" in printed for stage in range(1, 9))
 
