@@ -10,7 +10,7 @@ from .synthetic import row_kinds, write_avsbench, write_ref_avs
 from .synthetic.cast import BAND, SEEN, UNSEEN
 from .synthetic.rendering import render_clip
 from .synthetic.scene import SceneObject, SyntheticClip, draw_objects
-from .synthetic.sentences import Expression, build_tokenizer, draw_expressions
+from .synthetic.sentences import Expression, build_tokenizer, draw_expressions, draw_scene
 from .tables import DataError
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "class_masks",
     "draw_expressions",
     "draw_objects",
+    "draw_scene",
     "load_avsbench",
     "load_ref_avs",
     "render_clip",
