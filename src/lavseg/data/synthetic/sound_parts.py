@@ -7,7 +7,6 @@ import numpy as np
 SAMPLING_RATE = 16000
 HIGHEST = 7600.0
 STEP = 32
-TABLE_SIZE = 1024
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9))
 
 
@@ -31,14 +30,27 @@ class Notes:
         """One value per note `[N]` as a value per step of the whole phrase."""
         return np.repeat(values, self.lengths // STEP)
 
+    def seconds(self) -> np.ndarray:
+        """Seconds since the beginning of the phrase, per step."""
+        return np.arange(self.lengths.sum() // STEP) * (STEP / SAMPLING_RATE)
+
     def since(self) -> np.ndarray:
         """Seconds since the beginning of the note, per step."""
-        steps = np.arange(self.lengths.sum() // STEP) * STEP
-        return (steps - self.hold(self.starts)) / SAMPLING_RATE
+        return self.seconds() - self.hold(self.starts / SAMPLING_RATE)
 
-    def left(self) -> np.ndarray:
-        """Seconds until the end of the note, per step."""
-        return self.hold(self.lengths) / SAMPLING_RATE - self.since()
+    def swell(self, attack: float, release: float) -> np.ndarray:
+        """Loudness per step: each note rises from silence and falls back to it within so many seconds."""
+        since = self.since()
+        left = self.hold(self.lengths / SAMPLING_RATE) - since
+        return self.hold(self.loudness) * np.clip(np.minimum(since / attack, left / release), 0, 1)
+
+    def rows(self, num_samples: int) -> np.ndarray:
+        """The number of the note that each sample belongs to."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)[:num_samples]
+
+    def tones(self, tables: np.ndarray, pitch: np.ndarray, num_samples: int) -> np.ndarray:
+        """Samples of the notes' wavetables `[N, size]` at a pitch in hertz per step."""
+        return look_up(tables, turns(curve(pitch, num_samples)), self.rows(num_samples))
 
 
 def scale(rng: np.random.Generator, lowest: float, highest: float) -> np.ndarray:
@@ -90,16 +102,15 @@ def smooth(steps: np.ndarray, seconds: float) -> np.ndarray:
     return (sums[width:] - sums[:-width]) / width
 
 
-def phase(pitch: np.ndarray) -> np.ndarray:
+def turns(pitch: np.ndarray) -> np.ndarray:
     """Turns (float64) since the first sample of a tone whose pitch in hertz is given per sample."""
     return np.cumsum(pitch, dtype=np.float64) / SAMPLING_RATE
 
 
-def wavetables(amplitudes: np.ndarray, angles: np.ndarray | None = None) -> np.ndarray:
-    """One period (float32 `[..., TABLE_SIZE]`) of tones with these amplitudes of harmonics 1 to `H` (`[..., H]`)."""
-    spectrum = np.zeros((*amplitudes.shape[:-1], TABLE_SIZE // 2 + 1), np.complex64)
-    turned = amplitudes if angles is None else amplitudes * np.exp(1j * angles)
-    spectrum[..., 1 : amplitudes.shape[-1] + 1] = turned * (-0.5j * TABLE_SIZE)
+def wavetables(amplitudes: np.ndarray, angles: np.ndarray | float = 0.0, size: int = 2048) -> np.ndarray:
+    """One period (float32 `[..., size]`) of tones whose harmonics 1 to `H` have these amplitudes (`[..., H]`)."""
+    spectrum = np.zeros((*amplitudes.shape[:-1], size // 2 + 1), np.complex64)
+    spectrum[..., 1 : amplitudes.shape[-1] + 1] = amplitudes * np.exp(1j * np.asarray(angles)) * (-0.5j * size)
     return np.fft.irfft(spectrum).astype(np.float32)
 
 
@@ -119,20 +130,25 @@ def resonance(frequencies: np.ndarray, center: float, width: float) -> np.ndarra
 
 
 def look_up(tables: np.ndarray, turns: np.ndarray, rows: np.ndarray | int = 0) -> np.ndarray:
-    """Samples of wavetables `[rows, TABLE_SIZE]` at these turns; `rows` says which table each sample is from."""
-    index = (turns * TABLE_SIZE).astype(np.int64) % TABLE_SIZE + np.asarray(rows, np.int64) * TABLE_SIZE
+    """Samples of wavetables `[rows, size]` (a power of two) at these turns; `rows` says whose each sample is."""
+    size = tables.shape[-1]
+    index = (turns * size).astype(np.int64) & (size - 1)
+    index += np.asarray(rows, np.int64) * size
     return np.take(tables.ravel(), index)
 
 
 def struck(pitch: float, seconds: float, amplitudes: np.ndarray, rates: np.ndarray) -> np.ndarray:
     """A tone whose harmonics (amplitudes `[H]`) each die away by themselves, at `rates` per second (`[H]`)."""
     count = int(seconds * SAMPLING_RATE)
-    periods = int(seconds * pitch / 2) + 1
-    times = np.arange(periods) * 2 / pitch
-    tables = wavetables(amplitudes * audible(harmonics(pitch, len(amplitudes))) * np.exp(-np.outer(times, rates)))
-    turns = np.arange(count) * (pitch / SAMPLING_RATE)
-    release = np.minimum(np.arange(count, 0, -1) / (0.03 * SAMPLING_RATE), 1)
-    return (look_up(tables, turns, (turns / 2).astype(np.int64)) * release).astype(np.float32)
+    periods = np.ceil(pitch * 0.01)
+    times = np.arange(0, seconds, periods / pitch)
+    sounding = amplitudes * audible(harmonics(pitch, len(amplitudes)))
+    tables = wavetables(sounding * np.exp(-np.outer(times, rates)), size=512)
+    passed = np.arange(count) * (pitch / SAMPLING_RATE)
+    sound = look_up(tables, passed, (passed / periods).astype(np.int64))
+    release = min(count, int(0.03 * SAMPLING_RATE))
+    sound[count - release :] *= np.linspace(1, 0, release, dtype=np.float32)
+    return sound
 
 
 def noise(rng: np.random.Generator, num_samples: int, low: float, high: float) -> np.ndarray:
