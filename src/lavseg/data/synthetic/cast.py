@@ -6,6 +6,8 @@ from typing import Protocol
 import numpy as np
 
 from .backgrounds import draw_background
+from .drawings import draw_picture
+from .sounds import play
 
 INSTRUMENTS = ("guitar", "violin", "trumpet", "drum", "keyboard", "flute", "bell", "saxophone", "accordion")
 BAND = (*INSTRUMENTS, "dog", "bird", "car")
@@ -45,13 +47,9 @@ class DrawnBand:
     instruments: tuple[str, ...] = INSTRUMENTS
 
     def picture(self, category: str, rng: np.random.Generator, size: int) -> np.ndarray:
-        from .drawings import draw_picture
-
         return draw_picture(category, rng, size)
 
     def sound(self, category: str, rng: np.random.Generator, num_samples: int) -> np.ndarray:
-        from .sounds import play
-
         return play(category, rng, num_samples)
 
     def background(self, rng: np.random.Generator, height: int, width: int) -> np.ndarray:

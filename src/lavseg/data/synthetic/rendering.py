@@ -1,16 +1,24 @@
 """Pictures and sound of a synthetic scene."""
 
 from collections.abc import Sequence
+from math import ceil, floor
+from statistics import NormalDist
 
 import numpy as np
 from PIL import Image
 
 from .cast import DRAWN_BAND, Cast
 from .scene import SceneObject, SyntheticClip, draw_objects
+from .sound_parts import SAMPLING_RATE
 
-SAMPLING_RATE = 16000
 _FADE = 160
 _LARGEST_PEAK = 0.99
+# Loudness follows an object's place in steps of 10 ms.
+_STEPS = 100
+_STEP = SAMPLING_RATE // _STEPS
+_SMALLEST = 4
+# A grey level of noise for each of 256 equally likely bytes.
+_NOISE = np.rint([2 * NormalDist().inv_cdf((byte + 0.5) / 256) for byte in range(256)]).astype(np.int16)
 
 
 def render_clip(
@@ -51,82 +59,89 @@ def _render_frames(
     rng: np.random.Generator, objects: list[SceneObject], cast: Cast, num_frames: int, height: int, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Frames uint8 `[T, H, W, 3]` and visible masks bool `[K, T, H, W]`."""
-    frames = np.repeat(cast.background(rng, height, width)[None].astype(np.float32), num_frames, axis=0)
+    background = Image.fromarray(cast.background(rng, height, width))
+    frames = [background.copy() for _ in range(num_frames)]
     masks = np.zeros((len(objects), num_frames, height, width), bool)
     for index, item in enumerate(objects):
         size = item.size * min(height, width)
-        picture = cast.picture(item.category, rng, max(round(size), 4))
+        picture = cast.picture(item.category, rng, max(round(size), _SMALLEST))
         if item.mirrored:
-            picture = picture[:, ::-1]
-        source = Image.fromarray(np.ascontiguousarray(picture)).convert("RGBa")
-        scale = size / max(source.size)
-        for t in range(num_frames):
-            placed = _place(source, scale, item.centers[t] * (height, width), item.angles[t], height, width)
-            if placed is None:
-                continue
-            rows, columns, tile = placed
-            alpha = tile[..., 3:]
-            inside = alpha[..., 0] >= 128
-            frames[t, rows, columns] *= 1 - alpha.astype(np.float32) / 255
-            frames[t, rows, columns] += tile[..., :3]
-            masks[:index, t, rows, columns] &= ~inside
-            masks[index, t, rows, columns] = inside
-    frames += 2 * rng.standard_normal((num_frames, height, width, 1), dtype=np.float32)
-    return np.clip(frames + 0.5, 0, 255).astype(np.uint8), masks
+            picture = np.ascontiguousarray(picture[:, ::-1])
+        source = Image.fromarray(picture).convert("RGBa")
+        for t, frame in enumerate(frames):
+            placed = _place(source, size, item.centers[t] * (height, width), item.angles[t], height, width)
+            if placed is not None:
+                (left, top, right, bottom), tile = placed
+                frame.paste(tile, (left, top), tile)
+                inside = np.asarray(tile.getchannel("A")) >= 128
+                masks[:index, t, top:bottom, left:right] &= ~inside
+                masks[index, t, top:bottom, left:right] = inside
+    noise = _NOISE[np.frombuffer(rng.bytes(num_frames * height * width), np.uint8)]
+    noisy = np.stack(frames) + noise.reshape(num_frames, height, width, 1)
+    return np.clip(noisy, 0, 255).astype(np.uint8), masks
 
 
 def _place(
-    source: Image.Image, scale: float, center: np.ndarray, angle: float, height: int, width: int
-) -> tuple[slice, slice, np.ndarray] | None:
-    """The part of a frame that a turned picture reaches and what it shows there, uint8 with premultiplied alpha.
+    source: Image.Image, size: float, center: np.ndarray, angle: float, height: int, width: int
+) -> tuple[tuple[int, int, int, int], Image.Image] | None:
+    """The box (left, top, right, bottom) of a frame that a turned picture reaches, and what it shows there, RGBA.
 
-    None where it is out of view.
+    Args:
+        source: the picture, with premultiplied alpha: dark or bright fringes come from blending without.
+        size: its longer side in pixels of the frame.
+        center: its centre (y, x) in pixels of the frame.
+
+    Returns:
+        None where it is out of view.
     """
-    cos, sin = np.cos(angle), np.sin(angle)
-    half = scale * np.array([abs(cos), abs(sin), abs(sin), abs(cos)]).reshape(2, 2) @ source.size / 2 + 1
-    left, top = (max(int(np.floor(center[1 - i] - half[i])), 0) for i in (0, 1))
-    right, bottom = (min(int(np.ceil(center[1 - i] + half[i])), (width, height)[i]) for i in (0, 1))
+    cos, sin = float(np.cos(angle)), float(np.sin(angle))
+    scale = size / max(source.size)
+    half_width = scale / 2 * (abs(cos) * source.width + abs(sin) * source.height) + 1
+    half_height = scale / 2 * (abs(sin) * source.width + abs(cos) * source.height) + 1
+    y, x = map(float, center)
+    left, top = max(floor(x - half_width), 0), max(floor(y - half_height), 0)
+    right, bottom = min(ceil(x + half_width), width), min(ceil(y + half_height), height)
     if left >= right or top >= bottom:
         return None
-    a, b, d, e = cos / scale, -sin / scale, sin / scale, cos / scale
-    x, y = left - center[1], top - center[0]
-    middle_x, middle_y = source.width / 2, source.height / 2
-    coefficients = (a, b, a * x + b * y + middle_x, d, e, d * x + e * y + middle_y)
+    rows = np.array([[cos, -sin], [sin, cos]]) / scale
+    shift = rows @ [left - x, top - y] + np.array(source.size) / 2
     tile = source.transform(
-        (right - left, bottom - top), Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC
+        (right - left, bottom - top),
+        Image.Transform.AFFINE,
+        (*rows[0], shift[0], *rows[1], shift[1]),
+        Image.Resampling.BICUBIC,
     )
-    return slice(top, bottom), slice(left, right), np.asarray(tile)
+    return (left, top, right, bottom), tile.convert("RGBA")
 
 
 def _render_sound(rng: np.random.Generator, objects: list[SceneObject], cast: Cast, num_frames: int) -> np.ndarray:
-    """The sum of all sounds over weak background noise, float32 `[2, num_frames * 16000]`."""
-    size = num_frames * SAMPLING_RATE
-    noise = rng.uniform(0.001, 0.003) * rng.standard_normal(size, dtype=np.float32)
+    """All sounds over weak noise, float32 `[2, num_frames * 16000]`; softer as a whole where it would clip."""
+    noise = rng.standard_normal(num_frames * SAMPLING_RATE, dtype=np.float32) * np.float32(rng.uniform(0.001, 0.003))
     waveform = np.stack([noise, noise])
     for item in objects:
         if item.sounds:
             first, last = np.flatnonzero(item.seconds)[[0, -1]]
-            begin, end = first * SAMPLING_RATE, (last + 1) * SAMPLING_RATE
-            sound = item.level * cast.sound(item.category, rng, end - begin) * _gate(item.seconds)[begin:end]
-            waveform[:, begin:end] += _pan(item, num_frames)[:, begin:end] * sound
+            span = slice(first * SAMPLING_RATE, (last + 1) * SAMPLING_RATE)
+            sound = np.float32(item.level) * cast.sound(item.category, rng, span.stop - span.start)
+            _silence_pauses(sound, item.seconds[first : last + 1])
+            steps = sound.reshape(-1, _STEP) * _gains(item.centers[:, 1])[:, first * _STEPS : (last + 1) * _STEPS, None]
+            waveform[:, span] += steps.reshape(2, -1)
     return waveform * np.float32(min(1, _LARGEST_PEAK / np.abs(waveform).max()))
 
 
-def _gate(seconds: np.ndarray) -> np.ndarray:
-    """Float32 `[T * 16000]`: 1 while an object sounds, 0 else, with short fades within the seconds of sound."""
-    gate = np.repeat(seconds.astype(np.float32), SAMPLING_RATE)
-    rising = np.linspace(0, 1, _FADE, dtype=np.float32)
+def _silence_pauses(sound: np.ndarray, seconds: np.ndarray) -> None:
+    """Leave of a sound the given seconds only, with short fades at their edges."""
     edges = np.diff(np.pad(seconds.astype(np.int8), 1))
+    rising = np.linspace(0, 1, _FADE, dtype=np.float32)
+    sound.reshape(-1, SAMPLING_RATE)[~seconds] = 0
     for begin in np.flatnonzero(edges == 1) * SAMPLING_RATE:
-        gate[begin : begin + _FADE] = rising
+        sound[begin : begin + _FADE] *= rising
     for end in np.flatnonzero(edges == -1) * SAMPLING_RATE:
-        gate[end - _FADE : end] = rising[::-1]
-    return gate
+        sound[end - _FADE : end] *= rising[::-1]
 
 
-def _pan(item: SceneObject, num_frames: int) -> np.ndarray:
-    """Gains `[2, T * 16000]` of the left and right channel: equal power, 1 in both for an object in the middle."""
-    angles = np.clip(item.centers[:, 1], 0, 1) * np.pi / 2
-    gains = np.sqrt(2) * np.stack([np.cos(angles), np.sin(angles)])
-    moments = np.arange(num_frames * SAMPLING_RATE) / SAMPLING_RATE
-    return np.stack([np.interp(moments, np.arange(num_frames) + 0.5, gain) for gain in gains]).astype(np.float32)
+def _gains(x: np.ndarray) -> np.ndarray:
+    """Gains of the left and right channel, float32 `[2, steps]`: equal power, 1 in both for an object in the middle."""
+    moments = (np.arange(len(x) * _STEPS) + 0.5) / _STEPS - 0.5
+    angles = np.interp(moments, np.arange(len(x)), np.clip(x, 0, 1)) * np.pi / 2
+    return np.sqrt(2, dtype=np.float32) * np.stack([np.cos(angles), np.sin(angles)]).astype(np.float32)

@@ -19,10 +19,11 @@ MOTIONS = {
 }
 NUM_SOUNDING = (0.08, 0.42, 0.33, 0.17)
 SHORTEST_SOUND = 4
-LOUDEST, SOFTEST_DB = 0.2, -14
+LOUDEST, SOFTEST_DB = 0.15, -14
 # Paths are laid out for frames of this shape; others show them stretched.
 ASPECT = 4 / 3
-_STEP = 0.25
+# How far objects move at least, as shares of height and width; the largest have just this room between the borders.
+_TRAVEL = (0.27, 0.3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,11 +152,9 @@ def _draw_names(
 
 
 def _draw_motions(rng: np.random.Generator, count: int, num_frames: int) -> list[str]:
-    if num_frames == 1:
-        return ["still"] * count
     motions = rng.choice(list(MOTIONS), count, p=list(MOTIONS.values())).tolist()
-    comes_and_goes = num_frames >= 6
-    return [name if comes_and_goes or name not in ("enters", "leaves") else "still" for name in motions]
+    possible = MOTIONS if num_frames >= 6 else ("left", "right", "up", "down") if num_frames > 1 else ()
+    return [name if name in possible else "still" for name in motions]
 
 
 def _draw_paths(
@@ -168,9 +167,9 @@ def _draw_paths(
     for i, motion in enumerate(motions):
         axis = 0 if motion in ("up", "down") else 1
         if motion in ("left", "up"):
-            low[i, axis] += _STEP
+            low[i, axis] += _TRAVEL[axis]
         elif motion in ("right", "down"):
-            high[i, axis] -= _STEP
+            high[i, axis] -= _TRAVEL[axis]
     if twins and rng.random() < 0.7:
         for i, left in zip(twins, rng.permutation([True, False]), strict=True):
             if left:
@@ -198,7 +197,7 @@ def _draw_path(
             axis = 0 if motion in ("up", "down") else 1
             sign = -1 if motion in ("left", "up") else 1
             room = start[axis] - margin[axis] if sign < 0 else 1 - margin[axis] - start[axis]
-            path[:, axis] += sign * rng.uniform(_STEP, max(_STEP, min(room, 0.55))) * progress[:, 0]
+            path[:, axis] += sign * rng.uniform(_TRAVEL[axis], max(_TRAVEL[axis], min(room, 0.6))) * progress[:, 0]
         case "wanders":
             turn = 2 * np.pi * progress[:, 0] * rng.choice([-1, 1]) + rng.uniform(0, 2 * np.pi)
             circle = np.stack([np.sin(turn), np.cos(turn)], 1) * rng.uniform(0.04, 0.07)
