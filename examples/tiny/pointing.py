@@ -6,19 +6,17 @@ the token stays between all objects for as long as was tried (600 steps of 48 se
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
-from rich import get_console
-from rich.progress import track
 from torch import nn
 
-from lavseg.data import SceneObject, draw_expressions, render_clip
+from lavseg.data import Expression, draw_expressions, draw_scene, render_clip
 from lavseg.models.sam2_love import Sam2LoveModel, Sam2LoveProcessor
 
 from .clicks import number_objects
 from .optimization import optimize
+from .processes import map_in_processes
 
 FRAMES = 10
 
@@ -34,12 +32,13 @@ SMALLEST = 200
 
 @dataclass
 class EncodedClip:
-    """One clip as the frozen encoders see it: `frames [10, 1 + hw, D]`, `audio [A, D]`; `owners uint8 [10, H, W]`."""
+    """One clip as the frozen encoders see it: `frames [10, 1 + hw, D]`, `audio [A, D]`; `owners uint8 [10, H, W]`; and
+    sentences about objects that it shows."""
 
     frames: torch.Tensor
     audio: torch.Tensor
     owners: torch.Tensor
-    objects: list[SceneObject]
+    expressions: list[Expression]
 
 
 @torch.no_grad()
@@ -50,19 +49,30 @@ def encode_clips(
     rng: np.random.Generator,
     progress: Callable[[Sequence], Iterable] | None = None,
 ) -> list[EncodedClip]:
-    """Render `count` clips and run the encoders once; `progress` wraps the numbers of the clips."""
+    """Render `count` clips and run the encoders once; `progress` wraps what is rendered."""
+    seeds = rng.integers(2**32, size=count).tolist()
+    tasks = [(processor.vit_image_processor, processor.feature_extractor, seed) for seed in seeds]
     encoded = []
-    bar = partial(track, description="clips for pointing", transient=True, disable=not get_console().is_terminal)
-    for _ in (progress or bar)(range(count)):
-        clip = render_clip(rng, FRAMES)
-        images = list(torch.from_numpy(clip.frames).permute(0, 3, 1, 2))
-        pixels = processor.vit_image_processor(images, return_tensors="pt")["pixel_values"]
-        patches = processor.feature_extractor(clip.waveform, sampling_rate=16000, return_tensors="pt")
-        owners = torch.from_numpy(number_objects(clip.masks))
-        frames = model.vision_encoder(pixel_values=pixels.to(model.device)).last_hidden_state
-        audio = model.audio_encoder(patches["input_features"].to(model.device)).embeddings.squeeze(1)
-        encoded.append(EncodedClip(frames.half().cpu(), audio.cpu(), owners, clip.objects))
+    for pixels, patches, owners, expressions in map_in_processes(_prepare_clip, tasks, progress):
+        pixels, patches = (torch.from_numpy(part).to(model.device).float() for part in (pixels, patches))
+        frames = model.vision_encoder(pixel_values=pixels).last_hidden_state
+        audio = model.audio_encoder(patches).embeddings.squeeze(1)
+        encoded.append(EncodedClip(frames.half().cpu(), audio.cpu(), torch.from_numpy(owners), expressions))
     return encoded
+
+
+def _prepare_clip(task: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Expression]]:
+    """A clip as the encoders take it: frames, seconds of sound, owners of the pixels, sentences."""
+    image_processor, feature_extractor, seed = task
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(seed)
+    objects = draw_scene(rng, num_frames=FRAMES)
+    expressions = [item for item in draw_expressions(rng, objects) if item.target is not None]
+    clip = render_clip(rng, FRAMES, objects=objects)
+    images = list(torch.from_numpy(clip.frames).permute(0, 3, 1, 2))
+    pixels = image_processor(images, return_tensors="pt")["pixel_values"].half().numpy()
+    sound = feature_extractor(clip.waveform.mean(0), sampling_rate=16000, return_tensors="pt")["input_features"]
+    return pixels, sound.half().numpy(), number_objects(clip.masks), expressions
 
 
 class Pointing:
@@ -110,16 +120,15 @@ class Pointing:
         """Some frames of a clip in order."""
         return sorted(self.rng.choice(FRAMES, count, replace=False).tolist())
 
-    def _expressions(self, clip: EncodedClip, shown: list[int], count: int) -> list:
+    def _expressions(self, clip: EncodedClip, shown: list[int], count: int) -> list[Expression]:
         """`count` sentences about objects visible in the first frame, every kind alike; none where there are none.
 
         A single frame does not show what moves.
         """
         visible = [
             expression
-            for expression in draw_expressions(self.rng, clip.objects)
-            if expression.target is not None
-            and (expression.query.motion is None or len(shown) > 1)
+            for expression in clip.expressions
+            if (expression.query.motion is None or len(shown) > 1)
             and (clip.owners[shown[0]] == expression.target + 1).sum() >= SMALLEST
         ]
         kinds = sorted({expression.kind for expression in visible})
@@ -159,7 +168,7 @@ def teach_pointing(
         clips: rendered, of which one in 25 is kept for the hits.
         stages: see `STAGES`; `logging_steps` may be added.
         on_log: called with each new entry of the log.
-        progress: wraps the numbers of the clips while they are rendered; by default a bar on a terminal.
+        progress: wraps the clips' tasks while they are rendered.
     """
     rng, log = np.random.default_rng([seed, 2]), []
     for module in model.prompter.modules():
