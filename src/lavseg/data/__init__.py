@@ -6,7 +6,7 @@ from .classes import CLASSES, PALETTE, class_masks, row_classes
 from .collator import ClipCollator
 from .masks import binary_masks, row_masks
 from .ref_avs import load_ref_avs
-from .synthetic import row_kinds, write_avsbench, write_ref_avs
+from .synthetic import row_kinds, row_novelties, write_avsbench, write_ref_avs
 from .synthetic.cast import BAND, SEEN, UNSEEN
 from .synthetic.rendering import render_clip
 from .synthetic.scene import SceneObject, SyntheticClip, draw_objects
@@ -37,6 +37,7 @@ __all__ = [
     "row_classes",
     "row_kinds",
     "row_masks",
+    "row_novelties",
     "write_avsbench",
     "write_ref_avs",
 ]

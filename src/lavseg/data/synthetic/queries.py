@@ -43,6 +43,11 @@ class Query:
     def is_about_sound(self) -> bool:
         return self.sounds is not None or self.part is not None
 
+    @property
+    def needs_stereo(self) -> bool:
+        """Whether only the two channels tell apart what it compares, see `is_clear`."""
+        return self.category is not None and self.part is not None
+
     def matches(self, objects: Sequence[SceneObject]) -> list[int]:
         """Indices of the objects that fit."""
         compared = [item for item in objects if item.sounds and self.category in (None, item.category)]
