@@ -1,6 +1,6 @@
 """A canvas for flat drawings with outlines: collects shapes first, then draws them antialiased at any size."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -8,7 +8,6 @@ from PIL import Image, ImageDraw
 
 Colour = tuple[int, int, int]
 SUPERSAMPLING = 4
-SHARP_TURN = 0.35  # radians between two parts of a line from which their gap shows
 
 
 def points(*pairs: tuple[float, float]) -> np.ndarray:
@@ -23,7 +22,7 @@ def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0) -> np.
 
 def arc(x: float, y: float, rx: float, ry: float, start: float, stop: float) -> np.ndarray:
     """A part of an ellipse from angle `start` to `stop` (radians, 0 to the right, growing clockwise) as `[N, 2]`."""
-    angles = np.linspace(start, stop, 14)
+    angles = np.linspace(start, stop, 20)
     return np.stack([x + rx * np.cos(angles), y + ry * np.sin(angles)], axis=1)
 
 
@@ -73,9 +72,9 @@ def shade(colour: Colour, amount: float) -> Colour:
     return tuple(round(value + (goal - value) * abs(amount)) for value in colour)
 
 
-def pick(rng: np.random.Generator, colours: Sequence[Colour], spread: float = 9.0) -> Colour:
-    """One of the colours, a little off in each channel."""
-    near = rng.normal(colours[rng.integers(len(colours))], spread)
+def pick(rng: np.random.Generator, colours: Sequence[Colour]) -> Colour:
+    """One of the colours, a little lighter or darker and a little off in each channel."""
+    near = rng.normal(np.array(colours[rng.integers(len(colours))]) * rng.uniform(0.9, 1.08), 4.0)
     return tuple(int(value) for value in np.clip(near, 4, 251))
 
 
@@ -110,9 +109,9 @@ class Canvas:
         self.line(self.outline, width + 2 * self.weight, *lines)
         self.line(colour, width, *lines)
 
-    def turn(self, angle: float) -> None:
-        """Turn everything drawn so far clockwise by `angle` radians."""
-        self._marks = [(turned(shape, angle), colour, width) for shape, colour, width in self._marks]
+    def warp(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Move the points `[N, 2]` of everything drawn so far."""
+        self._marks = [(change(shape), colour, width) for shape, colour, width in self._marks]
 
     def picture(self, size: int) -> np.ndarray:
         """All shapes as uint8 RGBA `[h, w, 4]` with straight alpha, cropped to them, the longer side `size` pixels."""
@@ -141,15 +140,15 @@ def _draw(draw: ImageDraw.ImageDraw, shape: np.ndarray, ink: tuple[int, ...], wi
         return
     steps = np.diff(shape, axis=0)
     turns = np.diff(np.arctan2(steps[:, 1], steps[:, 0]))
-    sharp = np.cos(turns) < np.cos(SHARP_TURN)
-    radius = (width - 1) / 2
+    radius = width / 2 - 1
+    sharp = np.cos(turns) < np.cos(min(1.0, 1.5 / radius))  # the wedge left open is wider than a pixel or two
     for x, y in shape[np.concatenate([[True], sharp, [True]])].tolist():
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=ink)
 
 
 @lru_cache(maxsize=1)
 def _circle() -> np.ndarray:
-    angles = np.arange(28) * (2 * np.pi / 28)
+    angles = np.arange(40) * (2 * np.pi / 40)
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 

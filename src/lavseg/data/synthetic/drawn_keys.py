@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .canvas import Canvas, box, ellipse, pick, points, shade
+from .canvas import Canvas, Colour, box, ellipse, pick, points, shade
 
 KEYBOARD_COLOURS = ((62, 66, 78), (40, 44, 54), (80, 60, 110), (45, 80, 110), (150, 50, 60))
 ACCORDION_COLOURS = ((190, 36, 44), (40, 90, 160), (40, 130, 90), (60, 58, 66), (150, 60, 120))
@@ -21,18 +21,23 @@ def keyboard(rng: np.random.Generator) -> Canvas:
     left, right, low = 0.045, 0.955, deep - 0.03
     wide = (right - left) / count
     canvas.fill(IVORY, box(left, top, right, low))
-    canvas.line(
-        (120, 120, 130), 0.008, *(points((left + i * wide, top), (left + i * wide, low)) for i in range(1, count))
-    )
+    gaps = left + wide * np.arange(1, count)
+    canvas.line((120, 120, 130), 0.008, *(points((x, top), (x, low)) for x in gaps))
     start = int(rng.integers(7))
-    for i in range(1, count):
-        if (i + start) % 7 not in (0, 3):
-            x = left + i * wide
+    for i, x in enumerate(gaps, start):
+        if i % 7 not in (0, 3):
             canvas.paint(EBONY, box(x - wide * 0.3, top, x + wide * 0.3, top + (low - top) * 0.6))
+    depth = rng.uniform(0.04, 0.12)
+
+    def seen_from_the_front(shape: np.ndarray) -> np.ndarray:
+        x, y = shape.T
+        return np.stack([(x - 0.5) * (1 + depth * (y / deep - 1)), y], axis=1)
+
+    canvas.warp(seen_from_the_front)
     return canvas
 
 
-def _panel(canvas: Canvas, rng: np.random.Generator, colour: tuple[int, int, int], top: float) -> None:
+def _panel(canvas: Canvas, rng: np.random.Generator, colour: Colour, top: float) -> None:
     middle = top * 0.56
     for x in (0.13, 0.87):
         canvas.paint(shade(colour, -0.45), box(x - 0.085, 0.055, x + 0.085, top - 0.03, 0.02))
@@ -67,7 +72,7 @@ def accordion(rng: np.random.Generator) -> Canvas:
     return canvas
 
 
-def _bellows(canvas: Canvas, folds: int, fan: float, width: float, colour: tuple[int, int, int]) -> None:
+def _bellows(canvas: Canvas, folds: int, fan: float, width: float, colour: Colour) -> None:
     edges = np.linspace(-1, 1, 2 * folds + 1)
     rise = np.where(np.arange(len(edges)) % 2, 0.33, 0.29)
     top = np.stack([edges * (width / 2 + fan * 0.45), -rise], axis=1)

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from .canvas import Canvas, arc, box, curve, ellipse, mirrored, pick, points, shade, turned
+from .canvas import Canvas, Colour, arc, box, curve, ellipse, mirrored, pick, points, shade, turned
 
 GUITAR_WOODS = ((222, 150, 70), (200, 105, 45), (235, 185, 105), (160, 75, 40), (190, 60, 45))
 ELECTRIC_COLOURS = ((205, 40, 45), (40, 110, 190), (60, 160, 120), (240, 190, 60), (225, 120, 50), (240, 235, 220))
-VIOLIN_WOODS = ((176, 84, 34), (150, 62, 30), (196, 104, 44), (132, 50, 30))
+VIOLIN_WOODS = ((196, 92, 36), (176, 70, 34), (214, 116, 48), (160, 60, 36))
 NECK, DARK_WOOD, CREAM = (92, 56, 36), (58, 36, 28), (245, 232, 205)
 
 
@@ -18,7 +18,7 @@ def guitar(rng: np.random.Generator) -> Canvas:
     top = rng.uniform(-0.02, 0.05)
     (_electric_body if electric else _acoustic_body)(canvas, rng, colour)
     end = 0.58 if electric else 0.54
-    neck = points((-0.03, top + 0.1), (0.03, top + 0.1), (0.035, end), (-0.035, end))
+    neck = points((-0.034, top + 0.1), (0.034, top + 0.1), (0.04, end), (-0.04, end))
     canvas.fill(NECK, neck)
     _frets(canvas, top + 0.14, end - 0.02)
     _headstock(canvas, rng, top, colour if electric else NECK)
@@ -28,7 +28,7 @@ def guitar(rng: np.random.Generator) -> Canvas:
     return canvas
 
 
-def _acoustic_body(canvas: Canvas, rng: np.random.Generator, colour: tuple[int, int, int]) -> None:
+def _acoustic_body(canvas: Canvas, rng: np.random.Generator, colour: Colour) -> None:
     wide, waist = rng.uniform(0.93, 1.1), rng.uniform(0.125, 0.145)
     half = points((0.0, 0.455), (0.09, 0.457), (0.165, 0.53), (waist, 0.655), (0.215, 0.8), (0.14, 0.965), (0.0, 0.99))
     body = mirrored(curve(half * (wide, 1)))
@@ -42,7 +42,7 @@ def _acoustic_body(canvas: Canvas, rng: np.random.Generator, colour: tuple[int, 
     canvas.paint(DARK_WOOD, box(-0.09, 0.81, 0.09, 0.845, 0.012))
 
 
-def _electric_body(canvas: Canvas, rng: np.random.Generator, colour: tuple[int, int, int]) -> None:
+def _electric_body(canvas: Canvas, rng: np.random.Generator, colour: Colour) -> None:
     horn = rng.uniform(0.4, 0.47)
     outline = points(
         *((-0.05, 0.56), (-0.1, 0.53), (-0.15, horn - 0.02), (-0.2, horn + 0.05), (-0.17, 0.66), (-0.225, 0.8)),
@@ -63,16 +63,16 @@ def _electric_body(canvas: Canvas, rng: np.random.Generator, colour: tuple[int, 
 
 def _frets(canvas: Canvas, top: float, end: float) -> None:
     shares = 1 - 0.5 ** (np.arange(9) / 6.5)
-    lines = [points((-0.029, y), (0.029, y)) for y in top + (end - top) * shares / shares[-1]]
+    lines = [points((-0.034, y), (0.034, y)) for y in top + (end - top) * shares / shares[-1]]
     canvas.line((214, 200, 170), 0.007, *lines)
 
 
-def _headstock(canvas: Canvas, rng: np.random.Generator, top: float, colour: tuple[int, int, int]) -> None:
+def _headstock(canvas: Canvas, rng: np.random.Generator, top: float, colour: Colour) -> None:
     ys = top + np.array([0.015, 0.05, 0.085])
     canvas.fill((225, 220, 210), *(ellipse(x, y, 0.019, 0.013) for y in ys for x in (-0.068, 0.068)))
     dip = rng.uniform(-0.02, 0.015)
     head = ((-0.055, -0.02), (0, -0.02 + dip), (0.055, -0.02), (0.047, 0.09), (0.03, 0.115), (-0.03, 0.115))
-    canvas.fill(colour, points(*head, (-0.047, 0.09)) + (0, top))
+    canvas.fill(colour, points(*head, (-0.047, 0.09)) + points((0, top)))
 
 
 def violin(rng: np.random.Generator) -> Canvas:
@@ -101,7 +101,7 @@ def violin(rng: np.random.Generator) -> Canvas:
     return canvas
 
 
-def _violin_neck(canvas: Canvas, colour: tuple[int, int, int]) -> None:
+def _violin_neck(canvas: Canvas, colour: Colour) -> None:
     for side, y in ((-1, 0.075), (1, 0.1), (-1, 0.13), (1, 0.155)):
         canvas.fill((38, 28, 28), ellipse(side * 0.062, y, 0.032, 0.013))
     canvas.fill(shade(colour, -0.2), points((-0.034, 0.04), (0.034, 0.04), (0.026, 0.2), (-0.026, 0.2)))
@@ -111,13 +111,17 @@ def _violin_neck(canvas: Canvas, colour: tuple[int, int, int]) -> None:
 
 
 def _bow(canvas: Canvas, rng: np.random.Generator) -> None:
-    angle, y = rng.uniform(-1.05, -0.6), rng.uniform(0.6, 0.7)
+    """The bow across the strings, or beside the violin and leaning on it."""
     side = 1 if rng.random() < 0.5 else -1
-    stick = points((-0.4, -0.03), (-0.2, -0.022), (0.0, -0.018), (0.2, -0.024), (0.4, -0.04))
-    hair = points((-0.36, 0.018), (0.4, 0.018))
-    frog = points((-0.38, -0.03), (-0.3, -0.03), (-0.3, 0.025), (-0.36, 0.025))
-    tip = points((0.385, -0.045), (0.42, -0.045), (0.41, 0.025), (0.39, 0.025))
-    stick, hair, frog, tip = (turned(part, angle) * (side, 1) + (0, y) for part in (stick, hair, frog, tip))
-    canvas.tube((250, 244, 228), 0.016, hair)
-    canvas.tube((128, 60, 32), 0.016, curve(stick))
+    if rng.random() < 0.5:
+        angle, x, y = rng.uniform(-0.75, -0.45), 0.0, rng.uniform(0.63, 0.68)
+    else:
+        angle, x, y = rng.uniform(-1.82, -1.76), 0.215, 0.56
+    stick = curve(points((-0.42, -0.04), (-0.2, -0.028), (0.0, -0.024), (0.2, -0.03), (0.42, -0.05)))
+    hair = points((-0.37, 0.026), (0.42, 0.026))
+    frog = points((-0.39, -0.045), (-0.29, -0.04), (-0.29, 0.035), (-0.37, 0.035))
+    tip = points((0.405, -0.055), (0.44, -0.06), (0.43, 0.032), (0.41, 0.032))
+    stick, hair, frog, tip = ((turned(part, angle) + points((x, y))) * (side, 1) for part in (stick, hair, frog, tip))
+    canvas.tube((252, 246, 232), 0.026, hair)
+    canvas.tube((190, 110, 60), 0.024, stick)
     canvas.fill((50, 34, 30), frog, tip)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .canvas import Canvas, arc, box, curve, ellipse, mirrored, pick, points, shade
+from .canvas import Canvas, Colour, arc, box, curve, ellipse, mirrored, pick, points, shade
 
 DRUM_COLOURS = ((205, 48, 48), (45, 100, 185), (50, 150, 95), (225, 110, 50), (130, 75, 165))
 BELL_COLOURS = ((240, 186, 50), (226, 160, 50), (248, 205, 90), (200, 130, 70))
@@ -50,7 +50,7 @@ def bell(rng: np.random.Generator) -> Canvas:
         )
     else:
         canvas.tube(shade(colour, -0.2), 0.045, arc(0, -0.06, 0.075, 0.085, 0, 2 * np.pi))
-    canvas.fill(shade(colour, -0.35), ellipse(rng.uniform(-0.06, 0.06), 0.72, 0.085, 0.085))
+    canvas.fill(shade(colour, -0.35), ellipse(rng.uniform(-0.07, 0.07), 0.745, 0.095, 0.095))
     half = points(
         (0.0, 0.0), (0.11, 0.02), (0.2, 0.13), (0.235, 0.32), (0.28, 0.48), (0.38, 0.6), (0.43, 0.67), (0.3, 0.715)
     )
@@ -73,7 +73,7 @@ def bell(rng: np.random.Generator) -> Canvas:
     return canvas
 
 
-def _ribbon(canvas: Canvas, colour: tuple[int, int, int]) -> None:
+def _ribbon(canvas: Canvas, colour: Colour) -> None:
     for side in (-1, 1):
         loop = points((0.0, 0.01), (0.1, -0.07), (0.2, -0.06), (0.2, 0.07), (0.1, 0.07)) * (side, 1)
         canvas.fill(colour, curve(loop, closed=True))
