@@ -85,8 +85,9 @@ def _violin(rng: np.random.Generator, num_samples: int) -> np.ndarray:
     vibrato *= np.sin(2 * np.pi * rng.uniform(5, 6.5) * notes.seconds())
     pitch = smooth(notes.hold(notes.pitches), 0.04) * (1 + vibrato)
     frequencies = harmonics(notes.pitches, 25)
-    body = 0.5 + resonance(frequencies, 500, 150) + 1.5 * resonance(frequencies, 3000, 1200)
-    tables = wavetables(audible(frequencies) * body / np.arange(1, 26) ** 0.8)
+    body = 0.5 + resonance(frequencies, rng.uniform(430, 560), 150)
+    body += 1.5 * resonance(frequencies, rng.uniform(2600, 3400), 1200)
+    tables = wavetables(audible(frequencies) * body / np.arange(1, 26) ** 0.8, rng.uniform(0, 6, 25))
     sound = notes.tones(tables, pitch, num_samples)
     sound += 0.1 * noise(rng, num_samples, 2500, 7000)
     return sound * curve(0.2 + 0.8 * notes.swell(0.12, 0.05), num_samples)
@@ -94,12 +95,12 @@ def _violin(rng: np.random.Generator, num_samples: int) -> np.ndarray:
 
 def _trumpet(rng: np.random.Generator, num_samples: int) -> np.ndarray:
     """Brass: tongued notes that brighten as they swell."""
-    notes = melody(rng, num_samples, 230, 700, rng.uniform(0.2, 0.3), (0.5, 0.5, 1.0, 1.0, 3.0))
+    notes = melody(rng, num_samples, 280, 800, rng.uniform(0.2, 0.3), (0.5, 0.5, 1.0, 1.0, 3.0))
     since = notes.since()
     frequencies = harmonics(notes.pitches, 24)
-    angles = rng.uniform(0, 2, 24)
+    angles = rng.uniform(0, 6, 24)
     dull = wavetables(audible(frequencies) / np.arange(1, 25) ** 2, angles)
-    bright = wavetables(audible(frequencies) * (0.03 + resonance(frequencies, 1300, 500)), angles)
+    bright = wavetables(audible(frequencies) * (0.03 + resonance(frequencies, rng.uniform(1150, 1500), 500)), angles)
     envelope = notes.swell(0.025, 0.07)
     share = curve(envelope * (0.5 + 0.5 * np.exp(-since / 0.1)), num_samples)
     passed = turns(curve(notes.hold(notes.pitches) * (1 - 0.03 * np.exp(-since / 0.015)), num_samples))
@@ -147,7 +148,8 @@ def _flute(rng: np.random.Generator, num_samples: int) -> np.ndarray:
     """Nearly pure tones with breath."""
     notes = melody(rng, num_samples, 520, 1600, rng.uniform(0.25, 0.45), (0.5, 1.0, 1.0, 2.0))
     since = notes.since()
-    tables = wavetables(np.array([[1, 0.12, 0.05, 0.01]]).repeat(len(notes.pitches), 0))
+    overtones = np.array([1, rng.uniform(0.05, 0.2), rng.uniform(0.02, 0.08), 0.01])
+    tables = wavetables(np.tile(overtones, (len(notes.pitches), 1)))
     tremble = np.sin(2 * np.pi * rng.uniform(4.5, 5.5) * notes.seconds()) * np.minimum(since / 0.3, 1)
     pitch = smooth(notes.hold(notes.pitches), 0.02) * (1 + 0.003 * tremble)
     sound = notes.tones(tables, pitch, num_samples) * curve(notes.swell(0.06, 0.03) * (1 + 0.2 * tremble), num_samples)
@@ -158,14 +160,15 @@ def _flute(rng: np.random.Generator, num_samples: int) -> np.ndarray:
 def _bell(rng: np.random.Generator, num_samples: int) -> np.ndarray:
     """Struck metal: frequency modulation at a crooked ratio, long decay."""
     time = np.arange(2 * SAMPLING_RATE, dtype=np.float32) / SAMPLING_RATE
-    root, ratio, rate = rng.uniform(500, 900), rng.uniform(1.38, 1.43), rng.uniform(1.0, 1.8)
+    root, ratio, rate = rng.uniform(550, 950), rng.uniform(1.38, 1.43), rng.uniform(1.2, 2.0)
     fading = np.exp(-rate * time)
     bells = []
     for semitones in rng.permutation([0, 2, 4, 7, 9, 12])[:3]:
         pitch = root * 2 ** (semitones / 12)
-        side = np.sin(2 * np.pi * pitch * ratio * time) * 3 * fading**2
+        side = np.sin(2 * np.pi * pitch * ratio * time) * rng.uniform(3, 4) * fading
         hum = 0.4 * np.sin(np.pi * 1.004 * pitch * time)
-        bells.append((np.sin(2 * np.pi * pitch * time + side) + hum) * fading)
+        clang = 0.6 * np.sin(2 * np.pi * 4.07 * pitch * time) * fading**3
+        bells.append((np.sin(2 * np.pi * pitch * time + side) + hum + clang) * fading)
     beat, sounds, start = rng.uniform(0.3, 0.8), [], 0
     while start < num_samples:
         sounds.append((start, rng.uniform(0.7, 1), bells[rng.integers(3)]))
@@ -175,13 +178,14 @@ def _bell(rng: np.random.Generator, num_samples: int) -> np.ndarray:
 
 def _saxophone(rng: np.random.Generator, num_samples: int) -> np.ndarray:
     """A reed: strong odd harmonics, scooped notes, a growl."""
-    notes = melody(rng, num_samples, 130, 420, rng.uniform(0.2, 0.34), (0.66, 1.33, 1.0, 2.0))
+    notes = melody(rng, num_samples, 110, 350, rng.uniform(0.2, 0.34), (0.66, 1.33, 1.0, 2.0))
     since = notes.since()
     number = np.arange(1, 33)
     frequencies = harmonics(notes.pitches, 32)
     reed = np.where(number % 2, 1.0, 0.35) / number**0.7
-    throat = 0.15 + resonance(frequencies, 700, 250) + 0.6 * resonance(frequencies, 1900, 500)
-    tables = wavetables(audible(frequencies) * reed * throat, rng.uniform(0, 2, 32))
+    throat = 0.15 + resonance(frequencies, rng.uniform(600, 800), 250)
+    throat += 0.6 * resonance(frequencies, rng.uniform(1700, 2100), 500)
+    tables = wavetables(audible(frequencies) * reed * throat, rng.uniform(0, 6, 32))
     seconds = notes.seconds()
     growl = 1 + rng.uniform(0.3, 0.5) * np.sin(2 * np.pi * rng.uniform(25, 40) * seconds)
     pitch = notes.hold(notes.pitches) * (1 - 0.06 * np.exp(-since / 0.05))
@@ -196,8 +200,9 @@ def _accordion(rng: np.random.Generator, num_samples: int) -> np.ndarray:
     chords = np.asarray(CHORDS)[rng.integers(2, size=len(notes.pitches))]
     bases = notes.pitches / chords[:, 0]
     amplitudes = np.zeros((len(bases), 480))
+    tilt = rng.uniform(0.5, 0.8)
     for number in range(1, 25):
-        np.put_along_axis(amplitudes, number * chords - 1, number**-0.6, axis=1)
+        np.put_along_axis(amplitudes, number * chords - 1, number**-tilt, axis=1)
     tables = wavetables(amplitudes * audible(harmonics(bases, 480)), rng.uniform(0, 6, 480), size=8192)
     sound = np.zeros(num_samples, np.float32)
     for detuned in (1.0, rng.uniform(1.012, 1.018)):
@@ -214,7 +219,7 @@ def _dog(rng: np.random.Generator, num_samples: int) -> np.ndarray:
         for _ in range(rng.integers(2, 4)):
             bark = barks[rng.integers(3)]
             sounds.append((start, rng.uniform(0.7, 1), bark))
-            start += len(bark) + int(rng.uniform(0.04, 0.1) * SAMPLING_RATE)
+            start += len(bark) + int(rng.uniform(0.04, 0.14) * SAMPLING_RATE)
         start += int(rng.uniform(0.05, 0.1) * SAMPLING_RATE)
     return place(sounds, num_samples)
 
@@ -264,7 +269,7 @@ def _car(rng: np.random.Generator, num_samples: int) -> np.ndarray:
     steps = np.arange(0, num_samples + STEP, STEP) / SAMPLING_RATE
     passed = turns(curve(rng.uniform(28, 40) * np.interp(steps, corners, speeds), num_samples))
     frequencies = harmonics(55, 60)
-    pulses = (0.1 + resonance(frequencies, 120, 80)) / np.arange(1, 61) ** 0.6
+    pulses = (0.1 + resonance(frequencies, rng.uniform(90, 160), 80)) / np.arange(1, 61)
     sound = look_up(wavetables(pulses, rng.uniform(0, 2, 60)), passed)
     sound *= (1 + 0.2 * np.sin(np.pi * passed)) / np.sqrt(np.mean(sound**2))
     return sound + 0.5 * noise(rng, num_samples, 60, 500)
