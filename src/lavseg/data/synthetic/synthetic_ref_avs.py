@@ -14,6 +14,7 @@ from PIL import Image
 from ...output_folders import check_new_folder, staged_folder
 from .cast import DRAWN_BAND, Cast
 from .clip_files import draw_video_id, require_counts, write_wav
+from .object_tables import ClipObject, clip_object, write_objects
 from .queries import Query, held_out
 from .rendering import SAMPLING_RATE, render_clip
 from .scene import SceneObject
@@ -58,7 +59,7 @@ def write_ref_avs(
     test_n, are `null_c-` (something sounds) or `null_m-` (nothing sounds) clips whose sentences fit nothing. Every
     other clip of test_u shows a category that the other splits never show, the rest are asked for combinations of a
     seen category and a property that the other splits never ask for. Besides `metadata.csv` there is a `kinds.csv`,
-    see `row_kinds` and `row_novelties`.
+    see `row_kinds` and `row_novelties`, and an `objects.csv` with what each clip shows and when it sounds.
 
     Args:
         root: a folder that does not exist yet or is empty.
@@ -73,15 +74,19 @@ def write_ref_avs(
     root = check_new_folder(root, "root")
     entries = _plan(clips, num_frames, seed, cast)
     rows: list[tuple[dict, tuple[str, str]]] = []
+    objects: list[ClipObject] = []
     with staged_folder(root) as folder:
         for index, entry in enumerate(progress(entries) if progress else entries):
-            rows += _write_clip(folder, entry, index, num_frames, frame_size, seed, cast)
+            clip_rows, clip_objects = _write_clip(folder, entry, index, num_frames, frame_size, seed, cast)
+            rows += clip_rows
+            objects += clip_objects
         rows.append(next((row for row in rows if row[0]["split"] == "test_u"), rows[0]))
         with (folder / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\r\n")
             writer.writeheader()
             writer.writerows(row for row, _ in rows)
         lines = [",".join(values) for values in [_KINDS_COLUMNS, *(values for _, values in rows)]]
+        write_objects(folder, objects)
         (folder / _KINDS_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return root
 
@@ -134,8 +139,8 @@ def _plan(clips: dict[str, int], num_frames: int, seed: int, cast: Cast) -> list
 
 def _write_clip(
     root: Path, entry: _Entry, index: int, num_frames: int, frame_size: tuple[int, int], seed: int, cast: Cast
-) -> list[tuple[dict, tuple[str, str]]]:
-    """Write the files of a clip; return its rows of metadata, each with its kind and novelty."""
+) -> tuple[list[tuple[dict, tuple[str, str]]], list[ClipObject]]:
+    """Write the files of a clip; return its rows of metadata, each with its kind and novelty, and what it shows."""
     rng = np.random.default_rng([seed, crc32(f"media/{entry.clip}".encode())])
     is_mono = index % 3 == 0
     objects, expressions = _draw(rng, entry, num_frames, cast, is_mono)
@@ -159,7 +164,7 @@ def _write_clip(
         fid = 0 if item.target is None else fids[item.target]
         values = (entry.vid, f"{entry.clip}_{name}_{counts[name]}", entry.split, fid, item.text)
         rows.append((dict(zip(COLUMNS, values, strict=True)), (item.kind, _novelty(item, objects, cast))))
-    return rows
+    return rows, [clip_object(entry.clip, fid, item) for fid, item in zip(fids, objects, strict=True)]
 
 
 def _novelty(expression: Expression, objects: Sequence[SceneObject], cast: Cast) -> str:
