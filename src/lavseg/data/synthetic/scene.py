@@ -17,6 +17,8 @@ MOTIONS = {
     "leaves": 0.06,
     "wanders": 0.08,
 }
+# Shares of the clips with two, three and four objects, and with none to three that sound.
+NUM_OBJECTS = (0.26, 0.34, 0.4)
 NUM_SOUNDING = (0.08, 0.42, 0.33, 0.17)
 SHORTEST_SOUND = 4
 LOUDEST, SOFTEST_DB = 0.15, -14
@@ -140,7 +142,7 @@ def _draw_names(
     rng: np.random.Generator, categories: Sequence[str], required: Sequence[str]
 ) -> tuple[list[str], list[int]]:
     """Categories of the objects, back to front, and the indices of two of one category if there are such."""
-    count = max(int(rng.integers(2, 5)), len(required))
+    count = max(int(rng.choice([2, 3, 4], p=NUM_OBJECTS)), len(required))
     others = rng.permutation([name for name in categories if name not in required]).tolist()
     names = [*required, *others][:count]
     count = len(names)
@@ -162,7 +164,7 @@ def _draw_paths(
 ) -> np.ndarray:
     """Centres `[K, T, 2]` (y, x); where the objects start they overlap as little as can be."""
     count = len(sizes)
-    margin = sizes[:, None] * [0.52, 0.4]
+    margin = sizes[:, None] * [0.56, 0.48]
     low, high = margin.copy(), 1 - margin
     for i, motion in enumerate(motions):
         axis = 0 if motion in ("up", "down") else 1
@@ -170,12 +172,14 @@ def _draw_paths(
             low[i, axis] += _TRAVEL[axis]
         elif motion in ("right", "down"):
             high[i, axis] -= _TRAVEL[axis]
-    if twins and rng.random() < 0.7:
-        for i, left in zip(twins, rng.permutation([True, False]), strict=True):
-            if left:
-                high[i, 1] = max(low[i, 1], 0.42)
-            else:
-                low[i, 1] = min(high[i, 1], 0.58)
+    sides = rng.choice(["left", "right", "any"], count, p=[0.44, 0.44, 0.12]).tolist()
+    if twins and rng.random() < 0.8:
+        sides[twins[0]], sides[twins[1]] = rng.permutation(["left", "right"])
+    for i, side in enumerate(sides):
+        if side == "left":
+            high[i, 1] = max(low[i, 1], 0.37)
+        elif side == "right":
+            low[i, 1] = min(high[i, 1], 0.63)
     candidates = low + rng.random((256, count, 2)) * (high - low)
     between = np.linalg.norm((candidates[:, :, None] - candidates[:, None]) * [1, ASPECT], axis=-1)
     gaps = between / (0.5 * (sizes[:, None] + sizes))
@@ -218,7 +222,7 @@ def _draw_angles(rng: np.random.Generator, num_frames: int) -> np.ndarray:
 
 def _draw_level(rng: np.random.Generator) -> float:
     """Loud in three of five cases, else soft: levels of one clip are often alike and often clearly apart."""
-    decibels = rng.uniform(-4, 0) if rng.random() < 0.6 else rng.uniform(SOFTEST_DB, -9)
+    decibels = rng.uniform(-3, 0) if rng.random() < 0.6 else rng.uniform(SOFTEST_DB, -10)
     return float(LOUDEST * 10 ** (decibels / 20))
 
 
@@ -234,16 +238,3 @@ def _draw_seconds(rng: np.random.Generator, num_frames: int, sounding: bool) -> 
             pause = int(rng.integers(start + 2, num_frames - rest - 3))
             seconds[pause : pause + 2] = False
     return seconds
-
-
-# Until sentences and layouts are migrated.
-from .cast import SEEN, UNSEEN  # noqa: E402, F401
-
-SAMPLING_RATE = 16000
-COLORS = {"red": (215, 40, 40), "green": (40, 185, 60), "blue": (50, 90, 225), "yellow": (235, 215, 50)}
-
-
-def render_clip(*arguments, **options):
-    from .rendering import render_clip as render
-
-    return render(*arguments, **options)
