@@ -50,17 +50,20 @@ class Query:
 
     def matches(self, objects: Sequence[SceneObject]) -> list[int]:
         """Indices of the objects that fit."""
+        found = [index for index, item in enumerate(objects) if self._fits(item)]
+        if self.part is None:
+            return found
         compared = [item for item in objects if item.sounds and self.category in (None, item.category)]
-        meant = None if self.part is None else _one_of(compared, self.part)
-        return [
-            index
-            for index, item in enumerate(objects)
-            if self.category in (None, item.category)
-            and self.sounds in (None, item.sounds)
-            and self.side in (None, item.side)
+        meant = _one_of(compared, self.part)
+        return [index for index in found if objects[index] is meant]
+
+    def _fits(self, item: SceneObject) -> bool:
+        return (
+            self.category in (None, item.category)
             and self.motion in (None, item.motion)
-            and (self.part is None or item is meant)
-        ]
+            and (self.sounds is None or self.sounds == item.sounds)
+            and (self.side is None or self.side == item.side)
+        )
 
     def is_clear(self, objects: Sequence[SceneObject]) -> bool:
         """Whether people who see the clip and hear it in mono agree on what fits.
@@ -164,7 +167,7 @@ def _one_of(items: Sequence[SceneObject], part: str) -> SceneObject | None:
 
 
 def _heard_alike(objects: Sequence[SceneObject]) -> Iterator[list[SceneObject]]:
-    """Scenes that look the same and sound the same in mono: others of a category may be those that sound."""
+    """Scenes that look the same and, in mono, sound the same: where there are several of a category, any may sound."""
     shared = []
     for name in dict.fromkeys(item.category for item in objects):
         places = [index for index, item in enumerate(objects) if item.category == name]
@@ -175,7 +178,7 @@ def _heard_alike(objects: Sequence[SceneObject]) -> Iterator[list[SceneObject]]:
             ways = [*permutations(sounds), [all_heard] * len(places)]
             ways += [[all_heard if index == place else silent for index in places] for place in places]
             shared.append([dict(zip(places, way, strict=True)) for way in ways])
-    for ways in product(*shared):
+    for ways in product(*shared) if shared else ():
         scene = list(objects)
         for index, (seconds, level) in chain.from_iterable(way.items() for way in ways):
             scene[index] = replace(scene[index], seconds=seconds, level=level)
