@@ -131,8 +131,8 @@ def _keyboard(rng: np.random.Generator, num_samples: int) -> np.ndarray:
     beat = int(rng.uniform(0.2, 0.28) * SAMPLING_RATE)
     amplitudes = np.zeros(16)
     amplitudes[[0, 1, 2, 3, 13]] = 1, rng.uniform(0.3, 0.6), 0.12, 0.15, rng.uniform(0.1, 0.3)
-    rates = np.full(16, rng.uniform(4, 7))
-    rates[1:4], rates[13] = 9, 20
+    rates = np.full(16, rng.uniform(3, 5))
+    rates[1:4], rates[13] = 7, 20
     tones = [struck(pitch, 0.35, amplitudes, rates) for pitch in pitches]
     count = num_samples // beat + 1
     sounds = []
@@ -140,7 +140,7 @@ def _keyboard(rng: np.random.Generator, num_samples: int) -> np.ndarray:
         if number % 4 == 0:
             root = rng.integers(len(pitches) - 4)
         for index in {top, root, root + 2, root + 4} if number % 2 == 0 else {top}:
-            sounds.append((number * beat, rng.uniform(0.6, 1), tones[index]))
+            sounds.append((number * beat, rng.uniform(0.6, 1) if index == top else 0.5, tones[index]))
     return place(sounds, num_samples)
 
 
@@ -230,8 +230,9 @@ def _bark(rng: np.random.Generator, size: float) -> np.ndarray:
     share = np.arange(count) / count
     passed = turns(size * rng.uniform(300, 420) * (0.7 + 0.6 * np.sin(np.pi * share**0.7)))
     frequencies = harmonics(size * 380, 16)
-    closed = look_up(wavetables(audible(frequencies) * resonance(frequencies, 500 * size, 200)), passed)
-    opened = look_up(wavetables(audible(frequencies) * resonance(frequencies, 1100 * size, 350)), passed)
+    angles = rng.uniform(0, 6, 16)
+    closed = look_up(wavetables(audible(frequencies) * resonance(frequencies, 500 * size, 200), angles), passed)
+    opened = look_up(wavetables(audible(frequencies) * resonance(frequencies, 1100 * size, 350), angles), passed)
     mouth = np.sin(np.pi * share)
     breath = 0.35 * noise(rng, count, 500 * size, 2500 * size)
     return (closed * (1 - mouth) + opened * mouth + breath) * np.sin(np.pi * share**0.5)
