@@ -7,7 +7,7 @@ from .canvas import Canvas, Colour, arc, box, curve, ellipse, mirrored, pick, po
 DRUM_COLOURS = ((205, 48, 48), (45, 100, 185), (50, 150, 95), (225, 110, 50), (130, 75, 165))
 BELL_COLOURS = ((240, 186, 50), (226, 160, 50), (248, 205, 90), (200, 130, 70))
 RIBBONS = ((200, 45, 55), (50, 110, 180), (60, 150, 90))
-CREAM, RIM, STICK = (248, 240, 220), (242, 205, 110), (222, 176, 116)
+CREAM, RIM, STICK, HANDLE = (248, 240, 220), (242, 205, 110), (222, 176, 116), (150, 84, 46)
 
 
 def drum(rng: np.random.Generator) -> Canvas:
@@ -44,30 +44,20 @@ def bell(rng: np.random.Generator) -> Canvas:
     canvas = Canvas(shade(colour, -0.75), rng.uniform(0.014, 0.02))
     wide = rng.uniform(0.92, 1.08)
     if rng.random() < 0.5:
-        canvas.fill(
-            (150, 84, 46),
-            mirrored(curve(points((0.0, -0.36), (0.055, -0.34), (0.06, -0.25), (0.04, -0.12), (0.045, 0.05)))),
-        )
+        handle = points((0.0, -0.36), (0.055, -0.34), (0.06, -0.25), (0.04, -0.12), (0.045, 0.05))
+        canvas.fill(HANDLE, mirrored(curve(handle)))
     else:
         canvas.tube(shade(colour, -0.2), 0.045, arc(0, -0.06, 0.075, 0.085, 0, 2 * np.pi))
     canvas.fill(shade(colour, -0.35), ellipse(rng.uniform(-0.07, 0.07), 0.745, 0.095, 0.095))
-    half = points(
-        (0.0, 0.0), (0.11, 0.02), (0.2, 0.13), (0.235, 0.32), (0.28, 0.48), (0.38, 0.6), (0.43, 0.67), (0.3, 0.715)
-    )
-    body = mirrored(np.concatenate([curve(half * (wide, 1)), points((0.0, 0.73))]))
-    canvas.fill(colour, body)
-    canvas.paint(
-        shade(colour, 0.5),
-        curve(
-            points((-0.12, 0.09), (-0.17, 0.2), (-0.19, 0.42), (-0.25, 0.53), (-0.15, 0.5), (-0.11, 0.3)), closed=True
-        ),
-    )
-    canvas.line(shade(colour, -0.4), 0.022, curve(points((-0.29, 0.5), (0.0, 0.545), (0.29, 0.5)) * (wide, 1)))
-    canvas.line(shade(colour, -0.4), 0.022, curve(points((-0.38, 0.6), (0.0, 0.65), (0.38, 0.6)) * (wide, 1)))
-    canvas.paint(
-        shade(colour, -0.2),
-        curve(points((0.13, 0.1), (0.19, 0.2), (0.22, 0.42), (0.3, 0.56), (0.2, 0.52), (0.16, 0.3)), closed=True),
-    )
+    waist = points((0.0, 0.0), (0.11, 0.02), (0.2, 0.13), (0.235, 0.32), (0.28, 0.48))
+    lip = points((0.38, 0.6), (0.43, 0.67), (0.3, 0.715), (0.0, 0.73))
+    canvas.fill(colour, mirrored(curve(np.concatenate([waist, lip]) * (wide, 1))))
+    gleam = points((-0.12, 0.09), (-0.17, 0.2), (-0.19, 0.42), (-0.25, 0.53), (-0.15, 0.5), (-0.11, 0.3))
+    canvas.paint(shade(colour, 0.5), curve(gleam, closed=True))
+    shadow = points((0.13, 0.1), (0.19, 0.2), (0.22, 0.42), (0.3, 0.56), (0.2, 0.52), (0.16, 0.3))
+    canvas.paint(shade(colour, -0.2), curve(shadow, closed=True))
+    rings = points((-0.29, 0.5), (0.0, 0.545), (0.29, 0.5)), points((-0.38, 0.6), (0.0, 0.65), (0.38, 0.6))
+    canvas.line(shade(colour, -0.4), 0.022, *(curve(ring * (wide, 1)) for ring in rings))
     if rng.random() < 0.45:
         _ribbon(canvas, pick(rng, RIBBONS))
     return canvas

@@ -32,7 +32,7 @@ def trumpet(rng: np.random.Generator) -> Canvas:
     canvas.line(shade(colour, 0.6), 0.012, points((0.12, -0.008), (0.28, -0.008)))
     for x, press in zip((0.325, 0.42, 0.515), rng.uniform(0.0, 0.05, 3), strict=True):
         canvas.tube(shade(colour, 0.3), 0.016, points((x, -0.15 + press), (x, -0.05)))
-        canvas.fill(PEARL, box(x - 0.034, -0.185 + press, x + 0.034, -0.15 + press, 0.014))
+        canvas.fill(PEARL, box(x - 0.029, -0.185 + press, x + 0.029, -0.15 + press, 0.014))
         canvas.fill(colour, box(x - 0.03, -0.07, x + 0.03, low + 0.08, 0.014))
         canvas.paint(shade(colour, 0.5), box(x - 0.02, -0.045, x - 0.005, low + 0.06))
         canvas.paint(
