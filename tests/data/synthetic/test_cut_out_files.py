@@ -38,7 +38,11 @@ def test_pictures_are_found_with_the_sounds_of_their_names(tmp_path):
         (["Bell/a.png", "Bell/a.wav"], ["Bell is no name of a category", "lower-case"]),
         (["door bell/a.png", "door bell/a.wav"], ["door bell is no name of a category", "joined by _"]),
         (["null/a.png", "null/a.wav"], ["null is no name of a category"]),
-        (["a-b/a.png", "a-b/a.wav", "a_b/a.png", "a_b/a.wav"], ["a_b and", "a-b are one category"]),
+        (["one/a.png", "one/a.wav"], ["one is no name of a category"]),
+        (
+            ["car/a.png", "car/a.wav", "old_car/a.png", "old_car/a.wav"],
+            ["old_car is a car in sentences", "put both into one folder"],
+        ),
     ],
 )
 def test_what_is_wrong_in_a_folder_is_named(tmp_path, names, words):

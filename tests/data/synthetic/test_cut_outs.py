@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from cut_out_folders import blob, picture, sine, tone, write_cut_outs
+from lavseg.data import CLASSES, load_avsbench, row_classes, write_avsbench
 from lavseg.data.synthetic import cut_outs
 from lavseg.data.synthetic.cut_outs import CutOuts
 
@@ -24,19 +25,20 @@ def pitch(waveform):
 
 
 def test_categories_are_called_by_their_words(cast):
-    assert cast.categories == ("acoustic guitar", "bell", "cat", "doorbell", "vacuum cleaner", "zebra")
+    assert cast.categories == ("acoustic guitar", "bell", "cat", "doorbell", "vacuum-cleaner", "zebra")
     assert cast.instruments == ("acoustic guitar", "bell")
 
 
-def test_the_last_fifth_is_unseen(tmp_path, cast):
-    assert cast.unseen == ("zebra",)
-    names = list("abcdefghijk")
-    for count in (5, 9, 10, 11):
-        write_cut_outs(tmp_path, names[count - 1 : count] if count > 5 else names[:5], 1, 1)
-        if count == 9:
-            write_cut_outs(tmp_path, names[5:8], 1, 1)
-        unseen = {5: (), 9: ("i",), 10: ("i", "j"), 11: ("j", "k")}
-        assert CutOuts(tmp_path).unseen == unseen[count]
+@pytest.mark.parametrize("count, unseen", [(4, 0), (5, 0), (6, 1), (9, 1), (10, 2), (11, 2)])
+def test_the_last_fifth_is_unseen(tmp_path, monkeypatch, count, unseen):
+    names = "abcdefghijk"[:count]
+    for name in names:
+        (tmp_path / name).mkdir()
+        for suffix in ("png", "wav"):
+            (tmp_path / name / f"a.{suffix}").touch()
+    for name in ("read_cut_out", "read_sound"):
+        monkeypatch.setattr(cut_outs, name, lambda path: np.ones(9))
+    assert CutOuts(tmp_path).unseen == tuple(names[count - unseen :])
 
 
 @pytest.mark.parametrize("size", [16, 60, 96])
@@ -99,6 +101,7 @@ def test_backgrounds_are_drawn_where_none_are_given(cast):
 
 def test_files_are_decoded_again_only_where_memory_is_missing(folder, monkeypatch):
     read = []
+    monkeypatch.setattr(cut_outs, "read_sound", lambda path: np.ones(9, np.float32))
     monkeypatch.setattr(cut_outs, "read_cut_out", lambda path: read.append(path) or np.ones((9, 9, 4), np.uint8))
     cast = CutOuts(folder)
     assert len(read) == 12
@@ -108,6 +111,22 @@ def test_files_are_decoded_again_only_where_memory_is_missing(folder, monkeypatc
     monkeypatch.setattr(cut_outs, "_MEMORY", 0)
     CutOuts(folder).picture("bell", np.random.default_rng(0), 16)
     assert len(read) == 25
+
+
+def test_classes_of_avsbench_are_those_of_the_folders(tmp_path):
+    names = {"bus", "cat", "guitar", "vacuum-cleaner"}
+    cast = CutOuts(write_cut_outs(tmp_path / "objects", sorted(names), 1, 1))
+    root = write_avsbench(tmp_path / "written", {"v1s": {"test": 4}}, (32, 40), cast=cast)
+    classes = [{CLASSES[index] for index in np.unique(row_classes(row))} for row in load_avsbench(root, "v1s", "test")]
+    assert all(len(found - {"background"}) == 1 and found - {"background"} <= names for found in classes)
+
+
+def test_what_is_no_class_of_avsbench_goes_without_classes(tmp_path):
+    cast = CutOuts(write_cut_outs(tmp_path / "objects", ("bus", "cat", "guitar", "kazoo"), 1, 1))
+    with pytest.raises(ValueError, match=r"^cast: kazoo: no class"):
+        write_avsbench(tmp_path / "written", {"s4": {"test": 1}, "v2": {"test": 1}}, (32, 40), cast=cast)
+    root = write_avsbench(tmp_path / "written", {"s4": {"test": 1}}, (32, 40), cast=cast)
+    assert len(load_avsbench(root, "s4", "test")) == 1
 
 
 def test_everything_wrong_is_told_at_once(tmp_path):

@@ -18,8 +18,8 @@ from ..tables import DataError
 _SOUNDS = (".wav", ".ogg", ".mp3")
 # What people keep beside pictures to say where they have them from; files without a suffix, such as LICENSE, too.
 _NOTES = (".txt", ".md", ".csv", ".json", "")
-# Stands for no object in Ref-AVS.
-_NO_CATEGORY = "null"
+# What sentences call any object, and what Ref-AVS calls none.
+_TAKEN = ("one", "object", "instrument", "animal", "null")
 _NAME = re.compile(r"[^\W_]+(?:[_-][^\W_]+)*")
 # Pixels: what the longer side of a cut-out and the shorter side of a background have at least, and keep at most.
 _SMALLEST, _LARGEST = 8, 512
@@ -53,14 +53,19 @@ def find_pairs(folder: str | Path, faults: list[str]) -> dict[str, list[tuple[Pa
             folders.append(path)
         else:
             faults.append(f"{path} belongs to no category, move it into the folder of one")
-    for path in folders:
-        if not _NAME.fullmatch(path.name) or path.name != path.name.lower() or path.name == _NO_CATEGORY:
-            faults.append(f"{path} is no name of a category, write it in lower-case letters, words joined by _")
-    said: dict[str, Path] = {}
-    for path in folders:
-        if (other := said.setdefault(path.name.replace("-", "_"), path)) != path:
-            faults.append(f"{path} and {other} are one category, put both into one folder")
+    faults += _faults_of_names(folders)
     return {path.name: list(_pairs(path, faults)) for path in folders}
+
+
+def _faults_of_names(folders: list[Path]) -> Iterator[str]:
+    """What would make sentences about these categories wrong."""
+    names = [path.name for path in folders]
+    for path in folders:
+        if not _NAME.fullmatch(path.name) or path.name != path.name.lower() or path.name in _TAKEN:
+            yield f"{path} is no name of a category, write it in lower-case letters, words joined by _"
+        for other in names:
+            if path.name.endswith(f"_{other}"):
+                yield f"{path} is a {other} in sentences, put both into one folder or call {other} otherwise"
 
 
 def _visible(folder: str | Path, argument: str, content: str) -> list[Path]:

@@ -1,5 +1,6 @@
 """What plays in a user's scenes: cut-outs with their sounds, on photographs or drawn backgrounds."""
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +51,7 @@ class CutOuts:
         self._look_at([picture for found in pairs.values() for picture, _ in found], read_cut_out, faults)
         self._look_at([sound for found in pairs.values() for _, sound in found], read_sound, faults)
         _require_none("objects", faults)
-        self._pairs = {name.replace("_", " ").replace("-", " "): found for name, found in pairs.items()}
+        self._pairs = {name.replace("_", " "): found for name, found in pairs.items()}
         self._backgrounds = [] if backgrounds is None else find_backgrounds(backgrounds, faults)
         self._look_at(self._backgrounds, read_background, faults)
         _require_none("backgrounds", faults)
@@ -73,7 +74,7 @@ class CutOuts:
 
     @property
     def instruments(self) -> tuple[str, ...]:
-        return tuple(name for name in self.categories if not set(INSTRUMENTS).isdisjoint(name.split()))
+        return tuple(name for name in self.categories if not set(INSTRUMENTS).isdisjoint(re.split("[ -]", name)))
 
     def picture(self, category: str, rng: np.random.Generator, size: int) -> np.ndarray:
         """One of the category's pictures, uint8 RGBA `[h, w, 4]`, its longer side `size` pixels."""
