@@ -193,7 +193,7 @@ def _part_wordings(query: Query, what: str, plays: bool, two: bool, many: bool) 
             yield f"the {what} that stops playing"
         return
     word = _COMPARED[query.part][many]
-    yield from (f"the {word} {what}", f"the {what} that is {word}")
+    yield from (f"the {word} {what}", f"the {what} that is {'the ' if many else ''}{word}")
     if two and not many:
         yield from [f"the {word} of the two {what}s"] * 2
 

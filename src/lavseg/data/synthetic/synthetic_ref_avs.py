@@ -25,19 +25,27 @@ COLUMNS = ("vid", "uid", "split", "fid", "exp")
 _KINDS_FILE, _KINDS_COLUMNS = "kinds.csv", ("kind", "novelty")
 _CLIPS_PER_NULL_CLIP = 8
 # Scenes of clips whose sentences fit something, by the kind of most of them.
-_SCENES = {"words": 0.2, "sound": 0.4, "both": 0.4}
+_SCENES = {"words": 0.05, "sound": 0.4, "both": 0.55}
 # How often a name alone, a name or none with a place or motion, and a name with what is said of its sound is written.
 _WORDS = {"name": 0.5, "place": 0.35, "sound": 0.15}
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """One clip to write; `clip` is `vid`, after `null_c-` or `null_m-` where the sentences fit nothing."""
+    """One clip to write; `clip` is `vid`, after `null_c-` or `null_m-` where the sentences fit nothing.
+
+    `number` counts the clips of its split that fit something and those that do not; every third has mono sound.
+    """
 
     split: str
     vid: str
     clip: str
+    number: int
     novelty: str = "seen"
+
+    @property
+    def is_mono(self) -> bool:
+        return self.number % 3 == 0
 
     @property
     def is_null(self) -> bool:
@@ -130,10 +138,10 @@ def _plan(clips: dict[str, int], num_frames: int, seed: int, cast: Cast) -> list
             nulls = -(-count // _CLIPS_PER_NULL_CLIP)
         for index, vid in enumerate(vids[: count - nulls]):
             new = "category" if cast.unseen and index % 2 == 0 else "combination"
-            entries.append(_Entry(split, vid, vid, new if split == "test_u" else "seen"))
+            entries.append(_Entry(split, vid, vid, index, new if split == "test_u" else "seen"))
         parents = [entry.vid for entry in entries if entry.split == ("test_s" if split == "test_n" else split)]
         for index, vid in enumerate([*parents[:nulls], *vids[len(parents) :]][:nulls]):
-            entries.append(_Entry(split, vid, f"null_{'cm'[index % 2]}-{vid}"))
+            entries.append(_Entry(split, vid, f"null_{'cm'[index % 2]}-{vid}", index))
     return entries
 
 
@@ -142,14 +150,13 @@ def _write_clip(
 ) -> tuple[list[tuple[dict, tuple[str, str]]], list[ClipObject]]:
     """Write the files of a clip; return its rows of metadata, each with its kind and novelty, and what it shows."""
     rng = np.random.default_rng([seed, crc32(f"media/{entry.clip}".encode())])
-    is_mono = index % 3 == 0
-    objects, expressions = _draw(rng, entry, num_frames, cast, is_mono)
+    objects, expressions = _draw(rng, entry, num_frames, cast)
     clip = render_clip(rng, num_frames, frame_size, objects=objects, cast=cast)
     media = root / "media" / entry.clip
     (media / "frames").mkdir(parents=True)
     for t, frame in enumerate(clip.frames):
         Image.fromarray(frame).save(media / "frames" / f"{t}.jpg", quality=95)
-    _write_sound(media / "audio.wav", clip.waveform, index, is_mono)
+    _write_sound(media / "audio.wav", clip.waveform, index, entry.is_mono)
     fids = sorted(rng.choice(14, len(objects), replace=False).tolist())
     if entry.is_null:
         _write_masks(root / "gt_mask" / entry.clip / "fid_0", np.zeros_like(clip.masks[0]), "L")
@@ -174,7 +181,7 @@ def _novelty(expression: Expression, objects: Sequence[SceneObject], cast: Cast)
 
 
 def _draw(
-    rng: np.random.Generator, entry: _Entry, num_frames: int, cast: Cast, is_mono: bool
+    rng: np.random.Generator, entry: _Entry, num_frames: int, cast: Cast
 ) -> tuple[list[SceneObject], list[Expression]]:
     """What a clip shows and the sentences to write, of which one at least has the clip's novelty."""
     required = [str(rng.choice(cast.unseen))] if entry.novelty == "category" else []
@@ -186,25 +193,28 @@ def _draw(
             scene = "combination"
         objects = draw_scene(rng, scene, num_frames, cast, required=required)
         expressions = draw_expressions(rng, objects, cast, combinations=scene == "combination")
-        expressions = [item for item in expressions if not (is_mono and item.query.needs_stereo)]
+        expressions = [item for item in expressions if not (entry.is_mono and item.query.needs_stereo)]
         if entry.is_null:
             nulls = [item for item in expressions if item.kind == "null"]
             on_sound = [item for item in nulls if item.query.is_about_sound]
             return objects, (on_sound[:2] + [item for item in nulls if not item.query.is_about_sound])[:4]
         novelties = {item: _novelty(item, objects, cast) for item in expressions if item.target is not None}
-        if entry.novelty in novelties.values():
-            return objects, _choose(rng, scene, {item: value != "seen" for item, value in novelties.items()})
+        chosen = _choose(rng, scene, {item: value != "seen" for item, value in novelties.items()})
+        if any(novelties[item] == entry.novelty for item in chosen):
+            return objects, chosen
 
 
 def _choose(rng: np.random.Generator, scene: str, is_new: dict[Expression, bool]) -> list[Expression]:
-    """Up to two sentences of the kind that the scene is for, then one of `words`, new ones first and one not new."""
-    kind = "words" if scene == "combination" else scene
-    of_kind = _varied_words(rng, is_new) if kind == "words" else [item for item in is_new if item.kind == kind]
+    """Up to two sentences of the kind that the scene is for, new ones first, then of `words` one new and one not."""
+    words = _varied_words(rng, is_new)
+    of_kind = [item for item in is_new if item.kind == scene and scene != "words"] or words
     chosen = sorted(of_kind, key=lambda item: not is_new[item])[:2]
-    others = [item for item in _varied_words(rng, is_new) if item not in chosen]
-    if any(is_new.values()):
-        others.sort(key=is_new.get)
-    return chosen + others[: 1 if kind != "words" or any(is_new.values()) else 0]
+    others = [item for item in words if item not in chosen]
+    if scene in ("sound", "both"):
+        chosen += [item for item in others if is_new[item]][:1]
+    if any(is_new.values()) or scene in ("sound", "both"):
+        chosen += [item for item in others if not is_new[item]][:1]
+    return chosen
 
 
 def _varied_words(rng: np.random.Generator, expressions: Iterable[Expression]) -> list[Expression]:
