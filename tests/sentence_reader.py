@@ -27,8 +27,8 @@ SAID = {
         r"\byou hear first\b|\bthat starts first\b|\bfirst\b(?=.* you hear$)": "first",
         r"\bthat starts last\b|\blast\b(?=.* to start$)|\bthat joins in last\b": "last",
         r"\bthat (falls silent|stops making a sound|goes quiet|stops playing)\b": "stops",
-        r"\b(that is )?(louder|loudest)\b( of the two\b)?": "louder",
-        r"\b(that is )?(quieter|quietest)\b( of the two\b)?": "softer",
+        r"\b(that is (the )?)?(louder|loudest)\b( of the two\b)?": "louder",
+        r"\b(that is (the )?)?(quieter|quietest)\b( of the two\b)?": "softer",
     },
     "heard": {
         r"\b(that|and) makes no sound\b|\bthat you cannot hear\b|\band cannot be heard\b|\bthat stays silent\b": False,

@@ -127,7 +127,9 @@ def find_absent(rng: np.random.Generator, objects: Sequence[SceneObject], catego
             queries.append(Query(name, **{field: str(rng.choice(PROPERTIES[field]))}))
         queries.append(replace(queries[-len(fields_seen)], sounds=bool(rng.random() < 0.5)))
     for query in dict.fromkeys(queries):
-        if not query.matches(objects) and query.is_clear(objects):
+        # Of two on the right, one is still the left one.
+        is_relative = query.side is not None and len(replace(query, side=None).matches(objects)) > 1
+        if not is_relative and not query.matches(objects) and query.is_clear(objects):
             yield query
 
 
