@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -53,11 +54,11 @@ class SceneObject:
     mirrored: bool
     motion: str
 
-    @property
+    @cached_property
     def sounds(self) -> bool:
         return bool(self.seconds.any())
 
-    @property
+    @cached_property
     def side(self) -> str | None:
         """`left` or `right` where it is in that part of the frame as long as it is in view, else None."""
         margin = self.size / 2
@@ -180,7 +181,7 @@ def _draw_paths(
             high[i, 1] = max(low[i, 1], 0.37)
         elif side == "right":
             low[i, 1] = min(high[i, 1], 0.63)
-    candidates = low + rng.random((256, count, 2)) * (high - low)
+    candidates = low + rng.random((128, count, 2)) * (high - low)
     between = np.linalg.norm((candidates[:, :, None] - candidates[:, None]) * [1, ASPECT], axis=-1)
     gaps = between / (0.5 * (sizes[:, None] + sizes))
     gaps[:, np.arange(count), np.arange(count)] = np.inf
