@@ -1,5 +1,6 @@
 """What sentences about synthetic clips say: which objects they fit, and whether a viewer could tell."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise, permutations, product
@@ -171,13 +172,13 @@ def _one_of(items: Sequence[SceneObject], part: str) -> SceneObject | None:
 def _heard_alike(objects: Sequence[SceneObject]) -> Iterator[list[SceneObject]]:
     """Scenes that look the same and, in mono, sound the same: where there are several of a category, any may sound."""
     shared = []
-    for name in dict.fromkeys(item.category for item in objects):
-        places = [index for index, item in enumerate(objects) if item.category == name]
-        heard = np.any([objects[index].seconds for index in places], axis=0)
-        if len(places) > 1 and heard.any():
+    for name, count in Counter(item.category for item in objects).items():
+        places = [index for index, item in enumerate(objects) if item.category == name and count > 1]
+        if any(objects[index].sounds for index in places):
             sounds = [(objects[index].seconds, objects[index].level) for index in places]
+            heard = np.any([seconds for seconds, _ in sounds], axis=0)
             all_heard, silent = (heard, max(level for _, level in sounds)), (np.zeros_like(heard), sounds[0][1])
-            ways = [*permutations(sounds), [all_heard] * len(places)]
+            ways = [*permutations(sounds), [all_heard] * count]
             ways += [[all_heard if index == place else silent for index in places] for place in places]
             shared.append([dict(zip(places, way, strict=True)) for way in ways])
     for ways in product(*shared) if shared else ():
