@@ -9,6 +9,7 @@ shipped: a tiny one is taught from clicks first.
 
 import argparse
 import copy
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,17 +20,22 @@ from tiny.avs_training import CLIP_TRAINING, write_clips
 from tiny.models import ON_SAM, fresh_model, save_host, stereo_vggish
 from tiny.sam_host import train_sam
 from tiny.scores import Clips, score_clips
-from tiny.single_frames import BATCH, single_frames, train_on_frames
+from tiny.single_frames import BATCH, FRAMES_PER_CLIP, single_frames, train_on_frames
 from torch.utils.data import default_collate
 
 from lavseg import ClipCollator
 from lavseg.checkpoint import load_checkpoint
-from lavseg.data import draw_objects
+from lavseg.data import SyntheticClip, draw_scene, render_clip
+from lavseg.data.synthetic.object_tables import clip_object
+from lavseg.data.synthetic.rendering import SAMPLING_RATE
+from lavseg.data.synthetic.synthetic_avsbench import draw_sounding_objects
 from lavseg.inference.segment_file import segment_file
+from lavseg.metrics.protocols import AvsMetric
 from lavseg.modeling.base import AudioVisualPreTrainedModel
+from lavseg.modeling.processing import AudioVisualProcessor
 
-from .examples import make_example
-from .report_sounding_objects import write_report
+from .examples import Example
+from .report_sounding_objects import WORST, write_report
 from .stages import SEED, Stages, prepare_folder
 from .training import WatchedTraining, about, seconds_of
 from .video import Video, write_scene
@@ -37,7 +43,8 @@ from .video import Video, write_scene
 STAGES = 7
 DEFAULTS = {"steps": 250, "clips": 200}
 FEWEST_CLIPS = 2
-EXAMPLES_PER_KIND = 4
+# Clips of each kind that are drawn for the report, how many of them are shown, and how many more that score lowest.
+EXAMPLES_DRAWN, EXAMPLES_PER_KIND, WORST_EXAMPLES = 12, 3, 3
 # The share of the steps that is for single frames.
 FRAME_SHARE = 0.8
 
@@ -79,11 +86,7 @@ def run(arguments: argparse.Namespace) -> dict:
     video = segment_video(output)
 
     stages.begin("Write the report")
-    examples = [
-        make_example(model, collator, kind, row, in_silence=True)
-        for kind, splits in clips.items()
-        for row in splits["test"].select(range(min(EXAMPLES_PER_KIND, len(splits["test"]))))
-    ]
+    examples = draw_examples(model, processor, stages.bar("examples"))
     results["seconds"] = round(stages.seconds, 1)
     write_report(output / "report.html", type(model).__name__, results, history, examples, video)
     stages.end(output, results)
@@ -144,15 +147,47 @@ def training_seconds(
     return seconds + frame_steps * seconds_of(lambda: backward(frames)) + steps * clip_seconds
 
 
+def draw_examples(
+    model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor, progress: Callable[[Sequence], Iterable]
+) -> list[Example]:
+    """What the model answers to clips drawn for this, the first ones of each kind and of the others the worst."""
+    rng, first, others = np.random.default_rng([SEED, 1]), [], []
+    for number in progress(range(2 * EXAMPLES_DRAWN)):
+        several = number % 2 == 1
+        objects = draw_sounding_objects(rng, FRAMES_PER_CLIP, several)
+        clip = render_clip(rng, FRAMES_PER_CLIP, objects=objects)
+        shown = number < 2 * EXAMPLES_PER_KIND
+        score, example = answer(model, processor, clip, ("single", "multi")[several] if shown else WORST)
+        (first if shown else others).append((score, example))
+    others.sort(key=lambda item: item[0])
+    return [example for _, example in first + others[:WORST_EXAMPLES]]
+
+
+@torch.inference_mode()
+def answer(
+    model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor, clip: SyntheticClip, kind: str
+) -> tuple[float, Example]:
+    """What the model finds in a clip with its sound and in silence, and the J&F of the former."""
+    seconds = np.stack([item.seconds for item in clip.objects])
+    truth, found, metric = clip.masks & seconds[..., None, None], [], AvsMetric("frame")
+    for waveform in (clip.waveform, np.zeros_like(clip.waveform)):
+        inputs = processor(clip.frames, waveform, sampling_rate=SAMPLING_RATE).to(model.device)
+        found.append(processor.post_process_masks(model(**inputs), inputs["original_sizes"])[0].cpu().numpy())
+    metric.update(torch.from_numpy(found[0]).float() - 0.5, torch.from_numpy(truth.any(0)))
+    score = metric.compute()["j_and_f"]
+    objects = [clip_object("", number, item) for number, item in enumerate(clip.objects)]
+    return score, Example(kind, None, clip.frames, objects, truth, found[0], f"J&F {score:.2f}", found[1])
+
+
 def segment_video(output: Path) -> Video:
     """Make a video file in which one object after the other sounds, and segment it with the model in `output`, as
     `lavseg segment` does."""
     rng = np.random.default_rng(SEED)
-    objects = draw_objects(rng, plan="silent")
+    objects = draw_scene(rng, "silent")
     turns = np.array_split(np.arange(10), len(objects))
     objects = [replace(item, seconds=np.isin(np.arange(10), turn)) for item, turn in zip(objects, turns, strict=True)]
     write_scene(output / "clip.mp4", rng, objects)
     summary = segment_file(output / "clip.mp4", [], output / "model", output / "segmented")
-    names = ", then ".join(f"the {item.color} {item.category}" for item in objects)
+    names = ", then ".join(f"the {item.category}" for item in objects)
     color = summary["expressions"][0]["color"]
     return Video(output / "segmented" / "overlay.mp4", [(f"what sounds: {names}", color)])

@@ -66,6 +66,7 @@ class WatchedTraining:
             lr_scheduler_type="cosine",
             warmup_steps=min(20, steps // 5),
             logging_steps=2,
+            logging_first_step=True,
             eval_steps=max(1, min(self.every, steps // 2)),
             save_strategy="no",
             disable_tqdm=True,

@@ -161,6 +161,7 @@ def teach_pointing(
     stages: Sequence[dict] = STAGES,
     on_log: Callable[[dict], None] = lambda entry: None,
     progress: Callable[[Sequence], Iterable] | None = None,
+    on_start: Callable[[list[EncodedClip]], None] = lambda clips: None,
 ) -> list[dict]:
     """Train the prompter of `model` in place; returns a log of `{frames, step, loss, hits}`, hits on unseen clips.
 
@@ -169,6 +170,7 @@ def teach_pointing(
         stages: see `STAGES`; `logging_steps` may be added.
         on_log: called with each new entry of the log.
         progress: wraps the clips' tasks while they are rendered.
+        on_start: called with the clips, as they are trained on, before the first step.
     """
     rng, log = np.random.default_rng([seed, 2]), []
     for module in model.prompter.modules():
@@ -176,6 +178,7 @@ def teach_pointing(
             module.reset_parameters()
     encoded = encode_clips(model, processor, clips, rng, progress)
     unseen, seen = encoded[: max(1, clips // 25)], encoded[max(1, clips // 25) :]
+    on_start(seen)
     for stage in stages:
         for entry in _train(Pointing(model, processor, rng), seen, unseen, **stage):
             log.append(entry)

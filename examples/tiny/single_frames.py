@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from lavseg.data import render_clip
-from lavseg.data.synthetic.scene import SAMPLING_RATE
+from lavseg.data.synthetic.rendering import SAMPLING_RATE
 from lavseg.data.synthetic.synthetic_avsbench import draw_sounding_objects
 from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
