@@ -145,7 +145,7 @@ def _draw(rng: np.random.Generator, scene: _Scene, cast: Cast) -> list[SceneObje
     """Objects with the seconds in which they sound."""
     if scene.sources == "single":
         return draw_sounding_objects(rng, scene.num_frames, several=False, cast=cast)
-    if scene.sources == "multi":
+    if scene.sources == "multi" or scene.index == 0:
         objects = draw_sounding_objects(rng, scene.num_frames, several=True, cast=cast)
     else:
         objects = _draw_distinct(rng, scene.num_frames, cast)
