@@ -86,7 +86,7 @@ def object_names(clip: SyntheticClip) -> list[str]:
     names = []
     for item in clip.objects:
         twins = sorted(other.centers[0, 1] for other in clip.objects if other.category == item.category)
-        place = "" if len(twins) == 1 else ("left ", "right ")[item.centers[0, 1] > twins[0]]
+        place = "" if len(twins) == 1 else "left " if item.centers[0, 1] == twins[0] else "right "
         names.append(f"{place}{item.category}")
     return names
 
@@ -160,7 +160,7 @@ def outlined(frames: np.ndarray, masks: np.ndarray) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=str(ROOT / "examples" / "sam2-love-tiny"), help="folder of a checkpoint")
-    parser.add_argument("--seed", type=int, default=2, help="of the clip and its sentences")
+    parser.add_argument("--seed", type=int, default=217, help="of the clip and its sentences")
     parser.add_argument("--clip", type=Path, default=ROOT / "examples" / "clips" / "band.mp4", help="file to write")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "picture.jpg", help="file to write")
     arguments = parser.parse_args()
