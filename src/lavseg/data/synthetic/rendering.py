@@ -11,7 +11,7 @@ from .cast import DRAWN_BAND, Cast
 from .scene import SceneObject, SyntheticClip, draw_objects
 from .sound_parts import SAMPLING_RATE
 
-_FADE = 160
+_FADE = np.linspace(0, 1, 160, dtype=np.float32)
 _LARGEST_PEAK = 0.99
 # Loudness follows an object's place in steps of 10 ms.
 _STEPS = 100
@@ -132,12 +132,11 @@ def _render_sound(rng: np.random.Generator, objects: list[SceneObject], cast: Ca
 def _silence_pauses(sound: np.ndarray, seconds: np.ndarray) -> None:
     """Leave of a sound the given seconds only, with short fades at their edges."""
     edges = np.diff(np.pad(seconds.astype(np.int8), 1))
-    rising = np.linspace(0, 1, _FADE, dtype=np.float32)
     sound.reshape(-1, SAMPLING_RATE)[~seconds] = 0
     for begin in np.flatnonzero(edges == 1) * SAMPLING_RATE:
-        sound[begin : begin + _FADE] *= rising
+        sound[begin : begin + len(_FADE)] *= _FADE
     for end in np.flatnonzero(edges == -1) * SAMPLING_RATE:
-        sound[end - _FADE : end] *= rising[::-1]
+        sound[end - len(_FADE) : end] *= _FADE[::-1]
 
 
 def _gains(x: np.ndarray) -> np.ndarray:
