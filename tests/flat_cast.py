@@ -25,10 +25,10 @@ class FlatCast:
     unseen: tuple[str, ...] = ("bird",)
     instruments: tuple[str, ...] = ("guitar", "drum", "flute", "bell")
 
-    def picture(self, category, rng, size):
+    def picture(self, category, choice, rng, size):
         return np.full((size, size, 4), (*COLORS[category], 255), np.uint8)
 
-    def sound(self, category, rng, num_samples):
+    def sound(self, category, choice, rng, num_samples):
         time = np.arange(num_samples) / SAMPLING_RATE
         return (np.sqrt(2) * np.sin(2 * np.pi * PITCHES[category] * time)).astype(np.float32)
 

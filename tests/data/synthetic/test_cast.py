@@ -13,10 +13,10 @@ def test_the_band_is_of_avsbench_and_names_the_unseen_last():
 
 @pytest.mark.parametrize("category", BAND)
 def test_pictures_and_sounds(category):
-    picture = DRAWN_BAND.picture(category, np.random.default_rng(0), 40)
+    picture = DRAWN_BAND.picture(category, 0.5, np.random.default_rng(0), 40)
     assert picture.dtype == np.uint8 and picture.shape[2] == 4 and max(picture.shape) == 40
     assert 0.04 < (picture[..., 3] >= 128).mean() < 1
-    sound = DRAWN_BAND.sound(category, np.random.default_rng(0), 16000)
+    sound = DRAWN_BAND.sound(category, 0.5, np.random.default_rng(0), 16000)
     assert sound.dtype == np.float32 and sound.shape == (16000,)
     assert np.sqrt(np.square(sound).mean()) == pytest.approx(1, abs=0.01)
 

@@ -46,7 +46,7 @@ def test_pictures_have_the_size_that_is_asked_for(cast, size):
     rng = np.random.default_rng(0)
     shapes = set()
     for _ in range(20):
-        found = cast.picture("bell", rng, size)
+        found = cast.picture("bell", rng.random(), rng, size)
         assert found.dtype == np.uint8 and max(found.shape[:2]) == size and found.shape[2] == 4
         inside = found[found[..., 3] > 200]
         assert len(inside) and (np.abs(inside[:, :2].astype(int) - (70, 175)) <= 2).all()  # no dark fringes
@@ -56,15 +56,15 @@ def test_pictures_have_the_size_that_is_asked_for(cast, size):
 
 def test_a_picture_goes_with_the_sound_of_its_name(cast):
     pairs = set()
-    for seed in range(12):
-        shown = cast.picture("cat", np.random.default_rng(seed), 40)
-        heard = cast.sound("cat", np.random.default_rng(seed), 16000)
+    for choice in np.random.default_rng(0).random(12):
+        shown = cast.picture("cat", choice, np.random.default_rng(1), 40)
+        heard = cast.sound("cat", choice, np.random.default_rng(2), 16000)
         pairs.add((int(shown[..., 2].max()), round(pitch(heard))))
     assert pairs == {(60, 400), (150, 430)}
 
 
 def test_short_sounds_are_repeated(cast):
-    found = cast.sound("zebra", np.random.default_rng(0), 5 * 16000)
+    found = cast.sound("zebra", 0.5, np.random.default_rng(0), 5 * 16000)
     assert found.shape == (80000,) and found.dtype == np.float32
     assert np.sqrt((found**2).mean()) == pytest.approx(1, abs=1e-4)
     assert np.sqrt((found.reshape(5, 16000) ** 2).mean(1)) == pytest.approx(np.ones(5), abs=0.02)
@@ -75,7 +75,7 @@ def test_of_long_sounds_a_loud_enough_part_is_taken(tmp_path):
     softly = [sine(4, level=0.02, pitch=300), sine(6, pitch=503), sine(4, level=0.02, pitch=300)]
     tone(tmp_path / "a" / "0.wav", np.concatenate(softly))
     cast = CutOuts(tmp_path)
-    parts = [cast.sound("a", np.random.default_rng(seed), 16000) for seed in range(20)]
+    parts = [cast.sound("a", 0.5, np.random.default_rng(seed), 16000) for seed in range(20)]
     assert {round(pitch(part)) for part in parts} == {503}
     assert len({part.tobytes() for part in parts}) > 10
     assert all(np.sqrt((part**2).mean()) == pytest.approx(1, abs=1e-4) for part in parts)
@@ -106,10 +106,10 @@ def test_files_are_decoded_again_only_where_memory_is_missing(folder, monkeypatc
     cast = CutOuts(folder)
     assert len(read) == 12
     for name in cast.categories * 3:
-        cast.picture(name, np.random.default_rng(0), 16)
+        cast.picture(name, 0.5, np.random.default_rng(0), 16)
     assert len(read) == 12
     monkeypatch.setattr(cut_outs, "_MEMORY", 0)
-    CutOuts(folder).picture("bell", np.random.default_rng(0), 16)
+    CutOuts(folder).picture("bell", 0.5, np.random.default_rng(0), 16)
     assert len(read) == 25
 
 

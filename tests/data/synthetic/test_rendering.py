@@ -18,14 +18,14 @@ class Plain:
     instruments = ("square",)
     colors = {"square": (250, 10, 10), "bar": (10, 250, 10), "glass": (250, 250, 250)}
 
-    def picture(self, category, rng, size):
+    def picture(self, category, choice, rng, size):
         picture = np.full((size, max(size // 4, 1) if category == "bar" else size, 4), 255, np.uint8)
         picture[..., :3] = self.colors[category]
         if category == "glass":
             picture[:, size // 2 :, 3] = 40
         return picture
 
-    def sound(self, category, rng, num_samples):
+    def sound(self, category, choice, rng, num_samples):
         return np.sqrt(2) * np.sin(2 * np.pi * 440 * np.arange(num_samples, dtype=np.float32) / SAMPLING_RATE)
 
     def background(self, rng, height, width):
@@ -44,6 +44,19 @@ def placed(category, where, num_frames=1, size=0.5, angle=0.0, level=0.1, second
 
 def plain(*objects, frame_size=(40, 60)):
     return render(0, len(objects[0].seconds), frame_size, objects=list(objects), cast=Plain())
+
+
+def test_picture_and_sound_are_of_one_choice(monkeypatch):
+    asked = {"picture": [], "sound": []}
+    for name, method in (("picture", Plain.picture), ("sound", Plain.sound)):
+        monkeypatch.setattr(
+            Plain,
+            name,
+            lambda self, *given, name=name, method=method: asked[name].append(given[1]) or method(self, *given),
+        )
+    plain(placed("bar", (0.3, 0.3)), placed("square", (0.7, 0.7)))
+    assert asked["picture"] == asked["sound"] and len(set(asked["picture"])) == 2
+    assert all(0 <= choice < 1 for choice in asked["picture"])
 
 
 def loudness(waveform):

@@ -28,11 +28,15 @@ class Cast(Protocol):
     unseen: tuple[str, ...]
     instruments: tuple[str, ...]
 
-    def picture(self, category: str, rng: np.random.Generator, size: int) -> np.ndarray:
-        """An upright picture, uint8 RGBA `[h, w, 4]` cropped tightly, its longer side `size` pixels."""
+    def picture(self, category: str, choice: float, rng: np.random.Generator, size: int) -> np.ndarray:
+        """An upright picture, uint8 RGBA `[h, w, 4]` cropped tightly, its longer side `size` pixels.
 
-    def sound(self, category: str, rng: np.random.Generator, num_samples: int) -> np.ndarray:
-        """A phrase that goes on throughout, float32 `[num_samples]` at 16 kHz, root mean square 1."""
+        Args:
+            choice: which of the category's objects, from 0 to below 1: picture and sound of one choice belong together.
+        """
+
+    def sound(self, category: str, choice: float, rng: np.random.Generator, num_samples: int) -> np.ndarray:
+        """A phrase that goes on throughout, float32 `[num_samples]` at 16 kHz, root mean square 1; see `picture`."""
 
     def background(self, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
         """A background, uint8 `[height, width, 3]`."""
@@ -46,10 +50,10 @@ class DrawnBand:
     unseen: tuple[str, ...] = UNSEEN
     instruments: tuple[str, ...] = INSTRUMENTS
 
-    def picture(self, category: str, rng: np.random.Generator, size: int) -> np.ndarray:
+    def picture(self, category: str, choice: float, rng: np.random.Generator, size: int) -> np.ndarray:
         return draw_picture(category, rng, size)
 
-    def sound(self, category: str, rng: np.random.Generator, num_samples: int) -> np.ndarray:
+    def sound(self, category: str, choice: float, rng: np.random.Generator, num_samples: int) -> np.ndarray:
         return play(category, rng, num_samples)
 
     def background(self, rng: np.random.Generator, height: int, width: int) -> np.ndarray:

@@ -76,17 +76,17 @@ class CutOuts:
     def instruments(self) -> tuple[str, ...]:
         return tuple(name for name in self.categories if not set(INSTRUMENTS).isdisjoint(re.split("[ -]", name)))
 
-    def picture(self, category: str, rng: np.random.Generator, size: int) -> np.ndarray:
+    def picture(self, category: str, choice: float, rng: np.random.Generator, size: int) -> np.ndarray:
         """One of the category's pictures, uint8 RGBA `[h, w, 4]`, its longer side `size` pixels."""
-        path, _ = self._choose(category, rng)
+        path, _ = self._choose(category, choice)
         return np.asarray(scaled(Image.fromarray(self._decoded(path, read_cut_out)), size))
 
-    def sound(self, category: str, rng: np.random.Generator, num_samples: int) -> np.ndarray:
+    def sound(self, category: str, choice: float, rng: np.random.Generator, num_samples: int) -> np.ndarray:
         """One of the category's sounds, float32 `[num_samples]` at 16 kHz, root mean square 1.
 
         A shorter sound is repeated. Of a longer one an excerpt is taken that is no softer than half of them.
         """
-        _, path = self._choose(category, rng)
+        _, path = self._choose(category, choice)
         waveform = self._decoded(path, read_sound)
         if len(waveform) > num_samples:
             energy = np.cumsum(np.append(0, waveform**2), dtype=np.float64)
@@ -110,9 +110,9 @@ class CutOuts:
         shown = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC, box))
         return shown[:, ::-1] if rng.random() < 0.5 else shown
 
-    def _choose(self, category: str, rng: np.random.Generator) -> tuple[Path, Path]:
+    def _choose(self, category: str, choice: float) -> tuple[Path, Path]:
         pairs = self._pairs[category]
-        return pairs[rng.integers(len(pairs))]
+        return pairs[int(choice * len(pairs))]
 
 
 class _Decoded:

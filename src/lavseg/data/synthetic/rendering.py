@@ -51,20 +51,27 @@ def render_clip(
         raise ValueError(
             f"objects: expected at least one, each with seconds, centers and angles of length num_frames={num_frames}."
         )
-    frames, masks = _render_frames(rng, objects, cast, num_frames, height, width)
-    return SyntheticClip(frames, masks, _render_sound(rng, objects, cast, num_frames), objects)
+    choices = rng.random(len(objects)).tolist()
+    frames, masks = _render_frames(rng, objects, choices, cast, num_frames, height, width)
+    return SyntheticClip(frames, masks, _render_sound(rng, objects, choices, cast, num_frames), objects)
 
 
 def _render_frames(
-    rng: np.random.Generator, objects: list[SceneObject], cast: Cast, num_frames: int, height: int, width: int
+    rng: np.random.Generator,
+    objects: list[SceneObject],
+    choices: list[float],
+    cast: Cast,
+    num_frames: int,
+    height: int,
+    width: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Frames uint8 `[T, H, W, 3]` and visible masks bool `[K, T, H, W]`."""
     background = Image.fromarray(cast.background(rng, height, width))
     frames = [background.copy() for _ in range(num_frames)]
     masks = np.zeros((len(objects), num_frames, height, width), bool)
-    for index, item in enumerate(objects):
+    for index, (item, choice) in enumerate(zip(objects, choices, strict=True)):
         size = item.size * min(height, width)
-        picture = cast.picture(item.category, rng, max(round(size), _SMALLEST))
+        picture = cast.picture(item.category, choice, rng, max(round(size), _SMALLEST))
         if item.mirrored:
             picture = np.ascontiguousarray(picture[:, ::-1])
         source = Image.fromarray(picture).convert("RGBa")
@@ -114,15 +121,17 @@ def _place(
     return (left, top, right, bottom), tile.convert("RGBA")
 
 
-def _render_sound(rng: np.random.Generator, objects: list[SceneObject], cast: Cast, num_frames: int) -> np.ndarray:
+def _render_sound(
+    rng: np.random.Generator, objects: list[SceneObject], choices: list[float], cast: Cast, num_frames: int
+) -> np.ndarray:
     """All sounds over weak noise, float32 `[2, num_frames * 16000]`; softer as a whole where it would clip."""
     noise = rng.standard_normal(num_frames * SAMPLING_RATE, dtype=np.float32) * np.float32(rng.uniform(0.001, 0.003))
     waveform = np.stack([noise, noise])
-    for item in objects:
+    for item, choice in zip(objects, choices, strict=True):
         if item.sounds:
             first, last = np.flatnonzero(item.seconds)[[0, -1]]
             span = slice(first * SAMPLING_RATE, (last + 1) * SAMPLING_RATE)
-            sound = np.float32(item.level) * cast.sound(item.category, rng, span.stop - span.start)
+            sound = np.float32(item.level) * cast.sound(item.category, choice, rng, span.stop - span.start)
             _silence_pauses(sound, item.seconds[first : last + 1])
             steps = sound.reshape(-1, _STEP) * _gains(item.centers[:, 1])[:, first * _STEPS : (last + 1) * _STEPS, None]
             waveform[:, span] += steps.reshape(2, -1)

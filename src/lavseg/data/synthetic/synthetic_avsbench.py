@@ -112,11 +112,12 @@ def _plan(clips: dict[str, dict[str, int]], seed: int) -> list[_Scene]:
 
 
 def _require_classes(cast: Cast) -> None:
-    foreign = [name for name in cast.categories if name not in cast.unseen and name not in CLASSES]
+    _, *known = CLASSES
+    foreign = [name for name in cast.categories if name not in cast.unseen and name not in known]
     if foreign:
         raise ValueError(
-            f"cast: {', '.join(foreign)}: no class of AVSBench-semantic; name categories as lavseg.data.CLASSES does, "
-            "or write s4 and ms3 only."
+            f"cast: {', '.join(foreign)}: no class of AVSBench-semantic; name categories as it does, or write s4 and "
+            f"ms3 alone, or the layout ref_avs. Classes are {', '.join(known)}."
         )
 
 
