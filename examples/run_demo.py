@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--clips",
         type=int,
-        help="of each test split of sam2-love, by default 60; for the others of "
+        help="of each test split of sam2-love, by default 48; for the others of "
         "each subset that is trained on, by default 200",
     )
     parser.add_argument("--sam_steps", type=int, default=600, help="of the SAM that ST-BAVA builds on")

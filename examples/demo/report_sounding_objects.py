@@ -43,7 +43,7 @@ def write_report(
         ),
         section(
             "What it does badly",
-            "Of 18 more clips those with the lowest J&amp;F.",
+            f"Of the other clips, {results['examples_drawn']} in all, those with the lowest J&amp;F.",
             examples_of(WORST, examples),
         ),
         section("Scores", f"{SCORES_NOTE} On clips that training did not show.", _score_table(results)),

@@ -46,11 +46,11 @@ from .training import WatchedTraining, about, seconds_of
 from .video import Video, write_scene
 
 STAGES = 8
-DEFAULTS = {"steps": 1000, "clips": 60}
+DEFAULTS = {"steps": 1000, "clips": 48}
 # With fewer not every kind of sentence occurs.
 FEWEST_CLIPS = 4
 EXAMPLES_PER_KIND, WORST_EXAMPLES = 2, 4
-EVALUATED_ROWS = 24
+EVALUATED_ROWS = 16
 # Shares of the steps: pointing in single frames, pointing while a clip passes, and SAM2-LOVE itself.
 POINTING = (
     (0.75, {"num_frames": 1, "peak_rate": 1e-3, "clips": 48, "expressions": 2}),
@@ -60,7 +60,7 @@ METHOD_SHARE = 0.1
 METHOD = {"per_device_train_batch_size": 8, "learning_rate": 4e-4}
 LOGGING_STEPS = 10
 # Clips for pointing, for each one of the test splits.
-POINTING_CLIPS = 8
+POINTING_CLIPS = 10
 
 
 def run(arguments: argparse.Namespace) -> dict:
@@ -118,7 +118,7 @@ def run(arguments: argparse.Namespace) -> dict:
 
 def _clip_counts(clips: int) -> dict[str, int]:
     return {
-        "train": 5 * clips,
+        "train": 4 * clips,
         "val": max(2, clips // 4),
         "test_s": clips,
         "test_u": clips,

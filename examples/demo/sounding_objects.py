@@ -87,6 +87,7 @@ def run(arguments: argparse.Namespace) -> dict:
 
     stages.begin("Write the report")
     examples = draw_examples(model, processor, stages.bar("examples"))
+    results["examples_drawn"] = 2 * EXAMPLES_DRAWN
     results["seconds"] = round(stages.seconds, 1)
     write_report(output / "report.html", type(model).__name__, results, history, examples, video)
     stages.end(output, results)

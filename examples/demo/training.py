@@ -18,7 +18,7 @@ from lavseg.training import LavsegTrainer
 from .stages import SEED, Stages
 
 # J of the watched clips is measured about so often.
-MEASUREMENTS = 12
+MEASUREMENTS = 10
 
 
 class WatchedTraining:
