@@ -1,6 +1,5 @@
 """`lavseg data`: look at a data set on disk, write a synthetic one, export one."""
 
-import json
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .one_line_errors import one_line_errors
+from .printing import print_json, print_table
 
 if TYPE_CHECKING:
     from ..data.synthetic.cast import Cast
@@ -38,10 +38,8 @@ def check(
 
         reports = list(check_data_set(root, dataset, deep))
     if as_json:
-        typer.echo(json.dumps([asdict(report) for report in reports], allow_nan=False))
+        print_json([asdict(report) for report in reports])
     else:
-        from .printing import print_table
-
         counts = ("rows", "readable", "clips", "nulls", "sizes")
         print_table(
             ("subset", "split", *counts),
@@ -96,11 +94,10 @@ def synthetic(
             splits = {"train": clips, "val": others, "test": others}
             counts = dict.fromkeys(("s4", "ms3", "v1s", "v1m", "v2"), splits)
             write_avsbench(out, counts, seed=seed, progress=progress, cast=cast)
-    typer.echo(
-        json.dumps({"out": str(out)}, allow_nan=False)
-        if as_json
-        else f"{out}: written; `lavseg data check {out}` counts it"
-    )
+    if as_json:
+        print_json({"out": str(out)})
+    else:
+        typer.echo(f"{out}: written; `lavseg data check {out}` counts it")
 
 
 def _cast(objects: Path | None, backgrounds: Path | None) -> "Cast":
@@ -153,6 +150,6 @@ def export(
             push_rows(rows, repo, subset, private)
     counts = {name: len(part) for name, part in rows.items()}
     if as_json:
-        typer.echo(json.dumps({"out": str(out or repo), "rows": counts}, allow_nan=False))
+        print_json({"out": str(out or repo), "rows": counts})
     else:
         typer.echo(f"{out or repo}: " + ", ".join(f"{count} rows of {name}" for name, count in counts.items()))
