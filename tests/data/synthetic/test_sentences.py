@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
+from flat_cast import FlatCast
 from lavseg.data.synthetic.cast import BAND, DRAWN_BAND, SEEN
 from lavseg.data.synthetic.queries import held_out
 from lavseg.data.synthetic.scene import draw_objects
@@ -92,6 +93,16 @@ def test_sentences_are_plain_english(seed, scene):
             assert len(sounding) == 2
         if re.search("loudest|quietest", item.text):
             assert len(sounding) > 2
+
+
+def test_names_of_a_users_own_read_well():
+    categories = ("Orange Ukulele", "unicycle", "umbrella", "wolf", "bus", "man")
+    cast, texts = FlatCast(categories, (), ()), set()
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        texts |= {item.text for item in draw_expressions(rng, draw_scene(rng, None, 6, cast), cast)}
+    assert {"an orange ukulele", "a unicycle", "an umbrella", "a wolf"} <= texts
+    assert not re.search(r"[A-Z]|wolfs|buss|mans|instrument|play", " ".join(texts))
 
 
 def test_training_never_words_what_is_held_out():

@@ -42,6 +42,8 @@ _PARTS = {
     "last": ("the {} that starts last", "the last {} to start", "the {} that joins in last"),
     "stops": ("the {} that falls silent", "the {} that stops making a sound", "the {} that goes quiet"),
 }
+# Names whose plural is not theirs with an s are not used in it.
+_ODD_PLURALS = ("s", "x", "z", "ch", "sh", "y", "f", "man", "goose", "sheep")
 _COMPARED = {"louder": ("louder", "loudest"), "softer": ("quieter", "quietest")}
 
 
@@ -194,7 +196,7 @@ def _part_wordings(query: Query, what: str, plays: bool, two: bool, many: bool) 
         return
     word = _COMPARED[query.part][many]
     yield from (f"the {word} {what}", f"the {what} that is {'the ' if many else ''}{word}")
-    if two and not many:
+    if two and not many and not what.endswith(_ODD_PLURALS):
         yield from [f"the {word} of the two {what}s"] * 2
 
 
