@@ -41,7 +41,13 @@ from .training import WatchedTraining, about, seconds_of
 from .video import Video, write_scene
 
 STAGES = 7
-DEFAULTS = {"steps": 250, "clips": 200}
+# What takes some minutes; a step of ST-BAVA takes three times as long as one of GAVS.
+DEFAULTS = {
+    "aural-sam2": {"steps": 200, "clips": 200},
+    "sama-avs": {"steps": 400, "clips": 200},
+    "gavs": {"steps": 400, "clips": 200},
+    "st-bava": {"steps": 120, "clips": 200},
+}
 FEWEST_CLIPS = 2
 # Clips of each kind that are drawn for the report, how many of them are shown, and how many more that score lowest.
 EXAMPLES_DRAWN, EXAMPLES_PER_KIND, WORST_EXAMPLES = 12, 3, 3
