@@ -20,12 +20,15 @@ from .processes import map_in_processes
 
 FRAMES = 10
 
-# First to point in a single frame, then to keep pointing at the first frame while later ones pass.
+# First to point in a single frame, at what is named before what is heard; then to keep pointing at the first frame
+# while later ones pass.
 STAGES = (
-    {"num_frames": 1, "steps": 1800, "peak_rate": 1e-3, "clips": 48, "expressions": 2},
+    {"num_frames": 1, "steps": 1500, "peak_rate": 1e-3, "clips": 48, "expressions": 2, "kinds": ("words",)},
+    {"num_frames": 1, "steps": 2500, "peak_rate": 1e-3, "clips": 48, "expressions": 2},
     {"num_frames": 3, "steps": 150, "peak_rate": 7e-4, "clips": 16, "expressions": 3},
-    {"num_frames": 10, "steps": 600, "peak_rate": 7e-4, "clips": 16, "expressions": 3},
+    {"num_frames": 10, "steps": 500, "peak_rate": 7e-4, "clips": 16, "expressions": 3},
 )
+KINDS = ("words", "sound", "both")
 # An object with fewer visible pixels is not pointed at.
 SMALLEST = 200
 
@@ -89,13 +92,14 @@ class Pointing:
         self.clicks = prompts[:, 0, 0]
 
     def loss(
-        self, clips: list[EncodedClip], num_frames: int, batch: int, expressions: int
+        self, clips: list[EncodedClip], num_frames: int, batch: int, expressions: int, kinds: Sequence[str] = KINDS
     ) -> tuple[torch.Tensor, float]:
-        """Loss of one batch, and the share of tokens that are nearest to a click on the object meant."""
+        """Loss of one batch of sentences of these kinds, and the share of tokens that are nearest to a click on the
+        object meant."""
         model, frames, audio, texts, targets = self.model, [], [], [], []
         while len(frames) < batch:
             clip, shown = clips[self.rng.integers(len(clips))], self._frames(num_frames)
-            drawn = self._expressions(clip, shown, expressions)
+            drawn = self._expressions(clip, shown, expressions, kinds)
             if drawn:
                 frames.append(clip.frames[shown].float())
                 audio.append(clip.audio)
@@ -120,21 +124,23 @@ class Pointing:
         """Some frames of a clip in order."""
         return sorted(self.rng.choice(FRAMES, count, replace=False).tolist())
 
-    def _expressions(self, clip: EncodedClip, shown: list[int], count: int) -> list[Expression]:
-        """`count` sentences about objects visible in the first frame, every kind alike; none where there are none.
+    def _expressions(self, clip: EncodedClip, shown: list[int], count: int, kinds: Sequence[str]) -> list[Expression]:
+        """`count` sentences about objects visible in the first frame, each of these kinds as often; none where there
+        are none.
 
         A single frame does not show what moves.
         """
         visible = [
             expression
             for expression in clip.expressions
-            if (expression.query.motion is None or len(shown) > 1)
+            if expression.kind in kinds
+            and (expression.query.motion is None or len(shown) > 1)
             and (clip.owners[shown[0]] == expression.target + 1).sum() >= SMALLEST
         ]
-        kinds = sorted({expression.kind for expression in visible})
+        found = sorted({expression.kind for expression in visible})
         chosen = []
-        for _ in range(count if kinds else 0):
-            kind = kinds[self.rng.integers(len(kinds))]
+        for _ in range(count if found else 0):
+            kind = found[self.rng.integers(len(found))]
             of_kind = [expression for expression in visible if expression.kind == kind]
             chosen.append(of_kind[self.rng.integers(len(of_kind))])
         return chosen
@@ -157,7 +163,7 @@ def teach_pointing(
     model: Sam2LoveModel,
     processor: Sam2LoveProcessor,
     seed: int,
-    clips: int = 1500,
+    clips: int = 2000,
     stages: Sequence[dict] = STAGES,
     on_log: Callable[[dict], None] = lambda entry: None,
     progress: Callable[[Sequence], Iterable] | None = None,
@@ -195,11 +201,12 @@ def _train(
     peak_rate: float,
     clips: int,
     expressions: int,
+    kinds: Sequence[str] = KINDS,
     logging_steps: int = 50,
 ) -> Iterator[dict]:
     for entry in optimize(
         task.model.prompter.parameters(),
-        lambda: {"loss": task.loss(seen, num_frames, clips, expressions)[0]},
+        lambda: {"loss": task.loss(seen, num_frames, clips, expressions, kinds)[0]},
         peak_rate,
         steps,
         f"pointing, {num_frames} frame(s)",
@@ -207,5 +214,5 @@ def _train(
         logging_steps=logging_steps,
     ):
         with torch.no_grad():
-            _, hits = task.loss(unseen, num_frames, 2 * clips, expressions)
+            _, hits = task.loss(unseen, num_frames, 2 * clips, expressions, kinds)
         yield {"frames": num_frames, **entry, "hits": round(hits, 4)}
