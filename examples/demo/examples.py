@@ -84,13 +84,16 @@ def _figure(example: Example) -> str:
     cells = [
         f'<span>{name}</span><img alt="{name}" src="{_jpeg_uri(images[shown])}">' for name, images in strips.items()
     ]
+    names = object_names(objects)
     loudest = max((item.level for item in objects if item.seconds.any()), default=1.0)
-    for name, item, color in zip(object_names(objects), objects, colors, strict=True):
+    for name, item, color in zip(names, objects, colors, strict=True):
         cells.append(f'<span class="object">{swatch(color)}{escape(name)}</span>{_lane(item, color, loudest)}')
     ticks = "".join(f"<i>{second} s</i>" for second in shown)
-    heading = "What sounds" if example.text is None else f"“{escape(example.text)}”"
+    sounding = ", ".join(name for name, item in zip(names, objects, strict=True) if item.seconds.any())
+    heading = f"What sounds: {sounding}" if example.text is None else f"“{example.text}”"
     return (
-        f'<figure class="example"><figcaption>{heading} <span class="score">{escape(example.score)}</span></figcaption>'
+        f'<figure class="example"><figcaption>{escape(heading)} '
+        f'<span class="score">{escape(example.score)}</span></figcaption>'
         f'<div class="scroll"><div class="strips">{"".join(cells)}<span></span><div class="axis">{ticks}</div></div>'
         "</div></figure>"
     )

@@ -16,7 +16,9 @@ def line_chart(
     y_label: str = "",
     smooth: bool = False,
 ) -> str:
-    """An SVG line chart of `(x, y)` from zero upward, x being steps, with round numbers on its axes.
+    """An SVG line chart of `(x, y)`, x being steps, with round numbers on its axes.
+
+    Both begin at zero; steps that begin late in a training begin with the first one.
 
     Args:
         points: in order of `x`.
@@ -25,17 +27,19 @@ def line_chart(
         y_label: what `y` is.
         smooth: draw the points faintly and a moving mean of them as the line.
     """
-    left, right, top, bottom = 52, 14, 32, 42
+    left, right, top, bottom = 52, 22, 32, 42
     last, highest = max(max(x for x, _ in points), 1), max(max(y for _, y in points), 0.1)
-    x_ticks, y_ticks = _ticks(last), _ticks(highest)
+    first = points[0][0] if points[0][0] > last / 4 else 0
+    x_ticks, y_ticks = [tick for tick in _ticks(last, max(last - first, 1)) if tick >= first], _ticks(highest, highest)
     span = max(highest, y_ticks[-1])
 
     def place(x: float, y: float) -> tuple[float, float]:
-        return left + x / last * (width - left - right), height - bottom - y / span * (height - top - bottom)
+        share = (x - first) / max(last - first, 1)
+        return left + share * (width - left - right), height - bottom - y / span * (height - top - bottom)
 
     parts = [f'<text x="{left}" y="16" class="title">{escape(title)}</text>']
     for tick in y_ticks:
-        _, y = place(0, tick)
+        _, y = place(first, tick)
         parts.append(f'<line x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
     for tick in x_ticks:
@@ -60,17 +64,13 @@ def line_chart(
 
 
 def moving_mean(values: list[float]) -> list[float]:
-    """The mean of each value and its neighbours, as many on one side as on the other, fewer at the ends."""
+    """The mean of each value and its neighbours on both sides."""
     reach = round(SMOOTHING * len(values) / 2)
-    means = []
-    for index in range(len(values)):
-        near = min(reach, index, len(values) - 1 - index)
-        means.append(float(np.mean(values[index - near : index + near + 1])))
-    return means
+    return [float(np.mean(values[max(0, index - reach) : index + reach + 1])) for index in range(len(values))]
 
 
-def _ticks(highest: float) -> list[float]:
-    """Round numbers from 0 to about `highest`, three to seven of them."""
-    power = 10 ** np.floor(np.log10(highest))
-    step = next(power * factor for factor in (0.2, 0.5, 1, 2) if highest / (power * factor) <= 6)
+def _ticks(highest: float, span: float) -> list[float]:
+    """Round numbers from 0 to about `highest`, three to seven of them in a `span`."""
+    power = 10 ** np.floor(np.log10(span))
+    step = next(power * factor for factor in (0.2, 0.5, 1, 2) if span / (power * factor) <= 6)
     return [round(float(step * index), 10) for index in range(int(highest / step) + 1)]

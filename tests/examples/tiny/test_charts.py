@@ -26,5 +26,13 @@ def test_a_smoothed_line_is_calmer_than_its_points():
 
 def test_moving_mean_keeps_straight_lines():
     values = [2.0 * step for step in range(40)]
-    assert moving_mean(values) == pytest.approx(values)
+    assert moving_mean(values)[2:-2] == pytest.approx(values[2:-2])
+    assert moving_mean([4.0] * 30) == pytest.approx([4.0] * 30)
     assert moving_mean([3.0]) == [3.0]
+
+
+def test_steps_that_begin_late_fill_the_width():
+    svg = line_chart([(step, 1.0) for step in range(900, 1001, 10)], "loss", width=200)
+    xs = [x for x, _ in places(svg)]
+    assert xs[-1] - xs[0] > 100 and ">900<" in svg and ">1000<" in svg and ">200<" not in svg
+    assert len(places(line_chart([(1, 1.0)], "one step"))) == 1
