@@ -18,7 +18,7 @@ from transformers.utils import logging
 
 DEFAULTS = sam2_love.DEFAULTS | sounding_objects.DEFAULTS
 # One for each part of a training.
-FEWEST_STEPS = 3
+FEWEST_STEPS = 4
 
 
 def main(argv: list[str]) -> None:
