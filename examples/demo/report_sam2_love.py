@@ -43,7 +43,7 @@ def write_report(path: Path, results: dict, history: list[dict], examples: list[
         ),
         section(
             "What it does badly",
-            "The sentences with the lowest J&amp;F of all that were scored, one for each clip.",
+            "Of all other sentences that were scored those with the lowest J&amp;F, one for each clip.",
             examples_of(WORST, examples),
         ),
         section("Scores", SCORES_NOTE, _score_tables(results)),

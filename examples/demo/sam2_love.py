@@ -198,7 +198,7 @@ def segment_video(checkpoint: Path, output: Path) -> Video:
 
 
 def pick_rows(seen: list[ScoredRow], unseen: list[ScoredRow], null: list[ScoredRow]) -> list[tuple[str, ScoredRow]]:
-    """The first rows of each kind and novelty, and those that score lowest, all of different clips."""
+    """The first rows of each kind and novelty, of different clips, and of the other rows those that score lowest."""
     shown: set[str] = set()
     parts = {kind: [item for item in seen if item.kind == kind] for kind in ("words", "sound", "both")}
     parts |= {name: [item for item in unseen if item.novelty == name] for name in NOVELTIES}
@@ -207,7 +207,8 @@ def pick_rows(seen: list[ScoredRow], unseen: list[ScoredRow], null: list[ScoredR
         for kind, rows in {**parts, "null": null}.items()
         for item in first_rows(rows, EXAMPLES_PER_KIND, shown)
     ]
-    return chosen + [(WORST, item) for item in first_rows(worst_first(seen + unseen), WORST_EXAMPLES, shown)]
+    others = [item for item in seen + unseen if not any(item is first for _, first in chosen)]
+    return chosen + [(WORST, item) for item in first_rows(worst_first(others), WORST_EXAMPLES, set())]
 
 
 def make_example(
