@@ -69,6 +69,11 @@ def command_of(words):
     return command, words
 
 
+def test_no_page_holds_both_sides_of_a_merge():
+    marked = re.compile(r"^(<{7} |={7}$|>{7} )", re.MULTILINE)
+    assert [path.name for path in DOCUMENTS if marked.search(path.read_text())] == []
+
+
 def test_python_compiles():
     assert {name: fault for name, block in snippets("python").items() if (fault := syntax_error(block))} == {}
 
