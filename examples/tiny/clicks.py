@@ -40,8 +40,8 @@ class ClipPool:
     def draw(
         self, rng: np.random.Generator, count: int, num_frames: int = 1, clicks: int = 1
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """A batch: `T = num_frames` images in a row of each of `B = count` clips, `[B, T, 3, S, S]`, clicks `[B * K, 2]`
-        on objects of the first, their masks `[B * K, T, S, S]`.
+        """A batch: `T = num_frames` images in a row of each of `B = count` clips, `[B, T, 3, S, S]`; `K = clicks` on
+        objects of each clip's first, `[B * K, 2]`; and the masks of those, `[B * K, T, S, S]`.
 
         One clip of several frames in ten is cut: its last frame comes from another clip, where the object is absent.
         """

@@ -36,9 +36,14 @@ SMALLEST = 200
 
 @dataclass
 class EncodedClip:
-    """One clip as the frozen encoders see it, `frames [10, 1 + hw, D]`, `audio [A, D]`; the number of the object at each
-    of `P` clicks, from 1, 0 for background, `owners uint8 [10, P]`; how many pixels of each of its `N` objects are seen,
-    `areas [10, N]`; and sentences about objects that it shows."""
+    """One clip of ten frames as the frozen encoders see it, and what its sentences mean.
+
+    Attributes:
+        frames: `[10, 1 + hw, D]`; audio: `[A, D]`.
+        owners: uint8 `[10, P]`, the number of the object that each click of the grid hits, from 1; 0 is background.
+        areas: `[10, N]`, how many pixels of each object are seen.
+        expressions: sentences about its objects.
+    """
 
     frames: torch.Tensor
     audio: torch.Tensor
