@@ -64,7 +64,8 @@ def train_encoders(
     seed: int,
     clips: int = 2400,
     vision_steps: int = 4000,
-    steps: int = 1200,
+    audio_steps: int = 3700,
+    text_steps: int = 1200,
 ) -> list[dict]:
     """Train the three encoders of `model` in place; returns a log of `{encoder, step, loss}`."""
     rng = np.random.default_rng([seed, 1])
@@ -74,10 +75,10 @@ def train_encoders(
     seen = Perceived.of_clips(processor, clips, seed)
     frames, seconds = _batches(rng, seen.pixels, seen.shown), _batches(rng, seen.sounds, seen.levels)
     log = _fit("vision", model.vision_encoder, _VisionTask(model.config), frames, vision_steps)
-    log += _fit("audio", model.audio_encoder, _AudioTask(model.config), seconds, steps)
+    log += _fit("audio", model.audio_encoder, _AudioTask(model.config), seconds, audio_steps)
     _scale_embeddings(model.audio_encoder, seen.sounds[:500].float().to(model.device))
     sentences = _sentences(processor, clips // 2, seed, rng)
-    log += _fit("text", model.text_encoder, _TextTask(model.config), sentences, steps)
+    log += _fit("text", model.text_encoder, _TextTask(model.config), sentences, text_steps)
     return log
 
 

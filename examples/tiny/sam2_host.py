@@ -35,8 +35,13 @@ STAGES = (
     {"num_frames": 4, "steps": 300, "batch": 8, "peak_rate": 5e-4, "learns": "tracking"},
     # A frame remembers six before it: with shorter clips the older slots would stay untrained.
     {"num_frames": 10, "steps": 300, "batch": 6, "peak_rate": 5e-4, "learns": "tracking"},
-    # At last the small part that reads masks, with all others as they are.
+    # Then the small part that reads masks, with all others as they are.
     {"num_frames": 4, "steps": 250, "batch": 8, "peak_rate": 1e-2, "learns": "masks"},
+    # And once more, with several clicks for each encoded frame.
+    {"num_frames": 1, "steps": 1800, "batch": 16, "peak_rate": 8e-4, "clicks": 3},
+    {"num_frames": 2, "steps": 250, "batch": 12, "peak_rate": 5e-4, "clicks": 2},
+    {"num_frames": 10, "steps": 280, "batch": 6, "peak_rate": 5e-4, "learns": "tracking"},
+    {"num_frames": 4, "steps": 120, "batch": 8, "peak_rate": 1e-2, "learns": "masks"},
 )
 
 

@@ -34,7 +34,7 @@ from .pointing import teach_pointing
 from .sam2_host import train_host
 
 LOG = "training_log.json"
-CLIPS = {"train": 2000, "val": 60}
+CLIPS = {"train": 1800, "val": 60}
 
 # Beyond the paper: three blocks are enough at this size; without a code of time nothing tells what is heard first from
 # what is heard last; an attention over all states of the token reads what the first frame's state knew of places; the
@@ -131,7 +131,7 @@ def method_stage(folder: Path, pointing: Path, data: Path, seed: int, steps: int
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
-    parser.add_argument("--steps", type=int, default=600, help="of SAM2-LOVE itself, 16 sentences each")
+    parser.add_argument("--steps", type=int, default=400, help="of SAM2-LOVE itself, 16 sentences each")
     parser.add_argument("--seed", type=int, default=0)
 
 
