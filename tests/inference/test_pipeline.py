@@ -1,5 +1,6 @@
 import functools
 import threading
+from contextlib import closing
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -11,6 +12,8 @@ from transformers import BertConfig, BertModel, pipeline
 
 from lavseg.data import render_clip
 from lavseg.inference.pipeline import AudioVisualSegmentationPipeline
+from lavseg.inference.result_files import ResultFiles
+from lavseg.inference.segment_video import segment_video
 from lavseg.media import read_video, write_video
 from lavseg.models.sam2_love import Sam2LoveModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
@@ -74,7 +77,26 @@ def test_a_clip_gives_masks_scores_and_label_of_each_sentence(segment, found, cl
         np.testing.assert_array_equal(entry["masks"], masks[index])
         assert entry["iou_scores"] == pytest.approx(outputs.iou_scores[0, index].tolist(), abs=1e-5)
         assert entry["object_score_logits"] == pytest.approx(outputs.object_score_logits[0, index].tolist(), abs=1e-4)
-        assert entry["score"] == pytest.approx(np.mean(entry["iou_scores"]))
+        expected = outputs.object_score_logits[0, index].sigmoid() * outputs.iou_scores[0, index].clamp(0, 1)
+        if outputs.presence_logits is not None:
+            expected = expected * outputs.presence_logits[0, index].sigmoid()
+        shown = masks[index].any((1, 2))
+        assert entry["frame_scores"] == pytest.approx(np.where(shown, expected, 0).tolist(), abs=1e-5)
+        assert entry["score"] == pytest.approx(expected.numpy()[shown].mean(), abs=1e-5)
+
+
+def test_the_scores_are_those_of_the_frames_and_of_result_json(segment, found, clips, tmp_path):
+    frames = list(segment_video(segment.model, segment.processor, clips / "long.mp4", TEXTS))
+    np.testing.assert_allclose(
+        np.stack([frame.score for frame in frames], axis=1), [entry["frame_scores"] for entry in found], atol=1e-5
+    )
+    with closing(ResultFiles(tmp_path, TEXTS, frames[0], 1.0)) as files:
+        for frame in frames:
+            files.write(frame)
+    for expression, entry in zip(files.summary()["expressions"], found, strict=True):
+        assert expression["score"] == pytest.approx(entry["score"], abs=1e-4)
+        assert expression["frame_scores"] == pytest.approx(entry["frame_scores"], abs=1e-4)
+        assert entry.keys() - expression.keys() == {"label", "masks"}
 
 
 def test_all_kinds_of_input_are_the_same_clip(segment, found, clips, url, monkeypatch):
@@ -122,6 +144,8 @@ def test_a_method_that_does_not_read_has_no_label(clips, tmp_path):
     [entry] = made(clips / "long.mp4")
     assert entry["label"] is None and entry["masks"].shape == (3, 60, 82)
     assert "object_score_logits" not in entry
+    ious = np.clip(entry["iou_scores"], 0, 1)
+    np.testing.assert_allclose(entry["frame_scores"], np.where(entry["masks"].any((1, 2)), ious, 0))
     made.save_pretrained(tmp_path)
     same(pipeline(TASK, model=str(tmp_path), device="cpu")(clips / "long.mp4"), [entry])
 

@@ -23,7 +23,7 @@ from ..media import ClipReader, write_video
 from ..media.isolated_reading import IsolatedClipReader
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.processing import AudioVisualProcessor
-from .time_strip import peaks, time_strip, visibility
+from .time_strip import bar_heights, peaks, time_strip
 
 MAX_MEGABYTES = 200
 MAX_SECONDS = 60
@@ -247,7 +247,7 @@ def write_answer(
         for frame in chain([first], frames):
             files.write(frame)
             loudness.append(peaks(frame.part.waveform))
-            scores.append(visibility(frame))
+            scores.append(bar_heights(frame))
             on_frame(len(scores))
     video = (masks / "overlay.mp4").rename(folder / "overlay.mp4")
     archive = shutil.make_archive(str(masks), "zip", masks)

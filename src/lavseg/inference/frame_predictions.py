@@ -8,6 +8,7 @@ import torch
 from ..media import ClipPart
 from ..modeling.outputs import AudioVisualSegmentationOutput, check_outputs
 from ..modeling.processing import AudioVisualProcessor
+from .confidence import frame_scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +18,7 @@ class SegmentedFrame:
     part: the frame, when it appears, and the sound under it.
     masks: bool `[E, H, W]`, at the clip's size.
     scores: what the model says beside masks, by name, each float64 `[E]`: `object_score_logits` (above zero: judged
-        visible), `iou_scores` (its own estimate) and, of the window that the frame is in, `presence_logit`.
+        visible), `iou_scores` (its own estimate) and, of the window that the mask comes from, `presence_logit`.
     attentions: attention maps by name, each float32 `[blocks, e, e]`, mean over heads; empty unless asked for.
     """
 
@@ -25,6 +26,11 @@ class SegmentedFrame:
     masks: np.ndarray
     scores: dict[str, np.ndarray]
     attentions: dict[str, np.ndarray]
+
+    @property
+    def score(self) -> np.ndarray | None:
+        """How far each mask can be trusted, 0 to 1, float64 `[E]`; None where the model does not say."""
+        return frame_scores(self.scores, self.masks.any((1, 2)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from transformers.pipelines import PIPELINE_REGISTRY, Pipeline
 from ..hub import TASK
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.processing import AudioVisualProcessor
+from .confidence import clip_scores, frame_scores
 from .downloads import local_file
 from .frame_predictions import masks_of_size, split_clips
 
@@ -86,11 +87,11 @@ class AudioVisualSegmentationPipeline(Pipeline):
 
         Returns:
             For a clip a list with a dictionary for each sentence: `label` (the sentence, None for a model that does not
-            read), `masks` (bool array `[T, H, W]` at the clip's size), `score` (the mean over the frames of the model's
-            own estimate of the mask's IoU, None where it makes none), and as far as the model gives them `iou_scores`
-            (that estimate, for each frame), `object_score_logits` (for each frame, above zero: judged visible) and
-            `presence_logit` (above zero: judged to be in the clip). For several clips a list of such lists; for a
-            generator or data set they come one by one.
+            read), `masks` (bool array `[T, H, W]` at the clip's size), `score` (how far they can be trusted, 0 to 1,
+            see `confidence.clip_scores`; None where the model does not say), and as far as the model gives them for
+            each frame `frame_scores` (the same of one mask), `iou_scores` (its own estimate of the mask's IoU) and
+            `object_score_logits` (above zero: judged visible), and `presence_logit` (above zero: judged to be in the
+            clip). For several clips a list of such lists; for a generator or data set they come one by one.
 
         Raises:
             ValueError: when a clip, its sound or its text is missing, cannot be read or is not of these kinds, or the
@@ -173,10 +174,8 @@ class AudioVisualSegmentationPipeline(Pipeline):
         clip = model_outputs["clips"]
         clip = clip[0] if isinstance(clip, list) else clip
         masks = masks_of_size(self.processor, clip["logits"], clip["size"])
-        return [
-            {"label": label, **_scores(clip["scores"], index), "masks": masks[index]}
-            for index, label in enumerate(clip["labels"])
-        ]
+        scores = _scores(clip["scores"], masks.any((2, 3)))
+        return [{"label": label, **scores[index], "masks": masks[index]} for index, label in enumerate(clip["labels"])]
 
     def save_pretrained(self, save_directory: str | Path, **kwargs) -> None:
         """Save the model and its processor; the code stays in the installed package."""
@@ -184,12 +183,16 @@ class AudioVisualSegmentationPipeline(Pipeline):
         self.processor.save_pretrained(save_directory, **kwargs)
 
 
-def _scores(scores: dict[str, torch.Tensor], index: int) -> dict[str, Any]:
-    """The scores of one sentence as plain numbers."""
-    values = {name: value[index].float().tolist() for name, value in scores.items()}
+def _scores(given: dict[str, torch.Tensor], shown: np.ndarray) -> list[dict[str, Any]]:
+    """The scores of each sentence as plain numbers; its masks are not empty where `shown [E, T]`."""
+    values = {name: value.double().numpy() for name, value in given.items()}
+    of_frames = frame_scores(values, shown)
+    if of_frames is not None:
+        values = {"score": clip_scores(of_frames, shown), "frame_scores": of_frames, **values}
     if "presence_logit" in values:
-        values["presence_logit"] = values["presence_logit"][0]
-    return {"score": float(np.mean(values["iou_scores"])) if "iou_scores" in values else None, **values}
+        values["presence_logit"] = values["presence_logit"][:, 0]
+    numbers = range(len(shown))
+    return [{"score": None, **{name: value[index].tolist() for name, value in values.items()}} for index in numbers]
 
 
 def _is_frames(inputs: Any) -> bool:

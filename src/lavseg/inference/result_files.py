@@ -8,6 +8,7 @@ import numpy as np
 
 from ..media import VideoWriter
 from ..visualization import attention_sheet, overlay, palette
+from .confidence import clip_scores, frame_scores
 from .frame_predictions import SegmentedFrame
 from .mask_files import MASK_FILES
 
@@ -63,8 +64,13 @@ class ResultFiles:
     def summary(self) -> dict:
         """`fps`, `frame_times`, `expressions` and `warnings`, as `segment_file` describes them."""
         scores = {name: np.stack(values, axis=1) for name, values in self.scores.items()}
+        shown, of_clip = scores["area_fractions"] > 0, None
+        of_frames = frame_scores(scores, shown)
+        if of_frames is not None:
+            scores["frame_scores"], of_clip = of_frames, clip_scores(of_frames, shown)
         presence = scores.pop("presence_logit", None)
         for index, expression in enumerate(self.expressions):
+            expression["score"] = None if of_clip is None else round(float(of_clip[index]), 4)
             for name, values in scores.items():
                 expression[name] = values[index].round(6 if name == "area_fractions" else 4).tolist()
             if presence is not None:

@@ -65,11 +65,12 @@ def segment_file(
 
     Returns:
         `clip`, `model`, `complete` (false after Ctrl-C), `fps`, `frame_times` (seconds, one for each frame), and
-        `expressions`: for each its `text`, `folder` (of PNG files) or `file`, `color` (RGB in the overlay), and for
-        each frame `area_fractions` (share of pixels in the mask) and, where the model gives them,
-        `object_score_logits` (above zero: judged visible) and `iou_scores` (the model's own estimate); with a presence
-        head also `presence_logit` (above zero: judged to be in the clip at all), the highest of all windows; and
-        `warnings`, sentences on what makes the result doubtful.
+        `expressions`: for each its `text`, `folder` (of PNG files) or `file`, `color` (RGB in the overlay), `score`
+        (how far its masks can be trusted, 0 to 1, see `confidence.clip_scores`; null where the model does not say), and
+        for each frame `area_fractions` (share of pixels in the mask) and, where the model gives them, `frame_scores`
+        (how far this mask can be trusted), `object_score_logits` (above zero: judged visible) and `iou_scores` (the
+        model's own estimate); with a presence head also `presence_logit` (above zero: judged to be in the clip at all),
+        the highest of all windows; and `warnings`, sentences on what makes the result doubtful.
 
     Raises:
         ValueError: (of which `MediaError` and `CheckpointError` are kinds) something given cannot be used.

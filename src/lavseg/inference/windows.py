@@ -114,7 +114,9 @@ def _track_through(
             continue
         prediction = memory.track(frame, features)
         logits[objects, frame] = prediction.gated_masks.to(logits.dtype)
-        for name, values in tracking_scores(prediction, scores).items():
+        # What tracking does not say, the presence, is as it was in the window that found the object.
+        known = {name: values[objects, -1] for name, values in earlier.scores.items()}
+        for name, values in (known | tracking_scores(prediction, scores)).items():
             scores[name][objects, frame] = values
     return FramePredictions(logits, scores, newer.attentions)
 
