@@ -27,7 +27,7 @@ from lavseg import (
 from lavseg.data import build_tokenizer, load_ref_avs, write_ref_avs
 from lavseg.modeling.inputs import first_non_finite
 
-from .configurations import tiny_config
+from .configurations import NOTICE, tiny_config
 from .encoders import train_encoders
 from .optimization import training_arguments
 from .pointing import teach_pointing
@@ -43,6 +43,7 @@ METHOD = {
     "num_hidden_layers": 2,
     "presence_head": True,
     "handoff": "mask",
+    "notice": NOTICE,
 }
 # Wider than the smallest that run: twelve sounds, of which up to three are mixed, and drawings of 30 pixels.
 ENCODERS = {

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,14 +65,16 @@ def check_results(out, clip, texts):
 
 
 def test_two_expressions_from_the_command_line(checkpoint, clips, tmp_path):
-    out = tmp_path / "new" / "out"
-    arguments = [str(item) for item in (clips / "clip.mp4", *options(TEXTS, checkpoint, out))]
+    out, model = tmp_path / "new" / "out", shutil.copytree(checkpoint, tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "notice": "a toy of this test"}))
+    arguments = [str(item) for item in (clips / "clip.mp4", *options(TEXTS, model, out))]
     done = subprocess.run(
         [sys.executable, "-c", "from lavseg.cli import main; main()", "segment", *arguments],
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, f"{model}: a toy of this test\n")
     assert all(text in done.stdout for text in TEXTS)
     check_results(out, clips / "clip.mp4", TEXTS)
     assert [path.name for path in out.parent.iterdir()] == ["out"]

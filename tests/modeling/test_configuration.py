@@ -54,6 +54,16 @@ def test_an_older_file_is_read_with_one_warning_and_written_without_its_fields(c
     assert not written.keys() & {*former, "former_loss_weights"} and stored.keys() <= written.keys()
 
 
+def test_a_notice_is_written_where_there_is_one_and_is_one_line(tmp_path):
+    config_class = EVERY_METHOD[0].values[0][0]
+    assert "notice" not in tiny_config(config_class).to_dict()
+    tiny_config(config_class, notice="a toy").save_pretrained(tmp_path)
+    assert AutoConfig.from_pretrained(tmp_path).notice == "a toy"
+    for wrong in ("two\nlines", "\x1b[31mred", "x" * 301):
+        with pytest.raises(ValueError, match="notice: has to be one line"):
+            tiny_config(config_class, notice=wrong)
+
+
 @pytest.mark.parametrize("classes", EVERY_METHOD)
 def test_a_new_configuration_is_made_without_a_warning(classes):
     with warnings.catch_warnings(record=True) as caught:

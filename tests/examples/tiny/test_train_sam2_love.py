@@ -48,7 +48,8 @@ def test_every_stage_leaves_a_checkpoint_that_the_next_builds_on(short, tmp_path
     changed = "prompter.fusion.layers.0.linear1.weight"
     assert not torch.equal(state["pointing"][changed], state["encoders"][changed])
     assert not torch.equal(state["model"][changed], state["pointing"][changed])
-    assert load_checkpoint(tmp_path / "model")[0].config.presence_head
+    config = load_checkpoint(tmp_path / "model")[0].config
+    assert config.presence_head and "toy" in config.notice
 
     weights = (tmp_path / "host" / "model.safetensors").stat().st_mtime_ns
     capsys.readouterr()
