@@ -1,6 +1,6 @@
 """Train the tiny SAM2-LOVE that the demo ships, from nothing, on two CPU cores.
 
-    python examples/train_tiny.py --method sam2-love --output runs/tiny
+    python examples/train_tiny.py --method sam2-love --out runs/tiny
 
 Four stages, each kept in the output folder and taken from there when the script is run again: a SAM2 host from clicks
 and masks (`host/`), stand-ins for the published encoders (`encoders/`), a prompter that points (`pointing/`), and
@@ -126,14 +126,14 @@ def method_stage(folder: Path, pointing: Path, data: Path, seed: int, steps: int
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--steps", type=int, default=600, help="of SAM2-LOVE itself, 16 sentences each")
     parser.add_argument("--seed", type=int, default=0)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Train stage by stage what is not in the output folder already."""
-    output, seed = arguments.output, arguments.seed
+    output, seed = arguments.out, arguments.seed
     host, encoders, pointing = output / "host", output / "encoders", output / "pointing"
     stages = {
         host: lambda folder: host_stage(folder, seed),
