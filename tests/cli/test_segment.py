@@ -80,6 +80,14 @@ def test_two_expressions_from_the_command_line(checkpoint, clips, tmp_path):
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
+def test_what_is_not_found_is_worded_so(checkpoint, clips, tmp_path, monkeypatch):
+    empty = lambda processor, logits, size: np.zeros((*logits.shape[:2], *size), bool)  # noqa: E731
+    monkeypatch.setattr("lavseg.inference.frame_predictions.masks_of_size", empty)
+    done = segment(clips / "clip.mp4", *options(TEXTS[:1], checkpoint, tmp_path / "out"))
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"{tmp_path / 'out' / '0'}: {TEXTS[0]} (not found, all 4 masks are empty)\n"
+
+
 def test_silence_and_what_is_left_out_are_said_once(checkpoint, clips, tmp_path):
     clip = tmp_path / "silent.mkv"
     silence = np.zeros((1, 2 * RATE), np.float32)

@@ -5,6 +5,8 @@ import pytest
 from tiny.configurations import tiny_config
 from transformers import AutoConfig, AutoModel
 
+from lavseg.modeling.configuration import differing_fields
+from lavseg.models.sam2_love import Sam2LoveConfig
 from tiny_methods import EVERY_METHOD
 
 # What older files hold, and the loss weights it stands for.
@@ -62,6 +64,17 @@ def test_a_notice_is_written_where_there_is_one_and_is_one_line(tmp_path):
     for wrong in ("two\nlines", "\x1b[31mred", "x" * 301):
         with pytest.raises(ValueError, match="notice: has to be one line"):
             tiny_config(config_class, notice=wrong)
+
+
+def test_fields_that_differ_are_named_with_both_values():
+    config = tiny_config(Sam2LoveConfig)
+    same = {"hidden_size": 96, "text_config": {"hidden_size": config.text_config.hidden_size}}
+    assert differing_fields(config, same) == []
+    other = {"num_hidden_layers": 6, "vision_config": {"num_hidden_layers": 1, "hidden_size": 96}}
+    assert differing_fields(config, other) == [
+        "num_hidden_layers=6 (3 there)",
+        "vision_config.num_hidden_layers=1 (3 there)",
+    ]
 
 
 @pytest.mark.parametrize("classes", EVERY_METHOD)

@@ -112,3 +112,15 @@ def changed_fields(config: PreTrainedConfig, values: Mapping[str, Any], source: 
             value = changed_fields(inner, value, within)
         changed[name] = value
     return changed
+
+
+def differing_fields(config: PreTrainedConfig, values: Mapping[str, Any]) -> list[str]:
+    """Which of `values`, as [`changed_fields`] takes them, are not those of `config`: `name=value (its own there)`."""
+    differing = []
+    for name, value in values.items():
+        own = getattr(config, name, None)
+        if isinstance(own, PreTrainedConfig) and isinstance(value, Mapping):
+            differing += [f"{name}.{inner}" for inner in differing_fields(own, value)]
+        elif own != value:
+            differing.append(f"{name}={value} ({own} there)")
+    return differing
