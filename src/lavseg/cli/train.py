@@ -75,18 +75,8 @@ def train(
     well, and then wins; those that lie deeper with --set. OUT may hold an earlier run only with --resume. On a CPU,
     recipes with bf16 need --bf16 false.
     """
-    given = list(recipe or [])
-    for name, values in (
-        ("data_root", [data]),
-        ("output_dir", [out]),
-        ("model", model or []),
-        ("set", set_ or []),
-        ("plugin", plugin or []),
-    ):
-        found = [str(value) for value in values if value is not None]
-        given += [f"--{name}", *found] if found else []
-    given += ["--resume"] if resume else []
-    given += ["--trust_remote_code"] if trust_remote_code else []
+    values = {"data_root": [data], "output_dir": [out], "model": model, "set": set_, "plugin": plugin}
+    given = _arguments(recipe, values, {"resume": resume, "trust_remote_code": trust_remote_code})
     with one_line_errors("lavseg train"):
         silence_libraries()
         if keys:
@@ -105,6 +95,15 @@ def train(
         _print_check(result)
     else:
         typer.echo(f"{result['output_dir']}: {result['steps']} steps, mean loss {result['train_loss']:.4f}")
+
+
+def _arguments(recipe: list[str] | None, values: dict[str, list | None], flags: dict[str, bool]) -> list[str]:
+    """The command line of a run: `recipe` with its keys, options that have values, and flags that are set."""
+    given = list(recipe or [])
+    for name, several in values.items():
+        found = [str(value) for value in several or [] if value is not None]
+        given += [f"--{name}", *found] if found else []
+    return given + [f"--{name}" for name, chosen in flags.items() if chosen]
 
 
 def _print_keys(as_json: bool) -> None:
