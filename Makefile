@@ -20,7 +20,7 @@ $(READY): pyproject.toml
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/python examples/run_demo.py --method $(METHOD) --output runs/demo
+	$(BIN)/python examples/run_demo.py --method $(METHOD) --out runs/demo
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
@@ -41,7 +41,7 @@ docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 train-tiny: $(READY)
-	$(BIN)/python examples/train_tiny.py --method $(METHOD) --output $(or $(TINY_$(METHOD)),$(error METHOD: train-tiny takes sam2-love or aural-sam2, got $(METHOD)))
+	$(BIN)/python examples/train_tiny.py --method $(METHOD) --out $(or $(TINY_$(METHOD)),$(error METHOD: train-tiny takes sam2-love or aural-sam2, got $(METHOD)))
 
 clean:
 	rm -rf $(VENV) runs build dist

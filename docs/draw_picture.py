@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--model", default=str(ROOT / "examples" / "sam2-love-tiny"), help="folder of a checkpoint")
     parser.add_argument("--seed", type=int, default=476, help="of the clip and its sentences")
     parser.add_argument("--clip", type=Path, default=ROOT / "examples" / "clips" / "band.mp4", help="file to write")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "picture.jpg", help="file to write")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "picture.jpg", help="file to write")
     arguments = parser.parse_args()
     logging.disable_progress_bar()
     clip, expressions = draw_clip(arguments.seed)
@@ -177,7 +177,7 @@ def main() -> None:
     answers = ask(arguments.model, arguments.clip, clip, expressions)
     for item in sorted(answers, key=lambda item: -item.iou):
         print(f"{item.iou:.2f} {item.kind:5s} {item.text}")
-    draw_sheet(clip, read_video(arguments.clip).frames, choose(answers)).save(arguments.output, quality=80)
+    draw_sheet(clip, read_video(arguments.clip).frames, choose(answers)).save(arguments.out, quality=80)
 
 
 if __name__ == "__main__":

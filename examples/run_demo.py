@@ -1,7 +1,7 @@
 """Show what a method does on synthetic clips, end to end in a few minutes on two CPU cores.
 
-    python examples/run_demo.py --output runs/demo
-    python examples/run_demo.py --method aural-sam2 --output runs/demo
+    python examples/run_demo.py --out runs/demo
+    python examples/run_demo.py --method aural-sam2 --out runs/demo
 
 SAM2-LOVE answers sentences: the shipped one is scored with and without sound and words, and a fresh one is trained. The
 others find what sounds: each is scored untrained, trained, and scored again, with its sound and in silence. Both
@@ -23,9 +23,9 @@ FEWEST_STEPS = 4
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--method", choices=["sam2-love", *METHODS], default="sam2-love")
-    parser.add_argument("--checkpoint", type=Path, default=SHIPPED, help="trained SAM2-LOVE")
+    parser.add_argument("--model", type=Path, default=SHIPPED, help="trained SAM2-LOVE")
     steps = ", ".join(f"{values['steps']} for {method}" for method, values in DEFAULTS.items())
     parser.add_argument("--steps", type=int, help=f"of training, by default {steps}")
     parser.add_argument(
@@ -40,8 +40,8 @@ def main(argv: list[str]) -> None:
     for name in ("steps", "clips"):
         if getattr(arguments, name) is None:
             setattr(arguments, name, DEFAULTS[arguments.method][name])
-    if not (arguments.checkpoint / "config.json").is_file():
-        parser.error(f"{arguments.checkpoint} is no checkpoint, it has no config.json")
+    if not (arguments.model / "config.json").is_file():
+        parser.error(f"{arguments.model} is no checkpoint, it has no config.json")
     if arguments.clips < demo.FEWEST_CLIPS:
         parser.error(f"--clips: at least {demo.FEWEST_CLIPS} are needed, got {arguments.clips}")
     if arguments.steps < FEWEST_STEPS:

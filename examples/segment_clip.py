@@ -1,7 +1,7 @@
 """Segment a video from Python: masks as they are made, a contact sheet, and two models side by side.
 
 python examples/segment_clip.py examples/clips/band.mp4 --text "the flute on the right" \
-    --model examples/sam2-love-tiny --output runs/flute
+    --model examples/sam2-love-tiny --out runs/flute
 """
 
 import argparse
@@ -68,7 +68,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--model", required=True, help="folder or Hub id of a checkpoint")
     parser.add_argument("--compare", help="another checkpoint, to see both side by side")
     parser.add_argument("--fps", type=float, default=1.0, help="frames per second, up to the clip's own")
-    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
     arguments = parser.parse_args(argv)
     logging.disable_progress_bar()
     with one_line_errors("segment_clip.py"):
@@ -79,13 +79,15 @@ def run(arguments: argparse.Namespace) -> None:
     names = [name for name in (arguments.model, arguments.compare) if name]
     (frames, meant), *others = [segment(name, arguments.clip, arguments.text, arguments.fps) for name in names]
     shown = list(islice(frames, PICTURES))
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    write_contact_sheet(shown, arguments.output / "contact_sheet.png")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    write_contact_sheet(shown, arguments.out / "contact_sheet.png")
     areas = np.stack([frame.masks.mean((1, 2)) for frame in shown], axis=1)
     for text, area in zip(meant, areas, strict=True):
-        print(f"{text}: in {(area > 0).sum()} of {len(shown)} frames, {100 * area.mean():.1f} % of the picture")
+        seen, share = (area > 0).sum(), 100 * area.mean()
+        found = f"in {seen} of {len(shown)} frames, {share:.1f} % of the picture" if seen else "not found"
+        print(f"{text}: {found}")
     for other, _ in others:
-        path = arguments.output / "comparison.mp4"
+        path = arguments.out / "comparison.mp4"
         labels = [Path(name).name for name in names]
         pairs = zip(chain(shown, frames), other, strict=True)
         agreement = write_comparison(pairs, labels, path, arguments.fps, shown[0].part.sampling_rate)

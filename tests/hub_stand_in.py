@@ -18,6 +18,9 @@ import transformers.utils.hub
 import yaml
 
 TOKEN = "hf_of_a_test"
+# Of the Hub's list of tasks and of its licences.
+TASKS = {"mask-generation", "image-segmentation", "video-classification"}
+LICENSES = {"apache-2.0", "mit", "cc-by-nc-4.0", "other"}
 
 
 class HubStandIn(ThreadingHTTPServer):
@@ -108,7 +111,8 @@ class _Handler(BaseHTTPRequestHandler):
             assert isinstance(yaml.safe_load(content.split("---\n")[1]), dict)
         except (IndexError, yaml.YAMLError, AssertionError):
             return self._answer(400, {"errors": [{"message": "no metadata"}], "warnings": []})
-        return self._answer(200, {"errors": [], "warnings": []})
+        warnings = [{"message": message} for message in _faults(yaml.safe_load(content.split("---\n")[1]))]
+        return self._answer(200, {"errors": [], "warnings": warnings})
 
     def _create(self, given):
         repo = f"{given['organization']}/{given['name']}"
@@ -149,3 +153,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content)
+
+
+def _faults(metadata):
+    """What the Hub warns of in a card's metadata, as far as cards of this package could have it."""
+    if metadata.get("pipeline_tag") not in {None, *TASKS}:
+        yield f"pipeline_tag {metadata['pipeline_tag']!r} is not in the list of tasks"
+    if metadata.get("license") not in LICENSES:
+        yield "license is missing or not in the list"
+    if metadata.get("license") == "other" and not {"license_name", "license_link"} <= metadata.keys():
+        yield "license other wants license_name and license_link"

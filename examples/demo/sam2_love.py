@@ -67,14 +67,14 @@ POINTING_CLIPS = 10
 
 def run(arguments: argparse.Namespace) -> dict:
     """Everything the demo does; returns what is in `report.json`."""
-    output, stages = prepare_folder(arguments.output), Stages(STAGES)
+    output, stages = prepare_folder(arguments.out), Stages(STAGES)
 
     stages.begin("Write synthetic clips in the layout of Ref-AVS")
     root = write_ref_avs(output / "data", _clip_counts(arguments.clips), seed=SEED, progress=stages.bar("clips"))
     splits = {split: load_ref_avs(root, split) for split in ("train", "val", "test_s", "test_u", "test_n")}
 
     stages.begin("Load the shipped SAM2-LOVE")
-    model, processor = load_checkpoint(arguments.checkpoint)
+    model, processor = load_checkpoint(arguments.model)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     collator = ClipCollator(processor)
     stages.say(f"{model.num_parameters() / 1e6:.1f} M parameters")
@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> dict:
     stages.say_scores({"trained here": results["trained_here"]})
 
     stages.begin("Segment a video file")
-    video = segment_video(arguments.checkpoint, output)
+    video = segment_video(arguments.model, output)
 
     stages.begin("Write the report")
     objects = clip_objects(root)

@@ -57,13 +57,13 @@ FRAME_SHARE = 0.8
 
 def run(arguments: argparse.Namespace) -> dict:
     """Everything the demo does; returns what is in `report.json`."""
-    output, stages = prepare_folder(arguments.output), Stages(STAGES)
+    output, stages = prepare_folder(arguments.out), Stages(STAGES)
 
     stages.begin("Write synthetic clips in the layout of AVSBench")
     counts = {"train": arguments.clips, "val": max(2, arguments.clips // 16), "test": max(2, arguments.clips // 8)}
     clips = write_clips(output / "data", counts, SEED, stages.bar("clips"))
 
-    shipped, _ = load_checkpoint(arguments.checkpoint)
+    shipped, _ = load_checkpoint(arguments.model)
     if arguments.method in ON_SAM:
         stages.begin("Teach a tiny SAM from clicks")
         host = teach_sam(output / "sam", arguments.sam_steps, stages)

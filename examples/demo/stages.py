@@ -70,7 +70,7 @@ def prepare_folder(output: Path) -> Path:
     """An empty folder; an earlier demo in it is removed."""
     if output.exists() and any(output.iterdir()):
         if not (output / MARKER).is_file():
-            raise SystemExit(f"--output: {output} is not empty and holds no earlier demo; choose another folder")
+            raise SystemExit(f"--out: {output} is not empty and holds no earlier demo; choose another folder")
         shutil.rmtree(output)
     output.mkdir(parents=True, exist_ok=True)
     (output / MARKER).touch()

@@ -1,6 +1,6 @@
 """Train the tiny SAM2-LOVE that the demo ships, from nothing, on two CPU cores.
 
-    python examples/train_tiny.py --method sam2-love --output runs/tiny
+    python examples/train_tiny.py --method sam2-love --out runs/tiny
 
 Four stages, each kept in the output folder and taken from there when the script is run again: a SAM2 host from clicks
 and masks (`host/`), stand-ins for the published encoders (`encoders/`), a prompter that points (`pointing/`), and
@@ -27,7 +27,7 @@ from lavseg import (
 from lavseg.data import build_tokenizer, load_ref_avs, write_ref_avs
 from lavseg.modeling.inputs import first_non_finite
 
-from .configurations import tiny_config
+from .configurations import NOTICE, tiny_config
 from .encoders import train_encoders
 from .optimization import training_arguments
 from .pointing import teach_pointing
@@ -46,6 +46,7 @@ METHOD = {
     "seg_readout": "attention",
     "presence_head": True,
     "handoff": "mask",
+    "notice": NOTICE,
 }
 # The longest sentences of the drawn band have 30 tokens.
 MAX_TEXT_LENGTH = 32
@@ -130,14 +131,14 @@ def method_stage(folder: Path, pointing: Path, data: Path, seed: int, steps: int
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--steps", type=int, default=400, help="of SAM2-LOVE itself, 16 sentences each")
     parser.add_argument("--seed", type=int, default=0)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Train stage by stage what is not in the output folder already."""
-    output, seed = arguments.output, arguments.seed
+    output, seed = arguments.out, arguments.seed
     host, encoders, pointing = output / "host", output / "encoders", output / "pointing"
     stages = {
         host: lambda folder: host_stage(folder, seed),

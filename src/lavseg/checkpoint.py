@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from huggingface_hub import snapshot_download
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoProcessor, PreTrainedConfig
+from transformers.utils import logging
 
 from .modeling.base import AudioVisualPreTrainedModel
+from .modeling.configuration import AudioVisualConfig
 from .modeling.processing import AudioVisualProcessor
 from .modeling.remote_code import AUTO_MAP
 
@@ -23,6 +25,8 @@ _MOST_PARTS, _LARGEST_SIZE = 10_000, 100_000_000
 
 _NOT_OURS = "none that segments what is seen and heard"
 
+logger = logging.get_logger(__name__)
+
 
 class CheckpointError(ValueError):
     """A checkpoint cannot be used. The message names it and the reason."""
@@ -32,6 +36,8 @@ def load_checkpoint(
     name: str | Path, trust_remote_code: bool = False
 ) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:
     """Load a model of a method that is known here, in float32 and evaluation mode, and the processor saved beside it.
+
+    A notice in the configuration is logged, see [`show_notice`].
 
     Args:
         name: a folder, or a Hub id such as `org/model`.
@@ -68,7 +74,14 @@ def load_checkpoint(
     folder = _fetch(name, [*FILES, *code])
     model, processor = _load_model(folder, name, trusted), _load_processor(folder, name, trusted)
     _check_pair(model, processor, name)
+    show_notice(model.config, name)
     return model.eval(), processor
+
+
+def show_notice(config: AudioVisualConfig, name: str | Path) -> None:
+    """Log as a warning, once in a process, what the notice in the configuration of a checkpoint says."""
+    if config.notice:
+        logger.warning_once(f"{name}: {config.notice}")
 
 
 def _fetch(name: str | Path, patterns: list[str]) -> Path:

@@ -202,7 +202,7 @@ def test_a_hub_that_cannot_be_reached_is_named(avsbench, monkeypatch):
 
     monkeypatch.setattr("datasets.Dataset.push_to_hub", push)
     result = data("export", avsbench, "--repo", "org/shapes", "--subset", "v2")
-    refused(result, "export", "org/shapes: the Hub did not take it (no route to host)")
+    refused(result, "export", "org/shapes: the Hub cannot be reached (no route to host)")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,17 +65,27 @@ def check_results(out, clip, texts):
 
 
 def test_two_expressions_from_the_command_line(checkpoint, clips, tmp_path):
-    out = tmp_path / "new" / "out"
-    arguments = [str(item) for item in (clips / "clip.mp4", *options(TEXTS, checkpoint, out))]
+    out, model = tmp_path / "new" / "out", shutil.copytree(checkpoint, tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "notice": "a toy of this test"}))
+    arguments = [str(item) for item in (clips / "clip.mp4", *options(TEXTS, model, out))]
     done = subprocess.run(
         [sys.executable, "-c", "from lavseg.cli import main; main()", "segment", *arguments],
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, f"{model}: a toy of this test\n")
     assert all(text in done.stdout for text in TEXTS)
     check_results(out, clips / "clip.mp4", TEXTS)
     assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+def test_what_is_not_found_is_worded_so(checkpoint, clips, tmp_path, monkeypatch):
+    empty = lambda processor, logits, size: np.zeros((*logits.shape[:2], *size), bool)  # noqa: E731
+    monkeypatch.setattr("lavseg.inference.frame_predictions.masks_of_size", empty)
+    done = segment(clips / "clip.mp4", *options(TEXTS[:1], checkpoint, tmp_path / "out"))
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"{tmp_path / 'out' / '0'}: {TEXTS[0]} (not found, all 4 masks are empty)\n"
 
 
 def test_silence_and_what_is_left_out_are_said_once(checkpoint, clips, tmp_path):

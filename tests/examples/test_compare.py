@@ -26,8 +26,8 @@ def made_up(method, jaccard, silent):
 def test_methods_are_compared_and_not_trained_twice(
     tmp_path, monkeypatch, capsys, untrained, small_clips, processes_here
 ):
-    arguments = [f"--output={tmp_path}", "--methods", "gavs", "--frame_steps=1", "--steps=1", "--clips=2"]
-    arguments.append(f"--checkpoint={untrained}")
+    arguments = [f"--out={tmp_path}", "--methods", "gavs", "--frame_steps=1", "--steps=1", "--clips=2"]
+    arguments.append(f"--model={untrained}")
     compare.main(arguments)
     found = json.loads((tmp_path / "comparison.json").read_text())
     (scores,) = found

@@ -53,6 +53,12 @@ def url(clips):
     server.server_close()
 
 
+def test_a_notice_is_told(segment, caplog, monkeypatch):
+    monkeypatch.setattr(segment.model.config, "notice", "a toy of this test")
+    AudioVisualSegmentationPipeline(model=segment.model, processor=segment.processor, device="cpu")
+    assert "a toy of this test" in caplog.text
+
+
 @pytest.fixture(scope="module")
 def found(segment, clips):
     return segment(str(clips / "long.mp4"), text=TEXTS)

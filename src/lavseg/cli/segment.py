@@ -76,7 +76,8 @@ def segment(
             seen = sum(fraction > 0 for fraction in expression["area_fractions"])
             frames = len(expression["area_fractions"])
             place = out / (expression.get("folder") or expression["file"])
-            typer.echo(f"{place}: {expression['text'] or 'sounding objects'} ({seen} of {frames} frames)")
+            found = f"{seen} of {frames} frames" if seen else f"not found, all {frames} masks are empty"
+            typer.echo(f"{place}: {expression['text'] or 'sounding objects'} ({found})")
     for message in said:
         typer.echo(f"lavseg segment: {message}", err=True)
     if not summary["complete"]:

@@ -10,6 +10,8 @@ from .file_checks import check_fit, checked_sound, numbered_images
 from .tables import ROW_FEATURES, DataError, as_root, build_dataset, check_listed, check_name, read_table
 
 SPLITS = ("train", "val", "test_s", "test_u", "test_n", "TODO")
+# Whose sentences mean nothing that is in their clips.
+NULL_SPLITS = ("test_n",)
 _COLUMNS = ("vid", "uid", "split", "fid", "exp")
 _FEATURES = Features({**ROW_FEATURES, "fid": Value("int64")})
 

@@ -31,7 +31,8 @@ _SETTINGS = {
     "frame": (1, None, "nearest"),
     AVSS: (4, (224, 224), "nearest"),
 }
-_TEST_SPLITS = {"ref_avs": ("test_s", "test_u", "test_n"), "avsbench": ("test",)}
+# Scored where nothing else is asked for.
+TEST_SPLITS = {"ref_avs": ("test_s", "test_u", "test_n"), "avsbench": ("test",)}
 _MASK_COLUMNS = ("jaccard", "f_score", "j_and_f", "s", "loss")
 
 
@@ -87,7 +88,7 @@ def evaluate_checkpoint(
     if protocol not in _SETTINGS:
         raise ValueError(f"protocol: got {protocol!r}, expected one of {', '.join(_SETTINGS)}")
     with logged_warnings():
-        rows = {split: load_rows(data_root, split, layout, subsets) for split in splits or _TEST_SPLITS[layout]}
+        rows = {split: load_rows(data_root, split, layout, subsets) for split in splits or TEST_SPLITS[layout]}
     batch_size, label_size, mask_resize = protocol_settings(protocol, layout)
     network, processor = load_checkpoint(model, trust_remote_code)
     collator = ClipCollator(processor, label_size, mask_resize, class_labels=network.names_classes)

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel
 from transformers.pipelines import PIPELINE_REGISTRY, Pipeline
 
+from ..checkpoint import show_notice
 from ..hub import TASK
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.processing import AudioVisualProcessor
@@ -59,6 +60,7 @@ class AudioVisualSegmentationPipeline(Pipeline):
                 f"processor: {TASK} takes the processor that belongs to {type(self.model).__name__}, got "
                 f"{type(self.processor).__name__}"
             )
+        show_notice(self.model.config, self.model.name_or_path)
 
     def __call__(
         self,

@@ -1,6 +1,7 @@
 """What experiment loggers are given beside numbers, and what to do where one is not installed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ from transformers.integrations import (
 )
 
 from ..evaluation.scores import Reduce, Scores
+from ..hub.record import PREVIEW
 from ..modeling.outputs import AudioVisualSegmentationOutput
 from ..modeling.processing import AudioVisualProcessor
+from ..output_folders import staged_file
 from ..visualization import contact_sheet, overlay
 
 # Loggers of the extra `logging`, which are shown masks as well.
@@ -73,6 +76,35 @@ class SampleMasks(Scores):
             rows: the data set, whose first rows the clips are.
         """
         return [_sheet(rows[index], *masks) for index, masks in enumerate(self.clips)]
+
+
+class Preview:
+    """The picture on a model's card: a clip of the latest evaluation that had something to find."""
+
+    def __init__(self):
+        self._picture, self._step = None, None
+
+    def keep(self, samples: SampleMasks, rows: Dataset, step: int | None) -> None:
+        """Draw the first clip of an evaluation that has something to find, if one has.
+
+        Args:
+            samples: its clips.
+            rows: the data set, whose first rows they are.
+            step: of the training in which the evaluation was, None where it was in none.
+        """
+        for index, masks in enumerate(samples.clips):
+            if masks[1].any():
+                self._picture, self._step = _sheet(rows[index], *masks), step
+                return
+
+    def save(self, folder: str | Path, step: int) -> bool:
+        """Write the picture into `folder`, or not where the weights of `step`, which are kept, are not those that were
+        evaluated; returns whether."""
+        if self._picture is None or self._step not in (None, step):
+            return False
+        with staged_file(Path(folder) / PREVIEW) as staged:
+            self._picture.save(staged, "JPEG", quality=85)
+        return True
 
 
 def _sheet(row: Mapping[str, Any], found: np.ndarray, true: np.ndarray) -> Image.Image:

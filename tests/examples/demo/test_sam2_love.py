@@ -17,7 +17,7 @@ def test_the_whole_demo(untrained, tmp_path, small_clips, processes_here, monkey
     monkeypatch.setattr(sam2_love, "EXAMPLES_PER_KIND", 1)
     monkeypatch.setattr(sam2_love, "WORST_EXAMPLES", 1)
     output = tmp_path / "demo"
-    run_demo.main([f"--output={output}", f"--checkpoint={untrained}", "--steps=4", "--clips=4"])
+    run_demo.main([f"--out={output}", f"--model={untrained}", "--steps=4", "--clips=4"])
     printed = capsys.readouterr().out
     assert all(f"{stage}/8" in printed for stage in range(1, 9))
 

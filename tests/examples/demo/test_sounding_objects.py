@@ -30,7 +30,7 @@ def short(monkeypatch, small_clips, processes_here):
 def test_the_whole_demo_of_every_method(short, untrained, tmp_path, capsys, method, model):
     output = tmp_path / "demo"
     few = ["--steps=4", "--clips=2", "--sam_steps=2"]
-    run_demo.main([f"--method={method}", f"--output={output}", f"--checkpoint={untrained}", *few])
+    run_demo.main([f"--method={method}", f"--out={output}", f"--model={untrained}", *few])
     printed = capsys.readouterr().out
     assert all(f"{stage}/7" in printed for stage in range(1, 8))
 

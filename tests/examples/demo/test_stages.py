@@ -27,7 +27,7 @@ def test_without_a_terminal_lines_say_how_far_it_is(monkeypatch, capsys):
 def test_foreign_folders_are_left_alone(untrained, tmp_path, method):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(SystemExit, match="no earlier demo"):
-        run_demo.main([f"--method={method}", f"--output={tmp_path}", f"--checkpoint={untrained}"])
+        run_demo.main([f"--method={method}", f"--out={tmp_path}", f"--model={untrained}"])
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 

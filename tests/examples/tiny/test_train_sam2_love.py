@@ -33,7 +33,7 @@ def short(monkeypatch, processes_here):
 
 @pytest.mark.slow
 def test_every_stage_leaves_a_checkpoint_that_the_next_builds_on(short, tmp_path, capsys):
-    command = ["--output", str(tmp_path), "--steps", "2"]  # the first step's rate is 0
+    command = ["--out", str(tmp_path), "--steps", "2"]  # the first step's rate is 0
     train_tiny.main(command)
     logs = {stage: json.loads((tmp_path / stage / "training_log.json").read_text()) for stage in STAGES}
     assert [(entry["learns"], entry["frames"]) for entry in logs["host"]] == [("all", 1), ("masks", 2)]
@@ -48,7 +48,8 @@ def test_every_stage_leaves_a_checkpoint_that_the_next_builds_on(short, tmp_path
     changed = "prompter.fusion.layers.0.linear1.weight"
     assert not torch.equal(state["pointing"][changed], state["encoders"][changed])
     assert not torch.equal(state["model"][changed], state["pointing"][changed])
-    assert load_checkpoint(tmp_path / "model")[0].config.presence_head
+    config = load_checkpoint(tmp_path / "model")[0].config
+    assert config.presence_head and "toy" in config.notice
 
     weights = (tmp_path / "host" / "model.safetensors").stat().st_mtime_ns
     capsys.readouterr()
