@@ -114,7 +114,7 @@ def _checkpoint(
         f"{__version__} with Transformers {transformers.__version__}.",
         "",
         "```python",
-        "import lavseg  # pip install lavseg",
+        "import lavseg  # not on PyPI: `pip install .` in its repository",
         *([] if package in ("lavseg", _FROM_CHECKPOINT) else [f"import {package}  # registers the method"]),
         "from transformers import pipeline",
         "",
