@@ -1,10 +1,10 @@
 """Measure how well a model's own `score` tells sentences whose object is in the clip from those whose object is absent.
 
-    python examples/calibration.py --model CHECKPOINT --data_root REFAVS --splits test_s test_u test_n
+    python examples/calibration.py --model CHECKPOINT --data REFAVS --split test_s test_u test_n
 
 prints for every split the mean score and the share of rows that score 0, and over all rows the area under the ROC curve
 of the score against presence: the share of pairs of a row with its object and a row without in which the first has the
-higher score, equal scores counted half. 1 is perfect, 0.5 is chance. `--output` receives the same as JSON.
+higher score, equal scores counted half. 1 is perfect, 0.5 is chance. `--out` receives the same as JSON.
 """
 
 import argparse
@@ -66,9 +66,9 @@ def score_rows(model: AudioVisualPreTrainedModel, collator: ClipCollator, rows: 
     return np.array(found)
 
 
-def measure(model: str, data_root: str, splits: Sequence[str]) -> dict:
-    """What `--output` receives."""
-    rows = {split: load_ref_avs(data_root, split) for split in splits}
+def measure(model: str, data: str, splits: Sequence[str]) -> dict:
+    """What `--out` receives."""
+    rows = {split: load_ref_avs(data, split) for split in splits}
     network, processor = load_checkpoint(model)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     collator, report = ClipCollator(processor), {}
@@ -83,22 +83,23 @@ def measure(model: str, data_root: str, splits: Sequence[str]) -> dict:
         }
         scores[True] += found[~null].tolist()
         scores[False] += found[null].tolist()
-    return {"model": model, "data_root": data_root, "splits": report, "roc_auc": roc_auc(scores[True], scores[False])}
+    return {"model": model, "data": data, "splits": report, "roc_auc": roc_auc(scores[True], scores[False])}
 
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="folder or Hub id of a checkpoint that reads sentences")
-    parser.add_argument("--data_root", "--data", required=True, help="folder of Ref-AVS")
+    parser.add_argument("--data", required=True, help="folder of Ref-AVS")
     parser.add_argument(
-        "--splits", "--split", nargs="+", default=["test_s", "test_u", "test_n"], help="splits to score"
+        "--split", nargs="+", default=["test_s", "test_u", "test_n"], help="splits to score"
     )
-    parser.add_argument("--output", "--out", type=Path, default=Path("calibration.json"), help="file for the numbers")
+    parser.add_argument("--out", type=Path, help="JSON file for the numbers")
     given = parser.parse_args(argv)
     with one_line_errors("calibration.py"):
-        report = measure(given.model, given.data_root, given.splits)
-        given.output.parent.mkdir(parents=True, exist_ok=True)
-        given.output.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        report = measure(given.model, given.data, given.split)
+    if given.out:
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        given.out.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     names = ("rows", "null_rows", "mean_score", "zero_share")
     rows = [(split, *(f"{found[name]:.4g}" for name in names)) for split, found in report["splits"].items()]
     print_table(("split", *names), rows)

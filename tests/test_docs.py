@@ -27,7 +27,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
 TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in DOCUMENTS}
 FOLDERS = r"(?:\.ci|benchmarks|docs|examples|model_cards|src|tests)"
 # Documents whose Python runs as it stands, and prints what it says.
-EXECUTED = ("README.md", "docs/data.md", "docs/metrics.md")
+EXECUTED = ("README.md", "docs/quickstart.md", "docs/segmenting.md", "docs/data.md", "docs/metrics.md")
 COMMAND = typer.main.get_command(app)
 
 

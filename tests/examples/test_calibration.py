@@ -57,7 +57,7 @@ def test_the_report_is_of_all_splits(untrained, ref_avs, tmp_path, capsys, monke
 
     monkeypatch.setattr(calibration, "score_rows", score)
     output = tmp_path / "new" / "calibration.json"
-    calibration.main([f"--model={untrained}", f"--data={ref_avs}", "--splits", "test_s", "test_n", f"--out={output}"])
+    calibration.main([f"--model={untrained}", f"--data={ref_avs}", "--split", "test_s", "test_n", f"--out={output}"])
     report = json.loads(output.read_text())
     seen, null = report["splits"]["test_s"], report["splits"]["test_n"]
     assert (seen["null_rows"], null["null_rows"]) == (0, null["rows"]) and null["rows"] > 1

@@ -144,7 +144,7 @@ def _use(model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor, rep
         "### Use",
         "",
         "```python",
-        "import lavseg  # installed as its README says",
+        "import lavseg  # not on PyPI: `pip install .` in its repository",
         *([] if package in ("lavseg", _FROM_CHECKPOINT) else [f"import {package}  # registers the method"]),
         "from transformers import pipeline",
         "",

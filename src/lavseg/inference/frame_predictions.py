@@ -15,11 +15,12 @@ from .confidence import frame_scores
 class SegmentedFrame:
     """One frame and what was found in it.
 
-    part: the frame, when it appears, and the sound under it.
-    masks: bool `[E, H, W]`, at the clip's size.
-    scores: what the model says beside masks, by name, each float64 `[E]`: `object_score_logits` (above zero: judged
-        visible), `iou_scores` (its own estimate) and, of the window that the mask comes from, `presence_logit`.
-    attentions: attention maps by name, each float32 `[blocks, e, e]`, mean over heads; empty unless asked for.
+    Attributes:
+        part: the frame, when it appears, and the sound under it.
+        masks: bool `[E, H, W]`, at the clip's size.
+        scores: what the model says beside masks, by name, each float64 `[E]`: `object_score_logits` (above zero: judged
+            visible), `iou_scores` (its own estimate) and, of the window that the mask comes from, `presence_logit`.
+        attentions: attention maps by name, each float32 `[blocks, e, e]`, mean over heads; empty unless asked for.
     """
 
     part: ClipPart
