@@ -17,6 +17,7 @@ def square(frames=2, size=(40, 60)) -> np.ndarray:
     return masks
 
 
+EQUALLY_BRIGHT = [(100, 100, 100), (0, 170, 2), (255, 40, 2)]
 FRAMES, MASKS = np.zeros((2, 40, 60, 3), np.uint8), square()
 
 
@@ -41,6 +42,12 @@ def test_a_mask_shines_through_its_colour_and_has_a_contour_and_a_rim(value):
     assert np.abs(edge - [200, 0, 50]).max() <= 1
     rim = drawn[200, 95:100].min(-1).max()
     assert rim > 180 and rim > outside.max() + 50
+
+
+def test_a_colour_is_the_same_on_any_other():
+    masks = np.ones((1, 8, 8), bool)
+    shown = [overlay(np.full((1, 8, 8, 3), color, np.uint8), masks)[0, 4, 4].tolist() for color in EQUALLY_BRIGHT]
+    assert np.abs(np.array(shown) - (0.45 * 100 + 0.55 * palette(1)[0])).max() < 2
 
 
 def test_no_contour_along_the_frames_border():

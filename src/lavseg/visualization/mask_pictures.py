@@ -32,8 +32,9 @@ def palette(count: int) -> np.ndarray:
 def overlay(frames: np.ndarray, masks: np.ndarray, colors: np.ndarray | None = None) -> np.ndarray:
     """Frames with masks drawn over them, as everywhere in this package.
 
-    Outside the masks frames are grey and dim. Inside each one shines through its colour, and around it lies a contour
-    with a white rim, as wide as suits the size of the frame. Where masks overlap, stripes of their colours alternate.
+    Outside the masks frames are grey and dim. Inside each one their brightness shines through its colour, which looks
+    the same on anything, and around it lies a contour with a white rim, as wide as suits the size of the frame. Where
+    masks overlap, stripes of their colours alternate.
 
     Args:
         frames: uint8 `[T, H, W, 3]`, RGB.
@@ -118,9 +119,9 @@ class _Shape(NamedTuple):
 def _draw(frame: np.ndarray, masks: np.ndarray, colors: np.ndarray) -> np.ndarray:
     """uint8 `[H, W, 3]`."""
     width = max(MIN_WIDTH, min(frame.shape[:2]) / PIXELS_PER_WIDTH)
-    image = Image.fromarray(frame)
+    grey = Image.fromarray(frame).convert("L")
     # Four bytes a pixel are copied as one number.
-    drawn = np.array(image.convert("L").point(DIMMED).convert("RGBA"))
+    drawn = np.array(grey.point(DIMMED).convert("RGBA"))
     shapes = [(_shape(mask, width), color) for mask, color in zip(masks, colors, strict=True) if mask.any()]
     covered, before = np.zeros(frame.shape[:2], np.uint8), np.zeros(frame.shape[:2], np.uint8)
     for shape, _ in shapes:
@@ -130,7 +131,7 @@ def _draw(frame: np.ndarray, masks: np.ndarray, colors: np.ndarray) -> np.ndarra
         turn = _stripes(shape, covered[shape.box], before[shape.box], round(4 * width))
         before[shape.box] += shape.area
         pixels = drawn[shape.box].view(np.uint32)[..., 0]
-        np.copyto(pixels, _tinted(image, shape.box, color), where=shape.mask & turn)
+        np.copyto(pixels, _tinted(grey, shape.box, color), where=shape.mask & turn)
         rows, columns = (places - part.start for places, part in zip(shape.places, shape.box, strict=True))
         _blend(drawn, shape.places, shape.contour * turn[rows, columns], color)
     return np.asarray(Image.fromarray(drawn).convert("RGB"))
@@ -191,11 +192,11 @@ def _stripes(shape: _Shape, covered: np.ndarray, before: np.ndarray, period: int
     return stripe % np.maximum(covered, 1) == before
 
 
-def _tinted(image: Image.Image, box: tuple[slice, slice], color: np.ndarray) -> np.ndarray:
-    """A part of an image that shines through a colour, four bytes a pixel in a number."""
+def _tinted(grey: Image.Image, box: tuple[slice, slice], color: np.ndarray) -> np.ndarray:
+    """A part of a grey image that shines through a colour, four bytes a pixel in a number."""
     rows, columns = box
     table = np.rint(np.arange(256) * (1 - FILL) + color[:, None] * FILL).astype(int)
-    part = image.crop((columns.start, rows.start, columns.stop, rows.stop))
+    part = grey.crop((columns.start, rows.start, columns.stop, rows.stop)).convert("RGB")
     return np.asarray(part.point(table.ravel().tolist()).convert("RGBA")).view(np.uint32)[..., 0]
 
 
