@@ -9,13 +9,12 @@ it answers worst. Prints all of them with their mean IoU.
 """
 
 import argparse
-import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw
 from transformers.utils import logging
 
 from lavseg.checkpoint import load_checkpoint
@@ -24,6 +23,7 @@ from lavseg.data.synthetic.queries import Query
 from lavseg.data.synthetic.rendering import SAMPLING_RATE
 from lavseg.media import read_video, write_video
 from lavseg.visualization import OKABE_ITO, overlay
+from lavseg.visualization.legends import default_font, wrap
 
 ROOT = Path(__file__).parents[1]
 FRAME_SIZE = (216, 288)
@@ -33,7 +33,6 @@ SHOWN = slice(0, None, 2)
 CAPTION_WIDTH, LANE_HEIGHT, GAP, FONT_SIZE = 300, 30, 9, 27
 # An object that is so much softer than the loudest has no height.
 DECIBELS = 20
-ALPHA = 0.8
 COLORS = OKABE_ITO[[5, 4, 2, 6]]
 # Of the finished picture, which is drawn larger.
 WIDTH = 1400
@@ -104,10 +103,10 @@ class Sheet:
         height, width = FRAME_SIZE
         self.width = columns * (width + GAP) - GAP
         self.image = Image.new("RGB", (CAPTION_WIDTH + self.width, 8 * height), "white")
-        self.draw, self.font, self.top = ImageDraw.Draw(self.image), ImageFont.load_default(FONT_SIZE), 0
+        self.draw, self.font, self.top = ImageDraw.Draw(self.image), default_font(FONT_SIZE), 0
 
     def caption(self, text: str, height: int, color: str | tuple = "black") -> None:
-        wrapped = "\n".join(textwrap.wrap(text, round(CAPTION_WIDTH / self.font.getlength("n"))))
+        wrapped = "\n".join(wrap(text, self.font, CAPTION_WIDTH - 2 * GAP))
         self.draw.multiline_text((GAP, self.top + height // 2), wrapped, color, self.font, anchor="lm")
 
     def frames(self, text: str, frames: np.ndarray) -> None:
@@ -135,9 +134,8 @@ class Sheet:
 
 
 def draw_sheet(clip: SyntheticClip, frames: np.ndarray, answers: list[Answer]) -> Image.Image:
-    """Frames, who plays when, and a row of masks for each sentence; in the last one the truth is outlined as well."""
+    """Frames, who plays when, and a row of masks for each sentence; for the last one the truth as well."""
     shown = frames[SHOWN]
-    dim = np.repeat(130 + shown.mean(-1, keepdims=True) * 0.45, 3, axis=-1).astype(np.uint8)
     sheet = Sheet(len(shown))
     sheet.frames("the clip", shown)
     loudest = max((item.level for item in clip.objects if item.sounds), default=1.0)
@@ -147,20 +145,12 @@ def draw_sheet(clip: SyntheticClip, frames: np.ndarray, answers: list[Answer]) -
     sheet.top += GAP
     *right, wrong = answers
     for item in right:
-        sheet.frames(f"“{item.text}”", overlay(dim, item.found[SHOWN], COLORS[item.target][None], ALPHA))
+        sheet.frames(f"“{item.text}”", overlay(shown, item.found[SHOWN], COLORS[item.target][None]))
     sheet.top += 2 * GAP
-    drawn = overlay(dim, wrong.found[SHOWN], COLORS[wrong.target][None], ALPHA)
-    sheet.frames(f"Not found: “{wrong.text}”", outlined(drawn, clip.masks[wrong.target][SHOWN]))
+    color = COLORS[wrong.target][None]
+    sheet.frames(f"Not found: “{wrong.text}”", overlay(shown, wrong.found[SHOWN], color))
+    sheet.frames("what it means", overlay(shown, clip.masks[wrong.target][SHOWN], color))
     return sheet.finished()
-
-
-def outlined(frames: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Frames with a dark line around each mask."""
-    drawn = []
-    for frame, mask in zip(frames, masks, strict=True):
-        wide = Image.fromarray(mask).convert("L").filter(ImageFilter.MaxFilter(7))
-        drawn.append(np.where((np.asarray(wide) > 0)[..., None] & ~mask[..., None], 20, frame).astype(np.uint8))
-    return np.stack(drawn)
 
 
 def main() -> None:

@@ -15,7 +15,6 @@ from .page import css_color, data_uri, swatch
 
 SHOWN_FRAMES = 5
 FRAME_WIDTH, GAP = 240, 6  # pixels; a page shows them smaller
-ALPHA = 0.8
 # An object that is so much softer than the loudest has no height.
 DECIBELS = 20
 # Of a clip's objects, and of an answer that is not about one of them alone.
@@ -70,20 +69,19 @@ def object_names(objects: Sequence[ClipObject]) -> list[str]:
 
 
 def _figure(example: Example) -> str:
-    frames, objects, meant = example.frames, example.objects, example.truth.any((1, 2, 3))
-    shown = np.linspace(0, len(frames), SHOWN_FRAMES, endpoint=False).astype(int)
-    colors, dim = COLORS[: len(objects)], _dim(frames)
+    objects, meant = example.objects, example.truth.any((1, 2, 3))
+    shown = np.linspace(0, len(example.frames), SHOWN_FRAMES, endpoint=False).astype(int)
+    frames = example.frames[shown]
+    colors = COLORS[: len(objects)]
     answer = (colors[meant.argmax()] if meant.sum() == 1 else ANSWER)[None]
     strips = {
         "the clip": frames,
-        "the truth": overlay(dim, example.truth, colors, ALPHA),
-        "found": overlay(dim, example.predicted, answer, ALPHA),
+        "the truth": overlay(frames, example.truth[:, shown], colors),
+        "found": overlay(frames, example.predicted[shown], answer),
     }
     if example.silent is not None:
-        strips["found in silence"] = overlay(dim, example.silent, answer, ALPHA)
-    cells = [
-        f'<span>{name}</span><img alt="{name}" src="{_jpeg_uri(images[shown])}">' for name, images in strips.items()
-    ]
+        strips["found in silence"] = overlay(frames, example.silent[shown], answer)
+    cells = [f'<span>{name}</span><img alt="{name}" src="{_jpeg_uri(images)}">' for name, images in strips.items()]
     names = object_names(objects)
     loudest = max((item.level for item in objects if item.seconds.any()), default=1.0)
     for name, item, color in zip(names, objects, colors, strict=True):
@@ -97,11 +95,6 @@ def _figure(example: Example) -> str:
         f'<div class="scroll"><div class="strips">{"".join(cells)}<span></span><div class="axis">{ticks}</div></div>'
         "</div></figure>"
     )
-
-
-def _dim(frames: np.ndarray) -> np.ndarray:
-    """Pale grey frames, on which masks stand out."""
-    return np.repeat(130 + frames.mean(-1, keepdims=True) * 0.45, 3, axis=-1).astype(np.uint8)
 
 
 def _lane(item: ClipObject, color: np.ndarray, loudest: float) -> str:

@@ -23,7 +23,7 @@ from lavseg.checkpoint import load_checkpoint
 from lavseg.data import ClipCollator, row_masks
 from lavseg.evaluation.evaluate_model import evaluate
 from lavseg.models.aural_sam2 import AuralSam2Model
-from lavseg.visualization import contact_sheet
+from lavseg.visualization import contact_sheet, overlay
 
 from .avs_training import train_method, write_clips
 from .charts import line_chart
@@ -51,7 +51,7 @@ def draw_examples(model: AuralSam2Model, collator: ClipCollator, clips: Clips, p
         for row in splits["test"].select(range(min(SHOWN_CLIPS, len(splits["test"])))):
             frames = np.stack([np.asarray(frame.convert("RGB")) for frame in row["frames"]])
             masks = [row_masks(row).astype(bool), predict(model, collator, row), predict(model, collator, row, silence)]
-            images += [*frames, *(frame for mask in masks for frame in np.where(mask[..., None], frames, frames // 4))]
+            images += [*frames, *(frame for mask in masks for frame in overlay(frames, mask))]
     contact_sheet(images, columns=len(frames)).save(path, quality=80)
 
 

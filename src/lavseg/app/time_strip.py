@@ -5,6 +5,7 @@ from html import escape
 
 import numpy as np
 
+from .. import visualization
 from ..inference.frame_predictions import SegmentedFrame
 
 # Values of the drawn sound for each frame.
@@ -21,8 +22,7 @@ STRIP_CSS = """
 
 def peaks(waveform: np.ndarray) -> np.ndarray:
     """The largest value in each of `LOUDNESS_VALUES` equal parts of a waveform `[channels, samples]`."""
-    begins = np.linspace(0, waveform.shape[1], LOUDNESS_VALUES, endpoint=False).astype(int)
-    return np.maximum.reduceat(np.abs(waveform).max(0), begins)
+    return visualization.peaks(waveform, LOUDNESS_VALUES)
 
 
 def bar_heights(frame: SegmentedFrame) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..media import VideoWriter
-from ..visualization import attention_sheet, overlay, palette
+from ..visualization import MaskVideo, attention_sheet, palette
 from .confidence import clip_scores, frame_scores
 from .frame_predictions import SegmentedFrame
 from .mask_files import MASK_FILES
@@ -28,6 +28,7 @@ class ResultFiles:
         count = len(first.masks)
         self.fps = fps
         self.colors = palette(count)
+        self.drawing = MaskVideo(texts or ["sounding objects"] * count, fps, self.colors)
         self.times: list[float] = []
         self.silent = first.part.waveform is not None
         self.scores: dict[str, list[np.ndarray]] = {name: [] for name in ("area_fractions", *first.scores)}
@@ -51,7 +52,7 @@ class ResultFiles:
         self.silent = self.silent and not frame.part.waveform.any()
         for file, mask in zip(self.masks, frame.masks, strict=True):
             file.write(mask)
-        drawn = overlay(frame.part.frame[None], frame.masks[:, None], self.colors)[0]
+        drawn = self.drawing.draw(frame.part.frame, frame.masks, frame.part.waveform)
         self.overlay.write(drawn, frame.part.waveform)
         if self.attention is not None:
             sheet = attention_sheet(frame.part.frame, frame.attentions)

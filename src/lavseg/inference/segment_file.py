@@ -46,8 +46,9 @@ def segment_file(
 
     `out` receives the masks at the clip's size: `0/00000.png`, ... for the first expression (8 bit, 0 and 255), `1/`
     for the second, and so on; or `0.json` with COCO's run-length encoding; or `0.npz` with an array for each frame.
-    `overlay.mp4` shows all of them over the frames that were segmented, with the clip's sound; `attention.mp4`, on
-    demand, the attention maps; `result.json` is the returned summary.
+    `overlay.mp4` shows all of them over the frames that were segmented, with the clip's sound, and below what the
+    colours mean and how loud it is; `attention.mp4`, on demand, the attention maps; `result.json` is the returned
+    summary.
 
     Args:
         clip: a video file with sound.

@@ -21,12 +21,12 @@ from ..hub.record import PREVIEW
 from ..modeling.outputs import AudioVisualSegmentationOutput
 from ..modeling.processing import AudioVisualProcessor
 from ..output_folders import staged_file
-from ..visualization import contact_sheet, overlay
+from ..visualization import mask_sheet
 
 # Loggers of the extra `logging`, which are shown masks as well.
 LOGGERS = ("tensorboard", "trackio", "wandb")
-# Clips of each evaluation, and frames of each clip, that loggers are shown, and the width of a frame in pixels.
-_CLIPS, _FRAMES, _WIDTH = 3, 5, 240
+# Clips of each evaluation, and frames of each clip, that loggers are shown.
+_CLIPS, _FRAMES = 3, 5
 
 
 def check_loggers(report_to: Sequence[str]) -> None:
@@ -109,17 +109,10 @@ class Preview:
 
 def _sheet(row: Mapping[str, Any], found: np.ndarray, true: np.ndarray) -> Image.Image:
     chosen = np.linspace(0, len(found) - 1, min(_FRAMES, len(found))).round().astype(int)
-    width, height = row["frames"][0].size
-    size = (_WIDTH, max(1, round(_WIDTH * height / width)))
-    frames = np.stack([np.asarray(row["frames"][index].convert("RGB").resize(size)) for index in chosen])
-    pictures = [picture for masks in (found, true) for picture in overlay(frames, _scaled(masks[chosen], size))]
-    named = f" of {row['text']!r}" if row["text"] else ""
-    labels = [f"{kind}{named}, frame {index}" for kind in ("found", "true") for index in chosen]
-    return contact_sheet(pictures, len(chosen), labels)
-
-
-def _scaled(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return np.stack([np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST)) for mask in masks])
+    frames = [np.asarray(row["frames"][index].convert("RGB")) for index in chosen]
+    masks = np.concatenate([found[chosen], true[chosen]])[None]
+    captions = [f"{kind}, frame {index}" for kind in ("found", "true") for index in chosen]
+    return mask_sheet(2 * frames, masks, [row["text"] or "sounding objects"], captions, len(chosen))
 
 
 def showing(callbacks: Iterable[TrainerCallback]) -> list[Callable[[str, Image.Image, int], None]]:
