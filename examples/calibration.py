@@ -90,9 +90,7 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="folder or Hub id of a checkpoint that reads sentences")
     parser.add_argument("--data", required=True, help="folder of Ref-AVS")
-    parser.add_argument(
-        "--split", nargs="+", default=["test_s", "test_u", "test_n"], help="splits to score"
-    )
+    parser.add_argument("--split", nargs="+", default=["test_s", "test_u", "test_n"], help="splits to score")
     parser.add_argument("--out", type=Path, help="JSON file for the numbers")
     given = parser.parse_args(argv)
     with one_line_errors("calibration.py"):
