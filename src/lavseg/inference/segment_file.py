@@ -16,8 +16,10 @@ from ..checkpoint import load_checkpoint
 from ..media import ClipReader, MediaWarning
 from ..output_folders import check_new_folder, check_writable_folder, holds_results, staged_folder
 from .mask_files import MASK_FILES
+from .prompted_clip import check_takes_prompts
 from .result_files import ResultFiles
 from .segment_video import segment_video
+from .timed_prompts import TimedPrompt, prompt_arguments
 
 RESULT = "result.json"
 # Of all that a result holds.
@@ -37,6 +39,7 @@ def segment_file(
     attention: bool = False,
     on_frame: Callable[[int, int], None] = lambda done, total: None,
     trust_remote_code: bool = False,
+    prompts: Sequence[TimedPrompt] = (),
 ) -> dict:
     """Segment what each expression means and write masks, an overlay video and a summary.
 
@@ -62,6 +65,7 @@ def segment_file(
         attention: write `attention.mp4`, for methods that have attention maps.
         on_frame: called after each frame with how many are done and about how many there are in all.
         trust_remote_code: see [`load_checkpoint`].
+        prompts: what a user shows of the object, of which there is one.
 
     Returns:
         `clip`, `model`, `complete` (false after Ctrl-C), `fps`, `frame_times` (seconds, one for each frame), and
@@ -78,15 +82,22 @@ def segment_file(
     _check_out(Path(out), overwrite, Path(clip))
     if mask_format not in MASK_FILES:
         raise ValueError(f"format: {mask_format!r} was given, accepted are {', '.join(MASK_FILES)}")
+    if prompts and len(texts) > 1:
+        raise ValueError(
+            f"--{prompts[0].kind}: shows one object, and {len(texts)} texts were given; give one --text with it and "
+            "the others in runs of their own"
+        )
     on_stage("Reading the clip")
     reader = ClipReader(clip)
     seconds = reader.info.seconds
     on_stage("Loading the model")
     network, processor = load_checkpoint(model, trust_remote_code)
+    check_takes_prompts(network, [f"--{prompt.kind}" for prompt in prompts])
+    shown = prompt_arguments(prompts, reader, processor.fps)
     network = network.to(_device(device))
     on_stage("Segmenting")
     rate = float(processor.fps if fps is None else fps)
-    frames = segment_video(network, processor, reader, texts, rate, attention)
+    frames = segment_video(network, processor, reader, texts, rate, attention, **shown)
     # What cannot be used shows by the first frame, before anything is written.
     first = next(frames)
     with ExitStack() as stack:
