@@ -15,13 +15,25 @@ for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
     os.environ.pop(name, None)
 
 
-def golden_files(pattern: str) -> list:
-    """Parameters for every file under the golden folder that matches, or one skip that says why there is none."""
+def golden_files(pattern: str, quick: int | None = None) -> list:
+    """Parameters for every file under the golden folder that matches, or one skip that says why there is none.
+
+    Args:
+        quick: how many of them are for the default suite, the others being slow; None for all.
+    """
     files = sorted(GOLDEN.glob(pattern))
     if not files:
         reason = f"no {pattern} under {GOLDEN} (set LAVSEG_GOLDEN)"
         return [pytest.param(None, marks=pytest.mark.skip(reason=reason), id="absent")]
-    return [pytest.param(file, id=str(file.relative_to(GOLDEN))) for file in files]
+    return [
+        pytest.param(file, id=str(file.relative_to(GOLDEN)), marks=slow_after(index, quick))
+        for index, file in enumerate(files)
+    ]
+
+
+def slow_after(index: int, quick: int | None) -> list:
+    """The mark `slow` for parameters from the one numbered `quick` on."""
+    return [] if quick is None or index < quick else [pytest.mark.slow]
 
 
 @pytest.fixture(scope="session")

@@ -122,6 +122,7 @@ def test_a_playlist_shows_nobody_elses_file(web_app, aural, clips, tmp_path, suf
             ask(str(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "seconds", "message"),
     [

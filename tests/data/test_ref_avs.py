@@ -109,6 +109,7 @@ def test_novel_unseen_only_drops_what_train_names(root):
     assert len(load_ref_avs(root, "test_u", novel_unseen_only=True)) == len(unseen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", golden_files("loader/real_counts.json"))
 @pytest.mark.parity
 def test_rules_give_the_counts_of_the_official_table(file, root):

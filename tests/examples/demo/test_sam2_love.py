@@ -9,6 +9,7 @@ from lavseg.checkpoint import load_checkpoint
 from lavseg.models.sam2_love import Sam2LoveModel, Sam2LoveProcessor
 
 
+@pytest.mark.slow
 def test_the_whole_demo(untrained, tmp_path, small_clips, monkeypatch, capsys):
     few = {"steps": 2, "clips": 2}
     monkeypatch.setattr(sam2_love, "POINTING", tuple((share, stage | few) for share, stage in sam2_love.POINTING))

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from transformers import AutoModel, AutoProcessor
 
 from fresh_interpreters import run_each
@@ -33,6 +34,7 @@ AutoModel.from_pretrained({name!r}, trust_remote_code=True)
 CLASSES = " ".join(f"lavseg.models.sam2_love.{role}_sam2_love" for role in ("processing", "modeling", "configuration"))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_loads_without_importing_the_package_and_can_be_saved_again(saved_sam2_love, tmp_path):
     again, name = tmp_path / "again", str(saved_sam2_love)
     load = LOAD.format(name=name) + SAVE.format(folder=str(again))
