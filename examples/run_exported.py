@@ -1,7 +1,7 @@
 """Segment a clip with the programs that `examples/export.py` wrote. The loop around them needs nothing but PyTorch.
 
-python examples/run_exported.py runs/demo/clip.mp4 --text "the star" --programs runs/exported \
-    --processor examples/sam2-love-tiny --output runs/star.pt
+python examples/run_exported.py examples/clips/band.mp4 --text "the flute on the right" --programs runs/exported \
+    --processor examples/sam2-love-tiny --output runs/flute.pt
 """
 
 import argparse

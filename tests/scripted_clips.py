@@ -18,7 +18,7 @@ SIZE = (60, 82)
 def write_clip(path, num_frames, fps=1, seed=0):
     """A rendered clip; returns the masks of its objects, `[K, T, H, W]`."""
     clip = render_clip(np.random.default_rng(seed), num_frames, SIZE)
-    sound = clip.waveform[: round(num_frames / fps * RATE)]
+    sound = clip.waveform[:, : round(num_frames / fps * RATE)]
     write_video(path, clip.frames, fps, sound, RATE)
     return clip.masks
 

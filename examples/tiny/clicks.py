@@ -1,8 +1,6 @@
 """Synthetic clips with clicks on their objects, and the loss of the masks that a click leads to."""
 
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import get_context
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,10 +8,12 @@ import torch.nn.functional as F
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from lavseg.backbones.sam2.losses_sam2 import sam2_losses
-from lavseg.data import render_clip
+from lavseg.data import BAND, draw_objects, render_clip
 from lavseg.losses import mask_iou, weighted_mean
 
-IMAGE_SIZE = 128
+from .processes import map_in_processes
+
+IMAGE_SIZE = 192
 
 
 @dataclass
@@ -30,19 +30,22 @@ class ClipPool:
     def render(cls, count: int, num_frames: int, seed: int) -> "ClipPool":
         """Render `count` clips in as many processes as there are cores."""
         seeds = [(seed, num_frames, index) for index in range(count)]
-        # Forked workers inherit torch's thread pool in an unusable state.
-        with ProcessPoolExecutor(mp_context=get_context("spawn")) as workers:
-            images, owners = zip(*workers.map(_render, seeds, chunksize=64), strict=True)
+        images, owners = zip(*map_in_processes(_render, seeds), strict=True)
         return cls(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(owners)))
 
-    def draw(self, rng: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """A batch: images `[B, T, 3, S, S]`, a click `[B, 2]` on an object of frame 0, its masks `[B, T, S, S]`.
+    def draw(
+        self, rng: np.random.Generator, count: int, num_frames: int = 1
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """A batch: `T = num_frames` images in a row of each clip, `[B, T, 3, S, S]`, a click `[B, 2]` on an object of
+        the first, its masks `[B, T, S, S]`.
 
         One clip of several frames in ten is cut: its last frame comes from another clip, where the object is absent.
         """
-        rows = rng.integers(len(self.images), size=count)
-        images, owners = self.images[rows].float(), self.owners[rows].clone()
-        if images.shape[1] > 1:
+        starts = self.owners[:, : self.owners.shape[1] - num_frames + 1].flatten(2).any(2).nonzero().numpy()
+        rows, first = np.split(starts[rng.integers(len(starts), size=count)], 2, axis=1)
+        frames = first + np.arange(num_frames)
+        images, owners = self.images[rows, frames].float(), self.owners[rows, frames]
+        if num_frames > 1:
             cut = torch.from_numpy(rng.random(count) < 0.1)
             images[cut, -1] = self.images[rng.integers(len(self.images), size=int(cut.sum())), -1].float()
             owners[cut, -1] = 0
@@ -61,7 +64,10 @@ class ClipPool:
 def _render(seed: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """One clip of `seed[1]` frames: images uint8 `[T, 3, S, S]` and owners uint8 `[T, S, S]`."""
     torch.set_num_threads(1)
-    clip = render_clip(np.random.default_rng(seed), seed[1])
+    rng = np.random.default_rng(seed)
+    silence = np.zeros(seed[1], bool)
+    objects = [replace(item, seconds=silence) for item in draw_objects(rng, seed[1], categories=BAND)]
+    clip = render_clip(rng, seed[1], objects=objects)
     size = (IMAGE_SIZE, IMAGE_SIZE)
     images = F.interpolate(torch.from_numpy(clip.frames).permute(0, 3, 1, 2), size, mode="bilinear", antialias=True)
     owners = F.interpolate(torch.from_numpy(number_objects(clip.masks))[:, None], size, mode="nearest")[:, 0]

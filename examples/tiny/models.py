@@ -1,4 +1,5 @@
-"""Fresh tiny models of the methods that hear and read nothing, all with one VGGish and on a host that knows shapes."""
+"""Fresh tiny models of the methods that hear and read nothing, all with one VGGish and on a host that knows the
+drawn band."""
 
 from pathlib import Path
 from typing import Any

@@ -22,6 +22,7 @@ from lavseg import (
     Sam2LoveConfig,
     Sam2LoveModel,
     Sam2LoveProcessor,
+    VggishConfig,
 )
 from lavseg.data import build_tokenizer, load_ref_avs, write_ref_avs
 from lavseg.modeling.inputs import first_non_finite
@@ -42,6 +43,19 @@ METHOD = {
     "num_hidden_layers": 2,
     "presence_head": True,
     "handoff": "mask",
+}
+# Wider than the smallest that run: twelve sounds, of which up to three are mixed, and drawings of 30 pixels.
+ENCODERS = {
+    "audio_config": tiny_config(VggishConfig, conv_channels=(16, 32, 32, 32, 64, 64), hidden_size=128),
+    "vision_config": {
+        "model_type": "vit",
+        "image_size": 128,
+        "patch_size": 16,
+        "hidden_size": 96,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "intermediate_size": 192,
+    },
 }
 LOSS_WEIGHTS = {"object": 1.0, "iou": 1.0}
 
@@ -69,7 +83,7 @@ def encoder_stage(folder: Path, host: Path, seed: int) -> None:
     torch.manual_seed(seed)
     sam2 = Sam2VideoModel.from_pretrained(host, dtype=torch.float32)
     sam2.config._name_or_path = ""  # else the checkpoint would name a folder of this machine
-    config = tiny_config(Sam2LoveConfig, len(tokenizer), sam2_config=sam2.config, **METHOD)
+    config = tiny_config(Sam2LoveConfig, len(tokenizer), sam2_config=sam2.config, **ENCODERS, **METHOD)
     model, processor = Sam2LoveModel(config), Sam2LoveProcessor.from_config(config, tokenizer)
     model.load_backbones({**model.backbones(), "sam2": sam2})
     save(model, folder, train_encoders(model, processor, seed), processor)

@@ -14,7 +14,7 @@ import pytest
 from huggingface_hub.utils import httpx
 
 from conftest import ROOT
-from lavseg.data import draw_objects, render_clip
+from lavseg.data import draw_scene, render_clip
 from lavseg.media import write_video
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 from saved_clips import SECONDS, masks_in, save_clips
@@ -161,8 +161,8 @@ def test_from_upload_to_download(tab, clips, tmp_path):
     if not (ROOT / "examples" / "sam2-love-tiny" / "model.safetensors").is_file():
         pytest.skip("the checkpoint examples/sam2-love-tiny is not there")
     rng = np.random.default_rng(2025)
-    clip = render_clip(rng, 10, (224, 288), objects=draw_objects(rng, plan="both"))
-    write_video(tmp_path / "shapes.mp4", clip.frames, 1, clip.waveform, 16000)
+    clip = render_clip(rng, 10, (224, 288), objects=draw_scene(rng, "both"))
+    write_video(tmp_path / "band.mp4", clip.frames, 1, clip.waveform, 16000)
     (tmp_path / "big.mp4").touch()
     os.truncate(tmp_path / "big.mp4", page.MAX_MEGABYTES * 10**6 + 1)
     place = tmp_path / "server"
@@ -174,9 +174,9 @@ def test_from_upload_to_download(tab, clips, tmp_path):
         tab.locator("#find").click()
         tab.get_by_text("Choose or record a clip first.").wait_for()
 
-        choose(tab, tmp_path / "shapes.mp4")
+        choose(tab, tmp_path / "band.mp4")
         tab.locator("#clip video").wait_for()
-        sentences = ["the green one you hear", 'a "star" ${1 + 1} <img src=x onerror="alert(1)">']
+        sentences = ["the one that makes the sound", 'a "trumpet" ${1 + 1} <img src=x onerror="alert(1)">']
         tab.locator("#sentences textarea").fill("\n".join(sentences))
         tab.locator("#find").click()
         strip = found(tab)

@@ -1,5 +1,6 @@
 """What commands print for people keeps its words whole in a narrow terminal."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from typer.testing import CliRunner
 
 from lavseg.cli import app
 from lavseg.cli.evaluate import print_scores
-from lavseg.cli.printing import print_table
+from lavseg.cli.printing import print_json, print_table
 from lavseg.data import write_avsbench
 
 
@@ -18,6 +19,15 @@ def narrow(monkeypatch):
 
 def cells(printed):
     return [[cell.strip() for cell in line.strip("│┃").replace("┃", "│").split("│")] for line in printed.splitlines()]
+
+
+def test_json_is_one_line_of_ascii_without_nan(capsys):
+    value = {"folder": "a\udcff/é", "scores": [0.5, None]}
+    print_json(value)
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 1 and printed.isascii() and json.loads(printed) == value
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        print_json({"score": float("nan")})
 
 
 def test_cells_are_printed_as_they_are(capsys):

@@ -19,6 +19,6 @@ def test_the_notebook_runs(monkeypatch, tmp_path):
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": EXAMPLES}}).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     printed = "".join(output.text for output in outputs if output.get("name") == "stdout")
-    assert "(2, 10, 224, 288)" in printed
+    assert "(2, 10, 216, 288)" in printed
     assert len(re.findall(r"^ *\d+\.\d s( +\d+\.\d %){2}$", printed, re.M)) == 10
     assert any("image/png" in output.get("data", {}) for output in outputs)

@@ -14,6 +14,7 @@ from conftest import ROOT
         ("--method=sama", "invalid choice"),
         ("--clips=3", "at least 4"),
         ("--method=gavs --clips=1", "at least 2"),
+        ("--steps=3", "at least 4"),
     ],
 )
 def test_unusable_options_are_refused_at_once(untrained, tmp_path, capsys, option, words):

@@ -14,8 +14,8 @@ import gradio as gr
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..data.synthetic.scene import SAMPLING_RATE, draw_objects, render_clip
-from ..data.synthetic.sentences import draw_expressions
+from ..data.synthetic.rendering import SAMPLING_RATE, render_clip
+from ..data.synthetic.sentences import draw_expressions, draw_scene
 from ..inference.frame_predictions import SegmentedFrame
 from ..inference.result_files import ResultFiles
 from ..inference.segment_video import segment_video
@@ -35,7 +35,7 @@ MAX_SENTENCES, MAX_CHARACTERS = 8, 500
 # Everybody waits for one request: seconds that looking at a clip and segmenting it may take. Large models need minutes
 # for a clip on a CPU.
 LOOK_SECONDS, JOB_SECONDS = 60, 900
-EXAMPLE_PLANS = ("both", "sound", "words")
+EXAMPLE_SCENES = ("both", "sound", "words")
 ON_OBJECT, OFF_OBJECT = "on the object", "not on the object"
 POINT_COLORS = {1: (0, 158, 115), 0: (213, 94, 0)}
 
@@ -120,13 +120,13 @@ class WebApp:
         return str(answer.video), notes + answer.strip, gr.DownloadButton(value=str(answer.masks), interactive=True)
 
     def write_examples(self) -> list[list[str]]:
-        """Clips of moving shapes that sound, each with a sentence of every kind it allows."""
+        """Clips of a drawn band, each with a sentence of every kind it allows."""
         found = []
-        for seed, plan in enumerate(EXAMPLE_PLANS):
+        for seed, scene in enumerate(EXAMPLE_SCENES):
             rng = np.random.default_rng(seed)
-            objects = draw_objects(rng, plan=plan)
+            objects = draw_scene(rng, scene)
             clip = render_clip(rng, frame_size=(224, 288), objects=objects)
-            path = self.folder / f"shapes-{seed + 1}.mp4"
+            path = self.folder / f"band-{seed + 1}.mp4"
             write_video(path, clip.frames, 1, clip.waveform, SAMPLING_RATE)
             texts = {item.kind: item.text.strip() for item in draw_expressions(rng, objects) if item.target is not None}
             found.append([str(path), "\n".join(texts.values())] if self.processor.needs_text else [str(path)])

@@ -73,7 +73,7 @@ def build_page(web_app: WebApp, title: str) -> gr.Blocks:
                 gr.Examples(
                     web_app.write_examples(),
                     [clip, sentences] if reads else [clip],
-                    label="Examples: shapes that move and sound",
+                    label="Examples: a drawn band that moves and plays",
                     cache_examples=False,
                     api_visibility="private",
                 )

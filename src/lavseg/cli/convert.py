@@ -1,6 +1,5 @@
 """`lavseg convert`: published checkpoints to folders that `from_pretrained` reads."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .one_line_errors import one_line_errors
+from .printing import print_json
 from .quiet import silence_libraries
 
 if TYPE_CHECKING:
@@ -109,12 +109,7 @@ def _report(name: str, run: "Callable[[], tuple[PreTrainedModel, list[str]]]", o
         model, unused = run()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     if as_json:
-        typer.echo(
-            json.dumps(
-                {"out": str(out), "model": type(model).__name__, "parameters": parameters, "unused": unused},
-                allow_nan=False,
-            )
-        )
+        print_json({"out": str(out), "model": type(model).__name__, "parameters": parameters, "unused": unused})
         return
     typer.echo(f"{out}: {type(model).__name__}, {parameters:,} parameters")
     for key in unused:

@@ -1,6 +1,5 @@
 """`lavseg evaluate`: scores of a checkpoint on a data set."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from .one_line_errors import one_line_errors
 from .outside import Plugins, TrustRemoteCode, load_plugins
+from .printing import print_json, print_table
 from .quiet import silence_libraries
 
 
@@ -60,15 +60,13 @@ def evaluate(
         if report is None:
             return
     if as_json:
-        typer.echo(json.dumps(report, allow_nan=False))
+        print_json(report)
     else:
         print_scores(report)
 
 
 def print_scores(report: dict) -> None:
     """Print what `evaluate_checkpoint` returned for people."""
-    from .printing import print_table
-
     scores = [name for name in next(iter(report["splits"].values())) if name != "rows"]
     typer.echo(f"{report['model']}, protocol {report['protocol']}")
     print_table(

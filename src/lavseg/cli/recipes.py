@@ -1,12 +1,11 @@
 """`lavseg recipes`: the recipes that come with the package."""
 
-import json
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from .printing import print_table
+from .printing import print_json, print_table
 
 
 def recipes(as_json: Annotated[bool, typer.Option("--json", help="Print all that is known as JSON.")] = False) -> None:
@@ -15,7 +14,7 @@ def recipes(as_json: Annotated[bool, typer.Option("--json", help="Print all that
 
     found = shipped_recipes()
     if as_json:
-        typer.echo(json.dumps([asdict(recipe) for recipe in found], indent=2))
+        print_json([asdict(recipe) for recipe in found])
         return
     print_table(
         ["recipe", "reproduces", "published"],

@@ -1,6 +1,5 @@
 """`lavseg segment`: masks for a clip."""
 
-import json
 import warnings
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 
 from .one_line_errors import INTERRUPTED, one_line_errors
 from .outside import Plugins, TrustRemoteCode, load_plugins
+from .printing import print_json
 from .quiet import silence_libraries
 
 
@@ -95,7 +95,7 @@ def segment(
             typer.echo("lavseg segment: stopped before the first frame was done, nothing was written", err=True)
             raise typer.Exit(INTERRUPTED) from interrupt
     if as_json:
-        typer.echo(json.dumps(summary, ensure_ascii=False, allow_nan=False))
+        print_json(summary)
     else:
         _print_places(summary, out)
     for message in said:

@@ -1,6 +1,5 @@
 """`lavseg train`: train a method from a recipe."""
 
-import json
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 
 from .one_line_errors import one_line_errors
 from .outside import Plugins, TrustRemoteCode
+from .printing import print_json
 from .quiet import silence_libraries
 
 
@@ -71,6 +71,6 @@ def train(
         with redirect_stdout(sys.stderr if as_json else sys.stdout):
             result = run(given)
     if as_json:
-        typer.echo(json.dumps(result, allow_nan=False))
+        print_json(result)
     else:
         typer.echo(f"{result['output_dir']}: {result['steps']} steps, mean loss {result['train_loss']:.4f}")

@@ -18,7 +18,7 @@ def short(monkeypatch, processes_here):
     """Every stage is cut to a few steps on a few clips."""
     host_stages = [
         {"num_frames": 1, "steps": 1, "batch": 2, "peak_rate": 1e-4},
-        {"num_frames": 2, "steps": 1, "batch": 2, "peak_rate": 1e-4, "prompt": "mask"},
+        {"num_frames": 2, "steps": 1, "batch": 2, "peak_rate": 1e-4, "learns": "masks"},
     ]
     pointing = [{"num_frames": 2, "steps": 2, "peak_rate": 1e-4, "clips": 2, "expressions": 2}]
     for name, few in (
@@ -36,7 +36,7 @@ def test_every_stage_leaves_a_checkpoint_that_the_next_builds_on(short, tmp_path
     command = ["--output", str(tmp_path), "--steps", "2"]  # the first step's rate is 0
     train_tiny.main(command)
     logs = {stage: json.loads((tmp_path / stage / "training_log.json").read_text()) for stage in STAGES}
-    assert [(entry["prompt"], entry["frames"]) for entry in logs["host"]] == [("click", 1), ("mask", 2)]
+    assert [(entry["learns"], entry["frames"]) for entry in logs["host"]] == [("all", 1), ("masks", 2)]
     assert {entry["encoder"] for entry in logs["encoders"]} == {"vision", "audio", "text"}
     assert {stage: logs["model"][stage] for stage in STAGES[:3]} == {stage: logs[stage] for stage in STAGES[:3]}
     assert any("eval_j_and_f" in entry for entry in logs["model"]["model"])
