@@ -7,15 +7,17 @@ The prompts come from the true mask of a clip's first frame: four of its pixels,
 the mask itself. Prints J, F, their mean and frames per second of each row and writes them to `--output` as JSON:
 
 - `audio`: the method by itself.
-- `points`, `box`, `mask`, `points box`: SAM2 tracks from the prompts and hears nothing.
+- `points`, `box`, `mask`, `points box`: SAM2 alone tracks from the prompts and hears nothing.
+- `points box, adapters`: so does SAM2 with the adapters of GAVS or SAMA-AVS, which are given zeros for the sound.
+  AuralSAM2 adds nothing inside SAM2; `points box` is its row, too.
 - `audio points box, one pass`: the method is given the points and the box on the first frame.
 - `audio points box, ensemble`: the mean of the mask probabilities of `audio` and of `points box`, at the cost of both.
 
-What the paper leaves open is done as follows. It does not say how the two passes of its ensemble are joined. All
-objects of a first frame are one prompt. Where that frame has no object there is nothing to prompt with: SAM2 alone then
-answers with empty masks, the one pass and the ensemble with those of `audio`. SAM2 is the one inside the method, whose
-parts GAVS and SAMA-AVS may have trained; `--sam2` names another. Frames per second count the networks, not the reading
-of files, with one clip at a time. The rows in which SAM2 keeps the adapters and hears nothing are left out.
+What the paper leaves open is done as follows. It does not say how the two passes of its ensemble are joined, nor what
+the adapters hear where sound is no prompt. All objects of a first frame are one prompt. Where that frame has no object
+there is nothing to prompt with: rows without sound then have empty masks, the one pass and the ensemble those of
+`audio`. SAM2 alone is the one inside the method, of which GAVS and SAMA-AVS may have trained parts; `--sam2` names
+another. Frames per second count the networks, not the reading of files, with one clip at a time.
 """
 
 import argparse
@@ -23,7 +25,8 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +35,7 @@ from datasets import Dataset
 from rich.progress import track
 from transformers import BatchFeature, Sam2VideoModel
 
+from lavseg.backbones.adapted_sam.modeling_adapted_sam import AdapterClipModel
 from lavseg.backbones.sam2.encoder_sam2 import encode_images
 from lavseg.backbones.sam2.mask_tracking import MaskTracker
 from lavseg.backbones.sam2.tracking_sam2 import Sam2Tracker, project_features, propagate
@@ -49,8 +53,8 @@ from lavseg.modeling.outputs import NO_MASK_LOGIT
 NUM_POINTS = 4
 SCORES = ("jaccard", "f_score", "j_and_f")
 ALONE = {"points": ("points",), "box": ("boxes",), "mask": ("masks",), "points box": ("points", "boxes")}
-ONE_PASS, ENSEMBLE = "audio points box, one pass", "audio points box, ensemble"
-ROWS = ("audio", *ALONE, ONE_PASS, ENSEMBLE)
+ADAPTED, ONE_PASS, ENSEMBLE = "points box, adapters", "audio points box, one pass", "audio points box, ensemble"
+HEARD = ("audio", ONE_PASS, ENSEMBLE)
 
 
 def first_frame_prompts(row: dict, edge: int) -> dict[str, torch.Tensor]:
@@ -108,10 +112,15 @@ class Rows:
         model: a method on SAM2 that takes prompts, without text.
         processor: the one saved with it.
         host: SAM2 alone.
+
+    Attributes:
+        names: of the rows.
     """
 
     def __init__(self, model: torch.nn.Module, processor: object, host: Sam2VideoModel):
         self.model, self.processor, self.host = model, processor, host
+        adapted = [ADAPTED] if isinstance(model, AdapterClipModel) else []
+        self.names = ("audio", *ALONE, *adapted, ONE_PASS, ENSEMBLE)
         self.seconds, self.frames = defaultdict(float), defaultdict(int)
 
     def _timed(self, name: str, run: Callable[[], torch.Tensor]) -> torch.Tensor:
@@ -127,26 +136,29 @@ class Rows:
         self.frames[name] += found.shape[1]
         return found
 
-    def _hear(self, inputs: BatchFeature, prompts: dict[str, torch.Tensor]) -> torch.Tensor:
+    def _hear(self, inputs: Mapping[str, torch.Tensor], prompts: dict[str, torch.Tensor]) -> torch.Tensor:
         shown = {**prompts, "prompt_frames": [0]} if prompts else {}
         return self.processor.gate_masks(self.model(**inputs, **shown))[0]
+
+    def _without_sound(self, inputs: BatchFeature) -> dict[str, torch.Tensor]:
+        shape = (*inputs["pixel_values"].shape[:2], self.model.config.audio_config.embedding_size)
+        seen = {name: value for name, value in inputs.items() if name != "input_features"}
+        return seen | {"audio_embeddings": torch.zeros(shape, device=self.model.device)}
 
     @torch.inference_mode()
     def answer(self, inputs: BatchFeature, prompts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Gated mask logits `[1, T, h, w]` by row, for a batch of one clip without its labels."""
-        frames = inputs["pixel_values"][0]
-        found = {"audio": self._timed("audio", lambda: self._hear(inputs, {}))}
-        for name, kinds in ALONE.items():
-            nothing = torch.full_like(found["audio"], NO_MASK_LOGIT)
-            found[name] = nothing
-            if prompts:
-                shown = pick(prompts, kinds)
-                found[name] = self._timed(name, lambda shown=shown: track_prompts(self.host, frames, shown))
+        heard = self._timed("audio", partial(self._hear, inputs, {}))
         if not prompts:
-            return found | dict.fromkeys((ONE_PASS, ENSEMBLE), found["audio"])
-        both = pick(prompts, ("points", "boxes"))
-        found[ONE_PASS] = self._timed(ONE_PASS, lambda: self._hear(inputs, both))
-        found[ENSEMBLE] = ((found["audio"].sigmoid() + found["points box"].sigmoid()) / 2).logit(eps=1e-6)
+            nothing = torch.full_like(heard, NO_MASK_LOGIT)
+            return {name: heard if name in HEARD else nothing for name in self.names}
+        frames, both = inputs["pixel_values"][0], pick(prompts, ALONE["points box"])
+        runs = {name: partial(track_prompts, self.host, frames, pick(prompts, kinds)) for name, kinds in ALONE.items()}
+        if ADAPTED in self.names:
+            runs[ADAPTED] = partial(self._hear, self._without_sound(inputs), both)
+        runs[ONE_PASS] = partial(self._hear, inputs, both)
+        found = {"audio": heard, **{name: self._timed(name, run) for name, run in runs.items()}}
+        found[ENSEMBLE] = ((heard.sigmoid() + found["points box"].sigmoid()) / 2).logit(eps=1e-6)
         return found
 
     def frames_per_second(self) -> dict[str, float]:
@@ -160,7 +172,8 @@ class Rows:
 def score(rows: Rows, data: Dataset, protocol: str) -> dict[str, dict[str, float]]:
     """J, F and their mean by row of the table, with the batches and mask sizes of the protocol's publication."""
     clips, size, mask_resize = protocol_settings(protocol, "avsbench")
-    collator, metrics = ClipCollator(rows.processor, size, mask_resize), {name: AvsMetric(protocol) for name in ROWS}
+    collator = ClipCollator(rows.processor, size, mask_resize)
+    metrics = {name: AvsMetric(protocol) for name in rows.names}
     edge, device = rows.host.config.image_size, rows.model.device
     for start in track(range(0, len(data), clips), description="clips", transient=True):
         parts = defaultdict(list)
@@ -225,9 +238,9 @@ def main(argv: list[str]) -> None:
         given.output.parent.mkdir(parents=True, exist_ok=True)
         given.output.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     print(f"{given.model}, {given.split}, protocol {given.protocol}")
-    speed = {name: f"{speeds[name]:.1f}" if name in speeds else "-" for name in ROWS}
-    rows = [(name, *(f"{found[value]:.4f}" for value in SCORES), speed[name]) for name, found in scores.items()]
-    print_table(("prompts", *SCORES, "frames/s"), rows)
+    speed = {name: f"{speeds[name]:.1f}" if name in speeds else "-" for name in rows.names}
+    lines = [(name, *(f"{found[value]:.4f}" for value in SCORES), speed[name]) for name, found in scores.items()]
+    print_table(("prompts", *SCORES, "frames/s"), lines)
 
 
 if __name__ == "__main__":

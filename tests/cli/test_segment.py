@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from lavseg.checkpoint import load_checkpoint
 from lavseg.cli import app
-from lavseg.data import render_clip
+from lavseg.data import build_tokenizer, render_clip
 from lavseg.inference.mask_files import PngMasks
 from lavseg.inference.segment_video import segment_video
 from lavseg.media import read_video, write_video
@@ -324,15 +324,19 @@ def test_an_unknown_format(checkpoint, clips, tmp_path):
     assert segment(clips / "clip.mp4", *options(TEXTS, checkpoint, tmp_path / "out"), "--format", "gif").exit_code == 2
 
 
+def save_follower(folder, tokenizer=None):
+    """A method that takes a user's prompts, beside sentences if it has a tokenizer."""
+    torch.manual_seed(0)
+    reads = {} if tokenizer is None else {"vocab_size": len(tokenizer), "use_text": True}
+    config = tiny_config(SamaAvsConfig, sam_config=nano_sam2_config(128), **reads)
+    SamaAvsModel(config).save_pretrained(folder)
+    SamaAvsProcessor.from_config(config, *([tokenizer] if reads else [])).save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def follower(tmp_path_factory):
-    """A method that takes a user's prompts."""
-    folder = tmp_path_factory.mktemp("follower")
-    torch.manual_seed(0)
-    config = tiny_config(SamaAvsConfig, sam_config=nano_sam2_config(128))
-    SamaAvsModel(config).save_pretrained(folder)
-    SamaAvsProcessor.from_config(config).save_pretrained(folder)
-    return folder
+    return save_follower(tmp_path_factory.mktemp("follower"))
 
 
 def test_points_boxes_and_masks_show_the_object(follower, clips, tmp_path):
@@ -365,9 +369,32 @@ def test_points_boxes_and_masks_show_the_object(follower, clips, tmp_path):
     )
     found = np.stack([np.asarray(Image.open(path)) > 0 for path in sorted((out / "0").iterdir())])
     np.testing.assert_array_equal(found, np.stack([frame.masks[0] for frame in frames]))
-    summary = json.loads((out / "result.json").read_text())
+    [expression] = json.loads((out / "result.json").read_text())["expressions"]
+    assert expression["prompts"] == [
+        {"kind": "point", "seconds": 2, "frame": 1, "places": [[40, 30]]},
+        {"kind": "negative", "seconds": 2.3, "frame": 1, "places": [[5, 6]]},
+        {"kind": "box", "seconds": 3.6, "frame": 3, "places": [[5, 4], [50, 40]]},
+        {"kind": "mask", "seconds": 3, "frame": 2, "file": f"{tmp_path}/mask.png"},
+    ]
     assert segment(clips / "clip.mp4", *options([], follower, out), "--overwrite").exit_code == 0
-    assert json.loads((out / "result.json").read_text())["expressions"] != summary["expressions"]
+    [plain] = json.loads((out / "result.json").read_text())["expressions"]
+    assert "prompts" not in plain and plain["iou_scores"] != expression["iou_scores"]
+
+
+def test_each_object_is_shown_with_its_text(clips, tmp_path):
+    checkpoint, out = save_follower(tmp_path / "reader", build_tokenizer()), tmp_path / "out"
+    shown = ("--point", "1@2:40,30", "--box", "0@2:5,4,50,40")
+    result = segment(clips / "clip.mp4", *options(TEXTS, checkpoint, out), *shown)
+    assert (result.exit_code, result.stderr) == (0, "")
+    model, processor = load_checkpoint(checkpoint)
+    points, labels = [[[[[5, 4], [50, 40]]], [[[40, 30], [0, 0]]]]], [[[[2, 3]], [[1, -1]]]]
+    given = {"input_points": points, "input_labels": labels, "prompt_frames": [1]}
+    frames = list(segment_video(model.eval(), processor, clips / "clip.mp4", TEXTS, **given))
+    expressions = json.loads((out / "result.json").read_text())["expressions"]
+    assert [[prompt["kind"] for prompt in one["prompts"]] for one in expressions] == [["box"], ["point"]]
+    for index, expression in enumerate(expressions):
+        found = [frame.scores["iou_scores"][index] for frame in frames]
+        assert expression["iou_scores"] == pytest.approx(found, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -379,6 +406,7 @@ def test_points_boxes_and_masks_show_the_object(follower, clips, tmp_path):
         (["--box", "1:9,9,20"], "--box: '1:9,9,20' was given, accepted is SECONDS:X0,Y0,X1,Y1"),
         (["--point", "x:1,1"], "--point: 'x:1,1' was given, accepted is SECONDS:X,Y"),
         (["--mask", "1:missing.png"], "--mask: missing.png cannot be read as a picture"),
+        (["--point", "1@1:1,1"], "--point: object 1 was given, accepted is 0 alone, there is one object"),
     ],
 )
 def test_prompts_that_do_not_lie_in_the_clip(follower, clips, tmp_path, shown, words):
@@ -387,9 +415,9 @@ def test_prompts_that_do_not_lie_in_the_clip(follower, clips, tmp_path, shown, w
     assert not (tmp_path / "out").exists()
 
 
-def test_prompts_show_one_object_to_a_method_that_takes_them(checkpoint, clips, tmp_path):
+def test_prompts_say_which_object_they_show_to_a_method_that_takes_them(checkpoint, clips, tmp_path):
     for texts, words in (
-        (TEXTS, "--point: shows one object, and 2 texts"),
+        (TEXTS, "--point: 2 texts were given; say which object is shown, 0@SECONDS:X,Y for that of the first text"),
         (TEXTS[:1], "--point: Sam2LoveModel takes no"),
     ):
         result = segment(clips / "clip.mp4", *options(texts, checkpoint, tmp_path / "out"), "--point", "1:4,4")

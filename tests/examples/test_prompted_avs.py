@@ -10,8 +10,16 @@ from conftest import ROOT
 from lavseg.backbones.sam2.modeling_sam2 import Sam2Backbone
 from lavseg.data import load_avsbench, row_masks, write_avsbench
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
+from tiny_clips import away_from_zero
 
 EDGE = 128
+PROMPTS = {
+    "input_points": torch.tensor([[[[30.0, 40.0]] * 4]]),
+    "input_labels": torch.ones(1, 1, 4, dtype=torch.int32),
+    "input_boxes": torch.tensor([[[10.0, 20.0, 60.0, 70.0]]]),
+    "input_masks": torch.full((1, 1, EDGE, EDGE), 10.0),
+}
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +85,14 @@ def test_every_row_is_scored(checkpoint, data, tmp_path, capsys):
     arguments = [f"--model={checkpoint}", f"--data_root={data}", f"--output={output}", "--protocol=avsbench"]
     prompted_avs.main(arguments)
     report = json.loads(output.read_text())
-    assert report["rows"] == 2 and list(report["prompts"]) == list(prompted_avs.ROWS)
+    assert report["rows"] == 2 and prompted_avs.ADAPTED not in report["prompts"]
     for found in report["prompts"].values():
         assert all(0 <= found[name] <= 1 for name in prompted_avs.SCORES) and found["frames_per_second"] > 0
     speeds = {name: found["frames_per_second"] for name, found in report["prompts"].items()}
     both = 1 / speeds["audio"] + 1 / speeds["points box"]
     assert 1 / speeds[prompted_avs.ENSEMBLE] == pytest.approx(both)
     printed = capsys.readouterr().out
-    assert all(name in printed for name in prompted_avs.ROWS)
+    assert all(name in printed for name in report["prompts"])
 
 
 def test_the_ensemble_is_the_mean_and_without_prompts_sound_answers(checkpoint, data):
@@ -92,13 +100,7 @@ def test_the_ensemble_is_the_mean_and_without_prompts_sound_answers(checkpoint, 
     row = load_avsbench(data, "v1m", "test")[0]
     inputs = prompted_avs.ClipCollator(rows.processor, (48, 72))([row])
     del inputs["labels"], inputs["label_mask"]
-    prompts = {
-        "input_points": torch.tensor([[[[30.0, 40.0]] * 4]]),
-        "input_labels": torch.ones(1, 1, 4, dtype=torch.int32),
-        "input_boxes": torch.tensor([[[10.0, 20.0, 60.0, 70.0]]]),
-        "input_masks": torch.randn(1, 1, EDGE, EDGE),
-    }
-    found = rows.answer(inputs, prompts)
+    found = rows.answer(inputs, PROMPTS)
     mean = (found["audio"].sigmoid() + found["points box"].sigmoid()) / 2
     torch.testing.assert_close(found[prompted_avs.ENSEMBLE].sigmoid(), mean, atol=1e-5, rtol=1e-4)
     assert not torch.equal(found[prompted_avs.ONE_PASS], found["audio"])
@@ -106,6 +108,25 @@ def test_the_ensemble_is_the_mean_and_without_prompts_sound_answers(checkpoint, 
     for name in (prompted_avs.ONE_PASS, prompted_avs.ENSEMBLE):
         assert torch.equal(found[name], found["audio"])
     assert all((found[name] == prompted_avs.NO_MASK_LOGIT).all() for name in prompted_avs.ALONE)
+
+
+@torch.no_grad()
+def test_adapters_stay_where_sound_does_not(data):
+    torch.manual_seed(0)
+    config = tiny_config(SamaAvsConfig, sam_config=nano_sam2_config(EDGE))
+    model, processor = away_from_zero(SamaAvsModel(config)), SamaAvsProcessor.from_config(config)
+    model.sam.mask_decoder.pred_obj_score_head.proj_out.bias.add_(20)  # it judges every object visible
+    rows = prompted_avs.Rows(model, processor, model.tracking_host)
+    inputs = prompted_avs.ClipCollator(processor, (48, 72))([load_avsbench(data, "v1m", "test")[0]])
+    del inputs["labels"], inputs["label_mask"]
+    found = rows.answer(inputs, PROMPTS)
+    assert list(found) == list(rows.names) and prompted_avs.ADAPTED in found
+    inputs["input_features"] = inputs["input_features"] + 1
+    louder = rows.answer(inputs, PROMPTS)
+    assert torch.equal(louder[prompted_avs.ADAPTED], found[prompted_avs.ADAPTED])
+    assert not torch.equal(louder[prompted_avs.ONE_PASS], found[prompted_avs.ONE_PASS])
+    assert not torch.equal(found[prompted_avs.ADAPTED], found["points box"])
+    assert (rows.answer(inputs, {})[prompted_avs.ADAPTED] == prompted_avs.NO_MASK_LOGIT).all()
 
 
 def test_other_models_are_refused_in_one_line(data, capsys):

@@ -22,18 +22,18 @@ class MaskFormat(StrEnum):
 
 
 Points = Annotated[
-    list[str] | None, typer.Option(help="A point on the object.", metavar="SECONDS:X,Y", show_default=False)
+    list[str] | None, typer.Option(help="A point on an object.", metavar="[OBJECT@]SECONDS:X,Y", show_default=False)
 ]
 Negatives = Annotated[
-    list[str] | None, typer.Option(help="A point off the object.", metavar="SECONDS:X,Y", show_default=False)
+    list[str] | None, typer.Option(help="A point off it.", metavar="[OBJECT@]SECONDS:X,Y", show_default=False)
 ]
 Boxes = Annotated[
     list[str] | None,
-    typer.Option(help="A box around the object.", metavar="SECONDS:X0,Y0,X1,Y1", show_default=False),
+    typer.Option(help="A box around it.", metavar="[OBJECT@]SECONDS:X0,Y0,X1,Y1", show_default=False),
 ]
 Masks = Annotated[
     list[str] | None,
-    typer.Option(help="A picture, black off the object.", metavar="SECONDS:FILE", show_default=False),
+    typer.Option(help="A picture, black off it.", metavar="[OBJECT@]SECONDS:FILE", show_default=False),
 ]
 
 
@@ -69,8 +69,9 @@ def segment(
     OUT receives 0/00000.png, ... for the first text, 1/ for the second, overlay.mp4 with all of them in their colours
     and the clip's sound, and result.json with times, areas and the model's scores. Ctrl-C leaves what is done by then.
 
-    Points, boxes and masks show the one object that is meant, together with its text if the method reads. They may be
-    given more than once, are in pixels of CLIP, and go to the nearest of the frames that the method looks at.
+    Points, boxes and masks show the object that is meant, together with its text if the method reads. They may be given
+    more than once, are in pixels of CLIP, and go to the nearest of the frames that the method looks at. With several
+    texts, OBJECT is the number of the object's folder: --point 1@3.0:40,30 goes with the second text.
     """
     with one_line_errors("lavseg segment"):
         if any(not expression.strip() for expression in text or []):

@@ -114,9 +114,8 @@ def check_places(prompts: Mapping[str, Any], height: int, width: int) -> None:
         boxes = np.asarray(prompts["input_boxes"], dtype=float)
         if boxes.shape[-1] == 4:
             corners = boxes.reshape(*boxes.shape[:-1], 2, 2)
-            wrong = ((corners < 0) | (corners > limits)).any((-1, -2)) | (corners[..., 0, :] >= corners[..., 1, :]).any(
-                -1
-            )
+            outside = ((corners < 0) | (corners > limits)).any((-1, -2))
+            wrong = outside | (corners[..., 0, :] >= corners[..., 1, :]).any(-1)
             if wrong.any():
                 raise ValueError(
                     f"input_boxes: ({_said(boxes[wrong][0])}) was given, a box is (x1, y1, x2, y2) with x1 < x2 and "
