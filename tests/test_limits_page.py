@@ -7,7 +7,6 @@ import pytest
 from conftest import ROOT
 from lavseg.backbones.vggish import feature_extraction_vggish
 from lavseg.inference import downloads
-from lavseg.inference.segment_video import MAX_SECONDS_WITH_POINTS
 from lavseg.media import containers, isolated_reading, packets, streams
 
 
@@ -24,7 +23,6 @@ def test_what_is_said_of_clips():
         f"more than {packets.SOUND_SLACK:g} seconds longer or shorter than the video",
         f"Floats above {feature_extraction_vggish.LOUDEST:g} are refused",
         f"up to {downloads.MAX_MEGABYTES} MB, within {downloads.MAX_SECONDS} seconds",
-        f"in one piece, of up to {MAX_SECONDS_WITH_POINTS} seconds",
         f"{isolated_reading.MEMORY / 2**30:g} GiB of memory and {isolated_reading.CPU_SECONDS} seconds of processor",
     )
     assert not [sentence for sentence in stated if sentence not in page()]

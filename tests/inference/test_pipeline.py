@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny.configurations import tiny_config
+from tiny.configurations import nano_sam2_config, tiny_config
 from transformers import BertConfig, BertModel, pipeline
 
 from lavseg.data import render_clip
@@ -154,6 +154,47 @@ def test_a_method_that_does_not_read_has_no_label(clips, tmp_path):
     np.testing.assert_allclose(entry["frame_scores"], np.where(entry["masks"].any((1, 2)), ious, 0))
     made.save_pretrained(tmp_path)
     same(pipeline(TASK, model=str(tmp_path), device="cpu")(clips / "long.mp4"), [entry])
+
+
+@pytest.fixture(scope="module")
+def shown_to():
+    """A pipeline that takes a user's prompts."""
+    torch.manual_seed(0)
+    config = tiny_config(SamaAvsConfig, sam_config=nano_sam2_config(128))
+    return pipeline(
+        TASK, model=SamaAvsModel(config).eval(), processor=SamaAvsProcessor.from_config(config), device="cpu"
+    )
+
+
+def test_points_boxes_and_masks_are_the_models(shown_to, clips):
+    path, mask = str(clips / "long.mp4"), np.zeros((1, 1, 1, 60, 82), bool)
+    mask[..., 10:30, 10:30] = True
+    shown = {
+        "input_points": [[[[[40, 30], [10, 5]]]]],
+        "input_labels": [[[[1, 0]]]],
+        "input_boxes": [[[[5, 4, 50, 40]]]],
+        "input_masks": mask,
+    }
+    [found] = shown_to(path, **shown, prompt_frames=[2])
+    inputs = shown_to.processor(path, **shown)
+    with torch.no_grad():
+        outputs = shown_to.model(**inputs, prompt_frames=[2])
+    expected = shown_to.processor.post_process_masks(outputs, inputs["original_sizes"])[0]
+    np.testing.assert_array_equal(found["masks"], expected)
+    np.testing.assert_allclose(found["iou_scores"], outputs.iou_scores[0, 0], atol=1e-6)
+    [[of_dictionary], [without]] = shown_to([{"video": path, **shown, "prompt_frames": [2]}, path])
+    same([of_dictionary], [found])
+    assert without["iou_scores"] != found["iou_scores"]
+
+
+def test_prompts_that_cannot_be_used(shown_to, segment, clips):
+    path, box = str(clips / "long.mp4"), {"input_boxes": [[[5, 4, 50, 40]]]}
+    with pytest.raises(ValueError, match=r"^batch_size: clips with a user's prompts come one by one; leave it out$"):
+        shown_to([path, path], **box, batch_size=2)
+    with pytest.raises(ValueError, match=r"^input_boxes: \(5, 4, 90, 40\) was given"):
+        shown_to(path, input_boxes=[[[5, 4, 90, 40]]])
+    with pytest.raises(ValueError, match=r"^input_boxes: Sam2LoveModel takes no points, boxes or masks here"):
+        segment(path, text="it", **box)
 
 
 def test_half_precision(segment, clips):

@@ -21,6 +21,22 @@ class MaskFormat(StrEnum):
     NPZ = "npz"
 
 
+Points = Annotated[
+    list[str] | None, typer.Option(help="A point on an object.", metavar="[OBJECT@]SECONDS:X,Y", show_default=False)
+]
+Negatives = Annotated[
+    list[str] | None, typer.Option(help="A point off it.", metavar="[OBJECT@]SECONDS:X,Y", show_default=False)
+]
+Boxes = Annotated[
+    list[str] | None,
+    typer.Option(help="A box around it.", metavar="[OBJECT@]SECONDS:X0,Y0,X1,Y1", show_default=False),
+]
+Masks = Annotated[
+    list[str] | None,
+    typer.Option(help="A picture, black off it.", metavar="[OBJECT@]SECONDS:FILE", show_default=False),
+]
+
+
 def segment(
     clip: Annotated[Path, typer.Argument(help="Video file with sound.", metavar="CLIP", show_default=False)],
     model: Annotated[str, typer.Option(help="Folder or Hub id of a checkpoint.", show_default=False)],
@@ -29,6 +45,10 @@ def segment(
         list[str] | None,
         typer.Option(help="Which object is meant; give it again for further ones.", show_default=False),
     ] = None,
+    point: Points = None,
+    negative: Negatives = None,
+    box: Boxes = None,
+    mask: Masks = None,
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:0.", show_default="a GPU if any")] = None,
     fps: Annotated[
         float | None, typer.Option(help="Frames per second, up to the clip's own.", show_default="the method's own, 1")
@@ -48,10 +68,15 @@ def segment(
 
     OUT receives 0/00000.png, ... for the first text, 1/ for the second, overlay.mp4 with all of them in their colours
     and the clip's sound, and result.json with times, areas and the model's scores. Ctrl-C leaves what is done by then.
+
+    Points, boxes and masks show the object that is meant, together with its text if the method reads. They may be given
+    more than once, are in pixels of CLIP, and go to the nearest of the frames that the method looks at. With several
+    texts, OBJECT is the number of the object's folder: --point 1@3.0:40,30 goes with the second text.
     """
     with one_line_errors("lavseg segment"):
         if any(not expression.strip() for expression in text or []):
             raise ValueError("--text: is empty; say which object is meant, such as 'the louder of the two dogs'")
+        shown = {"point": point, "negative": negative, "box": box, "mask": mask}
         try:
             summary, said = _run(
                 plugin,
@@ -61,6 +86,7 @@ def segment(
                 out,
                 device,
                 overwrite,
+                shown=shown,
                 fps=fps,
                 mask_format=mask_format.value,
                 attention=attention,
@@ -72,12 +98,7 @@ def segment(
     if as_json:
         print_json(summary)
     else:
-        for expression in summary["expressions"]:
-            seen = sum(fraction > 0 for fraction in expression["area_fractions"])
-            frames = len(expression["area_fractions"])
-            place = out / (expression.get("folder") or expression["file"])
-            found = f"{seen} of {frames} frames" if seen else f"not found, all {frames} masks are empty"
-            typer.echo(f"{place}: {expression['text'] or 'sounding objects'} ({found})")
+        _print_places(summary, out)
     for message in said:
         typer.echo(f"lavseg segment: {message}", err=True)
     if not summary["complete"]:
@@ -86,7 +107,19 @@ def segment(
         raise typer.Exit(INTERRUPTED)
 
 
-def _run(plugins: list[str] | None, *arguments: object, **options: object) -> tuple[dict, list[str]]:
+def _print_places(summary: dict, out: Path) -> None:
+    """Where the masks of each text are, and in how many frames there are some."""
+    for expression in summary["expressions"]:
+        seen = sum(fraction > 0 for fraction in expression["area_fractions"])
+        frames = len(expression["area_fractions"])
+        place = out / (expression.get("folder") or expression["file"])
+        found = f"{seen} of {frames} frames" if seen else f"not found, all {frames} masks are empty"
+        typer.echo(f"{place}: {expression['text'] or 'sounding objects'} ({found})")
+
+
+def _run(
+    plugins: list[str] | None, *arguments: object, shown: dict[str, list[str] | None], **options: object
+) -> tuple[dict, list[str]]:
     """`segment_file` with its stages and progress shown on stderr and the libraries' own messages silenced; its summary
     and what was said about the clip."""
     from rich.console import Console
@@ -98,8 +131,10 @@ def _run(plugins: list[str] | None, *arguments: object, **options: object) -> tu
         task = progress.add_task("Starting", total=None)
         silence_libraries()
         from ..inference.segment_file import segment_file
+        from ..inference.timed_prompts import parse_prompts
         from ..media import MediaWarning
 
+        prompts = parse_prompts(shown)
         load_plugins(plugins)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("ignore")
@@ -108,6 +143,7 @@ def _run(plugins: list[str] | None, *arguments: object, **options: object) -> tu
                 *arguments,
                 on_stage=lambda stage: progress.update(task, description=stage),
                 on_frame=lambda done, total: progress.update(task, completed=done, total=total),
+                prompts=prompts,
                 **options,
             )
         return summary, [*dict.fromkeys(str(one.message) for one in caught)]
