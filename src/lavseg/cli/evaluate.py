@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from .first_use import MODEL, Yes, make_available
 from .one_line_errors import one_line_errors
 from .outside import Plugins, TrustRemoteCode, load_plugins
 from .printing import print_json, print_table
@@ -12,7 +13,7 @@ from .quiet import silence_libraries
 
 
 def evaluate(
-    model: Annotated[str, typer.Option(help="Folder or Hub id of a checkpoint.", show_default=False)],
+    model: Annotated[str, typer.Option(help=MODEL, show_default=False)],
     data: Annotated[Path, typer.Option(help="Folder of the data set.", show_default=False)],
     dataset: Annotated[str, typer.Option(help="Layout of the data set, ref_avs or avsbench.")] = "ref_avs",
     subset: Annotated[
@@ -36,11 +37,13 @@ def evaluate(
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     plugin: Plugins = None,
     trust_remote_code: TrustRemoteCode = False,
+    yes: Yes = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Score a checkpoint on splits of a data set: J, F, their mean and S under one publication's protocol, or scores
     of classes under that of AVSBench-semantic."""
     with one_line_errors("lavseg evaluate"):
+        make_available(model, yes)
         silence_libraries()
         from ..evaluation.evaluate_checkpoint import evaluate_checkpoint
 
