@@ -45,6 +45,7 @@ _PUBLIC = {
     "VggishFeatureExtractor": "backbones.vggish",
     "VggishModel": "backbones.vggish",
     "VggishOutput": "backbones.vggish",
+    "checkpoint_folder": "released",
     "evaluate": "evaluation.evaluate_model",
     "evaluate_semantic": "evaluation.evaluate_model",
     "iter_clip": "media",

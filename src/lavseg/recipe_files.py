@@ -64,7 +64,7 @@ def load_recipe(given: str) -> Recipe:
     if variant not in variants:
         asked = f"{variant!r} is none of its" if variant else "name one of its"
         known = ", ".join(variants)
-        raise ValueError(f"recipe: {name}: {asked} variants, which are {known}{_resembling(variant, variants)}")
+        raise ValueError(f"recipe: {name}: {asked} variants, which are {known}{resembling(variant, variants)}")
     entry = variants[variant]
     if "base" not in entry:
         raise ValueError(f"recipe: variant {variant!r} of {name} has no `base`, the recipe that it changes")
@@ -135,7 +135,7 @@ def _find(name: str) -> Path:
             return path
         known = [recipe.stem for recipe in SHIPPED.glob("*.yaml")]
         raise ValueError(
-            f"recipe: {name!r} is neither a file nor a recipe of the package{_resembling(name, known)}; "
+            f"recipe: {name!r} is neither a file nor a recipe of the package{resembling(name, known)}; "
             "`lavseg recipes` lists those"
         )
     return shipped
@@ -151,6 +151,7 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _resembling(name: str, known: Iterable[str]) -> str:
+def resembling(name: str, known: Iterable[str]) -> str:
+    """What an error adds where one of the known names is close to the one that was given."""
     close = get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -11,6 +11,7 @@ from .convert import convert
 from .data import data
 from .evaluate import evaluate
 from .info import info
+from .models import models
 from .push import push
 from .recipes import recipes
 from .segment import segment
@@ -22,6 +23,7 @@ app.command()(segment)
 # Keys of a recipe are options, too; they are checked when the recipe is read.
 app.command(context_settings={"ignore_unknown_options": True}, epilog=KEY_HELP)(train)
 app.command()(recipes)
+app.command()(models)
 app.command()(evaluate)
 app.add_typer(convert, name="convert")
 app.add_typer(data, name="data")

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from .first_use import MODEL, Yes, make_available
 from .one_line_errors import one_line_errors
 from .outside import Plugins, TrustRemoteCode, load_plugins
 from .quiet import silence_libraries
@@ -20,7 +21,7 @@ SHIPPED_MODEL = Path(__file__).parents[3] / "examples" / "sam2-love-tiny"
 def serve(
     model: Annotated[
         str | None,
-        typer.Option(help="Folder or Hub id of a checkpoint.", show_default="the demo's, in a clone of the repository"),
+        typer.Option(help=MODEL, show_default="the demo's, in a clone of the repository"),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[
@@ -28,6 +29,7 @@ def serve(
     ] = None,
     plugin: Plugins = None,
     trust_remote_code: TrustRemoteCode = False,
+    yes: Yes = False,
 ) -> None:
     """Open a web page that segments clips: upload or record one, write sentences, see and download the masks.
 
@@ -39,6 +41,7 @@ def serve(
         if model is None and not SHIPPED_MODEL.is_dir():
             raise ValueError("--model: is missing; give the folder or Hub id of a checkpoint")
         _check_address(host, port)
+        make_available(model or str(SHIPPED_MODEL), yes)
         _run(plugin, model or str(SHIPPED_MODEL), host, port, trust_remote_code)
 
 

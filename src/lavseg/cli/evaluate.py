@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from .first_use import MODEL, Yes, make_available
 from .one_line_errors import one_line_errors
 from .outside import Plugins, TrustRemoteCode, load_plugins
 from .printing import print_json, print_table
@@ -15,7 +16,7 @@ _OF_OBJECTS, _OF_NULLS = {"jaccard", "f_score", "j_and_f"}, {"s"}
 
 
 def evaluate(
-    model: Annotated[str, typer.Option(help="Folder or Hub id of a checkpoint.", show_default=False)],
+    model: Annotated[str, typer.Option(help=MODEL, show_default=False)],
     data: Annotated[Path, typer.Option(help="Folder of the data set.", show_default=False)],
     dataset: Annotated[str, typer.Option(help="Layout of the data set, ref_avs or avsbench.")] = "ref_avs",
     subset: Annotated[
@@ -39,6 +40,7 @@ def evaluate(
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     plugin: Plugins = None,
     trust_remote_code: TrustRemoteCode = False,
+    yes: Yes = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Score a checkpoint on splits of a data set under one publication's protocol: J, F and their mean, of null splits
@@ -47,6 +49,7 @@ def evaluate(
     OUT and --json hold all scores of every split.
     """
     with one_line_errors("lavseg evaluate"):
+        make_available(model, yes)
         silence_libraries()
         from ..evaluation.evaluate_checkpoint import evaluate_checkpoint
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .first_use import MODEL, Yes, make_available
 from .one_line_errors import INTERRUPTED, one_line_errors
 from .outside import Plugins, TrustRemoteCode, load_plugins
 from .printing import print_json
@@ -39,8 +40,8 @@ Masks = Annotated[
 
 def segment(
     clip: Annotated[Path, typer.Argument(help="Video file with sound.", metavar="CLIP", show_default=False)],
-    model: Annotated[str, typer.Option(help="Folder or Hub id of a checkpoint.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for the results, new or empty.", show_default=False)],
+    model: Annotated[str | None, typer.Option(help=MODEL, show_default=False)] = None,
     text: Annotated[
         list[str] | None,
         typer.Option(help="Which object is meant; give it again for further ones.", show_default=False),
@@ -62,6 +63,7 @@ def segment(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
     plugin: Plugins = None,
     trust_remote_code: TrustRemoteCode = False,
+    yes: Yes = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what result.json holds.")] = False,
 ) -> None:
     """Write a mask for every second of CLIP and every text.
@@ -78,6 +80,7 @@ def segment(
             raise ValueError("--text: is empty; say which object is meant, such as 'the louder of the two dogs'")
         shown = {"point": point, "negative": negative, "box": box, "mask": mask}
         try:
+            make_available(model, yes)
             summary, said = _run(
                 plugin,
                 clip,
