@@ -1,10 +1,10 @@
 """What sound and a user's prompts on the first frame reach on AVSBench, each alone and together.
 
-    python examples/prompted_avs.py --model runs/aural_sam2 --data_root AVSBENCH --subset v1m
+    python examples/prompted_avs.py --model runs/aural_sam2 --data AVSBENCH --subset v1m
 
 Tables 6 and 7 of AuralSAM2 (arXiv 2506.01015, 4.3 and supplement 7), for AuralSAM2 and for GAVS and SAMA-AVS on SAM2.
 The prompts come from the true mask of a clip's first frame: four of its pixels, drawn uniformly, the box around it, or
-the mask itself. Prints J, F, their mean and frames per second of each row and writes them to `--output` as JSON:
+the mask itself. Prints J, F, their mean and frames per second of each row and writes them to `--out` as JSON:
 
 - `audio`: the method by itself.
 - `points`, `box`, `mask`, `points box`: SAM2 alone tracks from the prompts and hears nothing.
@@ -214,20 +214,20 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="folder or Hub id of a checkpoint")
     parser.add_argument("--sam2", help="folder or Hub id of a SAM2 video checkpoint (default: the one in the model)")
-    parser.add_argument("--data_root", "--data", required=True, help="folder of AVSBench")
+    parser.add_argument("--data", required=True, help="folder of AVSBench")
     parser.add_argument("--subset", nargs="+", default=["v1m"], help="one or more of s4, ms3, v1s, v1m, v2")
     parser.add_argument("--split", default="test")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="aural_sam2")
-    parser.add_argument("--output", "--out", type=Path, default=Path("prompted_avs.json"), help="file for the scores")
+    parser.add_argument("--out", type=Path, help="JSON file for the scores")
     given = parser.parse_args(argv)
     with one_line_errors("prompted_avs.py"):
-        data = load_rows(given.data_root, given.split, "avsbench", given.subset)
+        data = load_rows(given.data, given.split, "avsbench", given.subset)
         rows = load(given.model, given.sam2)
         scores, speeds = score(rows, data, given.protocol), rows.frames_per_second()
         report = {
             "model": given.model,
             "sam2": given.sam2,
-            "data_root": given.data_root,
+            "data": given.data,
             "subsets": given.subset,
             "split": given.split,
             "protocol": given.protocol,
@@ -235,8 +235,9 @@ def main(argv: list[str]) -> None:
             "frames": rows.frames["audio"],
             "prompts": {name: {**found, "frames_per_second": speeds.get(name)} for name, found in scores.items()},
         }
-        given.output.parent.mkdir(parents=True, exist_ok=True)
-        given.output.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        if given.out:
+            given.out.parent.mkdir(parents=True, exist_ok=True)
+            given.out.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     print(f"{given.model}, {given.split}, protocol {given.protocol}")
     speed = {name: f"{speeds[name]:.1f}" if name in speeds else "-" for name in rows.names}
     lines = [(name, *(f"{found[value]:.4f}" for value in SCORES), speed[name]) for name, found in scores.items()]

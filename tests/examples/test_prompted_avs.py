@@ -82,7 +82,7 @@ def test_sam2_alone_follows_what_it_is_shown():
 
 def test_every_row_is_scored(checkpoint, data, tmp_path, capsys):
     output = tmp_path / "scores.json"
-    arguments = [f"--model={checkpoint}", f"--data_root={data}", f"--output={output}", "--protocol=avsbench"]
+    arguments = [f"--model={checkpoint}", f"--data={data}", f"--out={output}", "--protocol=avsbench"]
     prompted_avs.main(arguments)
     report = json.loads(output.read_text())
     assert report["rows"] == 2 and prompted_avs.ADAPTED not in report["prompts"]
@@ -131,6 +131,6 @@ def test_adapters_stay_where_sound_does_not(data):
 
 def test_other_models_are_refused_in_one_line(data, capsys):
     with pytest.raises(SystemExit):
-        prompted_avs.main([f"--model={ROOT / 'examples' / 'sam2-love-tiny'}", f"--data_root={data}"])
+        prompted_avs.main([f"--model={ROOT / 'examples' / 'sam2-love-tiny'}", f"--data={data}"])
     said = capsys.readouterr().err.splitlines()[-1]  # after what loading shows
     assert said.startswith("prompted_avs.py: model: Sam2LoveModel") and "AuralSAM2, GAVS and" in said
