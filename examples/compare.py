@@ -141,7 +141,7 @@ def peak_memory() -> float:
 def write_comparison(output: Path, found: list[dict], frame_steps: int, steps: int) -> None:
     """Write the table as Markdown and as a page, and the plot in both."""
     plot, rows = bar_plot(found), [table_row(scores) for scores in found]
-    budget = f"Every method was trained for {frame_steps} steps of 48 single frames and {steps} of 16 clips."
+    budget = f"Every method was trained for {frame_steps} steps of 16 single frames and {steps} of 16 clips."
     lines = [" | ".join(row) for row in (COLUMNS, ["---"] * len(COLUMNS), *rows)]
     table = "\n".join(f"| {line} |" for line in lines)
     notes = f"{SCORES_NOTE.replace('<code>', '`').replace('</code>', '`')} {NOTE}"
@@ -200,7 +200,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--model", type=Path, default=SHIPPED, help="SAM2-LOVE, for its SAM2 and VGGish")
-    parser.add_argument("--frame_steps", type=int, default=600, help="of each method, 48 single frames each")
+    parser.add_argument("--frame_steps", type=int, default=600, help="of each method, 16 single frames each")
     parser.add_argument("--steps", type=int, default=100, help="of each method, 16 clips each")
     parser.add_argument("--sam_steps", type=int, default=600, help="of the SAM that ST-BAVA builds on")
     parser.add_argument("--clips", type=int, default=800, help="training clips of each subset")

@@ -56,7 +56,7 @@ def write_report(
         section(
             "Its training",
             f"{millions['parameters_trained']} of {millions['parameters']} million parameters trained, "
-            f"{frame_steps} steps of 48 single frames, then {steps} of 16 clips.",
+            f"{frame_steps} steps of 16 single frames, then {steps} of 16 clips.",
             training_charts(history, CURVES),
         ),
         video_section(video),

@@ -20,11 +20,15 @@ IMAGE_SIZE = 192
 class ClipPool:
     """Rendered clips that training draws from: `images` uint8 `[N, T, 3, S, S]`, `owners` uint8 `[N, T, S, S]`.
 
-    `owners` holds the number of the object that a pixel shows, from 1, and 0 for background.
+    `owners` holds the number of the object that a pixel shows, from 1, and 0 for background; `visible` bool `[N, T]`
+    says which frames show any.
     """
 
     images: torch.Tensor
     owners: torch.Tensor
+
+    def __post_init__(self):
+        self.visible = self.owners.flatten(2).any(2)
 
     @classmethod
     def render(cls, count: int, num_frames: int, seed: int) -> "ClipPool":
@@ -34,14 +38,14 @@ class ClipPool:
         return cls(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(owners)))
 
     def draw(
-        self, rng: np.random.Generator, count: int, num_frames: int = 1
+        self, rng: np.random.Generator, count: int, num_frames: int = 1, clicks: int = 1
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """A batch: `T = num_frames` images in a row of each clip, `[B, T, 3, S, S]`, a click `[B, 2]` on an object of
-        the first, its masks `[B, T, S, S]`.
+        """A batch: `T = num_frames` images in a row of each of `B = count` clips, `[B, T, 3, S, S]`; `K = clicks` on
+        objects of each clip's first, `[B * K, 2]`; and the masks of those, `[B * K, T, S, S]`.
 
         One clip of several frames in ten is cut: its last frame comes from another clip, where the object is absent.
         """
-        starts = self.owners[:, : self.owners.shape[1] - num_frames + 1].flatten(2).any(2).nonzero().numpy()
+        starts = self.visible[:, : self.visible.shape[1] - num_frames + 1].nonzero().numpy()
         rows, first = np.split(starts[rng.integers(len(starts), size=count)], 2, axis=1)
         frames = first + np.arange(num_frames)
         images, owners = self.images[rows, frames].float(), self.owners[rows, frames]
@@ -49,16 +53,16 @@ class ClipPool:
             cut = torch.from_numpy(rng.random(count) < 0.1)
             images[cut, -1] = self.images[rng.integers(len(self.images), size=int(cut.sum())), -1].float()
             owners[cut, -1] = 0
-        clicks, masks = [], []
+        points, masks = [], []
         for owner in owners:
             pixels = owner[0].nonzero()
-            row, column = pixels[rng.integers(len(pixels))]
-            clicks.append([column + 0.5, row + 0.5])
-            masks.append((owner == owner[0, row, column]).float())
+            for row, column in pixels[rng.integers(len(pixels), size=clicks)]:
+                points.append([column + 0.5, row + 0.5])
+                masks.append((owner == owner[0, row, column]).float())
         mean, std = (
             torch.tensor(values).view(3, 1, 1) * 255 for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
         )
-        return (images - mean) / std, torch.tensor(clicks), torch.stack(masks)
+        return (images - mean) / std, torch.tensor(points), torch.stack(masks)
 
 
 def _render(seed: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -96,7 +100,7 @@ def click_loss(
         targets: 0 and 1, `[N, S, S]`.
     """
     logits = _enlarge(candidates, targets)
-    scores = torch.zeros(len(targets)) if object_score_logits is None else object_score_logits
+    scores = torch.zeros_like(iou_scores[:, 0]) if object_score_logits is None else object_score_logits
     terms, visible = sam2_losses(logits, iou_scores, scores, targets), targets.flatten(1).any(1).float()
     loss = weighted_mean(20 * terms["focal"] + terms["dice"] + terms["iou"], visible)
     return loss if object_score_logits is None else loss + terms["object"].mean()

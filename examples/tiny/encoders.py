@@ -64,7 +64,8 @@ def train_encoders(
     seed: int,
     clips: int = 2400,
     vision_steps: int = 4000,
-    steps: int = 1200,
+    audio_steps: int = 3700,
+    text_steps: int = 1200,
 ) -> list[dict]:
     """Train the three encoders of `model` in place; returns a log of `{encoder, step, loss}`."""
     rng = np.random.default_rng([seed, 1])
@@ -74,10 +75,10 @@ def train_encoders(
     seen = Perceived.of_clips(processor, clips, seed)
     frames, seconds = _batches(rng, seen.pixels, seen.shown), _batches(rng, seen.sounds, seen.levels)
     log = _fit("vision", model.vision_encoder, _VisionTask(model.config), frames, vision_steps)
-    log += _fit("audio", model.audio_encoder, _AudioTask(model.config), seconds, steps)
-    _scale_embeddings(model.audio_encoder, seen.sounds[:500].float())
+    log += _fit("audio", model.audio_encoder, _AudioTask(model.config), seconds, audio_steps)
+    _scale_embeddings(model.audio_encoder, seen.sounds[:500].float().to(model.device))
     sentences = _sentences(processor, clips // 2, seed, rng)
-    log += _fit("text", model.text_encoder, _TextTask(model.config), sentences, steps)
+    log += _fit("text", model.text_encoder, _TextTask(model.config), sentences, text_steps)
     return log
 
 
@@ -92,7 +93,7 @@ class _VisionTask(nn.Module):
 
     def forward(self, encoder: nn.Module, pixels: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
         states = encoder(pixel_values=pixels).last_hidden_state
-        places = torch.arange(PATCHES_PER_SIDE**2).expand(len(pixels), -1)
+        places = torch.arange(PATCHES_PER_SIDE**2, device=pixels.device).expand(len(pixels), -1)
         present = F.one_hot(category, len(BAND) + 1)[..., : len(BAND)].amax(1)
         loss = F.cross_entropy(self.category(states[:, 1:]).flatten(0, 1), category.flatten())
         loss = loss + 0.3 * F.cross_entropy(self.place(states[:, 1:]).flatten(0, 1), places.flatten())
@@ -196,8 +197,13 @@ def _scale_embeddings(encoder: VggishModel, patches: torch.Tensor) -> None:
 def _fit(name: str, encoder: nn.Module, task: nn.Module, batches: Iterator[Batch], steps: int) -> list[dict]:
     encoder.requires_grad_(True)
     encoder.train()
-    parameters = [*encoder.parameters(), *task.parameters()]
-    entries = optimize(parameters, lambda: {"loss": task(encoder, *next(batches))}, 2e-3, steps, f"{name} encoder")
+    device = next(encoder.parameters()).device
+    parameters = [*encoder.parameters(), *task.to(device).parameters()]
+
+    def terms() -> dict[str, torch.Tensor]:
+        return {"loss": task(encoder, *(part.to(device) for part in next(batches)))}
+
+    entries = optimize(parameters, terms, 2e-3, steps, f"{name} encoder")
     log = [{"encoder": name, **entry} for entry in entries]
     encoder.requires_grad_(False)
     encoder.eval()

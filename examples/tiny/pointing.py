@@ -13,6 +13,7 @@ from torch import nn
 
 from lavseg.data import Expression, draw_expressions, draw_scene, render_clip
 from lavseg.models.sam2_love import Sam2LoveModel, Sam2LoveProcessor
+from lavseg.models.sam2_love.prompter_sam2_love import Sam2LovePrompter
 
 from .clicks import number_objects
 from .optimization import optimize
@@ -23,10 +24,9 @@ FRAMES = 10
 # First to point in a single frame, at what is named before what is heard; then to keep pointing at the first frame
 # while later ones pass.
 STAGES = (
-    {"num_frames": 1, "steps": 1500, "peak_rate": 1e-3, "clips": 48, "expressions": 2, "kinds": ("words",)},
-    {"num_frames": 1, "steps": 2500, "peak_rate": 1e-3, "clips": 48, "expressions": 2},
-    {"num_frames": 3, "steps": 150, "peak_rate": 7e-4, "clips": 16, "expressions": 3},
-    {"num_frames": 10, "steps": 500, "peak_rate": 7e-4, "clips": 16, "expressions": 3},
+    {"num_frames": 1, "steps": 1200, "peak_rate": 1e-3, "clips": 48, "expressions": 2, "kinds": ("words",)},
+    {"num_frames": 1, "steps": 3600, "peak_rate": 1e-3, "clips": 48, "expressions": 2},
+    {"num_frames": 10, "steps": 600, "peak_rate": 7e-4, "clips": 16, "expressions": 3},
 )
 KINDS = ("words", "sound", "both")
 # An object with fewer visible pixels is not pointed at.
@@ -35,12 +35,19 @@ SMALLEST = 200
 
 @dataclass
 class EncodedClip:
-    """One clip as the frozen encoders see it: `frames [10, 1 + hw, D]`, `audio [A, D]`; `owners uint8 [10, H, W]`; and
-    sentences about objects that it shows."""
+    """One clip of ten frames as the frozen encoders see it, and what its sentences mean.
+
+    Attributes:
+        frames: `[10, 1 + hw, D]`; audio: `[A, D]`.
+        owners: uint8 `[10, P]`, the number of the object that each click of the grid hits, from 1; 0 is background.
+        areas: `[10, N]`, how many pixels of each object are seen.
+        expressions: sentences about its objects.
+    """
 
     frames: torch.Tensor
     audio: torch.Tensor
     owners: torch.Tensor
+    areas: np.ndarray
     expressions: list[Expression]
 
 
@@ -54,19 +61,26 @@ def encode_clips(
 ) -> list[EncodedClip]:
     """Render `count` clips and run the encoders once; `progress` wraps what is rendered."""
     seeds = rng.integers(2**32, size=count).tolist()
-    tasks = [(processor.vit_image_processor, processor.feature_extractor, seed) for seed in seeds]
+    grid = click_grid(model.config.sam2_config.image_size).numpy()
+    tasks = [(processor.vit_image_processor, processor.feature_extractor, grid, seed) for seed in seeds]
     encoded = []
-    for pixels, patches, owners, expressions in map_in_processes(_prepare_clip, tasks, progress):
-        pixels, patches = (torch.from_numpy(part).to(model.device).float() for part in (pixels, patches))
-        frames = model.vision_encoder(pixel_values=pixels).last_hidden_state
-        audio = model.audio_encoder(patches).embeddings.squeeze(1)
-        encoded.append(EncodedClip(frames.half().cpu(), audio.cpu(), torch.from_numpy(owners), expressions))
+    for pixels, patches, owners, areas, expressions in map_in_processes(_prepare_clip, tasks, progress):
+        pixels, patches, owners = (torch.from_numpy(part).to(model.device) for part in (pixels, patches, owners))
+        frames = model.vision_encoder(pixel_values=pixels.float()).last_hidden_state
+        audio = model.audio_encoder(patches.float()).embeddings.squeeze(1)
+        encoded.append(EncodedClip(frames.half(), audio, owners, areas, expressions))
     return encoded
 
 
-def _prepare_clip(task: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Expression]]:
-    """A clip as the encoders take it: frames, seconds of sound, owners of the pixels, sentences."""
-    image_processor, feature_extractor, seed = task
+def click_grid(size: int) -> torch.Tensor:
+    """Clicks all over an image, one in every 8 pixels each way: x and y as shares of its sides, `[P, 2]`."""
+    steps = torch.arange(4, size, 8) / size
+    return torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1).view(-1, 2)
+
+
+def _prepare_clip(task: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[Expression]]:
+    """A clip as the encoders take it, frames and seconds of sound; owners of the clicks, areas, sentences."""
+    image_processor, feature_extractor, grid, seed = task
     torch.set_num_threads(1)
     rng = np.random.default_rng(seed)
     objects = draw_scene(rng, num_frames=FRAMES)
@@ -75,7 +89,10 @@ def _prepare_clip(task: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray, list
     images = list(torch.from_numpy(clip.frames).permute(0, 3, 1, 2))
     pixels = image_processor(images, return_tensors="pt")["pixel_values"].half().numpy()
     sound = feature_extractor(clip.waveform.mean(0), sampling_rate=16000, return_tensors="pt")["input_features"]
-    return pixels, sound.half().numpy(), number_objects(clip.masks), expressions
+    height, width = clip.masks.shape[-2:]
+    rows, columns = (grid[:, 1] * height).astype(int), (grid[:, 0] * width).astype(int)
+    owners = number_objects(clip.masks)[:, rows, columns]
+    return pixels, sound.half().numpy(), owners, clip.masks.sum((2, 3)).T, expressions
 
 
 class Pointing:
@@ -84,11 +101,10 @@ class Pointing:
     def __init__(self, model: Sam2LoveModel, processor: Sam2LoveProcessor, rng: np.random.Generator):
         self.model, self.processor, self.rng = model, processor, rng
         size = model.config.sam2_config.image_size
-        steps = torch.arange(4, size, 8) / size
-        self.grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1).view(-1, 2).to(model.device)
+        grid = click_grid(size).to(model.device)
         with torch.no_grad():
-            labels = torch.ones(len(self.grid), 1, 1, dtype=torch.int32, device=model.device)
-            prompts = model.sam2.prompt_encoder((self.grid * size)[:, None, None], labels, None, None)[0]
+            labels = torch.ones(len(grid), 1, 1, dtype=torch.int32, device=model.device)
+            prompts = model.sam2.prompt_encoder((grid * size)[:, None, None], labels, None, None)[0]
         self.clicks = prompts[:, 0, 0]
 
     def loss(
@@ -118,7 +134,7 @@ class Pointing:
             mask.bool(),
             torch.ones(batch, num_frames, dtype=torch.bool, device=model.device),
         )
-        return self._distance(prompts, torch.stack(targets).to(model.device))
+        return self._distance(prompts, torch.stack(targets))
 
     def _frames(self, count: int) -> list[int]:
         """Some frames of a clip in order."""
@@ -135,7 +151,7 @@ class Pointing:
             for expression in clip.expressions
             if expression.kind in kinds
             and (expression.query.motion is None or len(shown) > 1)
-            and (clip.owners[shown[0]] == expression.target + 1).sum() >= SMALLEST
+            and clip.areas[shown[0], expression.target] >= SMALLEST
         ]
         found = sorted({expression.kind for expression in visible})
         chosen = []
@@ -145,11 +161,8 @@ class Pointing:
             chosen.append(of_kind[self.rng.integers(len(of_kind))])
         return chosen
 
-    def _distance(self, prompts: torch.Tensor, masks: torch.Tensor) -> tuple[torch.Tensor, float]:
-        """Cross-entropy over a grid of clicks, by distance, plus the distance to the nearest click in the mask."""
-        height, width = masks.shape[-2:]
-        rows, columns = (self.grid[:, 1] * height).long(), (self.grid[:, 0] * width).long()
-        inside = masks[:, rows, columns]
+    def _distance(self, prompts: torch.Tensor, inside: torch.Tensor) -> tuple[torch.Tensor, float]:
+        """Cross-entropy over all clicks, by distance, plus the distance to the nearest of those `inside` the mask."""
         inside[~inside.any(1)] = True  # an object between the grid's points: anywhere is right
         squared = torch.cdist(prompts, self.clicks) ** 2
         scores = (-squared / 8).log_softmax(1)
@@ -163,7 +176,7 @@ def teach_pointing(
     model: Sam2LoveModel,
     processor: Sam2LoveProcessor,
     seed: int,
-    clips: int = 2000,
+    clips: int = 2500,
     stages: Sequence[dict] = STAGES,
     on_log: Callable[[dict], None] = lambda entry: None,
     progress: Callable[[Sequence], Iterable] | None = None,
@@ -179,9 +192,7 @@ def teach_pointing(
         on_start: called with the clips, as they are trained on, before the first step.
     """
     rng, log = np.random.default_rng([seed, 2]), []
-    for module in model.prompter.modules():
-        if isinstance(module, nn.Linear) and module is not model.prompter.presence:
-            module.reset_parameters()
+    _reset(model.prompter)
     encoded = encode_clips(model, processor, clips, rng, progress)
     unseen, seen = encoded[: max(1, clips // 25)], encoded[max(1, clips // 25) :]
     on_start(seen)
@@ -190,6 +201,14 @@ def teach_pointing(
             log.append(entry)
             on_log(entry)
     return log
+
+
+def _reset(prompter: Sam2LovePrompter) -> None:
+    """A start from which so small a network learns; the two heads that read its states keep theirs."""
+    for module in prompter.modules():
+        if isinstance(module, nn.Linear) and module not in (prompter.presence, prompter.readout):
+            module.reset_parameters()
+    nn.init.normal_(prompter.time_embedding.weight, std=0.5)
 
 
 def _train(

@@ -35,8 +35,13 @@ STAGES = (
     {"num_frames": 4, "steps": 300, "batch": 8, "peak_rate": 5e-4, "learns": "tracking"},
     # A frame remembers six before it: with shorter clips the older slots would stay untrained.
     {"num_frames": 10, "steps": 300, "batch": 6, "peak_rate": 5e-4, "learns": "tracking"},
-    # At last the small part that reads masks, with all others as they are.
+    # Then the small part that reads masks, with all others as they are.
     {"num_frames": 4, "steps": 250, "batch": 8, "peak_rate": 1e-2, "learns": "masks"},
+    # And once more, with several clicks for each encoded frame.
+    {"num_frames": 1, "steps": 1800, "batch": 16, "peak_rate": 8e-4, "clicks": 3},
+    {"num_frames": 2, "steps": 250, "batch": 12, "peak_rate": 5e-4, "clicks": 2},
+    {"num_frames": 10, "steps": 280, "batch": 6, "peak_rate": 5e-4, "learns": "tracking"},
+    {"num_frames": 4, "steps": 120, "batch": 8, "peak_rate": 1e-2, "learns": "masks"},
 )
 
 
@@ -66,11 +71,13 @@ def encode_frames(sam: Sam2VideoModel, images: torch.Tensor) -> list[ImageFeatur
 
 
 def track_clicks(sam: Sam2VideoModel, images: torch.Tensor, clicks: torch.Tensor) -> list[MaskPrediction]:
-    """Predictions of every frame of `images [B, T, 3, S, S]` from one click `[B, 2]` on the first."""
-    labels = torch.ones(len(clicks), 1, 1, dtype=torch.int32)
+    """Predictions of every frame of `images [B, T, 3, S, S]` from clicks `[B * K, 2]` on the first, `K` per clip."""
+    labels = torch.ones(len(clicks), 1, 1, dtype=torch.int32, device=clicks.device)
     sparse = sam.prompt_encoder(clicks[:, None, None], labels, None, None)[0][:, 0]
+    clips = torch.arange(len(images), device=clicks.device).repeat_interleave(len(clicks) // len(images))
+    features = [frame.select(clips) for frame in encode_frames(sam, images)]
     tracker = Sam2Tracker(sam, images.shape[1])
-    return [prediction for _, prediction in propagate(tracker, encode_frames(sam, images).__getitem__, sparse)]
+    return [prediction for _, prediction in propagate(tracker, features.__getitem__, sparse)]
 
 
 def track_masks(sam: Sam2VideoModel, images: torch.Tensor, masks: torch.Tensor) -> list[MaskPrediction]:
@@ -93,6 +100,7 @@ def train_stage(
     peak_rate: float,
     seed: int,
     learns: str = "all",
+    clicks: int = 1,
 ) -> list[dict]:
     """Train on `num_frames` frames in a row.
 
@@ -111,11 +119,11 @@ def train_stage(
     sam.train()
 
     def terms() -> dict[str, torch.Tensor]:
-        images, clicks, labels = pool.draw(rng, batch, num_frames)
+        images, points, labels = (part.to(sam.device) for part in pool.draw(rng, batch, num_frames, clicks))
         if learns == "masks":
             predictions = track_masks(sam, images, labels[:, 0])
         else:
-            predictions = track_clicks(sam, images, clicks)
+            predictions = track_clicks(sam, images, points)
         losses = [
             click_loss(found.candidates, found.candidate_scores, found.object_score_logits, labels[:, frame])
             for frame, found in enumerate(predictions)

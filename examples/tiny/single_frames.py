@@ -18,7 +18,7 @@ from lavseg.modeling.processing import AudioVisualProcessor
 
 from .optimization import optimize
 
-BATCH = 48
+BATCH = 16
 PEAK_RATE, BETAS = 3e-3, (0.9, 0.95)
 LOGGING_STEPS = 10
 FRAMES_PER_CLIP = 5

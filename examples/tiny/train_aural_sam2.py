@@ -104,7 +104,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--model", type=Path, default=SHIPPED, help="SAM2-LOVE, for its SAM2 and VGGish")
     parser.add_argument("--behaviors", nargs="+", default=BEHAVIORS, choices=BEHAVIORS)
-    parser.add_argument("--frame_steps", type=int, default=1200, help="of each behaviour, 48 single frames each")
+    parser.add_argument("--frame_steps", type=int, default=1200, help="of each behaviour, 16 single frames each")
     parser.add_argument("--steps", type=int, default=200, help="of each behaviour, 16 clips each")
     parser.add_argument("--clips", type=int, default=800, help="training clips of each subset")
     parser.add_argument("--seed", type=int, default=0)

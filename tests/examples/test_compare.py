@@ -66,7 +66,7 @@ def test_the_table_says_what_was_measured(tmp_path):
         "1,500",
         "12.2",
     ]
-    assert "9 steps of 48 single frames and 7 of 16 clips" in text and "](comparison.svg)" in text
+    assert "9 steps of 16 single frames and 7 of 16 clips" in text and "](comparison.svg)" in text
 
     page, plot = (tmp_path / "comparison.html").read_text(), (tmp_path / "comparison.svg").read_text()
     assert plot.strip() in page and "st-bava" in page and "1,234,567" in page and "$" not in page

@@ -17,8 +17,18 @@ def test_clicks_lie_on_the_object_whose_masks_are_given(pool):
     assert masks[torch.arange(16), 0, rows, columns].all() and 0 < masks[:, 0].mean() < 0.5
 
 
+def test_several_clicks_of_one_clip_follow_each_other(pool):
+    images, clicks, masks = pool.draw(np.random.default_rng(0), 2, clicks=3)
+    assert images.shape[0] == 2 and masks.shape[:2] == (6, 1) and clicks.shape == (6, 2)
+    shown = [
+        [torch.equal(mask[0], other[0]) or not (mask[0] * other[0]).any() for mask in masks[:3]] for other in masks[:3]
+    ]
+    assert all(map(all, shown)), "the masks of one clip are those of one object or of two that share no pixel"
+
+
 def test_no_click_is_drawn_where_nothing_is_in_view(pool):
     pool.owners[:, 0] = pool.owners[1, 1] = 0
+    pool = ClipPool(pool.images, pool.owners)
     images, _, masks = pool.draw(np.random.default_rng(0), 16)
     assert masks.flatten(1).any(1).all()
     mean, std = (torch.tensor(values).view(3, 1, 1) * 255 for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))

@@ -23,7 +23,7 @@ def short(monkeypatch, processes_here):
     pointing = [{"num_frames": 2, "steps": 2, "peak_rate": 1e-4, "clips": 2, "expressions": 2}]
     for name, few in (
         ("train_host", {"clips": 4, "stages": host_stages}),
-        ("train_encoders", {"clips": 2, "vision_steps": 2, "steps": 1}),
+        ("train_encoders", {"clips": 2, "vision_steps": 2, "audio_steps": 1, "text_steps": 1}),
         ("teach_pointing", {"clips": 4, "stages": pointing}),
         ("write_ref_avs", {"num_frames": 3, "frame_size": (56, 72)}),
     ):

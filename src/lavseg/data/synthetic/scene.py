@@ -19,7 +19,7 @@ MOTIONS = {
     "wanders": 0.08,
 }
 # Shares of the clips with two, three and four objects, and with none to three that sound.
-NUM_OBJECTS = (0.26, 0.34, 0.4)
+NUM_OBJECTS = (0.4, 0.4, 0.2)
 NUM_SOUNDING = (0.08, 0.42, 0.33, 0.17)
 SHORTEST_SOUND = 4
 LOUDEST, SOFTEST_DB = 0.15, -14
@@ -110,7 +110,7 @@ def draw_objects(
     names, twins = _draw_names(rng, categories, required)
     count = len(names)
     sounding = rng.permutation(count) < rng.choice(len(NUM_SOUNDING), p=NUM_SOUNDING)
-    sizes = rng.uniform([0.38, 0.33, 0.3][count - 2], [0.55, 0.48, 0.42][count - 2], count)
+    sizes = rng.uniform([0.46, 0.42, 0.36][count - 2], [0.64, 0.56, 0.48][count - 2], count)
     motions = _draw_motions(rng, count, num_frames)
     centers = _draw_paths(rng, sizes, motions, twins, num_frames)
     return [
