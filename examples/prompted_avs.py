@@ -47,6 +47,7 @@ from lavseg.data import ClipCollator, row_masks
 from lavseg.data.layouts import load_rows
 from lavseg.evaluation.evaluate_checkpoint import protocol_settings
 from lavseg.metrics.protocols import PROTOCOLS, AvsMetric
+from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.encoders import load_host
 from lavseg.modeling.outputs import NO_MASK_LOGIT
 
@@ -161,6 +162,11 @@ class Rows:
         found[ENSEMBLE] = ((heard.sigmoid() + found["points box"].sigmoid()) / 2).logit(eps=1e-6)
         return found
 
+    def scale(self, name: str, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Logits `[N, h, w]` of a row at the size of the labels, those of SAM2 alone in one way beside every method."""
+        owner = AudioVisualPreTrainedModel if name in ALONE else type(self.model)
+        return owner.scale_masks(self.model, logits, size)
+
     def frames_per_second(self) -> dict[str, float]:
         """By row, of what ran; the ensemble runs two others."""
         speeds = {name: self.frames[name] / seconds for name, seconds in self.seconds.items()}
@@ -183,8 +189,7 @@ def score(rows: Rows, data: Dataset, protocol: str) -> dict[str, dict[str, float
             shown = {name: value.to(device) for name, value in first_frame_prompts(data[index], edge).items()}
             answers = rows.answer(batch, shown)
             for name, logits in answers.items():
-                logits = logits[0, counted].float()
-                parts[name].append(rows.model.scale_masks(logits, tuple(targets.shape[-2:])))
+                parts[name].append(rows.scale(name, logits[0, counted].float(), tuple(targets.shape[-2:])))
             parts["targets"].append(targets[counted])
         for name, metric in metrics.items():
             metric.update(torch.cat(parts[name]), torch.cat(parts["targets"]))

@@ -127,6 +127,11 @@ def test_adapters_stay_where_sound_does_not(data):
     assert not torch.equal(louder[prompted_avs.ONE_PASS], found[prompted_avs.ONE_PASS])
     assert not torch.equal(found[prompted_avs.ADAPTED], found["points box"])
     assert (rows.answer(inputs, {})[prompted_avs.ADAPTED] == prompted_avs.NO_MASK_LOGIT).all()
+    logits = torch.randn(1, 32, 32)
+    plain = torch.nn.functional.interpolate(logits[:, None], (48, 72), mode="bilinear")[:, 0]
+    assert torch.equal(rows.scale("points box", logits, (48, 72)), plain)
+    assert torch.equal(rows.scale("audio", logits, (48, 72)), model.scale_masks(logits, (48, 72)))
+    assert not torch.equal(model.scale_masks(logits, (48, 72)), plain)
 
 
 def test_other_models_are_refused_in_one_line(data, capsys):
