@@ -81,7 +81,7 @@ class EchoProcessor:
     def gate_masks(self, outputs):
         return outputs.pred_masks
 
-    def binarize(self, logits, sizes):
+    def binarize(self, logits, sizes, mask_threshold):
         return [logits[0, 0, 0, :, 0][None, :, None].expand(1, 2, sizes[0][0] * sizes[0][1] // 2).reshape(1, *sizes[0])]
 
 
@@ -226,3 +226,17 @@ def test_prompts_that_cannot_be_used(aural, st_bava, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             next(segment_video(*methods, path, **given))
+
+
+def test_the_threshold_cuts_logits(aural, tmp_path):
+    write_clip(tmp_path / "clip.mp4", 2)
+    model, processor = aural
+    inputs = processor(tmp_path / "clip.mp4")
+    with torch.inference_mode():
+        outputs = model(**inputs)
+    threshold = float(outputs.pred_masks.median())
+    expected = processor.post_process_masks(outputs, inputs["original_sizes"], mask_threshold=threshold)[0]
+    found = segment_video(model, processor, tmp_path / "clip.mp4", mask_threshold=threshold)
+    masks = np.stack([frame.masks for frame in found], axis=1)
+    np.testing.assert_array_equal(masks, expected.reshape(masks.shape).numpy())
+    assert 0 < masks.mean() < 1

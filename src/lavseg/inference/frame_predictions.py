@@ -94,19 +94,24 @@ def split_clips(
     ]
 
 
-def masks_of_size(processor: AudioVisualProcessor, logits: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+def masks_of_size(
+    processor: AudioVisualProcessor, logits: torch.Tensor, size: tuple[int, int], mask_threshold: float = 0.0
+) -> np.ndarray:
     """The masks, bool `[E, T, H, W]`, of gated mask logits `[E, T, h, w]` at the clip's size `(H, W)`."""
-    masks = processor.binarize(logits[None], [size])[0]
+    masks = processor.binarize(logits[None], [size], mask_threshold=mask_threshold)[0]
     return masks.reshape(*logits.shape[:2], *size).cpu().numpy()
 
 
-def segmented_frame(processor: AudioVisualProcessor, part: ClipPart, predictions: FramePredictions) -> SegmentedFrame:
-    """One frame of a clip with the predictions for it, at the clip's size and in main memory.
+def segmented_frame(
+    processor: AudioVisualProcessor, part: ClipPart, predictions: FramePredictions, mask_threshold: float = 0.0
+) -> SegmentedFrame:
+    """One frame of a clip with the predictions for it, at the clip's size and in main memory; logits above
+    `mask_threshold` are inside the masks.
 
     Raises:
         ValueError: they are not finite.
     """
-    masks = masks_of_size(processor, predictions.logits, part.frame.shape[:2])[:, 0]
+    masks = masks_of_size(processor, predictions.logits, part.frame.shape[:2], mask_threshold)[:, 0]
     scores = {name: values[:, 0].double().cpu() for name, values in predictions.scores.items()}
     check_outputs(scores)
     return SegmentedFrame(

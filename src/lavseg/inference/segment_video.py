@@ -32,6 +32,7 @@ def segment_video(
     prompt_frames: Sequence[int] | None = None,
     input_boxes: Any = None,
     input_masks: Any = None,
+    mask_threshold: float = 0.0,
 ) -> Iterator[SegmentedFrame]:
     """Segment a video file of any length; frames come as they are done, a window behind the decoder.
 
@@ -74,6 +75,7 @@ def segment_video(
         input_boxes: `[1, E, 4]` or `[1, E, F, 4]`, (x1, y1, x2, y2) in pixels of the clip.
         input_masks: `[1, E, H, W]` or `[1, E, F, H, W]`, 0 and 1, at the clip's size; NaN alone where there is no
             mask of an object on a frame.
+        mask_threshold: logits above it are inside the masks.
 
     Raises:
         ValueError: (of which `MediaError` is one) something given cannot be used, or the model gives NaN or infinite
@@ -106,7 +108,7 @@ def segment_video(
         inputs = _with_last_second(_iter_inputs(clip, rate, processor.needs_audio))
         frames = segment_windows(segmenter, inputs, segmenter.segment_frames)
     frames = returning_free_memory(frames)
-    return (segmented_frame(processor, part, predictions) for part, predictions in frames)
+    return (segmented_frame(processor, part, predictions, mask_threshold) for part, predictions in frames)
 
 
 def _iter_inputs(clip: ClipReader, fps: float, needs_audio: bool) -> Iterator[FrameInput]:
