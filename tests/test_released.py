@@ -64,6 +64,7 @@ def test_a_name_is_fetched_converted_and_kept(release, tiny_aural_sam2, caplog):
     assert found["masks"].shape == (2, 32, 40) and not caplog.records
 
 
+@pytest.mark.slow
 def test_one_that_does_not_read_needs_no_text_encoder(release, tiny_aural_sam2):
     said = []
     folder = checkpoint_folder("auralsam2-v1s", lambda *given: said.append(first_use(*given)))
@@ -72,6 +73,7 @@ def test_one_that_does_not_read_needs_no_text_encoder(release, tiny_aural_sam2):
     assert len(said) == 1 and "AVSBench" in said[0]
 
 
+@pytest.mark.slow
 def test_a_whole_model_brings_its_own_host(release, tiny_aural_sam2, tmp_path):
     model = tiny_aural_sam2[1][False]
     fuser = torch.load(tiny_aural_sam2[0][REPO] / "auralsam2_avs_v1s.pth")
@@ -90,7 +92,7 @@ def metas_name(key):
     return re.sub(pattern, lambda found: f"{found[1]}.layers.{layers[found[2]]}", key)
 
 
-@pytest.mark.parametrize("part", ["the checkpoint", "SAM2"])
+@pytest.mark.parametrize("part", ["the checkpoint", pytest.param("SAM2", marks=pytest.mark.slow)])
 def test_an_interrupted_first_use_goes_on_where_it_was(release, monkeypatch, part):
     monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 1000)
     monkeypatch.setattr("huggingface_hub.file_download.time.sleep", interrupted)
