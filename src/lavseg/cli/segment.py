@@ -3,7 +3,7 @@
 import warnings
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -95,9 +95,8 @@ def segment(
                 attention=attention,
                 trust_remote_code=trust_remote_code,
             )
-        except KeyboardInterrupt as interrupt:
-            typer.echo("lavseg segment: stopped before the first frame was done, nothing was written", err=True)
-            raise typer.Exit(INTERRUPTED) from interrupt
+        except KeyboardInterrupt:
+            _exit_early("stopped before the first frame was done, nothing was written")
     if as_json:
         print_json(summary)
     else:
@@ -105,9 +104,13 @@ def segment(
     for message in said:
         typer.echo(f"lavseg segment: {message}", err=True)
     if not summary["complete"]:
-        frames = len(summary["frame_times"])
-        typer.echo(f"lavseg segment: stopped; {out} holds the {frames} frames done by then", err=True)
-        raise typer.Exit(INTERRUPTED)
+        _exit_early(f"stopped; {out} holds the {len(summary['frame_times'])} frames done by then")
+
+
+def _exit_early(message: str) -> NoReturn:
+    """End after Ctrl-C; the message says what there is by then."""
+    typer.echo(f"lavseg segment: {message}", err=True)
+    raise typer.Exit(INTERRUPTED)
 
 
 def _print_places(summary: dict, out: Path) -> None:
