@@ -38,6 +38,7 @@ from transformers import BatchFeature, Sam2VideoModel
 from lavseg.backbones.adapted_sam.modeling_adapted_sam import AdapterClipModel
 from lavseg.backbones.sam2.encoder_sam2 import encode_images
 from lavseg.backbones.sam2.mask_tracking import MaskTracker
+from lavseg.backbones.sam2.prompted_processing import MASK_LOGIT
 from lavseg.backbones.sam2.tracking_sam2 import Sam2Tracker, project_features, propagate
 from lavseg.backbones.sam2.user_prompts import encode_user_prompts
 from lavseg.checkpoint import load_checkpoint
@@ -73,7 +74,7 @@ def first_frame_prompts(row: dict, edge: int) -> dict[str, torch.Tensor]:
         "input_points": torch.from_numpy(points.copy()).float()[None, None],
         "input_labels": torch.ones(1, 1, NUM_POINTS, dtype=torch.int32),
         "input_boxes": torch.from_numpy(box).float()[None, None],
-        "input_masks": 20 * torch.from_numpy(mask).float()[None, None] - 10,
+        "input_masks": MASK_LOGIT * (2 * torch.from_numpy(mask).float()[None, None] - 1),
     }
 
 

@@ -1,4 +1,4 @@
-"""The report of the demo of a method that hears and reads nothing."""
+"""The report of the demo of a method that hears but does not read."""
 
 from pathlib import Path
 
@@ -7,8 +7,6 @@ from .page import SCORES_NOTE, Curve, bar_table, section, training_charts, write
 from .video import Video, video_section
 
 SCORES = ("jaccard", "f_score", "j_and_f")
-
-
 WORST = "worst"
 KIND_TITLES = {"single": "One object sounds", "multi": "Several objects sound, each for some seconds"}
 CURVES = (

@@ -1,4 +1,4 @@
-"""A method that hears and reads nothing, end to end on synthetic clips in a few minutes on two CPU cores.
+"""A method that hears but does not read, end to end on synthetic clips in a few minutes on two CPU cores.
 
 Scores an untrained model, trains it, scores it on clips with one sound and with several, as they are
 and in silence, and segments a video file. Writes `report.json`, `report.html` and the model in `model/`.

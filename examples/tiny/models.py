@@ -1,4 +1,4 @@
-"""Fresh tiny models of the methods that hear and read nothing, all with one VGGish and on a host that knows the
+"""Fresh tiny models of the methods that hear but do not read, all with one VGGish and on a host that knows the
 drawn band."""
 
 from pathlib import Path

@@ -160,7 +160,7 @@ def test_a_method_that_does_not_read_has_no_label(clips, tmp_path):
 def shown_to():
     """A pipeline that takes a user's prompts."""
     torch.manual_seed(0)
-    config = tiny_config(SamaAvsConfig, sam_config=nano_sam2_config(128))
+    config = tiny_config(SamaAvsConfig, sam_config=nano_sam2_config(128), conditioning_frame="middle")
     return pipeline(
         TASK, model=SamaAvsModel(config).eval(), processor=SamaAvsProcessor.from_config(config), device="cpu"
     )
@@ -185,6 +185,8 @@ def test_points_boxes_and_masks_are_the_models(shown_to, clips):
     [[of_dictionary], [without]] = shown_to([{"video": path, **shown, "prompt_frames": [2]}, path])
     same([of_dictionary], [found])
     assert without["iou_scores"] != found["iou_scores"]
+    [first], [unnamed] = shown_to(path, **shown, prompt_frames=[0]), shown_to(path, **shown)
+    same([unnamed], [first])
 
 
 def test_prompts_that_cannot_be_used(shown_to, segment, clips):

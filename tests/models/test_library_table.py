@@ -107,7 +107,7 @@ def exports(variant, tmp_path):
     variant.model_class(variant.config).save_pretrained(tmp_path / "model")
     variant.processor.save_pretrained(tmp_path / "model")
     try:
-        export.main(["--model", str(tmp_path / "model"), "--output", str(tmp_path / "programs")])
+        export.main(["--model", str(tmp_path / "model"), "--out", str(tmp_path / "programs")])
     except SystemExit:
         return False
     return len(list((tmp_path / "programs").glob("*.pt2"))) == 4

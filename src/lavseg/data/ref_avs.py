@@ -30,6 +30,9 @@ def load_ref_avs(root: str | Path, split: str, novel_unseen_only: bool = False, 
             the paper's number.
         on_error: `raise` a `DataError` at the first missing or damaged file, or `skip` such rows with a warning that
             counts them.
+
+    Raises:
+        ValueError: (of which `DataError` is one) an argument is not accepted, or the table or a file cannot be used.
     """
     root = as_root(root)
     if split not in SPLITS:

@@ -63,7 +63,7 @@ def evaluate_checkpoint(
     """Score a checkpoint on splits of a data set as a publication does, on all processes that were launched.
 
     Args:
-        model: folder or Hub id of a checkpoint.
+        model: folder or Hub id of a checkpoint, or the name of a released one.
         data_root, dataset, subsets: see [`load_rows`].
         splits: to score; None takes all test splits.
         protocol: a key of `lavseg.metrics.protocols.PROTOCOLS`, or "avss" for the classes that a model with a class

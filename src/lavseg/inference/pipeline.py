@@ -90,8 +90,8 @@ class AudioVisualSegmentationPipeline(Pipeline):
                 up to 1000 MB and 600 seconds.
             prompts: what a user shows, for models with `takes_points`: `input_points [1, E, F, n, 2]`, `input_labels
                 [1, E, F, n]`, `input_boxes [1, E, F, 4]`, `input_masks [1, E, F, H, W]`, in pixels of the clip, for the
-                `E` sentences in their order, and `prompt_frames`, the `F` frames they are on, see `segment_video`. A
-                batch is then one clip.
+                `E` sentences in their order, and `prompt_frames`, the `F` frames they are on, by default the first, see
+                `segment_video`. A batch is then one clip.
             kwargs: `batch_size` and `num_workers` as in other pipelines. Clips of a batch may differ in length; they
                 take the same number of sentences.
 
@@ -156,7 +156,8 @@ class AudioVisualSegmentationPipeline(Pipeline):
         parts.update(own)
         shown = {name: value for name in _SHOWN if (value := parts.pop(name, None)) is not None}
         check_takes_prompts(self.model, list(shown))
-        options = {"prompt_frames": shown.pop("prompt_frames")} if "prompt_frames" in shown else {}
+        # On the first frame, as in `segment_video`; by itself a model takes its conditioning frame.
+        options = {"prompt_frames": shown.pop("prompt_frames", [0])} if shown else {}
         with ExitStack() as downloads:
             for name in ("video", "audio"):
                 parts[name] = downloads.enter_context(local_file(parts[name], private_addresses))

@@ -56,7 +56,7 @@ def segment_file(
     Args:
         clip: a video file with sound.
         texts: the expressions, all about this clip; empty for a model that takes none.
-        model: folder or Hub id of a checkpoint.
+        model: folder or Hub id of a checkpoint, or the name of a released one.
         out: a folder that does not exist yet or is empty.
         device: where the model runs; by default the GPU if there is one.
         overwrite: replace `out` if it holds an earlier result.

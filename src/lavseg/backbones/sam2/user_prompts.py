@@ -70,7 +70,7 @@ def encode_user_prompts(
         ValueError: when shapes do not fit together.
     """
     if (points is None) != (labels is None):
-        raise ValueError("input_points and input_labels: pass both or neither, each point takes a label 1 or 0")
+        raise ValueError("input_points and input_labels: pass both or neither, each point takes a label")
     if points is not None and (points.shape[-1] != 2 or points.shape[:-1] != labels.shape):
         raise ValueError(
             "input_points and input_labels: each point is (x, y) and takes one label, got shapes "

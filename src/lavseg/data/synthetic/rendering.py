@@ -38,6 +38,9 @@ def render_clip(
         categories: what `draw_objects` draws from where `objects` is not given.
         objects: what the clip shows, back to front, e.g. from `draw_objects`.
         cast: where pictures, sounds and backgrounds come from.
+
+    Raises:
+        ValueError: frames are too few or too small, or the objects are none or of another length.
     """
     height, width = frame_size
     if num_frames < 1 or height < 16 or width < 16:

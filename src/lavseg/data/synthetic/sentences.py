@@ -102,6 +102,9 @@ def draw_scene(
         scene: `words`, `sound` or `both`, a kind of sentence; `combination`, one that is held out from training;
             `silent`, nothing sounds; None draws one of the kinds.
         num_frames, cast, categories, required: see `draw_objects`.
+
+    Raises:
+        ValueError: the scene is unknown, or these categories and frames do not allow it.
     """
     if scene is None:
         scene = str(rng.choice(list(_MIXTURE), p=list(_MIXTURE.values())))

@@ -75,6 +75,9 @@ def write_avsbench(
         progress: wraps the list of clips while they are written, e.g. `tqdm` or `rich.progress.track`.
         cast: who appears in them, of the categories that are not unseen. Those of the semantic release have to be in
             `CLASSES`.
+
+    Raises:
+        ValueError: `root` is in use, `clips` names none, or a category is no class of the semantic release.
     """
     unknown = sorted(set(clips) - set(SUBSETS))
     if unknown or not clips:

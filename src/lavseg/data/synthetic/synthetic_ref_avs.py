@@ -77,6 +77,9 @@ def write_ref_avs(
         frame_size: height and width in pixels.
         progress: wraps the list of clips while they are written, e.g. `tqdm` or `rich.progress.track`.
         cast: who appears in them; where none of it is unseen, all of test_u is asked for new combinations.
+
+    Raises:
+        ValueError: `root` is in use, or `clips` names none.
     """
     require_counts(clips, SPLITS)
     root = check_new_folder(root, "root")
