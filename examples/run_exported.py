@@ -1,7 +1,7 @@
 """Segment a clip with the programs that `examples/export.py` wrote. The loop around them needs nothing but PyTorch.
 
-python examples/run_exported.py examples/clips/band.mp4 --text "the flute on the right" --programs runs/exported \
-    --model examples/sam2-love-tiny --out runs/flute.pt
+python examples/run_exported.py examples/clips/band.mp4 --text "the guitar on the right" --programs runs/exported \
+    --model examples/sam2-love-tiny --out runs/guitar.pt
 """
 
 import argparse

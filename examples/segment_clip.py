@@ -1,7 +1,7 @@
 """Segment a video from Python: masks as they are made, a contact sheet, and two models side by side.
 
-python examples/segment_clip.py examples/clips/band.mp4 --text "the flute on the right" \
-    --model examples/sam2-love-tiny --out runs/flute
+python examples/segment_clip.py examples/clips/band.mp4 --text "the guitar on the right" \
+    --model examples/sam2-love-tiny --out runs/guitar
 """
 
 import argparse

@@ -21,10 +21,10 @@ def test_contact_sheet_and_comparison(clip, tmp_path, capsys):
     if not (model / "model.safetensors").is_file():
         pytest.skip("the checkpoint examples/sam2-love-tiny is not there")
     out = tmp_path / "new" / "out"
-    given = {"text": "the flute on the right", "model": model, "compare": model, "out": out}
+    given = {"text": "the guitar on the right", "model": model, "compare": model, "out": out}
     segment_clip.main([str(clip), *(f"--{name}={value}" for name, value in given.items())])
     printed = capsys.readouterr().out
-    assert "the flute on the right: in" in printed and "overlap by 100 %" in printed
+    assert "the guitar on the right: in" in printed and "overlap by 100 %" in printed
     with Image.open(out / "contact_sheet.png") as sheet:
         assert sheet.width > 3 * 82
     compared = read_video(out / "comparison.mp4")
