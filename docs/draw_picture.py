@@ -148,7 +148,7 @@ def draw_sheet(clip: SyntheticClip, frames: np.ndarray, answers: list[Answer]) -
         sheet.frames(f"“{item.text}”", overlay(shown, item.found[SHOWN], COLORS[item.target][None]))
     sheet.top += 2 * GAP
     color = COLORS[wrong.target][None]
-    sheet.frames(f"Not found: “{wrong.text}”", overlay(shown, wrong.found[SHOWN], color))
+    sheet.frames(f"Wrong: “{wrong.text}”", overlay(shown, wrong.found[SHOWN], color))
     sheet.frames("what it means", overlay(shown, clip.masks[wrong.target][SHOWN], color))
     return sheet.finished()
 

@@ -59,6 +59,8 @@ def test_a_space_takes_no_plugin_and_says_how_it_is_uploaded(saved_sama_avs, tmp
     made = tmp_path / "space"
     refused = CliRunner().invoke(cli, ["app", "--space", str(made), "--plugin", "json"])
     assert refused.exit_code == 2 and "--plugin: a Space holds this package alone" in refused.stderr
+    named = CliRunner().invoke(cli, ["app", "--space", str(made), "--model", "auralsam2-ref-avs"])
+    assert named.exit_code == 2 and "not auralsam2-ref-avs" in named.stderr and not made.exists()
     done = CliRunner().invoke(cli, ["app", "--space", str(made), "--model", str(saved_sama_avs)])
     assert done.exit_code == 0 and f"hf upload USER/NAME {made} --repo-type space" in done.stdout
     assert (made / "app.py").is_file() and (made / "checkpoints" / saved_sama_avs.name / "config.json").is_file()

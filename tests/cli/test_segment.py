@@ -84,7 +84,7 @@ def test_two_expressions_from_the_command_line(checkpoint, clips, tmp_path):
 
 
 def test_what_is_not_found_is_worded_so(checkpoint, clips, tmp_path, monkeypatch):
-    empty = lambda processor, logits, size: np.zeros((*logits.shape[:2], *size), bool)  # noqa: E731
+    empty = lambda processor, logits, size, threshold: np.zeros((*logits.shape[:2], *size), bool)  # noqa: E731
     monkeypatch.setattr("lavseg.inference.frame_predictions.masks_of_size", empty)
     done = segment(clips / "clip.mp4", *options(TEXTS[:1], checkpoint, tmp_path / "out"))
     assert done.exit_code == 0, done.output

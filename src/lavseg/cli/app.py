@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from .first_use import MODEL, Yes, make_available
+from .first_use import CHOICE, MODEL, Yes, make_available
 from .one_line_errors import one_line_errors
 from .outside import Plugins, TrustRemoteCode, load_plugins
 from .quiet import silence_libraries
@@ -59,13 +59,26 @@ def serve(
         elif plugin:
             raise ValueError("--plugin: a Space holds this package alone; leave it out, or add the module to the Space")
         else:
-            _write_space(space, model or _toy(), trust_remote_code)
+            _write_space(space, _without_names(model or _toy()), trust_remote_code)
+
+
+def _without_names(models: list[str]) -> list[str]:
+    """Folders and Hub ids as they are: in a Space nobody agrees to what a released checkpoint fetches."""
+    from ..released import find_release
+
+    for name in models:
+        if find_release(name):
+            raise ValueError(
+                f"--model: a Space takes folders and Hub ids, not {name}; push the folder that "
+                "lavseg.checkpoint_folder gives to the Hub, if its licence allows, and give that id"
+            )
+    return models
 
 
 def _toy() -> list[str]:
     """The shipped model, which is named, as it is of no use for real clips."""
     if not SHIPPED_MODEL.is_dir():
-        raise ValueError("--model: is missing; give the folder or Hub id of a checkpoint")
+        raise ValueError(f"--model: is missing; {CHOICE}")
     typer.echo(
         f"lavseg app: without --model it is {SHIPPED_MODEL.name}, a toy that knows only drawn objects; for real clips "
         "see `lavseg models`",
