@@ -63,14 +63,9 @@ def serve(
 
 
 def _toy() -> list[str]:
-    """The shipped model, which is named, as it is of no use for real clips."""
+    """The shipped model, whose notice is logged when it is loaded: it is of no use for real clips."""
     if not SHIPPED_MODEL.is_dir():
         raise ValueError("--model: is missing; give the folder or Hub id of a checkpoint")
-    typer.echo(
-        f"lavseg app: without --model it is {SHIPPED_MODEL.name}, a toy that knows only drawn objects; for real clips "
-        "see `lavseg models`",
-        err=True,
-    )
     return [str(SHIPPED_MODEL)]
 
 
