@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 
@@ -17,7 +18,8 @@ from conftest import ROOT
 from lavseg.data import draw_scene, render_clip
 from lavseg.media import read_video, write_video
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
-from saved_clips import SECONDS, masks_in, save_clips
+from saved_clips import SECONDS, masks_in, save_checkpoint, save_clips
+from scripted_clips import write_clip
 from tiny_methods import tiny_method
 
 gr = pytest.importorskip("gradio", reason="Gradio is not installed (extra app)")
@@ -25,6 +27,9 @@ gr = pytest.importorskip("gradio", reason="Gradio is not installed (extra app)")
 from gradio_client import Client, handle_file  # noqa: E402
 
 from lavseg.app import limits, page  # noqa: E402
+from lavseg.app.clicks import CORNER, OFF_OBJECT  # noqa: E402
+from lavseg.app.layout import TITLE  # noqa: E402
+from lavseg.app.space import write_space  # noqa: E402
 
 TEXTS = ["the red circle", "the <b>object</b> making a sound"]
 
@@ -132,16 +137,16 @@ def running(place, *program, **environment):
     environment = os.environ | {"HOME": str(place), "TMPDIR": str(place)} | environment
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen([sys.executable, "-B", *program], cwd=place, env=environment, **pipes) as process:
+        before = []
         try:
-            line = process.stdout.readline()
-            if line.startswith("lavseg app: without --model"):
-                line = process.stdout.readline()
-            assert line.startswith("lavseg app: http://"), line + process.stdout.read()
-            yield line.split()[2]
+            while not before or not before[-1].startswith("lavseg app: http://"):
+                before.append(process.stdout.readline())
+                assert before[-1], before
+            yield before[-1].split()[2]
         finally:
             process.send_signal(signal.SIGTERM)
-            said = process.communicate(timeout=60)[0]
-    assert "Traceback" not in said, said
+            said = "".join(before) + process.communicate(timeout=60)[0]
+    assert "Traceback" not in said and said.count("a toy") <= 1, said
 
 
 @pytest.fixture(scope="module")
@@ -252,3 +257,105 @@ def test_from_upload_to_download(tab, clips, tmp_path):
         tab.screenshot(path=tmp_path / "example.png", full_page=True)
         assert [path.name[:11] for path in place.iterdir()] == ["lavseg-app-"]
     assert not list(place.iterdir())
+
+
+@pytest.mark.slow
+def test_clicks_on_frames(tab, aural, clips, tmp_path):
+    for part in aural:
+        part.save_pretrained(tmp_path / "model")
+    with served(tmp_path / "server", "--model", tmp_path / "model") as url:
+        tab.goto(url)
+        choose(tab, clips / "clip.mp4")
+        tab.locator("#sentences textarea").fill("\n".join(TEXTS))
+        tab.get_by_text("Points and boxes").click()
+        picture = tab.locator("#picture img")
+        shown = [click(tab, picture, 30, 30)]
+        tab.get_by_label(OFF_OBJECT).check()
+        shown.append(click(tab, picture, 60, 40))
+        tab.locator("#thing input").click()
+        tab.get_by_role("option", name=f"1: {TEXTS[1]}").click()
+        tab.get_by_label(CORNER).check()
+        shown += [click(tab, picture, *place) for place in ((40, 20), (70, 50))]
+        assert len({*shown}) == 4
+        tab.screenshot(path=tmp_path / "clicks.png", full_page=True)
+        tab.locator("#find").click()
+        assert all(text in found(tab) for text in TEXTS)
+        assert downloaded(tab)[0].shape == (2, SECONDS, 60, 82)
+
+
+def click(tab, picture, x, y):
+    """Click on a picture; its address once the click is drawn. Masks, where the model finds any, may follow."""
+    before = picture.get_attribute("src")
+    picture.click(position={"x": x, "y": y})
+    tab.wait_for_function("before => document.querySelector('#picture img').src != before", arg=before)
+    tab.wait_for_timeout(2000)
+    return picture.get_attribute("src")
+
+
+@pytest.mark.slow
+def test_work_is_stopped(tab, aural, tmp_path):
+    for part in aural:
+        part.save_pretrained(tmp_path / "model")
+    write_clip(tmp_path / "long.mp4", 50)
+    place = tmp_path / "server"
+    with served(place, "--model", tmp_path / "model") as url:
+        tab.goto(url)
+
+        def begin():
+            choose(tab, tmp_path / "long.mp4")
+            tab.locator("#clip video").wait_for()
+            tab.locator("#sentences textarea").fill(TEXTS[0])
+            tab.locator("#find").click()
+            tab.locator("#overlay").get_by_text("/50").wait_for()
+            assert [*place.glob("lavseg-app-*/tmp*/masks")]
+
+        begin()
+        assert tab.get_by_text("/50").count() == 1, "progress is shown in one place"
+        tab.screenshot(path=tmp_path / "progress.png", full_page=True)
+        tab.locator("#stop").click()
+        ended(tab, place)
+        tab.reload()
+        begin()
+        tab.get_by_label("Clear").first.click()
+        ended(tab, place)
+
+
+def ended(tab, place):
+    """Wait until nothing of the work is left; the page shows no error."""
+    deadline = time.monotonic() + 60
+    while [*place.glob("lavseg-app-*/tmp*/masks")]:
+        assert time.monotonic() < deadline
+        tab.wait_for_timeout(200)
+    tab.get_by_text("/50").wait_for(state="detached")
+    assert not tab.get_by_text("Error").count() and not tab.locator("#overlay video").count()
+
+
+@pytest.mark.slow
+def test_on_a_phone_results_come_before_examples(browser, clips, tmp_path):
+    save_checkpoint(tmp_path / "model")
+    tab = browser.new_page(viewport={"width": 390, "height": 844})
+    tab.set_default_timeout(120_000)
+    with served(tmp_path / "server", "--model", tmp_path / "model") as url:
+        tab.goto(url)
+        tab.locator("tr", has_text="the ").last.click()
+        found(tab)
+        assert tab.title() == TITLE
+        tops = [tab.locator(name).first.bounding_box()["y"] for name in ("#find", "#overlay", "#strip", "#masks", "tr")]
+        assert tops == sorted(tops)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+        assert "Model: model" in tab.locator("#about").inner_text()
+        tab.screenshot(path=tmp_path / "phone.png", full_page=True)
+    tab.close()
+
+
+@pytest.mark.slow
+def test_a_space_serves_the_page(tmp_path):
+    made = tmp_path / "space"
+    write_space(made, [save_checkpoint(tmp_path / "tiny-1.0")])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    program = (made / "app.py").read_text()
+    (made / "app.py").write_text(program.replace("'7860'", repr(port)) + "\n")
+    with running(made, "app.py", PYTHONPATH="") as url:
+        address = url.replace("0.0.0.0", "127.0.0.1").replace("localhost", "127.0.0.1")
+        assert httpx.get(address).status_code == 200 and address.strip("/").endswith(port)

@@ -61,14 +61,14 @@ class WebApp:
         self._kept: dict[tuple[str, int], Results] = {}
         self._part = lru_cache(KEPT_FRAMES)(_read_part)
 
-    def look_at_clip(self, clip: str | None, sentences: str, model: str) -> tuple[Any, Any, Any, Any, list[Click]]:
+    def look_at_clip(self, clip: str | None, model: str) -> tuple[Any, Any, Any, list[Click]]:
         """Refuse a clip that cannot be used as soon as it is chosen; show its first frame to click on.
 
         Returns:
-            Sliders for frames and for frames per second, the choice of an object, a picture, and no clicks.
+            Sliders for frames and for frames per second, a picture, and no clicks.
         """
         if clip is None:
-            return gr.skip(), gr.skip(), gr.skip(), None, []
+            return gr.skip(), gr.skip(), None, []
         fps = self.models[model][1].fps
         with shown_errors(clip):
             reader = IsolatedClipReader(clip, LOOK_SECONDS)
@@ -77,7 +77,7 @@ class WebApp:
         frames = gr.Slider(0, last, value=0, step=1)
         # Gradio takes no range of one value.
         rates = gr.Slider(fps, max(rate, fps + 1), value=fps, step=1, interactive=rate > fps)
-        return frames, rates, choose_object(sentences), self.look_at_frame(clip, model, 0, []), []
+        return frames, rates, self.look_at_frame(clip, model, 0, []), []
 
     def look_at_frame(self, clip: str | None, model: str, frame: int, clicks: list[Click]) -> np.ndarray | None:
         """A frame with its clicks; none for a model that takes no clicks."""

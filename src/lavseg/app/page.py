@@ -45,8 +45,10 @@ def build_page(web_app: WebApp) -> gr.Blocks:
     """The page, to be launched."""
     with gr.Blocks(title=TITLE, delete_cache=(KEPT_SECONDS // 6, KEPT_SECONDS)) as page:
         controls = lay_out(web_app)
-        _connect_clicks(web_app, controls)
+        # In this order: a browser ends the former work before it waits for the look at a new clip, not after it, when
+        # it might end new work.
         _connect_work(web_app, controls)
+        _connect_clicks(web_app, controls)
     return page.queue(max_size=MAX_QUEUE)
 
 
@@ -62,7 +64,8 @@ def _connect_work(web_app: WebApp, on: Controls) -> None:
     )
 
     for done in (segmented, shown):
-        done.success(lambda: gr.DownloadButton(interactive=True), None, on.download, **quiet)
+        # Work that was stopped counts as a success, without a file.
+        done.success(lambda file: gr.DownloadButton(interactive=file is not None), on.download, on.download, **quiet)
 
     def cleared(clip: str | None) -> tuple:
         return (gr.skip(),) * 3 if web_app.is_example(clip) else nothing_found()
@@ -82,10 +85,17 @@ def _connect_work(web_app: WebApp, on: Controls) -> None:
 def _connect_clicks(web_app: WebApp, on: Controls) -> None:
     """What is shown of a clip that was chosen, and of clicks on its frames: at once themselves, then their masks."""
     private: dict[str, Any] = {"api_visibility": "private"}
-    clip = [on.clip, on.sentences, on.model]
-    looked_at = [on.frame, on.fps, on.thing, on.picture, on.clicks]
-    gr.on([on.clip.change, on.model.change], web_app.look_at_clip, clip, looked_at, **private)
-    gr.on([on.sentences.blur, on.sentences.submit], choose_object, on.sentences, on.thing, **private)
+    looked_at = [on.frame, on.fps, on.picture, on.clicks]
+    gr.on([on.clip.change, on.model.change], web_app.look_at_clip, [on.clip, on.model], looked_at, **private)
+    on.sentences.change(
+        choose_object,
+        on.sentences,
+        on.thing,
+        trigger_mode="always_last",
+        show_progress="hidden",
+        queue=False,
+        **private,
+    )
     on.clear.click(lambda: [], None, on.clicks, **private).then(
         web_app.look_at_frame, [on.clip, on.model, on.frame, on.clicks], on.picture, **private
     )
@@ -102,7 +112,7 @@ def _connect_clicks(web_app: WebApp, on: Controls) -> None:
     for done in (clicked, moved):
         done.success(
             web_app.preview,
-            [*clip, on.frame, on.threshold, on.clicks],
+            [on.clip, on.sentences, on.model, on.frame, on.threshold, on.clicks],
             on.picture,
             concurrency_id="model",
             trigger_mode="always_last",

@@ -76,14 +76,9 @@ def _without_names(models: list[str]) -> list[str]:
 
 
 def _toy() -> list[str]:
-    """The shipped model, which is named, as it is of no use for real clips."""
+    """The shipped model, whose notice is logged when it is loaded: it is of no use for real clips."""
     if not SHIPPED_MODEL.is_dir():
         raise ValueError(f"--model: is missing; {CHOICE}")
-    typer.echo(
-        f"lavseg app: without --model it is {SHIPPED_MODEL.name}, a toy that knows only drawn objects; for real clips "
-        "see `lavseg models`",
-        err=True,
-    )
     return [str(SHIPPED_MODEL)]
 
 
