@@ -72,7 +72,8 @@ def _connect_work(web_app: WebApp, on: Controls) -> None:
 
     on.clip.change(cleared, on.clip, on.results, cancels=segmented, **quiet)
     gr.on([on.clip.upload, on.clip.clear, on.examples.dataset.click], None, cancels=shown)
-    on.stop.click(nothing_found, None, on.results, cancels=[segmented, shown], **quiet)
+    stopped = on.stop.click(None, cancels=[segmented, shown], **private)
+    stopped.then(nothing_found, None, on.results, **quiet)
 
     def chosen(name: str) -> tuple:
         model, processor = web_app.models[name]
