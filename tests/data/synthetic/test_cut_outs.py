@@ -153,5 +153,5 @@ def test_ten_faults_are_listed(tmp_path):
 
 def test_faults_of_backgrounds_are_told(folder, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"^backgrounds: \S*a\.jpg cannot be used \(damaged image\)"):
+    with pytest.raises(ValueError, match=r"^backgrounds: .*a\.jpg cannot be used \(damaged image\)"):
         CutOuts(folder, tmp_path)
