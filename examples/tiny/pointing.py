@@ -208,7 +208,8 @@ def _reset(prompter: Sam2LovePrompter) -> None:
     for module in prompter.modules():
         if isinstance(module, nn.Linear) and module not in (prompter.presence, prompter.readout):
             module.reset_parameters()
-    nn.init.normal_(prompter.time_embedding.weight, std=0.5)
+    if prompter.time_embedding is not None:
+        nn.init.normal_(prompter.time_embedding.weight, std=0.5)
 
 
 def _train(
