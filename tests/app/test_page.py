@@ -330,7 +330,7 @@ def ended(tab, place):
         assert time.monotonic() < deadline
         tab.wait_for_timeout(200)
     tab.get_by_text("/50").wait_for(state="detached")
-    for gone in (tab.locator("#overlay video"), tab.get_by_text("Error")):
+    for gone in (tab.locator("#overlay video"), tab.locator("#overlay").get_by_text("Error")):
         gone.wait_for(state="detached")
     assert tab.locator("#masks").is_disabled()
 
