@@ -8,7 +8,6 @@ higher score, equal scores counted half. 1 is perfect, 0.5 is chance. `--out` re
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from lavseg.data import load_ref_avs
 from lavseg.inference.confidence import clip_scores, frame_scores
 from lavseg.inference.frame_predictions import masks_of_size, split_clips
 from lavseg.modeling.base import AudioVisualPreTrainedModel
+from lavseg.output_folders import write_report
 
 
 def roc_auc(present: Sequence[float], absent: Sequence[float]) -> float:
@@ -96,8 +96,7 @@ def main(argv: list[str]) -> None:
     with one_line_errors("calibration.py"):
         report = measure(given.model, given.data, given.split)
     if given.out:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_report(given.out, report)
     names = ("rows", "null_rows", "mean_score", "zero_share")
     rows = [(split, *(f"{found[name]:.4g}" for name in names)) for split, found in report["splits"].items()]
     print_table(("split", *names), rows)

@@ -21,7 +21,6 @@ another. Frames per second count the networks, not the reading of files, with on
 """
 
 import argparse
-import json
 import sys
 import time
 from collections import defaultdict
@@ -51,6 +50,7 @@ from lavseg.metrics.protocols import PROTOCOLS, AvsMetric
 from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.encoders import load_host
 from lavseg.modeling.outputs import NO_MASK_LOGIT
+from lavseg.output_folders import write_report
 
 NUM_POINTS = 4
 SCORES = ("jaccard", "f_score", "j_and_f")
@@ -242,8 +242,7 @@ def main(argv: list[str]) -> None:
             "prompts": {name: {**found, "frames_per_second": speeds.get(name)} for name, found in scores.items()},
         }
         if given.out:
-            given.out.parent.mkdir(parents=True, exist_ok=True)
-            given.out.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            write_report(given.out, report)
     print(f"{given.model}, {given.split}, protocol {given.protocol}")
     speed = {name: f"{speeds[name]:.1f}" if name in speeds else "-" for name in rows.names}
     lines = [(name, *(f"{found[value]:.4f}" for value in SCORES), speed[name]) for name, found in scores.items()]

@@ -14,7 +14,6 @@ single mask. A frame with an empty true mask has nothing to be prompted with, an
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -42,6 +41,7 @@ from lavseg.data import row_masks
 from lavseg.data.layouts import load_rows
 from lavseg.evaluation.evaluate_checkpoint import protocol_settings
 from lavseg.metrics.protocols import PROTOCOLS, AvsMetric
+from lavseg.output_folders import write_report
 
 # Kind and number of each row of the table.
 PROMPTS = {"1 point": ("points", 1), "3 points": ("points", 3), "1 box": ("boxes", 1), "3 boxes": ("boxes", 3)}
@@ -190,8 +190,7 @@ def main(argv: list[str]) -> None:
             "prompts": scores,
         }
         if given.out is not None:
-            given.out.parent.mkdir(parents=True, exist_ok=True)
-            given.out.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            write_report(given.out, report)
     print(f"{given.model}, {given.split}, protocol {given.protocol}")
     print_table(
         ("prompt", *SCORES),

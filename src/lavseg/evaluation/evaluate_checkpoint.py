@@ -1,6 +1,5 @@
 """Scores of a checkpoint on splits of a data set under a named protocol."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from ..data.tables import logged_warnings
 from ..metrics.semantic import AVSS
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.processing import AudioVisualProcessor
-from ..output_folders import check_new_file, staged_file
+from ..output_folders import check_new_file, write_report
 from .evaluate_model import load_batches
 from .loop import results, run
 from .scores import ClassScores, LossScores, MaskScores
@@ -106,8 +105,7 @@ def evaluate_checkpoint(
     asked = {"model": str(model), "data_root": str(data_root), "dataset": layout, "subsets": list(subsets)}
     report = {**asked, "protocol": protocol, "splits": scores}
     if out is not None:
-        with staged_file(out) as file:
-            file.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_report(out, report)
     return report
 
 
