@@ -18,7 +18,7 @@ SOURCE = ROOT / "src" / "lavseg"
 ROOMS = (
     *("cli", "app", "inference", "training", "evaluation", "data", "hub", "metrics", "auto", "checkpoint"),
     *("released", "recipe_files", "models", "backbones", "modeling", "remote_files", "losses", "output_folders"),
-    *("media", "visualization"),
+    *("media", "visualization", "error_reasons"),
 )
 # They stand above the rooms: what one writes as `lavseg.name`, how Transformers comes to know the architectures, and
 # the tests that a method has to pass.

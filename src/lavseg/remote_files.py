@@ -24,6 +24,8 @@ from huggingface_hub.utils import (
     httpx,
 )
 
+from .error_reasons import reason_of
+
 # What Transformers reads of a checkpoint.
 FILES = ["*.json", "*.txt", "*.safetensors"]
 
@@ -100,8 +102,7 @@ def _one_reason(address: str) -> Iterator[None]:
     try:
         yield
     except (httpx.HTTPError, httpx.InvalidURL, HFValidationError, OSError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{address}: cannot be fetched ({reason})") from error
+        raise ValueError(f"{address}: cannot be fetched ({reason_of(error)})") from error
 
 
 def _hub_address(address: str) -> tuple[str, str, str]:

@@ -2,6 +2,8 @@
 
 from huggingface_hub.utils import httpx
 
+from ..error_reasons import reason_of
+
 HUB_ERRORS = (httpx.HTTPError, ConnectionError)
 # Answers of a Hub that is well but has too much to do; from the second on it has a fault itself.
 _BUSY, _FAULTS = 429, 500
@@ -9,7 +11,7 @@ _BUSY, _FAULTS = 429, 500
 
 def refusal(repo_id: str, error: Exception) -> ValueError:
     """The error to raise where one of `HUB_ERRORS` ended an upload to `repo_id`; it says whose fault that is."""
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = reason_of(error)
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is None:
         return ValueError(
