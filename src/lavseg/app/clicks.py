@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ..inference.prompted_clip import point_arrays
+
 ON_OBJECT, OFF_OBJECT, CORNER = "on the object", "not on the object", "a corner of a box"
 KINDS = (ON_OBJECT, OFF_OBJECT, CORNER)
 # More are refused, as each is a token of the model.
 MAX_CLICKS = 200
 _POINT_COLORS = {ON_OBJECT: (0, 158, 115), OFF_OBJECT: (213, 94, 0)}
-# SAM2's labels: of points, of the two corners of a box, and of padding.
-_POINT_LABELS, _CORNER_LABELS, _NO_POINT = {ON_OBJECT: 1, OFF_OBJECT: 0}, (2, 3), -1
+# SAM2's labels, of points and of the two corners of a box.
+_POINT_LABELS, _CORNER_LABELS = {ON_OBJECT: 1, OFF_OBJECT: 0}, (2, 3)
 
 
 class Click(NamedTuple):
@@ -69,13 +71,8 @@ def click_prompts(clicks: Sequence[Click], count: int) -> dict[str, Any]:
     last = max(thing for thing, _ in found)
     if last >= count:
         raise ValueError(f"Clicks show object {last}, there is no sentence for it; write one or remove the clicks")
-    frames, most = sorted({frame for _, frame in found}), max(map(len, found.values()))
-    points = np.zeros((count, len(frames), most, 2), int)
-    labels = np.full(points.shape[:-1], _NO_POINT)
-    for (thing, frame), shown in found.items():
-        row = thing, frames.index(frame), slice(len(shown))
-        points[row], labels[row] = [place for place, _ in shown], [label for _, label in shown]
-    return {"input_points": points[None], "input_labels": labels[None], "prompt_frames": frames}
+    frames = sorted({frame for _, frame in found})
+    return {**point_arrays(found, count, frames), "prompt_frames": frames}
 
 
 def draw_clicks(picture: np.ndarray, clicks: Sequence[Click], colors: np.ndarray) -> np.ndarray:

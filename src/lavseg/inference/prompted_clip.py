@@ -10,6 +10,9 @@ from ..modeling.base import AudioVisualPreTrainedModel
 from .clip_segmenter import ClipSegmenter, FrameInput
 from .frame_predictions import FramePredictions
 
+# SAM2's label of padding.
+_NO_POINT = -1
+
 
 @dataclass(frozen=True, eq=False)
 class PromptedClip:
@@ -78,6 +81,28 @@ def prompted_clip(
     height, width = frames[0].part.frame.shape[:2]
     check_places(prompts, height, width)
     return PromptedClip(segmenter, dict(prompts), frames)
+
+
+def point_arrays(
+    shown: Mapping[tuple[int, int], Sequence[tuple[tuple[float, float], int]]], objects: int, frames: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """`input_points [1, E, F, n, 2]` and `input_labels [1, E, F, n]`, padded; none where no points are shown.
+
+    Args:
+        shown: points `(x, y)`, each with SAM2's label, by object and frame.
+        objects: how many there are, `E`.
+        frames: the `F` prompted frames.
+    """
+    most = max(map(len, shown.values()), default=0)
+    if not most:
+        return {}
+    points = np.zeros((1, objects, len(frames), most, 2))
+    labels = np.full(points.shape[:-1], _NO_POINT)
+    for (thing, frame), given in shown.items():
+        for place, (xy, label) in enumerate(given):
+            where = 0, thing, frames.index(frame), place
+            points[where], labels[where] = xy, label
+    return {"input_points": points, "input_labels": labels}
 
 
 def check_takes_prompts(model: AudioVisualPreTrainedModel, names: Sequence[str]) -> None:

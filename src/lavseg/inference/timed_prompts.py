@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..media import SAME_INSTANT, ClipReader
+from .prompted_clip import point_arrays
 
 # What each kind looks like, and SAM2's labels of its points.
 _FORMS = {"point": "SECONDS:X,Y", "negative": "SECONDS:X,Y", "box": "SECONDS:X0,Y0,X1,Y1", "mask": "SECONDS:FILE"}
 _LABELS = {"point": [1], "negative": [0], "box": [2, 3], "mask": []}
-_NO_POINT = -1
 _OBJECT = re.compile(r"(\d+)@(.*)", re.DOTALL)
 
 
@@ -112,21 +112,23 @@ def prompt_arguments(prompts: Sequence[TimedPrompt], clip: ClipReader, fps: floa
         _check_places(prompt, width, height)
         together.setdefault((prompt.number or 0, _frame_of(prompt, clip, fps)), []).append(prompt)
     frames = sorted({frame for _, frame in together})
-    shape = (1, objects, len(frames))
-    count = max(sum(len(prompt.places) for prompt in shown) for shown in together.values())
-    points, labels = np.zeros((*shape, count, 2)), np.full((*shape, count), _NO_POINT)
-    masks = np.full((*shape, height, width), np.nan, np.float32) if any(prompt.file for prompt in prompts) else None
+    given: dict[str, Any] = {"prompt_frames": frames, **point_arrays(_points(together), objects, frames)}
+    if any(prompt.file for prompt in prompts):
+        given["input_masks"] = np.full((1, objects, len(frames), height, width), np.nan, np.float32)
     for (number, frame), shown in together.items():
         _check_alone(shown)
-        place = 0, number, frames.index(frame)
-        found = [label for prompt in shown for label in _LABELS[prompt.kind]]
-        labels[place][: len(found)] = found
-        points[place][: len(found)] = np.reshape([xy for prompt in shown for xy in prompt.places], (-1, 2))
         for prompt in shown:
             if prompt.file is not None:
-                masks[place] = _read_mask(prompt.file, width, height)
-    given = {"input_points": points, "input_labels": labels} if count else {}
-    return {"prompt_frames": frames, **given, **({} if masks is None else {"input_masks": masks})}
+                given["input_masks"][0, number, frames.index(frame)] = _read_mask(prompt.file, width, height)
+    return given
+
+
+def _points(together: Mapping[tuple[int, int], Sequence[TimedPrompt]]) -> dict[tuple[int, int], list]:
+    """Places with their labels, of each object on each frame."""
+    return {
+        key: [pair for prompt in shown for pair in zip(prompt.places, _LABELS[prompt.kind], strict=True)]
+        for key, shown in together.items()
+    }
 
 
 def described(prompt: TimedPrompt, clip: ClipReader, fps: float) -> dict[str, Any]:
