@@ -28,7 +28,7 @@ from ..modeling.processing import AudioVisualProcessor
 from ..visualization import overlay, palette
 from .answer_files import AnswerFiles
 from .clicks import Click, add_click, click_prompts, draw_clicks
-from .user_input import check_clip, mask_logit, shown_errors, split_sentences
+from .user_input import check_clip, filled_lines, mask_logit, shown_errors, split_sentences
 
 # Everybody waits for one request: seconds that looking at a clip and segmenting it may take. Large models need minutes
 # for a clip on a CPU.
@@ -215,7 +215,7 @@ class WebApp:
 
 def choose_object(sentences: str) -> gr.Dropdown:
     """The choice of the object that clicks are about, one for each sentence; not shown where there is no choice."""
-    lines = [line.strip() for line in sentences.splitlines() if line.strip()] or [SOUNDING]
+    lines = filled_lines(sentences) or [SOUNDING]
     return gr.Dropdown(
         [(f"{index}: {line}", index) for index, line in enumerate(lines)], value=0, visible=len(lines) > 1
     )

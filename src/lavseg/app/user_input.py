@@ -56,13 +56,18 @@ def check_clip(clip: ClipReader) -> None:
         raise ValueError(f"{clip.path}: carries no sound, which the model needs")
 
 
+def filled_lines(sentences: str) -> list[str]:
+    """The lines that say something."""
+    return [line.strip() for line in sentences.splitlines() if line.strip()]
+
+
 def split_sentences(sentences: str) -> list[str]:
     """The lines that say something.
 
     Raises:
         ValueError: there are none, or too many.
     """
-    texts = [line.strip() for line in sentences.splitlines() if line.strip()]
+    texts = filled_lines(sentences)
     if not texts:
         raise ValueError("Write a sentence that says which object is meant, such as: the louder of the two dogs")
     if len(texts) > MAX_SENTENCES:
