@@ -110,7 +110,8 @@ def _track_through(
     """`newer` with `objects [n]` tracked through all frames from their masks in `earlier`, for the first of them."""
     memory, logits = segmenter.memory, newer.logits.clone()
     scores = {name: values.clone() for name, values in newer.scores.items()}
-    given = {}
+    # What tracking does not say, the presence, is as it was in the window that found the object.
+    known, given = {name: values[objects, -1] for name, values in earlier.scores.items()}, {}
     for frame, item in enumerate(inputs):
         features = memory.encode(frame_pixels(segmenter.processor.image_inputs, item.part.frame))
         if frame < len(earlier):
@@ -119,8 +120,6 @@ def _track_through(
             continue
         prediction = memory.track(frame, features)
         logits[objects, frame] = prediction.gated_masks.to(logits.dtype)
-        # What tracking does not say, the presence, is as it was in the window that found the object.
-        known = {name: values[objects, -1] for name, values in earlier.scores.items()}
         for name, values in (known | tracking_scores(prediction, scores)).items():
             scores[name][objects, frame] = values
     return FramePredictions(logits, scores, newer.attentions)
