@@ -102,32 +102,24 @@ _FIELDS: dict[type[PreTrainedConfig], Callable[[int, dict], dict]] = {
 }
 
 
-def nano_sam2_config(
-    image_size: int = 128, encoder_width: int = 16, blocks: tuple[int, ...] = (1, 1, 2, 1)
-) -> Sam2VideoConfig:
-    """The smallest host that Transformers' SAM2 code runs, 1.6 M parameters, for tests and demonstrations.
-
-    Args:
-        image_size: of square images.
-        encoder_width: channels of the image encoder's first stage; each following one has twice as many.
-        blocks: of each stage.
-    """
-    width, channels = 128, [encoder_width * 2**stage for stage in range(4)]
+def nano_sam2_config(image_size: int = 128) -> Sam2VideoConfig:
+    """The smallest host that Transformers' SAM2 code runs, 1.6 M parameters, for tests and demonstrations."""
+    width = 128
     fields = size_fields(image_size, 32)
     return Sam2VideoConfig(
         vision_config={
             "model_type": "sam2_vision_model",
             "backbone_config": {
                 "model_type": "sam2_hiera_det_model",
-                "hidden_size": encoder_width,
+                "hidden_size": 16,
                 "image_size": [image_size, image_size],
-                "blocks_per_stage": list(blocks),
-                "embed_dim_per_stage": channels,
+                "blocks_per_stage": [1, 1, 2, 1],
+                "embed_dim_per_stage": [16, 32, 64, 128],
                 "num_attention_heads_per_stage": [1, 1, 2, 4],
                 "window_size_per_stage": [8, 4, 8, 4],
-                "global_attention_blocks": [sum(blocks[:3]) - 1],
+                "global_attention_blocks": [3],
             },
-            "backbone_channel_list": channels[::-1],
+            "backbone_channel_list": [128, 64, 32, 16],
             "backbone_feature_sizes": fields.pop("backbone_feature_sizes"),
             "fpn_hidden_size": width,
         },
