@@ -121,3 +121,24 @@ def hub(monkeypatch):
     with running_hub() as hub:
         use(hub, monkeypatch)
         yield hub
+
+
+@pytest.fixture(scope="session")
+def tiny_aural_sam2(tokenizer, tmp_path_factory):
+    """Folders with what AuralSAM2's authors published, by repository, at tiny size; and the models that they hold."""
+    from released_files import tiny_release
+
+    return tiny_release(tmp_path_factory.mktemp("release"), tokenizer)
+
+
+@pytest.fixture
+def release(hub, tiny_aural_sam2, monkeypatch, tmp_path):
+    """The Hub's stand-in with all of that, and an empty cache."""
+    from hub_stand_in import empty_cache
+    from released_files import REPO, expect_tiny_release
+
+    for repo, folder in tiny_aural_sam2[0].items():
+        hub.publish(repo, folder, under="ckpts/" if repo == REPO else "")
+    expect_tiny_release(monkeypatch)
+    empty_cache(monkeypatch, tmp_path / "cache")
+    return hub

@@ -16,6 +16,9 @@ from lavseg import (
 )
 from lavseg.backbones.sam2.configuration_sam2 import size_fields
 
+# What the configuration of a tiny model that was trained here says about it.
+NOTICE = "a toy that knows only drawn objects; for real clips see `lavseg models`"
+
 
 def tiny_config(config_class: type[PreTrainedConfig], vocab_size: int = 400, **overrides: Any) -> PreTrainedConfig:
     """A configuration of a method at 128x128, 75 thousand (VGGish) to 4 million (AuralSAM2) parameters.

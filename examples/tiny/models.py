@@ -1,4 +1,5 @@
-"""Fresh tiny models of the methods that hear and read nothing, all with one VGGish and on a host that knows shapes."""
+"""Fresh tiny models of the methods that hear but do not read, all with one VGGish and on a host that knows the
+drawn band."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from lavseg import (
 from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
 
-from .configurations import tiny_config
+from .configurations import NOTICE, tiny_config
 
 # SAM2-LOVE, whose SAM2 and VGGish the others build on.
 SHIPPED = Path(__file__).parents[1] / "sam2-love-tiny"
@@ -64,7 +65,7 @@ def fresh_model(
     """
     model_class, processor_class, tiny = METHODS[method]
     torch.manual_seed(seed)
-    model = model_class.from_backbones(str(host), audio=vggish, **{**tiny, **fields})
+    model = model_class.from_backbones(str(host), audio=vggish, **{"notice": NOTICE, **tiny, **fields})
     model.set_loss_weights(_LOSS_WEIGHTS.get(method, {}))
     return model, processor_class.from_config(model.config)
 

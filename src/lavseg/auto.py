@@ -15,6 +15,7 @@ from transformers import (
 from transformers.utils import logging
 
 from .backbones.vggish import VggishConfig, VggishFeatureExtractor, VggishModel
+from .error_reasons import reason_of
 from .modeling.base import AudioVisualPreTrainedModel
 from .modeling.configuration import AudioVisualConfig
 from .modeling.processing import AudioVisualProcessor
@@ -124,8 +125,7 @@ def load_plugin(module: str) -> None:
     try:
         import_module(module)
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise PluginError(f"plugin {module}: cannot be used ({reason})") from error
+        raise PluginError(f"plugin {module}: cannot be used ({reason_of(error)})") from error
 
 
 def _holder(model_type: str) -> str | None:

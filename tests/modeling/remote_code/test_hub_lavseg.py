@@ -46,7 +46,7 @@ def test_a_checkpoint_loads_without_importing_the_package_and_can_be_saved_again
     done = run_each(*codes, HF_HOME=str(tmp_path / "hf"), HF_MODULES_CACHE=str(tmp_path / "modules"))
     assert done.stdout.strip() == CLASSES, done.stderr
     # Without the package the error says how to install it.
-    assert done.returncode == 1 and "pip install lavseg" in done.stderr, done.stderr
+    assert done.returncode == 1 and "install it there with `pip install .`" in done.stderr, done.stderr
     # So does it where the method is another package's, which is not installed.
     assert "The method of this model, 'not_there', is not in the Python package" in done.stderr
     assert {path.name for path in again.iterdir()} == {path.name for path in saved_sam2_love.iterdir()}

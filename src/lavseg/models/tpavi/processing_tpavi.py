@@ -2,15 +2,17 @@
 
 from transformers.image_processing_utils import BaseImageProcessor
 
-from ...backbones.sam.processing_sam import SamClipProcessor
 from ...backbones.sam2.processing_sam2 import square_image_processor
 from ...backbones.vggish import VggishFeatureExtractor
+from ...backbones.vggish.processing_vggish import SoundPerFrameProcessor
 from ...modeling.processing import OptionalTextMixin, SemanticMixin
 from .configuration_tpavi import TpaviConfig
 
 
-class TpaviProcessor(OptionalTextMixin, SemanticMixin, SamClipProcessor):
+class TpaviProcessor(OptionalTextMixin, SemanticMixin, SoundPerFrameProcessor):
     """Prepares clips for [`TpaviModel`]: frames resized to a square, and one second of sound for each frame.
+
+    SAM2's image processor does to frames what the release does: no padding, and ImageNet's statistics.
 
     ```python
     processor = TpaviProcessor.from_config(TpaviConfig())

@@ -3,7 +3,7 @@ import torch
 from tiny.configurations import nano_sam2_config
 from transformers import Sam2VideoModel
 
-from lavseg.models.aural_sam2.user_prompts_aural_sam2 import encode_user_prompts
+from lavseg.backbones.sam2.user_prompts import UserPrompt, conditioning_frames, encode_user_prompts
 
 POINTS, LABELS = torch.tensor([[[[60.0, 50.0]]]]), torch.ones(1, 1, 1, dtype=torch.int32)
 BOXES = torch.tensor([[[20.0, 30.0, 90.0, 100.0]]])
@@ -28,6 +28,21 @@ def test_points_and_boxes_are_what_sam2_encodes(encoder):
     (found,) = encode(encoder, POINTS, LABELS, BOXES)
     sparse, dense = encoder(POINTS, LABELS, BOXES, None)
     assert torch.equal(found.sparse, sparse[:, 0]) and torch.equal(found.dense, dense)
+
+
+def test_a_box_is_two_points_with_labels_of_their_own(encoder):
+    (found,) = encode(encoder, BOXES.view(1, 1, 2, 2), torch.tensor([[[2, 3]]]))
+    torch.testing.assert_close(found.sparse, encode(encoder, boxes=BOXES)[0].sparse)
+
+
+def test_a_mask_of_nan_is_none(encoder):
+    masks = torch.ones(1, 2, 20, 30)
+    masks[:, 1] = torch.nan
+    (found,) = encode(encoder, masks=masks, shape=(1, 2))
+    torch.testing.assert_close(found.dense[0], encode(encoder, masks=masks[:, :1])[0].dense[0])
+    torch.testing.assert_close(
+        found.dense[1], encode(encoder, BOXES.view(1, 1, 2, 2), torch.tensor([[[1, 0]]]))[0].dense[0]
+    )
 
 
 def test_a_mask_alone_is_dense_and_takes_the_size_of_the_encoder(encoder):
@@ -66,3 +81,23 @@ def test_every_prompted_frame_has_rows_for_all_clips_and_expressions(encoder):
 def test_prompts_that_do_not_fit_are_named(encoder, prompts, message):
     with pytest.raises(ValueError, match=message):
         encode(encoder, **prompts)
+
+
+def test_prompts_follow_their_objects():
+    prompt = UserPrompt(torch.arange(6.0).view(6, 1, 1), None)
+    picked = prompt.map(lambda values: values[[4, 5, 0, 1]])
+    assert picked.sparse.flatten().tolist() == [4, 5, 0, 1] and picked.dense is None
+
+
+def test_frames_and_prompts_belong_together():
+    shown = [UserPrompt(torch.zeros(1, 1, 8), None), UserPrompt(torch.ones(1, 1, 8), None)]
+    assert conditioning_frames(5, 2, None, []) == {2: None}
+    assert conditioning_frames(5, 2, None, shown[:1]) == {2: shown[0]}
+    assert conditioning_frames(5, 2, [3, 1], shown) == {3: shown[0], 1: shown[1]}
+    for frames, prompts, message in (
+        ([0], [], "prompt_frames: pass input_points"),
+        ([3, 3], shown, "prompt_frames: the prompts cover 2 frames"),
+        ([0, 5], shown, r"prompt_frames: \[0, 5\] were given, .* frames 0 to 4"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            conditioning_frames(5, 2, frames, prompts)
