@@ -4,7 +4,7 @@ Scores an untrained model, trains it, scores it on clips with one sound and with
 and in silence, and segments a video file. Writes `report.json`, `report.html` and the model in `model/`.
 
 AuralSAM2, SAMA-AVS and GAVS are trained on the shipped SAM2 host. ST-BAVA is a method on SAM, of which no checkpoint is
-shipped: a tiny one is taught from clicks first.
+shipped: a tiny one is taught from clicks first. TPAVI has no SAM: its encoder of frames starts untrained.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from datasets import Dataset, concatenate_datasets
 from tiny.avs_training import CLIP_TRAINING, write_clips
-from tiny.models import ON_SAM, fresh_model, save_host, stereo_vggish
+from tiny.models import HOSTS, fresh_model, save_host, save_pyramid, stereo_vggish
 from tiny.sam_host import train_sam
 from tiny.scores import Clips, score_clips
 from tiny.single_frames import BATCH, FRAMES_PER_CLIP, single_frames, train_on_frames
@@ -47,6 +47,7 @@ DEFAULTS = {
     "sama-avs": {"steps": 400, "clips": 200},
     "gavs": {"steps": 400, "clips": 200},
     "st-bava": {"steps": 120, "clips": 200},
+    "tpavi": {"steps": 400, "clips": 200},
 }
 FEWEST_CLIPS = 2
 # Clips of each kind that are drawn for the report, how many of them are shown, and how many more that score lowest.
@@ -64,9 +65,12 @@ def run(arguments: argparse.Namespace) -> dict:
     clips = write_clips(output / "data", counts, SEED, stages.bar("clips"))
 
     shipped, _ = load_checkpoint(arguments.model)
-    if arguments.method in ON_SAM:
+    if HOSTS[arguments.method] == "SAM":
         stages.begin("Teach a tiny SAM from clicks")
         host = teach_sam(output / "sam", arguments.sam_steps, stages)
+    elif HOSTS[arguments.method] == "PVT v2":
+        stages.begin("Draw the weights of a tiny PVT v2")
+        host = save_pyramid(output / "pvt_v2", SEED)
     else:
         stages.begin("Load the shipped SAM2")
         host = save_host(shipped.sam2, output / "sam2")

@@ -25,6 +25,7 @@ def short(monkeypatch, small_clips, processes_here):
         ("sama-avs", "SamaAvsModel"),
         ("gavs", "GavsModel"),
         ("st-bava", "StBavaModel"),
+        ("tpavi", "TpaviModel"),
     ],
 )
 def test_the_whole_demo_of_every_method(short, untrained, tmp_path, capsys, method, model):
