@@ -169,8 +169,9 @@ def test_every_method_has_its_page():
 
 def test_every_recipe_is_on_its_page_with_what_was_published():
     rows = re.findall(r"^\| `(\w+(?::\w+)?)` \|(.*)\|$", TEXTS["docs/reproducing.md"], re.M)
-    assert {name for name, _ in rows} == {recipe.name for recipe in shipped_recipes()}
-    for recipe in shipped_recipes():
+    published = [recipe for recipe in shipped_recipes() if recipe.reproduces]
+    assert {name for name, _ in rows} == {recipe.name for recipe in published}
+    for recipe in published:
         row = next(row for name, row in rows if name == recipe.name)
         for scores in recipe.reproduces["published"].values():
             assert ", ".join(f"{score} {value}" for score, value in scores.items()) in row, recipe.name

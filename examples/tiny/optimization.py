@@ -68,12 +68,12 @@ def optimize(
 
 
 def training_arguments(folder: Path, seed: int, **fields: Any) -> LavsegTrainingArguments:
-    """What all trainings with the Trainer have in common here, and `fields`."""
+    """What all trainings with the Trainer have in common here, and `fields`; those with `eval_steps` evaluate."""
     return LavsegTrainingArguments(
         output_dir=folder,
         per_device_eval_batch_size=8,
         max_grad_norm=1.0,
-        eval_strategy="steps",
+        eval_strategy="steps" if "eval_steps" in fields else "no",
         dataloader_num_workers=1,
         dataloader_pin_memory=False,
         report_to="none",
