@@ -232,3 +232,23 @@ def test_without_augmentation_frames_pass_untouched(audio_only, ten):
     rows = [ten[0]]
     ClipCollator(audio_only)(rows)
     assert audio_only.inputs["video"][0] is rows[0]["frames"]
+
+
+def test_key_frames_are_first_or_any_labelled_one_which_epoch_and_seed_draw(ten, processor, monkeypatch):
+    monkeypatch.setattr(ClipCollator, "_sound", lambda collator, row: (np.zeros((1, 10)), 1))
+    frames = [Image.new("RGB", (4, 4))] * 10
+    rows = [{**ten[index], "frames": frames, "masks": frames[:count]} for index, count in enumerate((10, 2, 0))]
+    rows[2]["is_null"] = True
+
+    def drawn(**values):
+        ClipCollator(processor, **values)(rows)
+        return processor.inputs.get("key_frames")
+
+    assert drawn() is None and drawn(key_frame="first") == [0, 0, 0]
+    several = [drawn(key_frame="random", epoch=epoch) for epoch in range(30)]
+    assert several == [drawn(key_frame="random", epoch=epoch) for epoch in range(30)]
+    assert [{*frames} for frames in zip(*several, strict=True)][1] == {0, 1}
+    assert all({*frames} > {0, 5, 9} for frames in list(zip(*several, strict=True))[::2])
+    assert several[0] != drawn(key_frame="random", seed=1)
+    with pytest.raises(ValueError, match=r"^key_frame: got 'best', expected 'first', 'random' or None"):
+        ClipCollator(processor, key_frame="best")

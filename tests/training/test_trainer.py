@@ -207,6 +207,13 @@ def test_synthetic_nulls_are_for_training_batches_only(build, short):
     assert trained < shown and evaluated == shown
 
 
+def test_training_prepares_the_key_frame_alone_for_sam2(build, short):
+    trainer = build(eval_dataset=short["train"])
+    trained, evaluated = next(iter(trainer.get_train_dataloader())), next(iter(trainer.get_eval_dataloader()))
+    assert trained["pixel_values"].shape[1] == 1 and trained["vit_pixel_values"].shape[1] == 3
+    assert evaluated["pixel_values"].shape[1] == 3 and "key_frames" not in evaluated
+
+
 def test_resuming_restores_everything(build, tiny_processor, short):
     """Also the encoders, whose published key names differ from those in memory, and the random choices to come, in the
     epoch and in the next one."""

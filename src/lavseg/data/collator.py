@@ -38,6 +38,9 @@ class ClipCollator:
         class_labels: whether to add the classes of the pixels, which rows of AVSBench's semantic release have.
         augment: changes a row before anything else, for training only; called with the row and `epoch`, such as
             `ClipAugmentation`.
+        key_frame: for training only, the frame that a model with one learns on, its `training_key_frame`: "first", or
+            "random" for any labelled one, drawn from `seed`, `epoch` and the row's `id`.
+        seed: of the draw of key frames.
         epoch: number of the training epoch, set at the start of each; rows of a stream say it themselves.
 
     Calling it returns what the processor returns with `labels` uint8 `[B, 1, T, h, w]` and `label_mask` bool `[B, T]`,
@@ -54,11 +57,15 @@ class ClipCollator:
     null_probability: float = 0.0
     class_labels: bool = False
     augment: Callable[[dict, int], dict] | None = None
+    key_frame: str | None = None
+    seed: int = 0
     epoch: int = 0
 
     def __post_init__(self):
         if not isinstance(self.null_probability, Real) or not 0 <= self.null_probability <= 1:
             raise ValueError(f"null_probability: got {self.null_probability!r}, has to be from 0 to 1")
+        if self.key_frame not in (None, "first", "random"):
+            raise ValueError(f"key_frame: got {self.key_frame!r}, expected 'first', 'random' or None")
 
     def __call__(self, rows: list[dict]) -> BatchFeature:
         self._check_text(rows)
@@ -72,12 +79,14 @@ class ClipCollator:
             rows = self._with_nulls(rows)
         sounds, rates = zip(*(self._sound(row) for row in rows), strict=True)
         text = {"text": [[row["text"]] for row in rows]} if self.processor.needs_text else {}
+        key_frames = {"key_frames": [self._key_frame(row) for row in rows]} if self.key_frame else {}
         inputs = self.processor(
             video=[row["frames"] for row in rows],
             audio=list(sounds),
             sampling_rate=list(rates),
             return_tensors="pt",
             **text,
+            **key_frames,
         )
         num_frames = max(len(row["frames"]) for row in rows)
         masks = [row_masks(row, self.label_size, self.mask_resize) for row in rows]
@@ -86,6 +95,13 @@ class ClipCollator:
         if self.class_labels:
             inputs["class_labels"] = _filled_up([row_classes(row, self.label_size) for row in rows], num_frames)
         return inputs
+
+    def _key_frame(self, row: dict) -> int:
+        if self.key_frame == "first":
+            return 0
+        labelled = len(row["frames"] if row["is_null"] else row["masks"])
+        rng = np.random.default_rng([self.seed, row.get("epoch", self.epoch), row["id"]])
+        return int(rng.integers(labelled))
 
     def _sound(self, row: dict) -> tuple[np.ndarray, int]:
         """Waveform and rate of a row's sound; where it ends well before its frames, one a second, silence follows."""

@@ -80,7 +80,12 @@ class LavsegTrainer(Trainer):
     ):
         if kwargs.get("compute_metrics") is not None:
             raise ValueError("compute_metrics: not taken here; name the metrics in args.metric_protocols")
-        self._training_collator = replace(data_collator, null_probability=args.synthetic_null_probability)
+        self._training_collator = replace(
+            data_collator,
+            null_probability=args.synthetic_null_probability,
+            key_frame=model.training_key_frame,
+            seed=args.seed,
+        )
         data_collator = replace(data_collator, augment=None)
         _check_best_metric(args, kwargs.get("eval_dataset"))
         if args.loss_weights:

@@ -15,7 +15,15 @@ from ...losses import mask_bce, mask_dice, mask_iou, weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder, load_host
 from ...modeling.initialization import init_linear
-from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips, real_lengths
+from ...modeling.inputs import (
+    ClipInputs,
+    check_given,
+    check_ids,
+    check_shapes,
+    check_text,
+    prepare_clips,
+    real_lengths,
+)
 from ...modeling.outputs import MaskPrediction
 from .configuration_sam2_love import Sam2LoveConfig
 from .prompter_sam2_love import Sam2LoveFusionLayer, Sam2LoveMlp, Sam2LoveOutput, Sam2LovePrompter
@@ -183,6 +191,7 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         label_mask: torch.Tensor | None = None,
         original_sizes: list[tuple[int, int]] | None = None,
         output_attentions: bool = False,
+        key_frames: torch.Tensor | None = None,
     ) -> Sam2LoveOutput:
         """Segment `B` clips of up to `T` frames for `E` expressions each, or learn to.
 
@@ -197,6 +206,8 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
             original_sizes: not used here; processors hand it out for `post_process_masks`.
             output_attentions: give attention maps.
+            key_frames: `[B]`, in training with labels the frame of each clip to learn on, which `pixel_values` then
+                shows alone, `[B, 1, 3, S, S]`; chosen here when None.
 
         Returns:
             [`Sam2LoveOutput`]. In training mode with labels, SAM2 sees the key frame only (sec. 3.3) and
@@ -209,22 +220,20 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         check_given("vit_pixel_values", vit_pixel_values)
         check_given("input_features", input_features)
         check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
-        edge = self.config.sam2_config.image_size
-        frames = {
-            "pixel_values": (pixel_values, (3, edge, edge)),
-            "vit_pixel_values": (vit_pixel_values, (3, "height", "width")),
-        }
-        sounds = {"input_features": (input_features, ("patches", 1, 96, 64))}
-        given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
+        learns = self.training and labels is not None
+        given = prepare_clips(
+            *self._clips(pixel_values, vit_pixel_values, input_features, key_frames, learns),
+            *(input_ids, frame_mask, audio_mask, labels, label_mask),
+        )
         encoded = (vit_pixel_values, input_features, attention_mask)
         prompts, presence, maps = self._prompts(given, *encoded, output_attentions)
         batch = given.batch[:2]
         clips = torch.arange(batch[0], device=prompts.device).repeat_interleave(batch[1])
         segmenter = self._tracker(given, pixel_values, prompts)
-        learns = self.training and labels is not None
         if learns:
-            key_of_clip = self._training_key_frames(given.labeled)
-            key_frames, prediction = key_of_clip[clips], segmenter.prompt(key_of_clip)
+            key_of_clip = self._training_key_frames(given.labeled) if key_frames is None else key_frames
+            shown = key_of_clip if key_frames is None else torch.zeros_like(key_frames)
+            key_frames, prediction = key_of_clip[clips], segmenter.prompt(shown)
         else:
             first = self.config.key_frame == "first"
             key_frames = torch.zeros_like(clips) if first else segmenter.best_key_frames()
@@ -248,6 +257,31 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             key_frames=key_frames.unflatten(0, batch),
             **{name: tuple(each.unflatten(0, batch) for each in blocks) for name, blocks in maps.items()},
         )
+
+    def _clips(
+        self,
+        pixel_values: torch.Tensor,
+        vit_pixel_values: torch.Tensor,
+        input_features: torch.Tensor,
+        key_frames: torch.Tensor | None,
+        learns: bool,
+    ) -> tuple[dict, dict]:
+        """What is given for each frame and for each clip as a whole, with the shapes wanted, see `prepare_clips`."""
+        edge = self.config.sam2_config.image_size
+        frames = {
+            "pixel_values": (pixel_values, (3, edge, edge)),
+            "vit_pixel_values": (vit_pixel_values, (3, "height", "width")),
+        }
+        whole = {"input_features": (input_features, ("patches", 1, 96, 64))}
+        if key_frames is None:
+            return frames, whole
+        if not learns:
+            raise ValueError("key_frames: are for training with labels; leave them out and give all frames")
+        clips, length = vit_pixel_values.shape[:2]
+        check_shapes(clips, length, {"key_frames": (key_frames, (clips,))})
+        check_ids("key_frames", key_frames, length)
+        del frames["pixel_values"]
+        return frames, {**whole, "pixel_values": (pixel_values, (1, 3, edge, edge))}
 
     def _tracker(self, given: ClipInputs, pixel_values: torch.Tensor, prompts: torch.Tensor) -> KeyFrameTracker:
         clip_of_object = [clip for clip in range(given.batch[0]) for _ in range(given.batch[1])]
@@ -293,6 +327,10 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         with gradient_where_needed(self.vision_encoder):
             flat = self.vision_encoder(pixel_values=vit_pixel_values.flatten(0, 1))
         return flat.last_hidden_state.unflatten(0, vit_pixel_values.shape[:2])
+
+    @property
+    def training_key_frame(self) -> str:
+        return "first" if self.config.key_frame == "first" else "random"
 
     def _training_key_frames(self, labeled: torch.Tensor) -> torch.Tensor:
         """The frame `[B]` that each clip is trained on: the first, or any labelled one."""
