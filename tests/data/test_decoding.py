@@ -100,3 +100,10 @@ def test_a_row_of_a_stream_that_cannot_be_decoded_names_its_clip(root):
     assert next(found)["epoch"] == 0
     with pytest.raises(ValueError, match=rf"^clip {second['clip']}: an image cannot be decoded: .+; copy"):
         next(found)
+
+
+def test_a_stream_is_for_one_process(root, monkeypatch):
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 2)
+    with pytest.raises(ValueError, match=r"^streaming: is for one process"):
+        NamedStream(load_avsbench(root, "s4", "train").to_iterable_dataset())

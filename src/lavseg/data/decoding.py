@@ -11,6 +11,7 @@ from datasets import Dataset, Features
 from datasets import IterableDataset as RowStream
 from PIL import Image
 from pyarrow import ArrowException
+from torch import distributed
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import IterableDataset
 
@@ -43,9 +44,14 @@ class NamedStream(IterableDataset):
 
     Args:
         rows: such as `load_exported(..., streaming=True)` returns, shuffled if they should be, which each pass is anew.
+
+    Raises:
+        ValueError: when one of several processes makes it, which would all read the same rows.
     """
 
     def __init__(self, rows: RowStream):
+        if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
+            raise ValueError("streaming: is for one process, got several; load the rows whole, or start one")
         self.rows, self.features = rows.decode(False), rows.features
 
     def __iter__(self) -> Iterator[dict]:

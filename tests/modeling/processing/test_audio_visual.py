@@ -506,3 +506,13 @@ def test_former_names_of_arguments_are_read(tiny_processor, caplog):
         assert tiny_processor.frames_per_second == 1.0
     with pytest.deprecated_call(match="losses: is called loss_dict now"):
         assert AudioVisualSegmentationOutput(loss_dict={"bce": logits})["losses"] == {"bce": logits}
+
+
+def test_a_clip_by_itself_is_not_copied(tiny_processor):
+    prepared = torch.rand(3, 4)
+    serving = tiny_processor.with_image_inputs(lambda frames, **options: {"pixel_values": prepared})
+    frames, sound = make_frames(), make_sound()
+    one = serving(frames, sound, TEXT, RATE)["pixel_values"]
+    two = serving([frames] * 2, [sound] * 2, [[TEXT]] * 2, RATE)["pixel_values"]
+    assert one.data_ptr() == prepared.data_ptr() and torch.equal(one[0], prepared)
+    assert torch.equal(two, torch.stack([prepared] * 2))

@@ -294,9 +294,8 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
     def _pad_frames(self, clips: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
         check_constants("images_kwargs", images_kwargs)
         prepared = [self.image_inputs(list(frames), **images_kwargs) for frames in clips]
-        pad = torch.nn.utils.rnn.pad_sequence
-        data = {name: pad([inputs[name] for inputs in prepared], batch_first=True) for name in prepared[0]}
-        data["frame_mask"] = pad([torch.ones(len(frames), dtype=torch.bool) for frames in clips], batch_first=True)
+        data = {name: _padded([inputs[name] for inputs in prepared]) for name in prepared[0]}
+        data["frame_mask"] = _padded([torch.ones(len(frames), dtype=torch.bool) for frames in clips])
         return data
 
     def _text_inputs(self, texts: list[list[str]] | None, **text_kwargs: Any) -> dict[str, torch.Tensor]:
@@ -321,6 +320,11 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
                 f"text: {sentence!r} has {count} tokens, {type(self).__name__} reads the first {length}; a shorter "
                 "sentence would be read whole"
             )
+
+
+def _padded(clips: list[torch.Tensor]) -> torch.Tensor:
+    """Clips `[T, ...]` as one tensor `[B, T, ...]`; one by itself is not copied, ten frames at 1024 are 120 MiB."""
+    return torch.nn.utils.rnn.pad_sequence(clips, batch_first=True) if len(clips) > 1 else clips[0][None]
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
