@@ -13,6 +13,7 @@ from conftest import ROOT
 from lavseg import auto
 from lavseg.auto import methods
 from lavseg.data import ClipAugmentation, write_avsbench, write_ref_avs
+from lavseg.data.layouts import export_parquet, load_rows
 from lavseg.metrics.protocols import PROTOCOLS
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
@@ -380,6 +381,33 @@ def test_training_on_avsbench_takes_a_method_without_text(tmp_path, save, sounds
     assert (tmp_path / "run" / "processor_config.json").is_file()
     with pytest.raises(ValueError, match="has no sentence"):
         train([*arguments, f"--model={save('sam2-love')}", f"--out={tmp_path / 'other'}"])
+
+
+def test_training_reads_an_exported_data_set_also_as_a_stream(tmp_path, save, sounds, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "unpacked")
+    splits = {split: load_rows(sounds, split, "avsbench", ["s4"]) for split in ("train", "test")}
+    exported = export_parquet(splits, tmp_path / "exported")
+    given = [f"--model={save('sama-avs')}", f"--out={tmp_path / 'out'}", "--dataset=avsbench", "--subset=s4", *FAST]
+
+    def batches(data, *arguments):
+        trainer, _ = prepare([f"--data={data}", "--eval_splits=test", *given, *arguments])
+        loaders = trainer.get_train_dataloader(), trainer.get_eval_dataloader(trainer.eval_dataset["test"])
+        return [next(iter(loader)) for loader in loaders]
+
+    def equal(found, expected, order=slice(None)):
+        names = [name for name, value in expected.items() if isinstance(value, torch.Tensor)]
+        return "labels" in names and all(torch.equal(found[name][order], expected[name]) for name in names)
+
+    original, found, streamed = batches(sounds), batches(exported), batches(exported, "--streaming=true")
+    assert all(map(equal, found, original)) and equal(streamed[1], original[1])
+    assert any(equal(streamed[0], original[0], order) for order in ([0, 1], [1, 0]))
+    with pytest.raises(ValueError, match=r"^max_steps: missing; a stream has no length, say how many steps"):
+        batches(exported, "--streaming=true", "--max_steps=-1")
+    with pytest.raises(ValueError, match=r"^streaming: is for what `lavseg data export` wrote"):
+        batches(sounds, "--streaming=true")
+    with pytest.raises(ValueError, match=r"^feature_cache: is filled from all rows, and streaming keeps none"):
+        batches(exported, "--streaming=true", f"--feature_cache={tmp_path / 'cache'}")
+    assert not (tmp_path / "out").exists()
 
 
 def test_augmentation_is_for_training(tmp_path, save, sounds):

@@ -225,6 +225,17 @@ def test_resuming_restores_everything(build, tiny_processor, short):
     assert logged(resumed, "loss") == logged(whole, "loss")
 
 
+def test_a_stream_is_resumed_where_it_was_also_in_a_later_pass(build, model, short):
+    rows = short["train"].select(range(3)).to_iterable_dataset().shuffle(seed=0, buffer_size=3)
+    values = {"train_dataset": rows, "max_steps": 4, "per_device_train_batch_size": 1}
+    whole = build(copy.deepcopy(model), save_strategy="steps", save_steps=3, folder="whole", **values)
+    whole.train()
+    resumed = build(folder="resumed", **values)
+    resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-3")
+    assert logged(resumed, "loss") == logged(whole, "loss") and len({*logged(whole, "loss")}) == 4
+    resumed.save_model()
+
+
 def test_the_disk_keeps_a_checkpoint_before_the_file_that_says_it_is_complete(build, tmp_path, monkeypatch):
     flushed, fsync = [], os.fsync
 

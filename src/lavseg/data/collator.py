@@ -38,7 +38,7 @@ class ClipCollator:
         class_labels: whether to add the classes of the pixels, which rows of AVSBench's semantic release have.
         augment: changes a row before anything else, for training only; called with the row and `epoch`, such as
             `ClipAugmentation`.
-        epoch: number of the training epoch, set at the start of each.
+        epoch: number of the training epoch, set at the start of each; rows of a stream say it themselves.
 
     Calling it returns what the processor returns with `labels` uint8 `[B, 1, T, h, w]` and `label_mask` bool `[B, T]`,
     false where a clip has fewer frames than the longest one of the batch or carries fewer labels than frames; with
@@ -67,7 +67,7 @@ class ClipCollator:
             for row in rows:
                 if not row["is_null"]:
                     check_masks(row)
-            rows = [self.augment(row, self.epoch) for row in rows]
+            rows = [self.augment(row, row.get("epoch", self.epoch)) for row in rows]
         if self.null_probability:
             rows = self._with_nulls(rows)
         sounds, rates = zip(*(self._sound(row) for row in rows), strict=True)

@@ -2,13 +2,13 @@
 
 import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import (
@@ -25,7 +25,7 @@ from transformers.modeling_outputs import ModelOutput
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
 
 from ..data.collator import ClipCollator
-from ..data.decoding import NamedRows
+from ..data.decoding import NamedRows, NamedStream
 from ..data.workers import shorten_worker_sockets
 from ..evaluation.loop import results, run
 from ..evaluation.scores import LossScores, MaskScores
@@ -107,6 +107,7 @@ class LavsegTrainer(Trainer):
 
     def _get_dataloader(self, dataset: Dataset, *args, **kwargs) -> DataLoader:
         named = NamedRows(dataset) if isinstance(dataset, Dataset) else dataset
+        named = NamedStream(dataset) if isinstance(dataset, IterableDataset) else named
         return super()._get_dataloader(named, *args, **kwargs)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
@@ -293,7 +294,7 @@ class LavsegTrainer(Trainer):
             self.accelerator.unwrap_model(self.model),
             self.args,
             self.state,
-            None if self.train_dataset is None else len(self.train_dataset),
+            len(self.train_dataset) if isinstance(self.train_dataset, Sized) else None,
             [dataset] if isinstance(dataset, str) else dataset or (),
             [finetuned_from] if isinstance(finetuned_from, str) else finetuned_from or (),
             license,
