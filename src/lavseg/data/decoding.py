@@ -7,32 +7,11 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset
 from PIL import Image
-from torch.utils.data import Dataset as TorchDataset
 
-from ..error_reasons import reason_of
 from .classes import PALETTE
 from .file_checks import decode_sound
 from .masks import mask_colors
 from .tables import DataError
-
-
-class NamedRows(TorchDataset):
-    """Rows of a data set for a `DataLoader`: where one cannot be decoded, the error names its clip."""
-
-    def __init__(self, rows: Dataset):
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> dict:
-        try:
-            return self.rows[index]
-        except Exception as error:  # Pillow's decoders of damaged files raise any
-            clip = self.rows.select_columns("clip")[index]["clip"]
-            raise ValueError(
-                f"clip {clip}: an image cannot be decoded: {reason_of(error)}; copy or download it again"
-            ) from error
 
 
 def undecodable_rows(rows: Dataset) -> list[DataError]:

@@ -151,7 +151,6 @@ def make_trainer(run: RunArguments, args: LavsegTrainingArguments, overrides: di
         eval_dataset = {split: load_rows(run.data_root, split, run.dataset, run.subset) for split in run.eval_splits}
     if run.label_size is None:
         check_sizes({run.train_split: train_dataset}, args.train_batch_size)
-        check_sizes(eval_dataset, args.eval_batch_size)
     set_seed(args.seed)
     model, processor = build_model(run, overrides)
     model = model if lora is None else add_adapters(model, lora)
