@@ -75,6 +75,41 @@ def test_the_processor_gets_clips_sounds_and_sentences(processor, ten):
     assert all(sound.dtype == np.float32 and sound.ndim == 2 for sound in given["audio"])
 
 
+def of_clips(rows, count):
+    """So many rows about each of two clips."""
+    names = list(dict.fromkeys(rows["clip"]))
+    numbers = [[n for n, name in enumerate(rows["clip"]) if name == clip][:count] for clip in names]
+    full = [chosen for chosen in numbers if len(chosen) == count]
+    return [[rows[number] for number in chosen] for chosen in full[:2]]
+
+
+def test_rows_about_one_clip_are_its_sentences_and_truths(processor, ten):
+    clips = of_clips(ten, 2)
+    batch = ClipCollator(processor)(clips)
+    assert processor.inputs["text"] == [[row["text"] for row in clip] for clip in clips]
+    assert len(processor.inputs["video"]) == len(processor.inputs["audio"]) == 2
+    assert batch["labels"].shape[:2] == (2, 2) and batch["label_mask"].all() and batch["label_mask"].shape == (2, 10)
+    for clip, truths in zip(clips, batch["labels"], strict=True):
+        assert all(np.array_equal(row_masks(row), truth) for row, truth in zip(clip, truths, strict=True))
+
+
+def test_rows_about_one_clip_are_changed_alike(processor, ten):
+    [clip, _] = of_clips(ten, 2)
+    augment = ClipAugmentation(flip_probability=1, degrees=0, shear=0, grayscale_probability=0)
+    batch = ClipCollator(processor, augment=augment)([clip])
+    for row, truth in zip(clip, batch["labels"][0], strict=True):
+        assert np.array_equal(row_masks(row)[..., ::-1], truth) and truth.any()
+    [frames] = processor.inputs["video"]
+    assert np.array_equal(np.asarray(frames[0]), np.asarray(clip[0]["frames"][0])[:, ::-1])
+
+
+def test_rows_about_one_clip_have_as_many_labels(processor, ten):
+    [clip, _] = of_clips(ten, 2)
+    shorter = [clip[0], {**clip[1], "masks": clip[1]["masks"][:4]}]
+    with pytest.raises(ValueError, match=rf"^masks: the rows about clip {clip[0]['clip']} have \[4, 10\]"):
+        ClipCollator(processor)([shorter])
+
+
 def test_labels_are_the_masks_and_blank_for_null_rows(processor, ten):
     rows = list(ten)
     batch = ClipCollator(processor)(rows)

@@ -9,7 +9,7 @@ from PIL import Image, PngImagePlugin
 from torch.utils.data import DataLoader
 
 from lavseg.data import load_avsbench, write_avsbench
-from lavseg.data.decoding import NamedRows, NamedStream, undecodable_rows, without_decoding
+from lavseg.data.decoding import NamedStream, undecodable_rows, without_decoding
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +50,6 @@ def test_images_that_only_decoding_shows_to_be_damaged_are_named(root, column):
     found = undecodable_rows(load_avsbench(root, "s4", "train"))
     assert [error.reason for error in found] == ["image that cannot be decoded"]
     assert row["clip"] in str(found[0]) and row[column][-1]["path"] in str(found[0])
-
-
-def test_a_row_that_cannot_be_decoded_names_its_clip_where_training_reads_it(root):
-    rows = load_avsbench(root, "s4", "train")
-    first, second = without_decoding(rows, ["clip", "frames"])
-    without_pixels(root / second["frames"][-1]["path"])
-    named = NamedRows(rows)
-    assert len(named) == 2 and named[0]["clip"] == first["clip"]
-    with pytest.raises(ValueError, match=rf"^clip {second['clip']}: an image cannot be decoded: .+; copy") as caught:
-        named[1]
-    assert "\n" not in str(caught.value)
 
 
 def test_colours_that_are_no_class_are_named(root):

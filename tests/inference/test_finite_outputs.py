@@ -84,7 +84,7 @@ def test_scoring_classes(tokenizer):
     }
     del inputs["original_sizes"]
     # dataclasses.replace needs a real collator; its batches are these.
-    collator = type("Collator", (ClipCollator,), {"__call__": lambda self, rows: type(inputs)({**inputs, **collated})})
+    collator = type("Collator", (ClipCollator,), {"__call__": lambda self, clips: type(inputs)({**inputs, **collated})})
     with pytest.raises(ValueError, match=NOT_FINITE):
         evaluate_semantic(poison(model), collator(processor), [0])
 

@@ -95,6 +95,16 @@ def test_inputs_of_clips_are_brought_to_one_form():
     assert given.labeled.tolist() == [[True, False, True], [True, True, False]]
     several = prepare(input_ids=torch.zeros(2, 6, 5).long(), labels=torch.zeros(2, 6, 3, 4, 4))
     assert several.batch == (2, 6, 3) and several.labels.shape == (2, 6, 3, 4, 4)
+    assert [truth.shape for truth in several.truths] == [(2, 6, 3, 4, 4)]
+
+
+def test_where_nothing_is_read_there_may_be_several_truths_for_one_mask():
+    labels = torch.arange(5).fmod(2).view(1, 5, 1, 1, 1).expand(2, 5, 3, 4, 4)
+    given = prepare(labels=labels)
+    assert given.batch == (2, 1, 3) and torch.equal(torch.cat(given.truths, dim=1), labels)
+    assert [truth.shape for truth in given.truths] == [(2, 1, 3, 4, 4)] * 5
+    with pytest.raises(ValueError, match=r"^labels: has to be \[2, 6, 3, height, width\]"):
+        prepare(labels=labels, input_ids=torch.zeros(2, 6, 5).long())
 
 
 @pytest.mark.parametrize(

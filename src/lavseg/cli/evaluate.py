@@ -39,6 +39,9 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File for the scores as JSON.", show_default=False)] = None,
     workers: Annotated[int, typer.Option(help="Processes that read the data.")] = 0,
+    sentences: Annotated[
+        int, typer.Option(help="Sentences about a clip that are run together; fewer take less memory and more time.")
+    ] = 16,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     plugin: Plugins = None,
     trust_remote_code: TrustRemoteCode = False,
@@ -68,6 +71,7 @@ def evaluate(
             workers=workers,
             out=out,
             trust_remote_code=trust_remote_code,
+            sentences=sentences,
         )
         if report is None:
             return

@@ -12,7 +12,6 @@ from datasets import IterableDataset as RowStream
 from PIL import Image
 from pyarrow import ArrowException
 from torch import distributed
-from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import IterableDataset
 
 from ..error_reasons import reason_of
@@ -20,22 +19,6 @@ from .classes import PALETTE
 from .file_checks import decode_sound
 from .masks import mask_colors
 from .tables import DataError
-
-
-class NamedRows(TorchDataset):
-    """Rows of a data set for a `DataLoader`: where one cannot be decoded, the error names its clip."""
-
-    def __init__(self, rows: Dataset):
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> dict:
-        try:
-            return self.rows[index]
-        except Exception as error:  # Pillow's decoders of damaged files raise any
-            raise _undecodable(self.rows.select_columns("clip")[index]["clip"], error) from error
 
 
 class NamedStream(IterableDataset):
@@ -71,10 +54,11 @@ def _decoded(features: Features, row: dict) -> dict:
     try:
         return features.decode_example(row)
     except Exception as error:  # Pillow's decoders of damaged files raise any
-        raise _undecodable(row["clip"], error) from error
+        raise undecodable(row["clip"], error) from error
 
 
-def _undecodable(clip: str, error: Exception) -> ValueError:
+def undecodable(clip: str, error: Exception) -> ValueError:
+    """What is raised in the place of a decoder's `error`."""
     return ValueError(f"clip {clip}: an image cannot be decoded: {reason_of(error)}; copy or download it again")
 
 

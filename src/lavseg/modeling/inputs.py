@@ -148,7 +148,7 @@ class ClipInputs:
     input_ids: `[B, E, P]`, or None.
     lengths: number of real frames of each clip.
     frame_mask: bool `[B, T]`; audio_mask: bool `[B, A]`.
-    labels: `[B, E, T, h, w]`, or None.
+    labels: `[B, E, T, h, w]`, or None; where nothing is read there may be several truths for one mask.
     labeled: bool `[B, T]`, real frames whose labels count.
     """
 
@@ -164,6 +164,12 @@ class ClipInputs:
         """Numbers of clips, of expressions about each, and of frames."""
         clips, frames = self.frame_mask.shape
         return clips, 1 if self.input_ids is None else self.input_ids.shape[1], frames
+
+    @property
+    def truths(self) -> tuple[torch.Tensor, ...]:
+        """Labels `[B, E, T, h, w]` of as many masks as are predicted, which the loss is a mean over: all of them, or
+        where nothing is read one after the other."""
+        return self.labels.split(self.batch[1], dim=1)
 
 
 def prepare_clips(
@@ -182,7 +188,7 @@ def prepare_clips(
         sounds: by name forms of the sound, and their axes after `[B]`; some are None, but not all.
         input_ids: `[B, E, P]`, or `[B, P]` for one expression per clip.
         frame_mask, audio_mask: bool `[B, T]` and `[B, A]`; all is real when None.
-        labels: `[B, E, T, h, w]`, or `[B, T, h, w]` for one expression per clip.
+        labels: `[B, E, T, h, w]`, or `[B, T, h, w]` for one expression per clip; without `input_ids` any number `E`.
         label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
 
     Raises:
@@ -200,7 +206,7 @@ def prepare_clips(
         frame_mask = torch.ones(clips, length, dtype=torch.bool, device=seen.device)
     if audio_mask is None:
         audio_mask = torch.ones(heard.shape[:2], dtype=torch.bool, device=heard.device)
-    expressions = 1 if input_ids is None else input_ids.shape[1]
+    expressions = "truths" if input_ids is None else input_ids.shape[1]
     shapes = {
         **{name: (value, (clips, length, *axes)) for name, (value, axes) in frames.items()},
         **{name: (value, (clips, *axes)) for name, (value, axes) in sounds.items()},

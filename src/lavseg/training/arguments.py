@@ -8,6 +8,7 @@ import torch
 from transformers import IntervalStrategy, TrainingArguments
 from transformers.utils import is_in_notebook
 
+from ..evaluation.clip_batches import SENTENCES, check_sentences
 from ..metrics.protocols import PROTOCOLS
 from .reporting import check_loggers
 
@@ -22,7 +23,8 @@ class LavsegTrainingArguments(TrainingArguments):
 
     Args:
         metric_protocols: protocols that evaluation follows, keys of `lavseg.metrics.protocols.PROTOCOLS`. All but
-            `frame` depend on how clips are grouped: `per_device_eval_batch_size` has to be the protocol's.
+            `frame` depend on how rows are grouped: `per_device_eval_batch_size` has to be the protocol's.
+        eval_sentences: sentences about one clip that evaluation runs together at most.
         synthetic_null_probability: share of training clips that get a sentence about another clip of the batch and
             empty masks, see [`ClipCollator`]. Not in the papers.
         audio_learning_rate_factor: learning rate of the model's audio encoder, where it trains, in units of
@@ -46,6 +48,9 @@ class LavsegTrainingArguments(TrainingArguments):
     metric_protocols: list[str] = field(
         default_factory=lambda: ["frame"],
         metadata={"help": f"Protocols that evaluation follows, of {', '.join(PROTOCOLS)}."},
+    )
+    eval_sentences: int = field(
+        default=SENTENCES, metadata={"help": "Sentences about a clip that evaluation runs together at most."}
     )
     synthetic_null_probability: float = field(
         default=0.0,
@@ -85,6 +90,7 @@ class LavsegTrainingArguments(TrainingArguments):
         # There is no such memory without an accelerator, and PyTorch warns.
         self.dataloader_pin_memory = self.dataloader_pin_memory and torch.accelerator.is_available()
         check_loggers(self.report_to)
+        check_sentences("eval_sentences", self.eval_sentences)
         self._check_early_stopping()
         unknown = [name for name in self.metric_protocols if name not in PROTOCOLS]
         if unknown or not self.metric_protocols:

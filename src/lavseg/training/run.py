@@ -197,7 +197,6 @@ def _load_data(
         train_dataset = train_dataset.shuffle(seed, buffer_size=_SHUFFLED_ROWS)
     if run.label_size is None:
         check_sizes({} if run.streaming else {run.train_split: train_dataset}, args.train_batch_size)
-        check_sizes(eval_dataset, args.eval_batch_size)
     return train_dataset, eval_dataset
 
 

@@ -13,20 +13,18 @@ from torch import nn
 from torch.utils.data import DataLoader
 from transformers import (
     BatchFeature,
-    EarlyStoppingCallback,
     PrinterCallback,
     ProgressCallback,
     Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
 )
 from transformers.modeling_outputs import ModelOutput
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
 
+from ..data.clip_rows import NamedRows
 from ..data.collator import ClipCollator
-from ..data.decoding import NamedRows, NamedStream
+from ..data.decoding import NamedStream
 from ..data.workers import shorten_worker_sockets
+from ..evaluation.clip_batches import ClipItems, OneClip
 from ..evaluation.loop import results, run
 from ..evaluation.scores import LossScores, MaskScores
 from ..hub.hub_errors import HUB_ERRORS, refusal
@@ -35,6 +33,7 @@ from ..hub.record import Record
 from ..metrics.weighted_means import WeightedMeans
 from ..output_folders import flush_files, staged_file, staged_files
 from .arguments import LavsegTrainingArguments
+from .callbacks import EarlyStopping, EpochOfCollator
 from .checkpoints import last_checkpoint, warn_of_other_processes
 from .divergence import DivergenceWatch
 from .progress import LossLinesCallback, LossProgressCallback
@@ -52,7 +51,8 @@ class LavsegTrainer(Trainer):
     TensorBoard, Weights & Biases and Trackio (`report_to`) are shown the masks of some clips at every evaluation.
 
     Scores are named `eval_jaccard`, or `eval_<split>_jaccard` where `eval_dataset` is a dictionary of splits, with the
-    protocol's name before the score where there are several. One batch of the evaluation is one batch of the protocol.
+    protocol's name before the score where there are several. Each clip is run once, with all sentences about it;
+    `args.per_device_eval_batch_size` consecutive rows are one batch of the protocol.
 
     ```python
     trainer = LavsegTrainer(model, args, ClipCollator(processor), train_dataset=rows, processing_class=processor)
@@ -99,21 +99,27 @@ class LavsegTrainer(Trainer):
         if self.pop_callback(PrinterCallback) is not None:
             self.add_callback(LossLinesCallback)
         if args.early_stopping_patience is not None:
-            self.add_callback(_EarlyStopping(args.early_stopping_patience, args.early_stopping_threshold))
-        self.add_callback(_EpochOfCollator(self._training_collator))
+            self.add_callback(EarlyStopping(args.early_stopping_patience, args.early_stopping_threshold))
+        self.add_callback(EpochOfCollator(self._training_collator))
 
     def get_train_dataloader(self) -> DataLoader:
         self._take_back_processor()
-        plain, self.data_collator = self.data_collator, self._training_collator
+        return super().get_train_dataloader()
+
+    def _get_dataloader(self, dataset: Dataset, description: str, batch_size: int, **kwargs) -> DataLoader:
+        """As in Transformers; batches of rows for training, and of one clip with all its rows for evaluation."""
+        plain = self.data_collator
+        if kwargs.get("is_training"):
+            dataset = NamedRows(dataset) if isinstance(dataset, Dataset) else dataset
+            dataset = NamedStream(dataset) if isinstance(dataset, IterableDataset) else dataset
+            self.data_collator = self._training_collator
+        else:
+            dataset, batch_size = ClipItems(dataset, self.args.eval_sentences), 1
+            self.data_collator = OneClip(plain)
         try:
-            return super().get_train_dataloader()
+            return super()._get_dataloader(dataset, description, batch_size, **kwargs)
         finally:
             self.data_collator = plain
-
-    def _get_dataloader(self, dataset: Dataset, *args, **kwargs) -> DataLoader:
-        named = NamedRows(dataset) if isinstance(dataset, Dataset) else dataset
-        named = NamedStream(dataset) if isinstance(dataset, IterableDataset) else named
-        return super()._get_dataloader(named, *args, **kwargs)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """As in Transformers, with groups of their own for the audio encoder's weights where their rate differs."""
@@ -325,14 +331,18 @@ class LavsegTrainer(Trainer):
         # Transformers' own loop over no batch prepares the model: device, precision, parts on other processes.
         output = super().evaluation_loop(_NoBatch(dataloader), description, True, ignore_keys, metric_key_prefix)
         model, processor = self.accelerator.unwrap_model(self.model), self.data_collator.processor
-        scores = [LossScores(), MaskScores(self.args.metric_protocols, processor, model.scale_masks)]
+        rows = dataloader.dataset.rows.rows
+        masks = MaskScores(
+            self.args.metric_protocols, processor, model.scale_masks, len(rows), self.args.eval_batch_size
+        )
+        scores = [LossScores(), masks]
         samples, shown = SampleMasks(processor), showing(self.callback_handler.callbacks)
         scores += [samples] if self.is_world_process_zero() else []
         run(self.model, self._evaluated(dataloader), scores, self.accelerator)
-        for clip, picture in enumerate(samples.draw(dataloader.dataset) if shown else []):
+        for clip, picture in enumerate(samples.draw(rows) if shown else []):
             for show in shown:
                 show(f"{metric_key_prefix}/clip_{clip}", picture, self.state.global_step)
-        self._preview.keep(samples, dataloader.dataset, self.state.global_step if self.is_in_train else None)
+        self._preview.keep(samples, rows, self.state.global_step if self.is_in_train else None)
         values = results(scores, self.accelerator)
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in values.items()})
         return output
@@ -350,37 +360,17 @@ class LavsegTrainer(Trainer):
         return self.accelerator.reduce(values.to(self.args.device), "sum")
 
 
-class _EarlyStopping(EarlyStoppingCallback):
-    """Transformers' own, which is not troubled by the evaluation of a split that does not have the metric."""
-
-    def on_evaluate(self, args: LavsegTrainingArguments, *rest: Any, metrics: dict[str, float], **kwargs: Any) -> None:
-        if f"eval_{args.metric_for_best_model.removeprefix('eval_')}" in metrics:
-            super().on_evaluate(args, *rest, metrics=metrics, **kwargs)
-
-
 class _NoBatch:
-    """A loader's length and data set without its batches."""
+    """The length of a loader of clips and its rows, without the clips."""
 
     def __init__(self, dataloader: DataLoader):
-        self.dataloader, self.dataset = dataloader, dataloader.dataset
+        self.dataloader, self.dataset = dataloader, dataloader.dataset.rows
 
     def __len__(self) -> int:
         return len(self.dataloader)
 
     def __iter__(self) -> Iterator[BatchFeature]:
         return iter(())
-
-
-class _EpochOfCollator(TrainerCallback):
-    """Tells the collator which epoch begins, so that it changes clips differently in each."""
-
-    def __init__(self, collator: ClipCollator):
-        self.collator = collator
-
-    def on_epoch_begin(
-        self, args: LavsegTrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
-    ) -> None:
-        self.collator.epoch = int(state.epoch)
 
 
 def _check_best_metric(args: LavsegTrainingArguments, eval_dataset: Any) -> None:

@@ -10,6 +10,7 @@ from transformers import PreTrainedConfig, Sam2VideoConfig, SamModel
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from ...losses import mean_terms
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import gradient_where_needed, load_host
 from ...modeling.initialization import init_attention, init_linear
@@ -236,7 +237,8 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
             attention_mask: as `input_ids`, 1 for real tokens; all real when None.
             frame_mask: bool `[B, T]`, True for real frames, which come first; all real when None.
             audio_mask: bool `[B, T]`, not used: every frame has its patch.
-            labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
+            labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size; of a model that does not
+                read any number `E`, and the loss is the mean over them.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
             original_sizes: not used, it is for the way back; processors hand it out.
             reshaped_input_sizes: long `[B, T, 2]`, height and width that each frame has in `pixel_values`, from
@@ -322,8 +324,9 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
             precise = torch.promote_types(prediction.masks.dtype, torch.float32)
             values = prediction.map(lambda value: value.to(precise) if value.is_floating_point() else value)
             labeled = given.labeled[:, None].expand_as(real)
-            targets, weights = (from_clips(each, real, len(values.masks)) for each in (given.labels, labeled))
-            losses = self.mask_losses(values, targets.to(precise), weights.to(precise))
+            weights = from_clips(labeled, real, len(values.masks)).to(precise)
+            targets = (from_clips(truth, real, len(values.masks)).to(precise) for truth in given.truths)
+            losses = mean_terms([self.mask_losses(values, each, weights) for each in targets])
         iou_scores, object_score_logits = prediction.iou_scores, prediction.object_score_logits
         return self.output_class(
             **self.loss_fields(self.weigh(losses)),

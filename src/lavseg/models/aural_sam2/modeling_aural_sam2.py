@@ -15,6 +15,7 @@ from ...backbones.sam2.modeling_sam2 import Sam2Backbone
 from ...backbones.sam2.tracking_sam2 import ImageFeatures, project_features
 from ...backbones.sam2.user_prompts import UserPrompt, conditioning_frames, encode_user_prompts
 from ...backbones.vggish import VggishModel, load_vggish
+from ...losses import mean_terms
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder, load_host
 from ...modeling.initialization import init_linear, rebuild
@@ -174,7 +175,8 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             input_masks: `[B, E, h, w]` or `[B, E, F, h, w]`, mask logits such as `pred_masks` of an earlier call; NaN
                 alone where there is no mask of an object on a frame.
             prompt_frames: the `F` frames of these prompts; the conditioning frame when None.
-            labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
+            labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size; with `use_text=False` any
+                number `E`, and the loss is the mean over them.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
             class_labels: integer `[B, T, h, w]`, 0 for background. [`AuralSam2ForSemanticSegmentation`] learns from
                 these and not from `labels`; other models leave them aside.
@@ -276,9 +278,9 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
     ) -> dict[str, torch.Tensor]:
         """Weighted loss terms `[n]` of the `n` objects in some of the clips."""
         counted = group.pick(given.labeled)[:, : group.length]
-        truth = group.pick(given.labels)[:, :, : group.length].flatten(0, 1)
-        terms = clip_losses(self.config, self.loss_weights, self.fuser, found, levels, group, truth, counted)
-        return self.weigh(terms)
+        truths = (group.pick(truth)[:, :, : group.length].flatten(0, 1) for truth in given.truths)
+        known = (self.config, self.loss_weights, self.fuser, found, levels, group)
+        return self.weigh(mean_terms([clip_losses(*known, truth, counted) for truth in truths]))
 
     def _encode_audio(self, input_features: torch.Tensor, audio_mask: torch.Tensor, num_frames: int) -> torch.Tensor:
         """Embeddings of left and right at each frame, `[B, T, C]`."""
