@@ -1,7 +1,9 @@
 """AuralSAM2: sound and text fused with SAM2's frame features prompt its mask decoder from within (arXiv 2506.01015)."""
 
 import math
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -85,6 +87,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
 
     default_loss_weights = {**SAM2_LOSS_WEIGHTS, "contrastive": 1.0}
     takes_points = True
+    gradient_checkpointing = False
     # A checkpoint with a class head holds the whole model of masks.
     _keys_to_ignore_on_load_unexpected = [r"^class_head\."]
 
@@ -280,7 +283,20 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         counted = group.pick(given.labeled)[:, : group.length]
         truths = (group.pick(truth)[:, :, : group.length].flatten(0, 1) for truth in given.truths)
         known = (self.config, self.loss_weights, self.fuser, found, levels, group)
-        return self.weigh(mean_terms([clip_losses(*known, truth, counted) for truth in truths]))
+        terms = [clip_losses(*known, truth, counted, self._checkpointed) for truth in truths]
+        return self.weigh(mean_terms(terms))
+
+    def _checkpointed(self, function: Callable, *args: Any) -> Any:
+        """Call a function; under gradient checkpointing it is called again in the backward pass, for nothing of what
+        it computes is kept."""
+        if self.gradient_checkpointing and self.training:
+            return self._gradient_checkpointing_func(function, *args)
+        return function(*args)
+
+    def _checkpoint_what_learns(self) -> None:
+        super()._checkpoint_what_learns()
+        for layer in self.sam2.mask_decoder.transformer.layers:  # checkpointed with the rest of a frame
+            layer.training = False
 
     def _encode_audio(self, input_features: torch.Tensor, audio_mask: torch.Tensor, num_frames: int) -> torch.Tensor:
         """Embeddings of left and right at each frame, `[B, T, C]`."""
@@ -320,7 +336,9 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             as_released=self.config.behavior == "release",
         )
         predictions = dict(
-            track_every_frame(tracker, lambda frame: features[frame].select(clips), decode, user_prompts)
+            track_every_frame(
+                tracker, lambda frame: features[frame].select(clips), decode, user_prompts, self._checkpointed
+            )
         )
         ordered = [predictions[frame] for frame in range(num_frames)]
         return MaskPrediction.join(ordered, partial(torch.stack, dim=1)), levels
