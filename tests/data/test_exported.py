@@ -1,6 +1,7 @@
 import datasets
 import numpy as np
 import pytest
+from huggingface_hub.utils import httpx
 
 from hub_stand_in import empty_cache
 from lavseg.data import (
@@ -111,7 +112,11 @@ def test_layout_subset_and_rows_are_read_from_the_files(trees, exported):
         ("avsbench", {}, "^dataset: got 'ref_avs', .*avsbench holds avsbench$"),
         ("avsbench", {"dataset": "avsbench", "subsets": ["ms3"]}, "^subset: got ms3, .*avsbench has s4, v2$"),
         ("avsbench", {"dataset": "avsbench"}, "^subset: missing; AVSBench consists of s4"),
-        ("absent", {}, r"^root: there is no folder .*absent, and no such data set can be had from the Hub \(Repo id"),
+        (
+            "absent",
+            {},
+            r"^root: there is no folder .*absent; give one, or the Hub id ORG/NAME of an exported",
+        ),
         ("", {"streaming": True}, "^streaming: is for what `lavseg data export` wrote, and .* holds none of that$"),
     ],
 )
@@ -127,6 +132,15 @@ def test_what_the_hub_does_not_have_is_named(hub):
     ) as caught:
         load_rows("org/none", "train")
     assert "\n" not in str(caught.value)
+
+
+def test_a_hub_that_cannot_be_reached_is_named(monkeypatch):
+    def ask(*args, **kwargs):
+        raise httpx.ConnectError("no route to host")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", ask)
+    with pytest.raises(ValueError, match=r"^root: there is no folder org/none, .* from the Hub \(no route to host\)$"):
+        load_rows("org/none", "train")
 
 
 def test_files_of_others_and_damaged_ones_are_named(exported, tmp_path):

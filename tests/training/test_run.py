@@ -241,7 +241,7 @@ def test_a_wrong_recipe_is_refused_and_writes_nothing(tmp_path, data, checkpoint
     "arguments, message",
     [
         ([], "--data_root"),
-        (["--data=absent", "--out=O", "--model=M"], "absent/metadata.csv does not exist"),
+        (["--data=absent", "--out=O", "--model=M"], "there is no folder absent; give one, or the Hub id"),
         (["--data=absent", "--out=O", "--lerning_rate=1"], "'lerning_rate'; did you mean 'learning_rate'?"),
         (["--data=absent", "--out=O", "recipe.yaml"], "recipe.yaml"),
         (["absent.yaml"], "absent.yaml"),
@@ -405,7 +405,7 @@ def test_training_reads_an_exported_data_set_also_as_a_stream(tmp_path, save, so
         batches(exported, "--streaming=true", "--max_steps=-1")
     with pytest.raises(ValueError, match=r"^streaming: is for what `lavseg data export` wrote"):
         batches(sounds, "--streaming=true")
-    with pytest.raises(ValueError, match=r"^feature_cache: is filled from all rows, and streaming keeps none"):
+    with pytest.raises(ValueError, match=r"^feature_cache: is filled from all rows, of which streaming keeps none"):
         batches(exported, "--streaming=true", f"--feature_cache={tmp_path / 'cache'}")
     assert not (tmp_path / "out").exists()
 

@@ -15,11 +15,13 @@ from huggingface_hub import HfApi
 from pyarrow import ArrowException
 
 from ..error_reasons import reason_of
+from ..hub.hub_errors import HUB_ERRORS
 from . import avsbench, ref_avs
 from .tables import ROW_FEATURES
 
 # As `datasets` names the files of a split; what lies in no folder of a subset is in `data`.
 _FILE = re.compile(r"(?:(?P<folder>[^/]+)/)?(?P<split>\w+)-\d+-of-\d+(-\w+)?\.parquet")
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _FEATURES = {"ref_avs": ref_avs.FEATURES, "avsbench": avsbench.FEATURES}
 
 
@@ -102,7 +104,10 @@ def exported_splits(root: str | Path) -> list[ExportedSplit]:
     Raises:
         ValueError: when there is no such folder or data set, or a file is not of this package's.
     """
-    files = _files_here(Path(root)) if Path(root).is_dir() else _files_on_the_hub(str(root))
+    name = str(root)
+    if not Path(root).is_dir() and not _HUB_ID.fullmatch(name):
+        raise ValueError(f"root: there is no folder {name}; give one, or the Hub id ORG/NAME of an exported data set")
+    files = _files_here(Path(root)) if Path(root).is_dir() else _files_on_the_hub(name)
     grouped = defaultdict(list)
     for name, file in sorted(files.items()):
         if match := _FILE.fullmatch(name):
@@ -118,7 +123,7 @@ def _files_here(folder: Path) -> dict[str, str]:
 def _files_on_the_hub(name: str) -> dict[str, str]:
     try:
         info = HfApi().dataset_info(name)
-    except (OSError, ValueError) as error:
+    except (*HUB_ERRORS, OSError, ValueError) as error:
         reason = reason_of(error).split(". ")[0].rstrip(".")
         raise ValueError(
             f"root: there is no folder {name}, and no such data set can be had from the Hub ({reason})"
@@ -147,7 +152,7 @@ def _opened(file: str) -> Iterator[pq.ParquetFile]:
     try:
         with xopen(file, "rb") as content:
             yield pq.ParquetFile(content)
-    except (OSError, ArrowException) as error:
+    except (*HUB_ERRORS, OSError, ArrowException) as error:
         raise _unreadable(file, error) from error
 
 
