@@ -10,6 +10,7 @@ from lavseg.modeling.inputs import (
     check_constants,
     check_ids,
     check_shapes,
+    embedding_shapes,
     first_non_finite,
     prepare_clips,
     real_lengths,
@@ -114,6 +115,15 @@ def test_where_nothing_is_read_there_may_be_several_truths_for_one_mask():
 def test_inputs_of_clips_that_do_not_fit_together_are_named(name, shape):
     with pytest.raises(ValueError, match=rf"^{name}: has to be \[.*\] for 2 clips of 3 frames, got "):
         prepare(**{name: torch.zeros(shape, dtype=torch.bool)})
+
+
+def test_embeddings_are_checked_one_by_one():
+    parts = (torch.zeros(2, 3, 4), torch.zeros(2, 3, 5, 6))
+    assert embedding_shapes(None, (4,)) == {}
+    named = embedding_shapes(parts, (4,), (5, "width"))
+    assert named == {"image_embeddings[0]": (parts[0], (4,)), "image_embeddings[1]": (parts[1], (5, "width"))}
+    with pytest.raises(ValueError, match="image_embeddings: have to be the 1 tensors of embed_frames, got 2"):
+        embedding_shapes(parts, (4,))
 
 
 @pytest.mark.parametrize("foreign", [255, -1, 2, 0.5, math.nan, math.inf])

@@ -17,7 +17,8 @@ import numpy as np
 
 from ..data.synthetic.rendering import SAMPLING_RATE, render_clip
 from ..data.synthetic.sentences import draw_expressions, draw_scene
-from ..inference.clip_segmenter import ClipSegmenter, FrameInput
+from ..inference.clip_segmenter import ClipSegmenter
+from ..inference.encoded_frames import FrameInput
 from ..inference.frame_predictions import segmented_frame
 from ..inference.mask_files import MASK_FILES
 from ..inference.segment_video import segment_video

@@ -176,6 +176,15 @@ def test_real_clips(tiny_processor, media, name, silent):
     assert (inputs["input_features"].std() < 1e-3) == silent
 
 
+def test_what_was_made_before_takes_the_place_of_frames_and_sentences(tiny_processor):
+    given = (make_frames(), make_sound(), [TEXT, "the violin"], RATE)
+    plain, made = tiny_processor(*given), {"text_embeddings": torch.zeros(1, 2, 3, 4)}
+    assert_same(tiny_processor.text_inputs([given[2]]), {name: plain[name] for name in ("input_ids", "attention_mask")})
+    other = tiny_processor.with_text_inputs(lambda texts: made).with_image_inputs(lambda frames: {})(*given)
+    kept = ("input_features", "audio_mask", "frame_mask", "original_sizes")
+    assert_same(other, {**{name: plain[name] for name in kept}, **made})
+
+
 def test_several_expressions_about_one_clip(tiny_processor):
     frames, sound = make_frames(), make_sound()
     texts = [TEXT, " the violin ", "the object making the most sound"]

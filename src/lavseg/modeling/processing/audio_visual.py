@@ -189,7 +189,7 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         self, videos: list, audios: list, texts: list[list[str]] | None, rates: list, options: dict[str, dict]
     ) -> dict[str, Any]:
         """Model inputs of a batch as tensors, from its clips, their sounds, texts and rates."""
-        tokens = self._text_inputs(texts, **options["text_kwargs"])
+        tokens = self.text_inputs(texts, **options["text_kwargs"])
         clips, sounds = [], []
         for index, (clip, sound, rate) in enumerate(zip(videos, audios, rates, strict=True)):
             name = f"[{index}]" if len(videos) > 1 else ""
@@ -236,6 +236,12 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         """A copy for which `image_inputs` says what frames become, such as embeddings that were made before."""
         other = copy.copy(self)
         other.image_inputs = image_inputs
+        return other
+
+    def with_text_inputs(self, text_inputs: Callable[..., dict[str, torch.Tensor]]) -> "AudioVisualProcessor":
+        """A copy for which `text_inputs` says what sentences become, such as embeddings that were made before."""
+        other = copy.copy(self)
+        other.text_inputs = text_inputs
         return other
 
     def _read(self, clip: Any, sound: Any, rate: int | None, name: str) -> tuple[torch.Tensor, Any, int]:
@@ -298,7 +304,13 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         data["frame_mask"] = _padded([torch.ones(len(frames), dtype=torch.bool) for frames in clips])
         return data
 
-    def _text_inputs(self, texts: list[list[str]] | None, **text_kwargs: Any) -> dict[str, torch.Tensor]:
+    def text_inputs(self, texts: list[list[str]] | None, **text_kwargs: Any) -> dict[str, torch.Tensor]:
+        """`input_ids` and `attention_mask`, `[B, E, P]`, of the sentences about each clip; nothing without sentences.
+
+        Raises:
+            ValueError: when there are none for a method that reads, or some for one that does not, or not as many about
+                every clip.
+        """
         check_text("text", type(self).__name__, texts, self.needs_text)
         if texts is None:
             return {}

@@ -68,5 +68,10 @@ class AuralSam2Processor(UserPromptsMixin, OptionalTextMixin, AudioVisualProcess
         check_outputs({"class_logits": class_logits}, frame_mask)
         return found
 
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of `pixel_values`."""
+        return self.image_processor.size["height"], self.image_processor.size["width"]
+
 
 __all__ = ["AuralSam2Processor"]

@@ -1,6 +1,7 @@
 """SAM2-LOVE: one token that compresses frames, sound and sentence prompts SAM2 (Wang et al., CVPR 2025)."""
 
 import copy
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from transformers import initialization as init
 
 from ...backbones.sam2.key_frame_tracking import KeyFrameTracker
 from ...backbones.sam2.modeling_sam2 import Sam2Backbone
+from ...backbones.sam2.tracking_sam2 import ImageFeatures
 from ...backbones.vggish import VggishModel, load_vggish
 from ...losses import mask_bce, mask_dice, mask_iou, weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
@@ -21,6 +23,7 @@ from ...modeling.inputs import (
     check_ids,
     check_shapes,
     check_text,
+    embedding_shapes,
     prepare_clips,
     real_lengths,
 )
@@ -156,6 +159,17 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         return True
 
     @property
+    def embedding_inputs(self) -> tuple[str, ...]:
+        return ("pixel_values", "vit_pixel_values")
+
+    def embed_frames(self, pixel_values: torch.Tensor, vit_pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """As the base class says: what SAM2's mask decoder reads, and the frame encoder's states `[N, 1 + hw, D]`."""
+        return (*self.sam2.encode(pixel_values), self._encode_frames(vit_pixel_values[None])[0])
+
+    def tracking_embeddings(self, image_embeddings: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return image_embeddings[:3]
+
+    @property
     def clip_length(self) -> int:
         return self.config.max_frames
 
@@ -190,6 +204,8 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         labels: torch.Tensor | None = None,
         label_mask: torch.Tensor | None = None,
         original_sizes: list[tuple[int, int]] | None = None,
+        image_embeddings: Sequence[torch.Tensor] | None = None,
+        text_embeddings: torch.Tensor | None = None,
         output_attentions: bool = False,
         key_frames: torch.Tensor | None = None,
     ) -> Sam2LoveOutput:
@@ -205,6 +221,8 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
             original_sizes: not used here; processors hand it out for `post_process_masks`.
+            image_embeddings: in place of both forms of frames what `embed_frames` makes of them, each `[B, T, ...]`.
+            text_embeddings: `[B, E, P, D]` in place of `input_ids` what `embed_text` makes of them.
             output_attentions: give attention maps.
             key_frames: `[B]`, in training with labels the frame of each clip to learn on, which `pixel_values` then
                 shows alone, `[B, 1, 3, S, S]`; chosen here when None.
@@ -216,20 +234,19 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         Raises:
             ValueError: when an input is missing, or shapes do not fit together.
         """
-        check_given("pixel_values", pixel_values)
-        check_given("vit_pixel_values", vit_pixel_values)
         check_given("input_features", input_features)
-        check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
+        read = input_ids if text_embeddings is None else text_embeddings
+        check_text("input_ids", type(self).__name__, read, self.reads_text)
         learns = self.training and labels is not None
-        given = prepare_clips(
-            *self._clips(pixel_values, vit_pixel_values, input_features, key_frames, learns),
-            *(input_ids, frame_mask, audio_mask, labels, label_mask),
-        )
-        encoded = (vit_pixel_values, input_features, attention_mask)
-        prompts, presence, maps = self._prompts(given, *encoded, output_attentions)
+        frames, whole = self._frame_shapes(pixel_values, vit_pixel_values, image_embeddings, key_frames, learns)
+        whole["input_features"] = (input_features, ("patches", 1, 96, 64))
+        texts = (input_ids, frame_mask, audio_mask, labels, label_mask, text_embeddings)
+        given = prepare_clips(frames, whole, *texts)
+        seen = (vit_pixel_values, image_embeddings)
+        prompts, presence, maps = self._prompts(given, *seen, input_features, attention_mask, output_attentions)
         batch = given.batch[:2]
         clips = torch.arange(batch[0], device=prompts.device).repeat_interleave(batch[1])
-        segmenter = self._tracker(given, pixel_values, prompts)
+        segmenter = self._tracker(given, pixel_values, image_embeddings, prompts)
         if learns:
             key_of_clip = self._training_key_frames(given.labeled) if key_frames is None else key_frames
             shown = key_of_clip if key_frames is None else torch.zeros_like(key_frames)
@@ -258,55 +275,65 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             **{name: tuple(each.unflatten(0, batch) for each in blocks) for name, blocks in maps.items()},
         )
 
-    def _clips(
+    def _frame_shapes(
         self,
-        pixel_values: torch.Tensor,
-        vit_pixel_values: torch.Tensor,
-        input_features: torch.Tensor,
+        pixel_values: torch.Tensor | None,
+        vit_pixel_values: torch.Tensor | None,
+        image_embeddings: Sequence[torch.Tensor] | None,
         key_frames: torch.Tensor | None,
         learns: bool,
     ) -> tuple[dict, dict]:
-        """What is given for each frame and for each clip as a whole, with the shapes wanted, see `prepare_clips`."""
-        edge = self.config.sam2_config.image_size
+        """For `prepare_clips` what is given for each frame, and what of one frame for each clip, with the axes."""
+        check_given("pixel_values", pixel_values, "image_embeddings", image_embeddings)
+        check_given("vit_pixel_values", vit_pixel_values, "image_embeddings", image_embeddings)
+        edge, states = self.config.sam2_config.image_size, ("positions", self.config.vision_config.hidden_size)
         frames = {
             "pixel_values": (pixel_values, (3, edge, edge)),
             "vit_pixel_values": (vit_pixel_values, (3, "height", "width")),
+            **embedding_shapes(image_embeddings, *ImageFeatures.shapes(self.sam2), states),
         }
-        whole = {"input_features": (input_features, ("patches", 1, 96, 64))}
         if key_frames is None:
-            return frames, whole
-        if not learns:
+            return frames, {}
+        if not learns or image_embeddings is not None:
             raise ValueError("key_frames: are for training with labels; leave them out and give all frames")
         clips, length = vit_pixel_values.shape[:2]
         check_shapes(clips, length, {"key_frames": (key_frames, (clips,))})
         check_ids("key_frames", key_frames, length)
         del frames["pixel_values"]
-        return frames, {**whole, "pixel_values": (pixel_values, (1, 3, edge, edge))}
+        return frames, {"pixel_values": (pixel_values, (1, 3, edge, edge))}
 
-    def _tracker(self, given: ClipInputs, pixel_values: torch.Tensor, prompts: torch.Tensor) -> KeyFrameTracker:
+    def _tracker(
+        self,
+        given: ClipInputs,
+        pixel_values: torch.Tensor | None,
+        image_embeddings: Sequence[torch.Tensor] | None,
+        prompts: torch.Tensor,
+    ) -> KeyFrameTracker:
         clip_of_object = [clip for clip in range(given.batch[0]) for _ in range(given.batch[1])]
         multimask = self.config.mask_selection != "single"
-        return KeyFrameTracker(
-            self.sam2, pixel_values, given.lengths, clip_of_object, prompts[:, None], multimask, self.prompt_decoder
-        )
+        objects = (given.lengths, clip_of_object, prompts[:, None], multimask, self.prompt_decoder)
+        features = None if image_embeddings is None else ImageFeatures(*image_embeddings[:3])
+        return KeyFrameTracker(self.sam2, pixel_values, *objects, features)
 
     def _prompts(
         self,
         given: ClipInputs,
-        vit_pixel_values: torch.Tensor,
+        vit_pixel_values: torch.Tensor | None,
+        image_embeddings: Sequence[torch.Tensor] | None,
         input_features: torch.Tensor,
         attention_mask: torch.Tensor | None,
         output_attentions: bool,
     ) -> tuple[torch.Tensor, torch.Tensor | None, dict[str, tuple[torch.Tensor, ...]]]:
         """Prompt tokens `[N, C]` of all objects, with a presence head its logits `[N]`, and attention maps."""
+        frames = self._encode_frames(vit_pixel_values) if image_embeddings is None else image_embeddings[3]
         num_patches = real_lengths("audio_mask", given.audio_mask.tolist())
         all_real = min(given.lengths) == given.batch[2] and min(num_patches) == given.audio_mask.shape[1]
         all_real = all_real and (attention_mask is None or bool(attention_mask.all()))
-        text, text_mask = encode_text(self.text_encoder, given.input_ids, attention_mask)
+        text, text_mask = encode_text(self.text_encoder, given.input_ids, attention_mask, given.text_embeddings)
         prompts, presence, maps = self.prompter(
             self._encode_audio(input_features),
             text,
-            self._encode_frames(vit_pixel_values),
+            frames,
             given.audio_mask,
             text_mask,
             given.frame_mask,
@@ -314,8 +341,9 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             output_attentions,
         )
         if maps:
-            patch = self.config.vision_config.patch_size
-            grid = tuple(edge // patch for edge in vit_pixel_values.shape[-2:])
+            patch, size = self.config.vision_config.patch_size, self.config.vision_config.image_size
+            seen = (size, size) if vit_pixel_values is None else vit_pixel_values.shape[-2:]
+            grid = tuple(edge // patch for edge in seen)
             maps["vision_attentions"] = tuple(each.unflatten(-1, grid) for each in maps["vision_attentions"])
         return prompts, presence, maps
 
