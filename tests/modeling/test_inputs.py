@@ -110,7 +110,7 @@ def test_where_nothing_is_read_there_may_be_several_truths_for_one_mask():
 
 @pytest.mark.parametrize(
     "name, shape",
-    [("input_ids", (3, 1, 5)), ("frame_mask", (2, 4)), ("audio_mask", (2, 3)), ("labels", (2, 2, 3, 4, 4))],
+    [("input_ids", (3, 1, 5)), ("frame_mask", (2, 4)), ("audio_mask", (2, 3)), ("labels", (2, 2, 4, 4, 4))],
 )
 def test_inputs_of_clips_that_do_not_fit_together_are_named(name, shape):
     with pytest.raises(ValueError, match=rf"^{name}: has to be \[.*\] for 2 clips of 3 frames, got "):
