@@ -1,10 +1,15 @@
-"""Time of an evaluation of Ref-AVS clip by clip, all sentences of a clip together, beside row by row.
+"""Time of evaluation and training on Ref-AVS with all sentences of a clip together, beside row by row.
 
-    python benchmarks/by_clip.py --method sam2_love --host base_plus --frames 5
-    python benchmarks/by_clip.py --host tiny --image-size 256 --frames 2 --clips 1
+    python benchmarks/by_clip.py evaluation --method sam2_love --host base_plus --frames 5
+    python benchmarks/by_clip.py training --method aural_sam2 --host base_plus --frames 2 --sentences 5
 
-Weights are random, clips are drawn, each with `--sentences` sentences; reading and scoring are counted in. Prints one
-JSON line with seconds for all clips both ways and their ratio, and fails if the scores differ.
+Weights are random, clips are drawn, each with `--sentences` sentences, and reading is counted in. Prints one JSON line:
+
+- `evaluation`: seconds for all clips both ways, scoring included, and their ratio; fails if the scores differ.
+- `training`: sentences per second of steps (forward and backward) of one sentence and of all of a clip, the share `s`
+  of a step of one sentence that reading and the encoders of frames and sound take, `gain`, how many times more
+  sentences a second there are together, and `by_s`, 1 / (1 - s + s / N), what that share alone gives with N sentences.
+  SAM2's neck and what fusions make of the frames are shared, too, but not in `s`.
 """
 
 import argparse
@@ -17,7 +22,7 @@ import torch
 
 from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
 from lavseg.data import ClipCollator, build_tokenizer, load_ref_avs, write_ref_avs
-from lavseg.data.clip_rows import group_by_clip
+from lavseg.data.clip_rows import NamedRows, group_by_clip
 from lavseg.evaluation.evaluate_model import evaluate
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
@@ -43,18 +48,70 @@ def make_rows(folder, clips, frames, sentences):
     return rows.select([group[i % len(group)] for group in group_by_clip(rows, len(rows)) for i in range(sentences)])
 
 
+def now():
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def seconds(function):
-    if DEVICE == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
+    start = now()
     result = function()
-    if DEVICE == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start, result
+    return now() - start, result
+
+
+def compare_evaluations(model, collator, rows, sentences):
+    by_row, expected = seconds(lambda: evaluate(model, collator, rows, sentences=1))
+    by_clip, found = seconds(lambda: evaluate(model, collator, rows, sentences=sentences))
+    difference = max(abs(found.compute()[name] - value) for name, value in expected.compute().items())
+    if difference > 1e-3:
+        raise SystemExit(f"scores differ by {difference}")
+    measured = {"row_by_row_s": round(by_row, 2), "by_clip_s": round(by_clip, 2), "ratio": round(by_clip / by_row, 3)}
+    return {**measured, "scores_differ_by": difference}
+
+
+class Shared:
+    """Seconds of what does not depend on the sentence."""
+
+    def __init__(self, model):
+        self.seconds = 0.0
+        for name, part in model.backbones().items():
+            encoder = part.vision_encoder.backbone if name == "sam2" else part
+            if name != "text":
+                encoder.forward = self.watched(encoder.forward)
+
+    def watched(self, function):
+        def run(*args, **kwargs):
+            took, result = seconds(lambda: function(*args, **kwargs))
+            self.seconds += took
+            return result
+
+        return run
+
+
+def compare_steps(model, collator, rows, sentences):
+    shared, named = Shared(model.train()), NamedRows(rows)
+    collate = shared.watched(lambda numbers, together: collator.by_clip(named.__getitems__(numbers), together))
+
+    def step(numbers, together):
+        for batch in collate(numbers, together):
+            model(**batch.to(DEVICE)).loss.backward()
+        model.zero_grad()
+
+    clips = [list(range(start, start + sentences)) for start in range(0, len(rows), sentences)]
+    step(clips[0][:1], 1)  # warm
+    shared.seconds = 0.0
+    one_by_one, _ = seconds(lambda: [step([number], 1) for clip in clips for number in clip])
+    share = shared.seconds / one_by_one
+    together, _ = seconds(lambda: [step(clip, sentences) for clip in clips])
+    rates = {"sentences_per_s": [round(len(rows) / took, 3) for took in (one_by_one, together)]}
+    by_share = 1 / (1 - share + share / sentences)
+    return {**rates, "s": round(share, 3), "gain": round(one_by_one / together, 2), "by_s": round(by_share, 2)}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("evaluation", "training"))
     parser.add_argument("--method", choices=METHODS, default="sam2_love")
     parser.add_argument("--host", default="base_plus", help="tiny, small, base_plus or large (Hiera)")
     parser.add_argument("--image-size", type=int, default=1024)
@@ -66,14 +123,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         rows = make_rows(folder, given.clips, given.frames, given.sentences)
         evaluate(model, collator, rows.select([0]))  # warm
-        by_row, expected = seconds(lambda: evaluate(model, collator, rows, sentences=1))
-        by_clip, found = seconds(lambda: evaluate(model, collator, rows, sentences=given.sentences))
-    difference = max(abs(found.compute()[name] - value) for name, value in expected.compute().items())
-    if difference > 1e-3:
-        raise SystemExit(f"scores differ by {difference}")
-    measured = {"row_by_row_s": round(by_row, 2), "by_clip_s": round(by_clip, 2), "ratio": round(by_clip / by_row, 3)}
+        compare = compare_evaluations if given.what == "evaluation" else compare_steps
+        measured = compare(model, collator, rows, given.sentences)
     about = {**vars(given), "threads": torch.get_num_threads(), "device": DEVICE}
-    print(json.dumps({**about, **measured, "scores_differ_by": difference}, allow_nan=False))
+    print(json.dumps({**about, **measured}, allow_nan=False))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from transformers import BatchFeature
 from lavseg.data.augmentation import ClipAugmentation
 from lavseg.data.avsbench import load_avsbench
 from lavseg.data.classes import row_classes
+from lavseg.data.clip_rows import NamedRows
 from lavseg.data.collator import ClipCollator
 from lavseg.data.masks import row_masks
 from lavseg.data.ref_avs import load_ref_avs
@@ -90,6 +91,19 @@ def test_rows_about_one_clip_are_its_sentences_and_truths(processor, ten):
     assert len(processor.inputs["video"]) == len(processor.inputs["audio"]) == 2
     assert batch["labels"].shape[:2] == (2, 2) and batch["label_mask"].all() and batch["label_mask"].shape == (2, 10)
     for clip, truths in zip(clips, batch["labels"], strict=True):
+        assert all(np.array_equal(row_masks(row), truth) for row, truth in zip(clip, truths, strict=True))
+
+
+def test_rows_that_share_frames_are_taken_together_and_clips_of_as_many(processor, ten):
+    places = {number: place for place, number in enumerate(ten["id"])}
+    first, second = (NamedRows(ten).__getitems__([places[row["id"]] for row in clip]) for clip in of_clips(ten, 3))
+    alone = {**second[0], "frames": list(second[0]["frames"])}
+    batches = ClipCollator(processor).by_clip([first[0], second[0], alone, first[1], second[1], first[2]], 2)
+    shapes = [tuple(batch["labels"].shape[:2]) for batch in batches]
+    assert shapes == [(2, 1), (2, 2)]  # a third row of the first clip and the other by itself, and two of each
+    expected = [[first[0], first[1]], [second[0], second[1]]]
+    assert processor.inputs["text"] == [[row["text"] for row in clip] for clip in expected]
+    for clip, truths in zip(expected, batches[1]["labels"], strict=True):
         assert all(np.array_equal(row_masks(row), truth) for row, truth in zip(clip, truths, strict=True))
 
 

@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 from transformers import TrainerControl, TrainerState
 
-from lavseg.training.callbacks import EarlyStopping, EpochOfCollator
+from lavseg.training.callbacks import EarlyStopping, EpochOf
 
 
 def test_early_stopping_passes_over_splits_without_the_metric():
@@ -15,7 +15,7 @@ def test_early_stopping_passes_over_splits_without_the_metric():
     assert control.should_training_stop
 
 
-def test_the_collator_is_told_the_epoch():
-    collator = SimpleNamespace(epoch=0)
-    EpochOfCollator(collator).on_epoch_begin(None, TrainerState(epoch=2.0), None)
-    assert collator.epoch == 2
+def test_collator_and_sampler_are_told_the_epoch():
+    parts = [SimpleNamespace(epoch=0), SimpleNamespace(epoch=0)]
+    EpochOf(*parts).on_epoch_begin(None, TrainerState(epoch=2.0), None)
+    assert [part.epoch for part in parts] == [2, 2]

@@ -13,6 +13,7 @@ from tiny.configurations import tiny_config
 from transformers import ProgressCallback, TrainerCallback, get_linear_schedule_with_warmup
 
 from lavseg.data import ClipCollator, load_ref_avs, write_ref_avs
+from lavseg.data.clip_rows import group_by_clip
 from lavseg.hub.record import read_record
 from lavseg.metrics.protocols import AvsMetric
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
@@ -130,6 +131,73 @@ def test_gradients_are_averaged_over_accumulation_steps(build, untrained):
     assert logged(runs[0], "loss") == pytest.approx(logged(runs[1], "loss"), rel=1e-5)
     assert logged(runs[0], "grad_norm") == pytest.approx(logged(runs[1], "grad_norm"), rel=1e-3)
     torch.testing.assert_close(runs[0].model.prompter.seg_tokens, runs[1].model.prompter.seg_tokens)
+
+
+def test_rows_of_a_stream_are_not_taken_together(build, short):
+    trainer = build(train_dataset=short["train"].to_iterable_dataset(), max_steps=1, sentences_per_clip=2)
+    with pytest.raises(ValueError, match=r"^sentences_per_clip: takes rows .* and no stream; leave it at 1"):
+        trainer.train()
+
+
+@pytest.fixture(scope="module")
+def uneven(short):
+    """Three, two and one rows about three clips, mixed."""
+    groups = sorted(group_by_clip(short["train"], 100), key=len)
+    chosen = [groups[-1][:3], groups[-2][:2], groups[0][:1]]
+    assert [len(group) for group in chosen] == [3, 2, 1]
+    return short["train"].select([chosen[0][0], chosen[1][0], chosen[0][1], chosen[2][0], chosen[1][1], chosen[0][2]])
+
+
+def test_sentences_taken_together_teach_what_they_teach_one_by_one(build, untrained, uneven):
+    runs = []
+    for sentences, size, accumulation in ((1, 6, 1), (3, 6, 1), (3, 3, 2), (2, 2, 3)):
+        model, frames = copy.deepcopy(untrained), []
+        model.image_blocks[0].register_forward_hook(
+            lambda block, given, out, frames=frames: frames.append(len(given[0]))
+        )
+        trainer = build(
+            model,
+            train_dataset=uneven,
+            max_steps=1,
+            sentences_per_clip=sentences,
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=accumulation,
+            optim="sgd",
+            learning_rate=0.1,
+        )
+        trainer.train()
+        runs.append((trainer, sum(frames)))
+    first = runs[0][0]
+    for trainer, _ in runs[1:]:
+        for name in ("loss", "loss_bce", "loss_dice"):
+            assert logged(trainer, name) == pytest.approx(logged(first, name), rel=1e-5)
+        assert logged(trainer, "grad_norm") == pytest.approx(logged(first, "grad_norm"), rel=1e-3)
+        torch.testing.assert_close(trainer.model.prompter.seg_tokens, first.model.prompter.seg_tokens)
+    # A clip's key frame is encoded once for up to so many sentences, and again where a batch ends.
+    assert [frames for _, frames in runs] == [6, 3, 3, 4]
+
+
+def test_rows_taken_together_all_come_once_an_epoch_also_after_an_interruption(build, untrained, uneven, monkeypatch):
+    seen, by_clip = [], ClipCollator.by_clip
+
+    def spy(self, rows, sentences):
+        seen.append([row["id"] for row in rows])
+        return by_clip(self, rows, sentences)
+
+    monkeypatch.setattr(ClipCollator, "by_clip", spy)
+    values = {"train_dataset": uneven, "sentences_per_clip": 2, "num_train_epochs": 2}
+    whole = build(copy.deepcopy(untrained), folder="whole", save_strategy="steps", save_steps=4, **values)
+    whole.train()
+    batches = seen.copy()
+    assert [len(batch) for batch in batches] == [2] * 6
+    for epoch in (batches[:3], batches[3:]):
+        assert sorted(row for batch in epoch for row in batch) == sorted(uneven["id"])
+    seen.clear()
+    resumed = build(copy.deepcopy(untrained), folder="resumed", **values)
+    resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-4")
+    assert seen[-2:] == batches[-2:] and logged(resumed, "loss") == logged(whole, "loss")
+    found = resumed.model.state_dict()
+    assert all(torch.equal(found[name], expected) for name, expected in whole.model.state_dict().items())
 
 
 def test_the_schedule_is_linear_warmup_and_decay(build, model):

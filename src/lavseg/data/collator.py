@@ -1,5 +1,6 @@
 """Batches for training and evaluation from rows of a data set and the processor of a model."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -42,7 +43,7 @@ class ClipCollator:
         augment: changes a row before anything else, for training only; called with the row and `epoch`, such as
             `ClipAugmentation`.
         key_frame: for training only, the frame that a model with one learns on, its `training_key_frame`: "first", or
-            "random" for any labelled one, drawn from `seed`, `epoch` and the row's `id`.
+            "random" for any labelled one, drawn from `seed`, `epoch` and the `id` of the clip's first row.
         seed: of the draw of key frames.
         epoch: number of the training epoch, set at the start of each; rows of a stream say it themselves.
 
@@ -72,6 +73,24 @@ class ClipCollator:
 
     def __call__(self, rows: list[dict] | list[list[dict]]) -> BatchFeature:
         return self._batch(self._changed([[row] if isinstance(row, dict) else row for row in rows]))
+
+    def by_clip(self, rows: list[dict], sentences: int) -> list[BatchFeature]:
+        """Rows of which those about one clip hold the very same frames, as [`NamedRows`] gives them.
+
+        Args:
+            rows: a batch, in any order.
+            sentences: rows that are taken together as one clip at most.
+
+        Returns:
+            For each number `E` of rows that clips have here, what calling it returns for these clips.
+        """
+        clips, same = defaultdict(list), defaultdict(list)
+        for row in rows:
+            clips[id(row["frames"])].append(row)
+        parts = [found[at : at + sentences] for found in clips.values() for at in range(0, len(found), sentences)]
+        for clip in self._changed(parts):
+            same[len(clip)].append(clip)
+        return [self._batch(alike) for _, alike in sorted(same.items())]
 
     def _changed(self, clips: list[list[dict]]) -> list[list[dict]]:
         """The rows of each clip as training asks for them."""

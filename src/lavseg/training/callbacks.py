@@ -6,6 +6,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainerControl,
 
 from ..data.collator import ClipCollator
 from .arguments import LavsegTrainingArguments
+from .clip_sampler import ClipSampler
 
 
 class EarlyStopping(EarlyStoppingCallback):
@@ -16,13 +17,14 @@ class EarlyStopping(EarlyStoppingCallback):
             super().on_evaluate(args, *rest, metrics=metrics, **kwargs)
 
 
-class EpochOfCollator(TrainerCallback):
-    """Tells the collator which epoch begins, so that it changes clips differently in each."""
+class EpochOf(TrainerCallback):
+    """Tells collator and sampler which epoch begins, so that clips are changed and ordered differently in each."""
 
-    def __init__(self, collator: ClipCollator):
-        self.collator = collator
+    def __init__(self, *parts: ClipCollator | ClipSampler):
+        self.parts = list(parts)
 
     def on_epoch_begin(
         self, args: LavsegTrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
     ) -> None:
-        self.collator.epoch = int(state.epoch)
+        for part in self.parts:
+            part.epoch = int(state.epoch)

@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Iterator, Sequence, Sized
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,8 @@ from typing import Any
 import torch
 from datasets import Dataset, IterableDataset
 from torch import nn
-from torch.utils.data import DataLoader
-from transformers import (
-    BatchFeature,
-    PrinterCallback,
-    ProgressCallback,
-    Trainer,
-)
+from torch.utils.data import DataLoader, Sampler
+from transformers import BatchFeature, PrinterCallback, ProgressCallback, Trainer
 from transformers.modeling_outputs import ModelOutput
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
 
@@ -33,8 +29,9 @@ from ..hub.record import Record
 from ..metrics.weighted_means import WeightedMeans
 from ..output_folders import flush_files, staged_file, staged_files
 from .arguments import LavsegTrainingArguments
-from .callbacks import EarlyStopping, EpochOfCollator
+from .callbacks import EarlyStopping, EpochOf
 from .checkpoints import last_checkpoint, warn_of_other_processes
+from .clip_sampler import ClipSampler, training_batches
 from .divergence import DivergenceWatch
 from .progress import LossLinesCallback, LossProgressCallback
 from .reporting import Preview, SampleMasks, showing
@@ -100,7 +97,8 @@ class LavsegTrainer(Trainer):
             self.add_callback(LossLinesCallback)
         if args.early_stopping_patience is not None:
             self.add_callback(EarlyStopping(args.early_stopping_patience, args.early_stopping_threshold))
-        self.add_callback(EpochOfCollator(self._training_collator))
+        self._epoch, self._share = EpochOf(self._training_collator), 1.0
+        self.add_callback(self._epoch)
 
     def get_train_dataloader(self) -> DataLoader:
         self._take_back_processor()
@@ -112,7 +110,7 @@ class LavsegTrainer(Trainer):
         if kwargs.get("is_training"):
             dataset = NamedRows(dataset) if isinstance(dataset, Dataset) else dataset
             dataset = NamedStream(dataset) if isinstance(dataset, IterableDataset) else dataset
-            self.data_collator = self._training_collator
+            self.data_collator = training_batches(self._training_collator, dataset, self.args.sentences_per_clip)
         else:
             dataset, batch_size = ClipItems(dataset, self.args.eval_sentences), 1
             self.data_collator = OneClip(plain)
@@ -120,6 +118,15 @@ class LavsegTrainer(Trainer):
             return super()._get_dataloader(dataset, description, batch_size, **kwargs)
         finally:
             self.data_collator = plain
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
+        args, together = self.args, self.args.sentences_per_clip
+        if together == 1:
+            return super()._get_train_sampler(train_dataset)
+        seed = args.seed if args.data_seed is None else args.data_seed
+        sampler = ClipSampler(train_dataset.clips, together, self._train_batch_size, seed)
+        self._epoch.parts[1:] = [sampler]
+        return sampler
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """As in Transformers, with groups of their own for the audio encoder's weights where their rate differs."""
@@ -173,8 +180,15 @@ class LavsegTrainer(Trainer):
         if self._hidden_processor is not None:
             self.processing_class, self._hidden_processor = self._hidden_processor, None
 
-    def training_step(self, *args, **kwargs) -> torch.Tensor:
-        loss = super().training_step(*args, **kwargs)
+    def training_step(self, model: nn.Module, inputs: Any, *args, **kwargs) -> torch.Tensor:
+        """As in Transformers, in a pass for each number of sentences about a clip; every sentence counts alike."""
+        parts = inputs if isinstance(inputs, list) else [inputs]
+        sentences, loss = [part["labels"].shape[:2].numel() for part in parts], 0
+        for part, count in zip(parts, sentences, strict=True):
+            self._share = count / sum(sentences)
+            # Processes exchange gradients once a step, however many parts each of them has.
+            with nullcontext() if part is parts[-1] else self.accelerator.no_sync(model):
+                loss = loss + super().training_step(model, part, *args, **kwargs)
         self._divergence.add(loss, self.state.global_step + 1)
         return loss
 
@@ -189,7 +203,8 @@ class LavsegTrainer(Trainer):
     ) -> torch.Tensor | tuple[torch.Tensor, ModelOutput]:
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
         if model.training:
-            self._terms.add(outputs.loss_dict, 1 / self.current_gradient_accumulation_steps)
+            loss = loss * self._share
+            self._terms.add(outputs.loss_dict, self._share / self.current_gradient_accumulation_steps)
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
