@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from calibration import roc_auc, score_rows
 from datasets import Dataset
 from tiny.optimization import training_arguments
+from tiny.presence import roc_auc, score_rows
 from transformers import AutoModel, AutoProcessor
 
 from lavseg import ClipCollator, LavsegTrainer
