@@ -417,7 +417,7 @@ def test_augmentation_is_for_training(tmp_path, save, sounds):
     trainer, _ = prepare([str(recipe), *arguments, f"--model={save('sama-avs')}"])
     expected = ClipAugmentation(degrees=0, color_jitter=True)
     assert trainer.get_train_dataloader().collate_fn.augment == expected
-    assert trainer.get_eval_dataloader(trainer.eval_dataset["test"]).collate_fn.augment is None
+    assert trainer.get_eval_dataloader(trainer.eval_dataset["test"]).collate_fn.collator.augment is None
     trainer.args.max_steps, trainer.args.num_train_epochs = -1, 3
     trainer.train()
     assert trainer.get_train_dataloader().collate_fn.epoch == 2

@@ -14,11 +14,21 @@ from .quiet import silence_data_sets, silence_libraries
 
 # This package's own keys; encoders are those of the methods in it.
 KEY_GROUPS = {
-    "data": ("data_root", "dataset", "subset", "train_split", "streaming", "eval_splits", "label_size", "augment"),
+    "data": (
+        "data_root",
+        "dataset",
+        "subset",
+        "train_split",
+        "streaming",
+        "sentences_per_clip",
+        "eval_splits",
+        "label_size",
+        "augment",
+    ),
     "model": ("method", "architecture", "model", "processor", "lora", "feature_cache"),
     "encoders": ("sam2", "sam", "vision", "text", "audio"),
     "loss and optimiser": ("loss_weights", "audio_learning_rate_factor", "synthetic_null_probability"),
-    "evaluation": ("metric_protocols", "early_stopping_patience", "early_stopping_threshold"),
+    "evaluation": ("metric_protocols", "eval_sentences", "early_stopping_patience", "early_stopping_threshold"),
     "running": ("resume", "plugin", "trust_remote_code"),
 }
 KEY_HELP = "\n\n".join(

@@ -238,8 +238,8 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         read = input_ids if text_embeddings is None else text_embeddings
         check_text("input_ids", type(self).__name__, read, self.reads_text)
         learns = self.training and labels is not None
-        frames, whole = self._frame_shapes(pixel_values, vit_pixel_values, image_embeddings, key_frames, learns)
-        whole["input_features"] = (input_features, ("patches", 1, 96, 64))
+        frames, single = self._frame_shapes(pixel_values, vit_pixel_values, image_embeddings, key_frames, learns)
+        whole = {"input_features": (input_features, ("patches", 1, 96, 64)), **single}
         texts = (input_ids, frame_mask, audio_mask, labels, label_mask, text_embeddings)
         given = prepare_clips(frames, whole, *texts)
         seen = (vit_pixel_values, image_embeddings)
