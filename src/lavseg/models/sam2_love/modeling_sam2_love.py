@@ -325,11 +325,11 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         output_attentions: bool,
     ) -> tuple[torch.Tensor, torch.Tensor | None, dict[str, tuple[torch.Tensor, ...]]]:
         """Prompt tokens `[N, C]` of all objects, with a presence head its logits `[N]`, and attention maps."""
-        frames = self._encode_frames(vit_pixel_values) if image_embeddings is None else image_embeddings[3]
         num_patches = real_lengths("audio_mask", given.audio_mask.tolist())
         all_real = min(given.lengths) == given.batch[2] and min(num_patches) == given.audio_mask.shape[1]
         all_real = all_real and (attention_mask is None or bool(attention_mask.all()))
         text, text_mask = encode_text(self.text_encoder, given.input_ids, attention_mask, given.text_embeddings)
+        frames = self._encode_frames(vit_pixel_values) if image_embeddings is None else image_embeddings[3]
         prompts, presence, maps = self.prompter(
             self._encode_audio(input_features),
             text,
