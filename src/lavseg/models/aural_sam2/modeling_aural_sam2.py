@@ -327,8 +327,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         counted = group.pick(given.labeled)[:, : group.length]
         truths = (group.pick(truth)[:, :, : group.length].flatten(0, 1) for truth in given.truths)
         known = (self.config, self.loss_weights, self.fuser, found, levels, group)
-        terms = [clip_losses(*known, truth, counted, self._checkpointed) for truth in truths]
-        return self.weigh(mean_terms(terms))
+        return self.weigh(mean_terms([clip_losses(*known, each, counted, self._checkpointed) for each in truths]))
 
     def _checkpointed(self, function: Callable, *args: Any) -> Any:
         """Call a function; under gradient checkpointing it is called again in the backward pass, for nothing of what

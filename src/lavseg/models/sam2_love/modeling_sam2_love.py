@@ -13,7 +13,7 @@ from ...backbones.sam2.key_frame_tracking import KeyFrameTracker
 from ...backbones.sam2.modeling_sam2 import Sam2Backbone
 from ...backbones.sam2.tracking_sam2 import ImageFeatures
 from ...backbones.vggish import VggishModel, load_vggish
-from ...losses import mask_bce, mask_dice, mask_iou, weighted_mean
+from ...losses import weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder, load_host
 from ...modeling.initialization import init_linear
@@ -29,6 +29,7 @@ from ...modeling.inputs import (
 )
 from ...modeling.outputs import MaskPrediction
 from .configuration_sam2_love import Sam2LoveConfig
+from .loss_sam2_love import mask_losses
 from .prompter_sam2_love import Sam2LoveFusionLayer, Sam2LoveMlp, Sam2LoveOutput, Sam2LovePrompter
 
 
@@ -384,7 +385,8 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             clips: long `[N]`, the clip of each object.
         """
         labeled = given.labeled
-        prediction, losses = self._mask_losses(prediction, targets, labeled[clips, key_frames])
+        known = (self.config, self.loss_weights, self.weigh)
+        prediction, losses = mask_losses(*known, prediction, targets, labeled[clips, key_frames])
         if presence is not None:
             visible = (given.labels.flatten(3) > 0).any(-1) & labeled[:, None]
             costs = F.binary_cross_entropy_with_logits(
@@ -393,36 +395,6 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             # What a clip without labels holds is not known.
             losses["presence"] = weighted_mean(costs, labeled.any(-1)[clips].to(costs.dtype))
         return prediction, self.weigh(losses)
-
-    def _mask_losses(
-        self, prediction: MaskPrediction, targets: torch.Tensor, labeled: torch.Tensor
-    ) -> tuple[MaskPrediction, dict[str, torch.Tensor]]:
-        """Loss terms of `N` predictions against `targets [N, h, w]` where `labeled [N]`."""
-        config, weights = self.config, labeled.to(targets.dtype)
-        if config.loss_size == "label":
-            size = targets.shape[-2:]
-            resized = F.interpolate(prediction.candidates, size=size, mode="bilinear", align_corners=False)
-        else:
-            resized = prediction.candidates
-            targets = F.interpolate(targets[:, None], size=resized.shape[-2:], mode="nearest")[:, 0]
-        every = targets[:, None].expand_as(resized)
-        if config.mask_selection == "min_loss":
-            costs = self.weigh({"bce": mask_bce(resized, every), "dice": mask_dice(resized, every)})
-            prediction = prediction.choose(sum(costs.values()).argmin(-1))
-        rows = torch.arange(len(resized), device=resized.device)
-        chosen = resized[rows, prediction.choice]
-        losses = {
-            "bce": weighted_mean(mask_bce(chosen, targets), weights),
-            "dice": weighted_mean(mask_dice(chosen, targets), weights),
-        }
-        if self.loss_weights["object"]:
-            visible = (targets > 0).flatten(1).any(-1).to(targets.dtype)
-            cost = F.binary_cross_entropy_with_logits(prediction.object_score_logits, visible, reduction="none")
-            losses["object"] = weighted_mean(cost, weights)
-        if self.loss_weights["iou"]:
-            error = (prediction.candidate_scores - mask_iou(resized, every)).abs().mean(-1)
-            losses["iou"] = weighted_mean(error, weights)
-        return prediction, losses
 
 
 __all__ = ["Sam2LoveModel", "Sam2LoveOutput", "Sam2LovePreTrainedModel", "build_prompt_decoder"]
