@@ -69,6 +69,13 @@ ENCODERS = {
     },
 }
 LOSS_WEIGHTS = {"object": 1.0, "iou": 1.0}
+METHOD_TRAINING = {
+    "per_device_train_batch_size": 16,
+    "learning_rate": 4e-4,
+    "adam_beta2": 0.95,
+    "lr_scheduler_type": "cosine",
+    "logging_steps": 25,
+}
 
 
 def save(
@@ -116,12 +123,8 @@ def method_stage(folder: Path, pointing: Path, data: Path, seed: int, steps: int
             folder.parent / "training",
             seed,
             max_steps=steps,
-            per_device_train_batch_size=16,
-            learning_rate=4e-4,
-            adam_beta2=0.95,
-            lr_scheduler_type="cosine",
+            **METHOD_TRAINING,
             warmup_steps=50,
-            logging_steps=25,
             eval_steps=200,
             save_strategy="no",
             loss_weights=LOSS_WEIGHTS,
