@@ -173,7 +173,7 @@ def names_here(key):
     return [rename_keys([each], TPAVI_KEYS)[each] for each in keys]
 
 
-@pytest.mark.parametrize("file", golden_files("tpavi/train_step_*.json", quick=1))
+@pytest.mark.parametrize("file", golden_files("tpavi/train_step_*.json", quick=0))
 def test_training_steps(file):
     case = json.loads(file.read_text())
     pvt = {"vision_config": pvt_v2_b5_config(drop_path_rate=0.0)} if case["backbone"] == "pvt" else {}
