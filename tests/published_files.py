@@ -5,8 +5,10 @@ from functools import partial
 import torch
 from tiny.configurations import tiny_config
 
+from avsegformer_reference import released_file
 from lavseg.backbones.vggish import VggishConfig, VggishModel, convert_vggish
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, convert_aural_sam2
+from lavseg.models.avsegformer import AvsegFormerConfig, AvsegFormerModel, convert_avsegformer
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, convert_sama_avs
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, convert_st_bava
 from sam_reference import both, released_checkpoint, released_sam_keys
@@ -57,12 +59,18 @@ def aural_sam2_file(folder):
     return folder / "aural_sam2.pth", ["--sam2", folder / "host"]
 
 
+def avsegformer_file(folder):
+    torch.save(released_file(AvsegFormerModel(tiny_config(AvsegFormerConfig))), folder / "avsegformer.pth")
+    return folder / "avsegformer.pth", []
+
+
 # By name, what writes a method's file into a folder and returns its path and options that go with it.
 PUBLISHED = {
     "vggish": vggish_file,
     "sama_avs": sama_avs_file,
     "st_bava": st_bava_file,
     "aural_sam2": aural_sam2_file,
+    "avsegformer": avsegformer_file,
 }
 
 
@@ -74,6 +82,8 @@ def own_names(state):
 def expect_tiny(set_attribute=setattr):
     """Have `convert` expect the sizes of these files."""
     tiny = tiny_config(AuralSam2Config, use_text=False)
+    set_attribute(convert_avsegformer, "AvsegFormerConfig", partial(tiny_config, AvsegFormerConfig))
+    set_attribute(convert_avsegformer, "pvt_v2_b5_config", lambda: tiny_config(AvsegFormerConfig).vision_config)
     set_attribute(convert_vggish, "VggishConfig", partial(tiny_config, VggishConfig))
     set_attribute(convert_sama_avs, "SamaAvsConfig", partial(tiny_config, SamaAvsConfig))
     set_attribute(convert_st_bava, "StBavaConfig", partial(tiny_config, StBavaConfig))

@@ -3,9 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
-from transformers import PreTrainedConfig, Sam2VideoConfig, SamConfig
+from transformers import PreTrainedConfig, PvtV2Config, ResNetConfig, Sam2VideoConfig, SamConfig
 
-from lavseg import AuralSam2Config, GavsConfig, Sam2LoveConfig, SamaAvsConfig, StBavaConfig, VggishConfig
+from lavseg import (
+    AuralSam2Config,
+    AvsegFormerConfig,
+    GavsConfig,
+    Sam2LoveConfig,
+    SamaAvsConfig,
+    StBavaConfig,
+    VggishConfig,
+)
+from lavseg.backbones.pyramids.configuration_pyramids import pvt_v2_b5_config, resnet50_config
 from lavseg.backbones.sam2.configuration_sam2 import size_fields
 
 
@@ -62,6 +71,24 @@ def _aural_sam2(vocab_size: int, overrides: dict) -> dict:
     }
 
 
+def _avsegformer(vocab_size: int, overrides: dict) -> dict:
+    fields = {
+        "vision_config": tiny_pvt_config(),
+        "audio_config": tiny_config(VggishConfig),
+        "frame_size": 128,
+        "hidden_size": 64,
+        "num_attention_heads": 4,
+        "num_queries": 20,
+        "num_encoder_layers": 2,
+        "num_decoder_layers": 2,
+        "num_generator_layers": 2,
+        "intermediate_size": 128,
+        "generator_intermediate_size": 128,
+        "mask_hidden_size": 64,
+    }
+    return {**fields, "text_config": tiny_text_config(vocab_size)} if overrides.get("use_text") else fields
+
+
 def _st_bava(vocab_size: int, overrides: dict) -> dict:
     return {
         "sam_config": nano_sam_config(128),
@@ -91,6 +118,7 @@ def _adapted(vocab_size: int, overrides: dict) -> dict:
 
 _FIELDS: dict[type[PreTrainedConfig], Callable[[int, dict], dict]] = {
     AuralSam2Config: _aural_sam2,
+    AvsegFormerConfig: _avsegformer,
     GavsConfig: _gavs,
     Sam2LoveConfig: _sam2_love,
     SamaAvsConfig: _sama_avs,
@@ -159,6 +187,22 @@ def nano_sam_config(image_size: int = 128) -> SamConfig:
             "iou_head_hidden_dim": width,
         },
     )
+
+
+def tiny_pvt_config() -> PvtV2Config:
+    """A PVT v2 of five blocks and 16 to 64 channels for tests and demonstrations."""
+    return pvt_v2_b5_config(
+        hidden_sizes=[16, 32, 48, 64],
+        depths=[1, 1, 2, 1],
+        mlp_ratios=[2, 2, 2, 2],
+        num_attention_heads=[1, 1, 2, 4],
+        drop_path_rate=0.0,
+    )
+
+
+def tiny_resnet_config() -> ResNetConfig:
+    """A ResNet of four blocks and 16 to 64 channels for tests and demonstrations."""
+    return resnet50_config(embedding_size=8, hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 1, 1])
 
 
 def tiny_text_config(vocab_size: int) -> dict:

@@ -24,6 +24,12 @@ from .models.aural_sam2 import (
     AuralSam2Model,
     AuralSam2Processor,
 )
+from .models.avsegformer import (
+    AvsegFormerConfig,
+    AvsegFormerForSemanticSegmentation,
+    AvsegFormerModel,
+    AvsegFormerProcessor,
+)
 from .models.gavs import GavsConfig, GavsModel, GavsProcessor
 from .models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 from .models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
@@ -35,6 +41,7 @@ ENTRY_POINTS = "lavseg.methods"
 # Of this package first, then those from outside.
 METHODS = [
     (AuralSam2Config, AuralSam2Model, AuralSam2Processor),
+    (AvsegFormerConfig, AvsegFormerModel, AvsegFormerProcessor),
     (GavsConfig, GavsModel, GavsProcessor),
     (Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor),
     (SamaAvsConfig, SamaAvsModel, SamaAvsProcessor),
@@ -42,7 +49,10 @@ METHODS = [
 ]
 
 # Architectures that methods have beside the model of masks: those that name classes.
-CLASS_ARCHITECTURES = {AuralSam2Config: AuralSam2ForSemanticSegmentation}
+CLASS_ARCHITECTURES = {
+    AuralSam2Config: AuralSam2ForSemanticSegmentation,
+    AvsegFormerConfig: AvsegFormerForSemanticSegmentation,
+}
 
 logger = logging.get_logger(__name__)
 

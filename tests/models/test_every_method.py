@@ -1,10 +1,11 @@
 """The contract, for every registered method and what it can stand on."""
 
-from tiny.configurations import nano_sam2_config, tiny_config
+from tiny.configurations import nano_sam2_config, tiny_config, tiny_resnet_config
 
 from lavseg.auto import CLASS_ARCHITECTURES, METHODS
 from lavseg.data import build_tokenizer
 from lavseg.models.aural_sam2 import AuralSam2ForSemanticSegmentation
+from lavseg.models.avsegformer import AvsegFormerForSemanticSegmentation
 from lavseg.testing import MethodContract, Variant
 
 CLASSES = {config.model_type: (config, model, processor) for config, model, processor in METHODS}
@@ -15,6 +16,7 @@ SAM_IOU = ("sam.mask_decoder.iou_prediction_head",)
 # SAM2-LOVE's prompt is a token: of the prompt encoder only the no-mask embedding is read, of the decoder no score.
 LOVE = ("prompt_encoder.shared", "prompt_encoder.mask_embed", "prompt_encoder.point", "prompt_encoder.not_a_point")
 LOVE_SCORES = ("iou_prediction_head", "pred_obj_score_head")
+ON_RESNET = {"vision_config": tiny_resnet_config()}
 ON_SAM2 = {"sam_config": nano_sam2_config()}
 # Its one wait: on which frame SAM2 is surest of the object decides where tracking starts.
 EVERY_OPTION = {
@@ -49,6 +51,12 @@ class TestEveryMethod(MethodContract):
             architecture=AuralSam2ForSemanticSegmentation,
             use_text=False,
             num_labels=6,
+        ),
+        "avsegformer": variant("avsegformer", 642_448, 567_216),
+        "avsegformer-resnet": variant("avsegformer", 470_056, 394_824, **ON_RESNET),
+        "avsegformer-text": variant("avsegformer", 713_360, 575_536, reads=True, use_text=True),
+        "avsegformer-classes": variant(
+            "avsegformer", 642_608, 567_376, architecture=AvsegFormerForSemanticSegmentation, num_labels=6
         ),
         "gavs": variant("gavs", 186_796, 6_528, unreached=SAM_IOU),
         "gavs-sam2": variant("gavs", 1_652_770, 24_160, **ON_SAM2),

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny.configurations import nano_sam2_config, nano_sam_config, tiny_config
+from tiny.configurations import nano_sam2_config, nano_sam_config, tiny_config, tiny_pvt_config, tiny_resnet_config
 from transformers import (
     AutoModel,
     CLIPConfig,
@@ -14,6 +14,7 @@ from transformers import (
     ViTImageProcessor,
 )
 
+from lavseg.backbones.pyramids import build_pyramid
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.data import write_avsbench, write_ref_avs
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
@@ -34,6 +35,11 @@ SIZES = {
     "st-bava": {"num_attention_heads": 4, "adapter_size": 32},
     "sama-avs": {"adapter_size": 32},
     "gavs": {"adapter_size": 16, "first_adapted_block": 1},
+    "avsegformer": {
+        **{"frame_size": 64, "hidden_size": 64, "num_attention_heads": 4, "num_queries": 20, "intermediate_size": 64},
+        **{"num_encoder_layers": 1, "num_decoder_layers": 1, "num_generator_layers": 1, "mask_hidden_size": 32},
+        "generator_intermediate_size": 64,
+    },
 }
 pytestmark = pytest.mark.slow
 
@@ -62,6 +68,8 @@ def published(tmp_path_factory, tokenizer):
     AutoModel.from_config(love.vision_config).save_pretrained(folder / "vit")
     ViTImageProcessor(size={"height": 96, "width": 96}).save_pretrained(folder / "vit")
     AutoModel.from_config(love.text_config).save_pretrained(folder / "roberta")
+    build_pyramid(tiny_pvt_config()).save_pretrained(folder / "pvt_v2")
+    build_pyramid(tiny_resnet_config()).save_pretrained(folder / "resnet")
     tower = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
     vision = {**tower, "image_size": 32, "patch_size": 8}
     clip = CLIPConfig(text_config={**tower, "vocab_size": words}, vision_config=vision, projection_dim=32)
@@ -73,6 +81,7 @@ def published(tmp_path_factory, tokenizer):
     named |= dict.fromkeys(("facebook/sam-vit-huge", "facebook/sam-vit-base"), "sam")
     named |= dict.fromkeys(("distilbert/distilroberta-base", "FacebookAI/roberta-base"), "roberta")
     named |= {"google/vit-base-patch16-224": "vit", "openai/clip-vit-base-patch16": "clip", None: "vggish"}
+    named |= {"OpenGVLab/pvt_v2_b5": "pvt_v2", "microsoft/resnet-50": "resnet"}
     return {name: str(folder / stand_in) for name, stand_in in named.items()}
 
 
