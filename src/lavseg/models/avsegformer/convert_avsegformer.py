@@ -100,15 +100,14 @@ def released_config(state: dict[str, torch.Tensor], frame_size: int | None = Non
     """The configuration that a released state dict is for.
 
     Raises:
-        ValueError: when the file is none, or of the older framework.
+        ValueError: when the file is of the older framework.
     """
-    last = state.get("head.fc.4.weight")
-    if last is None or "head.query_generator.query.weight" not in state:
+    if "head.fc.4.weight" in state and "head.query_generator.query.weight" not in state:
         raise ValueError(
-            "checkpoint_path: this is no AVSegFormer of its present framework, it lacks head.fc.4.weight or "
-            "head.query_generator.query.weight; files from before 14 August 2023 belong to another model"
+            "checkpoint_path: it lacks head.query_generator.query.weight; files from before 14 August 2023 "
+            "belong to another model"
         )
-    classes = len(last) == _NUM_CLASSES
+    classes = len(state.get("head.fc.4.weight", ())) == _NUM_CLASSES
     fields = {"num_labels": _NUM_CLASSES} if classes else {}
     pvt = "backbone.patch_embed1.proj.weight" in state
     return AvsegFormerConfig(
