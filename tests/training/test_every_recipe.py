@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny.configurations import nano_sam2_config, nano_sam_config, tiny_config, tiny_pvt_config, tiny_resnet_config
+from tiny.configurations import nano_sam2_config, nano_sam_config, tiny_config, tiny_pyramid_config
 from transformers import (
     AutoModel,
     CLIPConfig,
@@ -21,6 +21,7 @@ from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2P
 from lavseg.models.sam2_love import Sam2LoveConfig
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
+from lavseg.models.tpavi import TpaviConfig
 from lavseg.recipe_files import load_recipe, shipped_recipes
 from lavseg.training.run import parse, prepare
 
@@ -34,12 +35,13 @@ SIZES = {
     "aural-sam2": {"visual_depths": [1, 1, 1], "token_depths": [1, 1, 1], "mlp_ratio": 1, "fusion_size": 32},
     "st-bava": {"num_attention_heads": 4, "adapter_size": 32},
     "sama-avs": {"adapter_size": 32},
-    "gavs": {"adapter_size": 16, "first_adapted_block": 1},
+    "tpavi": {"frame_size": 64, "hidden_size": 32, "fusion_size": 16},
     "avsegformer": {
         **{"frame_size": 64, "hidden_size": 64, "num_attention_heads": 4, "num_queries": 20, "intermediate_size": 64},
         **{"num_encoder_layers": 1, "num_decoder_layers": 1, "num_generator_layers": 1, "mask_hidden_size": 32},
         "generator_intermediate_size": 64,
     },
+    "gavs": {"adapter_size": 16, "first_adapted_block": 1},
 }
 pytestmark = pytest.mark.slow
 
@@ -68,8 +70,10 @@ def published(tmp_path_factory, tokenizer):
     AutoModel.from_config(love.vision_config).save_pretrained(folder / "vit")
     ViTImageProcessor(size={"height": 96, "width": 96}).save_pretrained(folder / "vit")
     AutoModel.from_config(love.text_config).save_pretrained(folder / "roberta")
-    build_pyramid(tiny_pvt_config()).save_pretrained(folder / "pvt_v2")
-    build_pyramid(tiny_resnet_config()).save_pretrained(folder / "resnet")
+    for name in ("pvt_v2", "resnet"):
+        build_pyramid(tiny_config(TpaviConfig, vision_config=tiny_pyramid_config(name)).vision_config).save_pretrained(
+            folder / name
+        )
     tower = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
     vision = {**tower, "image_size": 32, "patch_size": 8}
     clip = CLIPConfig(text_config={**tower, "vocab_size": words}, vision_config=vision, projection_dim=32)

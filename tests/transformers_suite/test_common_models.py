@@ -22,6 +22,22 @@ class AuralSam2ClassesTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["aural_sam2-classes"]
 
 
+class AvsegFormerTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["avsegformer"]
+
+
+class AvsegFormerResNetTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["avsegformer-resnet"]
+
+
+class AvsegFormerTextTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["avsegformer-text"]
+
+
+class AvsegFormerClassesTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["avsegformer-classes"]
+
+
 class GavsTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["gavs"]
 
@@ -60,6 +76,22 @@ class StBavaTest(MethodTests, unittest.TestCase):
 
 class StBavaGateTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["st_bava-gate"]
+
+
+class TpaviTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["tpavi"]
+
+
+class TpaviResNetTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["tpavi-resnet"]
+
+
+class TpaviTextTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["tpavi-text"]
+
+
+class TpaviClassesTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["tpavi-classes"]
 
 
 class VggishTest(VggishTests, unittest.TestCase):

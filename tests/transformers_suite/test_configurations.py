@@ -5,7 +5,16 @@ import unittest
 from common_tests import load
 from tiny.configurations import tiny_config
 
-from lavseg import AuralSam2Config, GavsConfig, Sam2LoveConfig, SamaAvsConfig, StBavaConfig, VggishConfig
+from lavseg import (
+    AuralSam2Config,
+    AvsegFormerConfig,
+    GavsConfig,
+    Sam2LoveConfig,
+    SamaAvsConfig,
+    StBavaConfig,
+    TpaviConfig,
+    VggishConfig,
+)
 
 ConfigTester = load("test_configuration_common").ConfigTester
 
@@ -34,6 +43,10 @@ class AuralSam2ConfigTest(ConfigurationTests, unittest.TestCase):
     config_class = AuralSam2Config
 
 
+class AvsegFormerConfigTest(ConfigurationTests, unittest.TestCase):
+    config_class = AvsegFormerConfig
+
+
 class GavsConfigTest(ConfigurationTests, unittest.TestCase):
     config_class = GavsConfig
 
@@ -48,6 +61,10 @@ class SamaAvsConfigTest(ConfigurationTests, unittest.TestCase):
 
 class StBavaConfigTest(ConfigurationTests, unittest.TestCase):
     config_class = StBavaConfig
+
+
+class TpaviConfigTest(ConfigurationTests, unittest.TestCase):
+    config_class = TpaviConfig
 
 
 class VggishConfigTest(ConfigurationTests, unittest.TestCase):

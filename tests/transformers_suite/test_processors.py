@@ -71,6 +71,14 @@ class AuralSam2NoTextProcessorTest(ProcessorTests, unittest.TestCase):
     variant = VARIANTS["aural_sam2-no_text"]
 
 
+class AvsegFormerProcessorTest(ProcessorTests, unittest.TestCase):
+    variant = VARIANTS["avsegformer"]
+
+
+class AvsegFormerTextProcessorTest(ProcessorTests, unittest.TestCase):
+    variant = VARIANTS["avsegformer-text"]
+
+
 class GavsProcessorTest(ProcessorTests, unittest.TestCase):
     variant = VARIANTS["gavs"]
 
@@ -97,6 +105,14 @@ class SamaAvsTextProcessorTest(ProcessorTests, unittest.TestCase):
 
 class StBavaProcessorTest(ProcessorTests, unittest.TestCase):
     variant = VARIANTS["st_bava"]
+
+
+class TpaviProcessorTest(ProcessorTests, unittest.TestCase):
+    variant = VARIANTS["tpavi"]
+
+
+class TpaviTextProcessorTest(ProcessorTests, unittest.TestCase):
+    variant = VARIANTS["tpavi-text"]
 
 
 del ProcessorTests, ProcessorTesterMixin

@@ -6,7 +6,7 @@ import torch
 from transformers import PvtV2Backbone, PvtV2ForImageClassification, ViTConfig
 
 from conftest import golden_files
-from lavseg.backbones.pyramids import PvtV2Pyramid, ResNetPyramid, build_pyramid, load_pyramid
+from lavseg.backbones.pyramids import PvtV2Pyramid, ResNetPyramid, build_pyramid, convert_pyramids, load_pyramid
 from lavseg.backbones.pyramids.configuration_pyramids import pvt_v2_b5_config, resnet50_config
 from lavseg.backbones.pyramids.convert_pyramids import pvt_v2_keys, resnet_keys, split_pvt_v2
 from lavseg.backbones.sam.convert_sam import rename_keys
@@ -52,12 +52,42 @@ def test_pvt_differs_from_transformers_in_two_epsilons_alone():
 
 
 def test_a_classifier_is_loaded_as_a_pyramid(tmp_path):
-    PvtV2ForImageClassification(small_pvt()).save_pretrained(tmp_path)
+    PvtV2ForImageClassification(small_pvt(drop_path_rate=0.3)).save_pretrained(tmp_path)
     model = load_pyramid("vision", tmp_path)
     assert type(model) is PvtV2Pyramid and model.out_features == ["stage1", "stage2", "stage3", "stage4"]
     assert model.encoder.layers[0].patch_embedding.layer_norm.eps == 1e-5
+    assert model.encoder.layers[3].blocks[0].drop_path.drop_prob == pytest.approx(0.1)
     ResNetPyramid(resnet50_config(**SMALL, embedding_size=8)).save_pretrained(tmp_path / "resnet")
     assert type(load_pyramid("vision", tmp_path / "resnet")) is ResNetPyramid
+
+
+def test_torchvisions_file_is_read(tmp_path, monkeypatch):
+    small = resnet50_config(hidden_sizes=[8, 16, 16, 32], depths=[1, 1, 1, 1], embedding_size=8)
+    monkeypatch.setattr(convert_pyramids, "resnet50_config", lambda: small)
+    expected, kinds = ResNetPyramid(small), {"convolution": "conv", "normalization": "bn"}
+    state = {"fc.bias": torch.zeros(1000)}
+    for name, value in expected.state_dict().items():
+        *path, kind, tensor = name.split(".")
+        if path[0] == "embedder":
+            key = f"{kinds[kind]}1"
+        else:
+            part = (
+                f"downsample.{list(kinds).index(kind)}"
+                if path[-1] == "shortcut"
+                else f"{kinds[kind]}{int(path[-1]) + 1}"
+            )
+            key = f"layer{int(path[2]) + 1}.{path[4]}.{part}"
+        state[f"{key}.{tensor}"] = value
+    torch.save(state, tmp_path / "resnet.pth")
+    found = load_pyramid("vision", tmp_path / "resnet.pth").state_dict()
+    assert all(torch.equal(found[name], value) for name, value in expected.state_dict().items())
+    del state["bn1.weight"]
+    torch.save(state, tmp_path / "resnet.pth")
+    with pytest.raises(ValueError, match=r"\(vision\); missing keys: embedder.embedder.normalization.weight"):
+        load_pyramid("vision", tmp_path / "resnet.pth")
+    torch.save({"layers.0.weight": torch.zeros(1)}, tmp_path / "resnet.pth")
+    with pytest.raises(ValueError, match=r"^vision: .* is no PVT v2 and no ResNet, it has layers.0.weight"):
+        load_pyramid("vision", tmp_path / "resnet.pth")
 
 
 def test_other_networks_are_refused():
@@ -70,7 +100,7 @@ def test_other_networks_are_refused():
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("file", golden_files("tpavi/backbone_*.npz"))
+@pytest.mark.parametrize("file", golden_files("tpavi/backbone_*.npz", quick=1))
 @torch.no_grad()
 def test_maps_are_those_of_the_release(file):
     golden, case = np.load(file), json.loads(file.with_suffix(".json").read_text())

@@ -46,7 +46,7 @@ def test_a_released_file_becomes_the_model_that_it_is_of(tiny_sizes, tmp_path, m
     source = model_class(tiny_config(AvsegFormerConfig, num_labels=labels))
     model, unused = convert_avsegformer_checkpoint(saved(released_file(source), tmp_path), tmp_path / "out")
     assert type(model) is model_class and unused == sorted(UNUSED)
-    assert AvsegFormerProcessor.from_pretrained(tmp_path / "out").input_size == (size, size)
+    assert AvsegFormerProcessor.from_pretrained(tmp_path / "out").image_processor.size["height"] == size
     loaded = model_class.from_pretrained(tmp_path / "out").state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in source.state_dict().items())
 

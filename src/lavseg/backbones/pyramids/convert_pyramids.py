@@ -1,6 +1,13 @@
 """What the published files of PVT v2 and ResNet-50 call their tensors, and what they are called here."""
 
+from pathlib import Path
+
 import torch
+from transformers import PreTrainedConfig
+
+from ...modeling.conversion import read_tensors
+from ..sam.convert_sam import rename_keys
+from .configuration_pyramids import pvt_v2_b5_config, resnet50_config
 
 # The first rule that fits a key wins; `{stage}` counts from 1 there and from 0 here.
 _PVT_V2 = [
@@ -67,3 +74,26 @@ def split_pvt_v2(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         else:
             split[key] = value
     return split
+
+
+def read_published(argument: str, path: str | Path) -> tuple[PreTrainedConfig, dict[str, torch.Tensor]]:
+    """Configuration and state dict of PVT-v2-B5 or ResNet-50 from a file with ImageNet weights, whose classifier is
+    left out: `pvt_v2_b5.pth` of the authors, torchvision's `resnet50-*.pth`.
+
+    Args:
+        argument: name under which the file was given, for error messages.
+        path: the file.
+
+    Raises:
+        ValueError: when it cannot be read, or a key is of neither network.
+    """
+    state = split_pvt_v2(read_tensors(path, argument))
+    on_pvt = "patch_embed1.proj.weight" in state
+    names = rename_keys((key for key in state if not key.startswith(("fc.", "head."))), _RULES[on_pvt])
+    if unknown := [key for key, name in names.items() if name is None]:
+        raise ValueError(f"{argument}: {path} is no PVT v2 and no ResNet, it has {unknown[0]}")
+    config = pvt_v2_b5_config() if on_pvt else resnet50_config()
+    return config, {name: state[key] for key, name in names.items()}
+
+
+_RULES = {True: pvt_v2_keys(), False: resnet_keys()}

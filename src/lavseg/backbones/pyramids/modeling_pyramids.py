@@ -8,12 +8,15 @@ from torch import nn
 from transformers import AutoConfig, PreTrainedConfig, PvtV2Backbone, PvtV2Config, ResNetBackbone
 from transformers.models.pvt_v2.modeling_pvt_v2 import PvtV2SelfAttention
 
+from ...modeling.conversion import check_state
 from ...modeling.initialization import rebuild
 from ..attention import attend
 from .configuration_pyramids import STAGES
+from .convert_pyramids import read_published
 
 # PVT v2 was trained with PyTorch's default in two kinds of norms, Transformers has one setting for all.
 _DEFAULT_EPS = 1e-5
+_DROP_PATH = 0.1
 
 
 class _PyramidMixin:
@@ -121,17 +124,26 @@ def build_pyramid(config: PreTrainedConfig) -> PvtV2Pyramid | ResNetPyramid:
 
 
 def load_pyramid(argument: str, name_or_path: str | Path) -> PvtV2Pyramid | ResNetPyramid:
-    """The PVT v2 or ResNet of a folder or Hub id, a classifier's or a backbone's.
+    """A published PVT v2 or ResNet. The drop path of PVT v2 is set to 0.1, as it trains in the methods here.
 
     Args:
-        argument: name under which the folder or id was given, for error messages.
-        name_or_path: the folder or Hub id.
+        argument: name under which it was given, for error messages.
+        name_or_path: Hub id or folder of a Transformers checkpoint, a classifier's or a backbone's; or the file with
+            ImageNet weights of the authors of PVT v2 (B5) or of torchvision (ResNet-50).
 
     Raises:
-        ValueError: when it is another network, or not all of its weights are there.
+        ValueError: when it is another network, or weights are missing or do not fit.
     """
-    kind = _pyramid_class(argument, AutoConfig.from_pretrained(name_or_path))
-    model, report = kind.from_pretrained(name_or_path, output_loading_info=True)
+    if Path(name_or_path).is_file():
+        config, state = read_published(argument, name_or_path)
+        model = build_pyramid(config)
+        check_state(state, model.state_dict(), f"a whole {type(model).__name__} ({argument})")
+        model.load_state_dict(state)
+        return model
+    config = AutoConfig.from_pretrained(name_or_path)
+    kind = _pyramid_class(argument, config)
+    trained = {"drop_path_rate": _DROP_PATH} if kind is PvtV2Pyramid else {}
+    model, report = kind.from_pretrained(name_or_path, output_loading_info=True, **trained)
     if report["missing_keys"]:
         raise ValueError(f"{argument}: {name_or_path} lacks weights: {', '.join(sorted(report['missing_keys']))}")
     return model

@@ -2,14 +2,14 @@
 
 from transformers.image_processing_utils import BaseImageProcessor
 
-from ...backbones.sam.processing_sam import SamClipProcessor
 from ...backbones.sam2.processing_sam2 import square_image_processor
 from ...backbones.vggish import VggishFeatureExtractor
+from ...backbones.vggish.processing_vggish import SoundPerFrameProcessor
 from ...modeling.processing import OptionalTextMixin, SemanticMixin
 from .configuration_avsegformer import AvsegFormerConfig
 
 
-class AvsegFormerProcessor(OptionalTextMixin, SemanticMixin, SamClipProcessor):
+class AvsegFormerProcessor(OptionalTextMixin, SemanticMixin, SoundPerFrameProcessor):
     """Prepares clips for [`AvsegFormerModel`]: frames resized to a square, and one second of sound for each frame.
 
     ```python
