@@ -54,7 +54,7 @@ class TestEveryMethod(MethodContract):
         ),
         "avsegformer": variant("avsegformer", 487_216, 411_984),
         "avsegformer-resnet": variant("avsegformer", 453_924, 378_692, vision_config=tiny_pyramid_config("resnet")),
-        "avsegformer-text": variant("avsegformer", 0, 0, reads=True, use_text=True),
+        "avsegformer-text": variant("avsegformer", 564_592, 420_304, reads=True, use_text=True),
         "avsegformer-classes": variant(
             "avsegformer", 487_376, 412_144, architecture=AvsegFormerForSemanticSegmentation, num_labels=6
         ),

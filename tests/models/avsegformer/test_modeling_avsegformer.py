@@ -53,8 +53,30 @@ def test_frames_need_not_be_square_but_fit_the_coarsest_map():
     model, inputs = make_model(), clip()
     wide = {**inputs, "pixel_values": torch.randn(1, 3, 3, 64, 96)}
     assert model(**wide).pred_masks.shape == (1, 1, 3, 64, 96)
-    with pytest.raises(ValueError, match=r"^pixel_values: .* multiples of 32, got \[64, 80\]"):
+    with pytest.raises(ValueError, match=r"^pixel_values: .* multiples of 32, got 64 x 80"):
         model(**{**inputs, "pixel_values": torch.randn(1, 3, 3, 64, 80)})
+
+
+@torch.no_grad()
+def test_what_was_made_of_frames_sounds_and_sentences_takes_their_place():
+    model, inputs = make_model(use_text=True), clip()
+    ids = {
+        "input_ids": torch.tensor([[[5, 6, 7], [8, 9, 1]]]),
+        "attention_mask": torch.tensor([[[1, 1, 1], [1, 1, 0]]]),
+    }
+    embeddings = model.embed_frames(inputs["pixel_values"][0])
+    assert [tuple(each.shape) for each in embeddings] == [(3, 8 * 8 + 4 * 4 + 2 * 2, 64), (3, 64, 16, 16)]
+    given = {
+        "image_embeddings": [each[None] for each in embeddings],
+        "audio_embeddings": model.embed_audio(inputs["input_features"]),
+        "text_embeddings": model.embed_text(**ids),
+        "attention_mask": ids["attention_mask"],
+    }
+    torch.testing.assert_close(model(**given).pred_masks, model(**inputs, **ids).pred_masks)
+    with pytest.raises(ValueError, match=r"^image_embeddings: have to be the 2 tensors of embed_frames, got 1"):
+        model(**{**given, "image_embeddings": given["image_embeddings"][:1]})
+    with pytest.raises(ValueError, match=r"^pixel_values: image_embeddings was given, too"):
+        model(**given, pixel_values=inputs["pixel_values"])
 
 
 def test_an_empty_mask_teaches_nothing_as_published_and_something_with_cross_entropy():

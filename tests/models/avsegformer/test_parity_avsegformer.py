@@ -76,7 +76,7 @@ def pred_step(case):
     return 1 if height * width * case["clips"] * case["length"] <= 40960 else 2
 
 
-@pytest.mark.parametrize("file", golden_files("avsegformer/*_seed*.npz", quick=1))
+@pytest.mark.parametrize("file", golden_files("avsegformer/*_seed*.npz", quick=0))
 @torch.no_grad()
 def test_whole_model(file):
     golden, case = np.load(file), golden_case(file)
@@ -172,7 +172,7 @@ def without_dropout(model):
     return model
 
 
-@pytest.mark.parametrize("file", golden_files("avsegformer/train_step_*.json", quick=1))
+@pytest.mark.parametrize("file", golden_files("avsegformer/train_step_*.json", quick=0))
 def test_training_step(file):
     case = golden_case(file)
     model = without_dropout(make_model(case)).train()

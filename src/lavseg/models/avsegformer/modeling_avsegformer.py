@@ -1,5 +1,6 @@
 """AVSegFormer: queries made of a frame's sound read what a deformable encoder sees in it (Gao et al., AAAI 2024)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -7,15 +8,15 @@ import torch
 from torch import nn
 from transformers import initialization as init
 
-from ...backbones.adapted_sam.base_adapted_sam import from_clips, to_clips
+from ...backbones.adapted_sam.heard_clips import from_clips, to_clips
 from ...backbones.pyramids import build_pyramid, load_pyramid
 from ...backbones.rows import as_index, frames_of
 from ...backbones.vggish import VggishModel, load_vggish
-from ...losses import mask_bce, squared_dice, weighted_mean
+from ...losses import mask_bce, mean_terms, squared_dice, weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder
 from ...modeling.initialization import init_linear
-from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips
+from ...modeling.inputs import ClipInputs, check_given, check_text, embedding_shapes, prepare_clips
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .configuration_avsegformer import STRIDE, AvsegFormerConfig
 from .head_avsegformer import (
@@ -175,7 +176,21 @@ class AvsegFormerModel(AvsegFormerPreTrainedModel):
 
     @property
     def image_blocks(self) -> nn.ModuleList:
+        """Blocks of the image encoder; states are `[N, h * w, C]` of PVT v2 and `[N, C, h, w]` of ResNet."""
         return self.vision_encoder.blocks
+
+    @property
+    def embedding_inputs(self) -> tuple[str, ...]:
+        return ("pixel_values",)
+
+    def embed_frames(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As the base class says: the memory `[N, L, C]` of all coarse positions, and the feature `[N, C, h, w]` of
+        every position at stride 4."""
+        return self.pixel_decoder(self.vision_encoder(pixel_values.to(self.dtype)).feature_maps)
+
+    def embed_audio(self, input_features: torch.Tensor) -> torch.Tensor:
+        with gradient_where_needed(self.audio_encoder):
+            return self.audio_encoder(input_features).embeddings[:, :, 0]
 
     def forward(
         self,
@@ -189,6 +204,9 @@ class AvsegFormerModel(AvsegFormerPreTrainedModel):
         label_mask: torch.Tensor | None = None,
         class_labels: torch.Tensor | None = None,
         original_sizes: list[tuple[int, int]] | None = None,
+        image_embeddings: Sequence[torch.Tensor] | None = None,
+        audio_embeddings: torch.Tensor | None = None,
+        text_embeddings: torch.Tensor | None = None,
     ) -> AudioVisualSegmentationOutput:
         """Segment `B` clips of up to `T` frames, or learn to; for `E` expressions each where the model reads, else one.
 
@@ -199,49 +217,78 @@ class AvsegFormerModel(AvsegFormerPreTrainedModel):
             attention_mask: as `input_ids`, 1 for real tokens; all real when None.
             frame_mask: bool `[B, T]`, True for real frames, which come first; all real when None.
             audio_mask: bool `[B, T]`, not used: every frame has its patch.
-            labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
+            labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size; of a model that does not
+                read any number `E`, and the loss is the mean over them.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
             class_labels: integer `[B, T, h, w]`, 0 for background, of which a model that names classes learns, with or
                 without `labels`; other models leave them aside.
             original_sizes: not used, it is for the way back; processors hand it out.
+            image_embeddings: in place of `pixel_values` what `embed_frames` makes of them, each `[B, T, ...]`.
+            audio_embeddings: `[B, T, D]` in place of `input_features`: VGGish's embeddings, made before.
+            text_embeddings: `[B, E, P, D]` in place of `input_ids` what `embed_text` makes of them.
 
         Returns:
             [`AudioVisualSegmentationOutput`], masks `[B, E, T, H, W]` at the input's size and -1024 on padding frames.
 
         Raises:
-            ValueError: when an input is missing, or when shapes do not fit together.
+            ValueError: when an input is missing or given twice, or when shapes do not fit together.
         """
-        check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
-        check_given("pixel_values", pixel_values)
-        check_given("input_features", input_features)
+        check_given("pixel_values", pixel_values, "image_embeddings", image_embeddings)
+        check_given("input_features", input_features, "audio_embeddings", audio_embeddings)
+        read = input_ids if text_embeddings is None else text_embeddings
+        check_text("input_ids", type(self).__name__, read, self.reads_text)
         class_labels = class_labels if self.names_classes else None
-        frames = {
+        frames = self._frame_shapes(pixel_values, image_embeddings, class_labels)
+        length = next(value.shape[1] for value, _ in frames.values() if value is not None)
+        sounds = {
+            "input_features": (input_features, (length, 1, 96, 64)),
+            "audio_embeddings": (audio_embeddings, (length, self.config.audio_config.embedding_size)),
+        }
+        texts = (input_ids, frame_mask, audio_mask, labels, label_mask, text_embeddings)
+        given = prepare_clips(frames, sounds, *texts)
+        # First, as some text encoders wait for the device.
+        words = self._read(given, attention_mask)
+        audio = self.embed_audio(input_features) if audio_embeddings is None else audio_embeddings.to(self.dtype)
+        rows = self._decode(given, self._embedded(given, pixel_values, image_embeddings), audio, words)
+        return self._output(rows, given, class_labels)
+
+    def _frame_shapes(
+        self,
+        pixel_values: torch.Tensor | None,
+        image_embeddings: Sequence[torch.Tensor] | None,
+        class_labels: torch.Tensor | None,
+    ) -> dict[str, tuple[torch.Tensor | None, tuple[int | str, ...]]]:
+        """For `prepare_clips` what is given for each frame, with its axes."""
+        width = self.config.hidden_size
+        return {
             "pixel_values": (pixel_values, (3, "height", "width")),
             "class_labels": (class_labels, ("height", "width")),
+            **embedding_shapes(image_embeddings, ("positions", width), (width, "height", "width")),
         }
-        sounds = {"input_features": (input_features, (pixel_values.shape[1], 1, 96, 64))}
-        given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
-        if any(edge % STRIDE for edge in pixel_values.shape[-2:]):
-            raise ValueError(
-                f"pixel_values: height and width have to be multiples of {STRIDE}, got {list(pixel_values.shape[-2:])}"
-            )
-        rows = self._decode(given, pixel_values, input_features, attention_mask)
-        return self._output(rows, given, class_labels)
+
+    def _embedded(
+        self, given: ClipInputs, pixel_values: torch.Tensor | None, image_embeddings: Sequence[torch.Tensor] | None
+    ) -> tuple[torch.Tensor, ...]:
+        """What `embed_frames` makes of all real frames."""
+        count = sum(given.lengths)
+        if image_embeddings is not None:
+            return tuple(from_clips(each, given.frame_mask, count).to(self.dtype) for each in image_embeddings)
+        height, width = pixel_values.shape[-2:]
+        if height % STRIDE or width % STRIDE or not height * width:
+            raise ValueError(f"pixel_values: height and width have to be multiples of {STRIDE}, got {height} x {width}")
+        return self.embed_frames(from_clips(pixel_values, given.frame_mask, count))
 
     def _decode(
         self,
         given: ClipInputs,
-        pixel_values: torch.Tensor,
-        input_features: torch.Tensor,
-        attention_mask: torch.Tensor | None,
+        embedded: tuple[torch.Tensor, ...],
+        audio: torch.Tensor,
+        words: tuple[torch.Tensor, ...],
     ) -> DecodedRows:
-        """Encode every real frame once, and make its masks for each sentence."""
-        # First, as it waits for the device.
-        words = self._read(given.input_ids, attention_mask)
-        count = sum(given.lengths)
-        frames = from_clips(pixel_values, given.frame_mask, count)
-        memory, features = self.pixel_decoder(self.vision_encoder(frames).feature_maps)
-        sounds = from_clips(self._encode_audio(input_features), given.frame_mask, count)
+        """Masks of every real frame for each sentence, from what was made of the frames, of their sounds `[B, T, D]`
+        and, on a model that reads, of the sentences, see `_read`."""
+        memory, features = embedded
+        sounds = from_clips(self.audio_projection(audio)[:, :, None], given.frame_mask, len(memory))
         places, sentences = (as_index(numbers, memory.device) for numbers in _rows(given))
         logits, mixed = [], []
         for frame, sentence in zip(places.split(FRAMES_PER_PASS), sentences.split(FRAMES_PER_PASS), strict=True):
@@ -252,19 +299,13 @@ class AvsegFormerModel(AvsegFormerPreTrainedModel):
         real = given.frame_mask[:, None].expand(given.batch)
         return DecodedRows(torch.cat(logits), torch.cat(mixed), real)
 
-    def _encode_audio(self, input_features: torch.Tensor) -> torch.Tensor:
-        """One token for each patch, `[B, T, 1, C]`."""
-        with gradient_where_needed(self.audio_encoder):
-            heard = self.audio_encoder(input_features).embeddings
-        return self.audio_projection(heard)
-
-    def _read(self, input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+    def _read(self, given: ClipInputs, attention_mask: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
         """Of each sentence its words `[B E, P, C]`, which are real `[B E, P]`, and a mean `[B E, 1, C]`; nothing
         without one."""
-        if input_ids is None:
+        if self.sentence is None:
             return ()
-        states, mask = encode_text(self.text_encoder, input_ids, attention_mask)
-        words, mean = self.sentence(states, mask)
+        states, mask = encode_text(self.text_encoder, given.input_ids, attention_mask, given.text_embeddings)
+        words, mean = self.sentence(states.to(self.dtype), mask)
         return words.flatten(0, 1), mask.flatten(0, 1), mean.flatten(0, 1)
 
     @staticmethod
@@ -285,14 +326,21 @@ class AvsegFormerModel(AvsegFormerPreTrainedModel):
         losses = {}
         if given.labels is not None:
             labeled = given.labeled[:, None].expand_as(rows.real)
-            targets, weights = (from_clips(each, rows.real, len(rows.logits)) for each in (given.labels, labeled))
-            losses = self._mask_losses(rows.logits[:, 0], targets, weights, "")
-            losses |= self._mask_losses(rows.mixed, targets, weights, "mix_")
+            targets = [from_clips(truth, rows.real, len(rows.logits)) for truth in given.truths]
+            losses = self._mask_losses(rows, targets, from_clips(labeled, rows.real, len(rows.logits)))
         return AudioVisualSegmentationOutput(
             **self.loss_fields(losses), pred_masks=to_clips(rows.logits[:, 0], rows.real, NO_MASK_LOGIT)
         )
 
     def _mask_losses(
+        self, rows: DecodedRows, targets: list[torch.Tensor], weights: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """Terms of the loss on the masks and on the features after the mixer, as means over the truths `[N, H, W]`."""
+        given = (("", rows.logits[:, 0]), ("mix_", rows.mixed))
+        parts = [[self._terms(logits, truth, weights, prefix) for prefix, logits in given] for truth in targets]
+        return mean_terms([first | second for first, second in parts])
+
+    def _terms(
         self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, prefix: str
     ) -> dict[str, torch.Tensor]:
         """The terms that weigh something, times their weights, of logits `[N, h, w]` against `targets [N, H, W]` where

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from ...backbones.adapted_sam.base_adapted_sam import from_clips, to_clips
+from ...backbones.adapted_sam.heard_clips import from_clips, to_clips
 from ...losses import weighted_mean
 from ...modeling.inputs import ClipInputs, check_ids
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
@@ -82,7 +82,7 @@ class AvsegFormerForSemanticSegmentation(AvsegFormerModel):
             logits = F.interpolate(rows.logits.to(precise), truth.shape[-2:], mode="bilinear")
             cost = F.cross_entropy(logits, truth.long(), reduction="none").mean((-2, -1))
             losses = self.weigh({"class": weighted_mean(cost, weights.to(precise))})
-            losses |= self._mask_losses(rows.mixed, truth > 0, weights, "mix_")
+            losses |= self._terms(rows.mixed, truth > 0, weights, "mix_")
         masks = rows.logits[:, 1:].amax(1) - rows.logits[:, 0]
         return AvsegFormerSemanticOutput(
             **self.loss_fields(losses),
