@@ -43,12 +43,12 @@ ENTRY_POINTS = "lavseg.methods"
 # Of this package first, then those from outside.
 METHODS = [
     (AuralSam2Config, AuralSam2Model, AuralSam2Processor),
-    (AvsegFormerConfig, AvsegFormerModel, AvsegFormerProcessor),
     (GavsConfig, GavsModel, GavsProcessor),
     (Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor),
     (SamaAvsConfig, SamaAvsModel, SamaAvsProcessor),
     (StBavaConfig, StBavaModel, StBavaProcessor),
     (TpaviConfig, TpaviModel, TpaviProcessor),
+    (AvsegFormerConfig, AvsegFormerModel, AvsegFormerProcessor),
 ]
 
 # Architectures that methods have beside the model of masks: those that name classes.
