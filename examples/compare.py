@@ -2,9 +2,9 @@
 
     python examples/compare.py --out runs/compare
 
-AuralSAM2, SAMA-AVS and GAVS build on the shipped SAM2 host, ST-BAVA on a tiny SAM taught from clicks, TPAVI on an
-untrained PVT v2; all hear with the VGGish of the shipped SAM2-LOVE. SAM2-LOVE itself is left out: it answers sentences,
-of which AVSBench has none, and its shipped checkpoint was trained on other clips for longer.
+AuralSAM2, SAMA-AVS and GAVS build on the shipped SAM2 host, ST-BAVA on a tiny SAM taught from clicks, AVSegFormer
+and TPAVI on an untrained PVT v2; all hear with the VGGish of the shipped SAM2-LOVE. SAM2-LOVE itself is left out: it
+answers sentences, of which AVSBench has none, and its shipped checkpoint was trained on other clips for longer.
 
 Each learns in single frames first, then from clips.
 
@@ -55,7 +55,7 @@ NOTE = (
     "S is the root of the share of pixels marked where the sound is replaced by silence, both kinds of clips together; "
     "0 is perfect. Seconds are those of the model alone for a clip of five frames of 128x128, the median of several. "
     "Peak memory is that of the process that trains and scores. The SAM that ST-BAVA builds on was taught from clicks "
-    "before, and so was the SAM2 of others, which does not count; the PVT v2 of TPAVI starts untrained."
+    "before, and so was the SAM2 of others, which does not count; the PVT v2 of AVSegFormer and TPAVI starts untrained."
 )
 # What every method of a table has in common.
 SETTINGS = ("clips", "seed", "frame_steps", "steps", "sam_steps")

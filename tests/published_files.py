@@ -5,8 +5,10 @@ from functools import partial
 import torch
 from tiny.configurations import tiny_config, tiny_pyramid_config
 
+from avsegformer_reference import released_file
 from lavseg.backbones.vggish import VggishConfig, VggishModel, convert_vggish
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, convert_aural_sam2
+from lavseg.models.avsegformer import AvsegFormerConfig, AvsegFormerModel, convert_avsegformer
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, convert_sama_avs
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, convert_st_bava
 from lavseg.models.tpavi import TpaviConfig, TpaviModel, convert_tpavi
@@ -56,6 +58,11 @@ def aural_sam2_file(folder):
     fuser = {f"own.{key}": value for key, value in model.state_dict().items() if not key.startswith("sam2.")}
     torch.save({"model": fuser}, folder / "aural_sam2.pth")
     return folder / "aural_sam2.pth", ["--sam2", folder / "host"]
+
+
+def avsegformer_file(folder):
+    torch.save(released_file(AvsegFormerModel(tiny_config(AvsegFormerConfig))), folder / "avsegformer.pth")
+    return folder / "avsegformer.pth", []
 
 
 def tpavi_file(folder):
@@ -119,6 +126,7 @@ PUBLISHED = {
     "sama_avs": sama_avs_file,
     "st_bava": st_bava_file,
     "aural_sam2": aural_sam2_file,
+    "avsegformer": avsegformer_file,
     "tpavi": tpavi_file,
 }
 
@@ -137,4 +145,6 @@ def expect_tiny(set_attribute=setattr):
     set_attribute(convert_aural_sam2, "AuralSam2Config", lambda **fields: tiny)
     set_attribute(convert_aural_sam2, "sam2_config_of", lambda state, image_size: tiny.sam2_config)
     set_attribute(convert_aural_sam2, "fuser_state_from_release", own_names)
+    set_attribute(convert_avsegformer, "AvsegFormerConfig", partial(tiny_config, AvsegFormerConfig))
+    set_attribute(convert_avsegformer, "pvt_v2_b5_config", lambda: tiny_config(AvsegFormerConfig).vision_config)
     set_attribute(convert_tpavi, "released_config", lambda state: tpavi_config())

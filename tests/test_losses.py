@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lavseg.losses import mask_bce, mask_dice, mask_iou, mean_terms, weighted_mean
+from lavseg.losses import mask_bce, mask_dice, mask_iou, mean_terms, squared_dice, weighted_mean
 
 # One mask that is all right and one that is all wrong, of two by two pixels.
 TARGETS = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]] * 2)
@@ -11,6 +11,7 @@ LOGITS = torch.stack([20 * TARGETS[0] - 10, 10 - 20 * TARGETS[1]])
 def test_a_right_mask_costs_nothing_and_a_wrong_one_much():
     assert mask_bce(LOGITS, TARGETS).tolist() == pytest.approx([0, 10], abs=1e-3)
     assert mask_dice(LOGITS, TARGETS).tolist() == pytest.approx([0, 1], abs=1e-3)
+    assert squared_dice(LOGITS, TARGETS).tolist() == pytest.approx([0, 1], abs=1e-3)
     assert mask_iou(LOGITS, TARGETS).tolist() == [1, 0]
 
 
@@ -36,12 +37,19 @@ def test_an_empty_target_costs_one_and_hardly_pulls():
     assert loss.item() == pytest.approx(1, abs=1e-3) and logits.grad.abs().max() < 1e-4
 
 
+def test_an_empty_target_costs_exactly_one_under_squares_and_does_not_pull():
+    logits = torch.zeros(1, 8, 8, requires_grad=True)
+    loss = squared_dice(logits, torch.zeros(1, 8, 8))
+    loss.sum().backward()
+    assert loss.item() == 1 and not logits.grad.any()
+
+
 def test_two_empty_masks_have_no_overlap():
     assert mask_iou(torch.full((1, 2, 2), -5.0), torch.zeros(1, 2, 2)).item() == 0
 
 
 def test_types_of_masks_do_not_matter():
-    for loss in (mask_bce, mask_dice, mask_iou):
+    for loss in (mask_bce, mask_dice, squared_dice, mask_iou):
         assert torch.equal(loss(LOGITS, TARGETS.bool()), loss(LOGITS, TARGETS))
 
 

@@ -4,7 +4,8 @@ Scores an untrained model, trains it, scores it on clips with one sound and with
 and in silence, and segments a video file. Writes `report.json`, `report.html` and the model in `model/`.
 
 AuralSAM2, SAMA-AVS and GAVS are trained on the shipped SAM2 host. ST-BAVA is a method on SAM, of which no checkpoint is
-shipped: a tiny one is taught from clicks first. TPAVI has no SAM: its encoder of frames starts untrained.
+shipped: a tiny one is taught from clicks first. AVSegFormer and TPAVI have no SAM: their encoder of frames starts
+untrained.
 """
 
 import argparse
@@ -47,6 +48,7 @@ DEFAULTS = {
     "sama-avs": {"steps": 400, "clips": 200},
     "gavs": {"steps": 400, "clips": 200},
     "st-bava": {"steps": 120, "clips": 200},
+    "avsegformer": {"steps": 400, "clips": 200},
     "tpavi": {"steps": 400, "clips": 200},
 }
 FEWEST_CLIPS = 2

@@ -7,6 +7,7 @@ from transformers import PreTrainedConfig, Sam2VideoConfig, SamConfig
 
 from lavseg import (
     AuralSam2Config,
+    AvsegFormerConfig,
     GavsConfig,
     Sam2LoveConfig,
     SamaAvsConfig,
@@ -73,6 +74,24 @@ def _aural_sam2(vocab_size: int, overrides: dict) -> dict:
     }
 
 
+def _avsegformer(vocab_size: int, overrides: dict) -> dict:
+    fields = {
+        "vision_config": tiny_pyramid_config("pvt_v2"),
+        "audio_config": tiny_config(VggishConfig),
+        "frame_size": 128,
+        "hidden_size": 64,
+        "num_attention_heads": 4,
+        "num_queries": 20,
+        "num_encoder_layers": 2,
+        "num_decoder_layers": 2,
+        "num_generator_layers": 2,
+        "intermediate_size": 128,
+        "generator_intermediate_size": 128,
+        "mask_hidden_size": 64,
+    }
+    return {**fields, "text_config": tiny_text_config(vocab_size)} if overrides.get("use_text") else fields
+
+
 def _st_bava(vocab_size: int, overrides: dict) -> dict:
     return {
         "sam_config": nano_sam_config(128),
@@ -116,6 +135,7 @@ def _adapted(vocab_size: int, overrides: dict) -> dict:
 
 _FIELDS: dict[type[PreTrainedConfig], Callable[[int, dict], dict]] = {
     AuralSam2Config: _aural_sam2,
+    AvsegFormerConfig: _avsegformer,
     GavsConfig: _gavs,
     Sam2LoveConfig: _sam2_love,
     SamaAvsConfig: _sama_avs,

@@ -1,5 +1,5 @@
-"""Fresh tiny models of the methods that hear but do not read, all with one VGGish and, but for TPAVI, on a host that
-knows the drawn band."""
+"""Fresh tiny models of the methods that hear but do not read, all with one VGGish and, but for TPAVI and AVSegFormer,
+on a host that knows the drawn band."""
 
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,9 @@ from lavseg import (
     AuralSam2Config,
     AuralSam2Model,
     AuralSam2Processor,
+    AvsegFormerConfig,
+    AvsegFormerModel,
+    AvsegFormerProcessor,
     GavsModel,
     GavsProcessor,
     SamaAvsModel,
@@ -33,6 +36,11 @@ from .configurations import NOTICE, tiny_config
 SHIPPED = Path(__file__).parents[1] / "sam2-love-tiny"
 
 _AURAL_SAM2_SIZES = ("visual_depths", "token_depths", "mlp_ratio", "fusion_size", "projection_size")
+_AVSEGFORMER_SIZES = (
+    *("frame_size", "hidden_size", "num_attention_heads", "num_queries"),
+    *("num_encoder_layers", "num_decoder_layers", "num_generator_layers"),
+    *("intermediate_size", "generator_intermediate_size", "mask_hidden_size"),
+)
 _TPAVI_SIZES = ("frame_size", "hidden_size", "fusion_size")
 
 # Model, processor, and the fields of the configuration that a model of this size wants.
@@ -50,11 +58,21 @@ METHODS = {
     "sama-avs": (SamaAvsModel, SamaAvsProcessor, {"adapter_size": 64}),
     "gavs": (GavsModel, GavsProcessor, {"adapter_size": 32, "first_adapted_block": 0, "prompt_size": 64}),
     "st-bava": (StBavaModel, StBavaProcessor, {"num_fusion_layers": 2, "num_attention_heads": 4, "adapter_size": 64}),
+    "avsegformer": (
+        AvsegFormerModel,
+        AvsegFormerProcessor,
+        {name: getattr(tiny_config(AvsegFormerConfig), name) for name in _AVSEGFORMER_SIZES},
+    ),
     "tpavi": (TpaviModel, TpaviProcessor, {name: getattr(tiny_config(TpaviConfig), name) for name in _TPAVI_SIZES}),
 }
-_LOSS_WEIGHTS = {"aural-sam2": {"focal": 1.0}, "tpavi": {"avm": 0.0}}
+# The published loss of AVSegFormer learns nothing from silence.
+_LOSS_WEIGHTS = {"aural-sam2": {"focal": 1.0}, "avsegformer": {"bce": 1.0}, "tpavi": {"avm": 0.0}}
 # What each is built on.
-HOSTS = {"aural-sam2": "SAM2", "sama-avs": "SAM2", "gavs": "SAM2", "st-bava": "SAM", "tpavi": "PVT v2"}
+HOSTS = {
+    **dict.fromkeys(("aural-sam2", "sama-avs", "gavs"), "SAM2"),
+    "st-bava": "SAM",
+    **dict.fromkeys(("avsegformer", "tpavi"), "PVT v2"),
+}
 
 
 def fresh_model(

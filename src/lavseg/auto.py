@@ -25,6 +25,12 @@ from .models.aural_sam2 import (
     AuralSam2Model,
     AuralSam2Processor,
 )
+from .models.avsegformer import (
+    AvsegFormerConfig,
+    AvsegFormerForSemanticSegmentation,
+    AvsegFormerModel,
+    AvsegFormerProcessor,
+)
 from .models.gavs import GavsConfig, GavsModel, GavsProcessor
 from .models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 from .models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
@@ -42,11 +48,13 @@ METHODS = [
     (SamaAvsConfig, SamaAvsModel, SamaAvsProcessor),
     (StBavaConfig, StBavaModel, StBavaProcessor),
     (TpaviConfig, TpaviModel, TpaviProcessor),
+    (AvsegFormerConfig, AvsegFormerModel, AvsegFormerProcessor),
 ]
 
 # Architectures that methods have beside the model of masks: those that name classes.
 CLASS_ARCHITECTURES = {
     AuralSam2Config: AuralSam2ForSemanticSegmentation,
+    AvsegFormerConfig: AvsegFormerForSemanticSegmentation,
     TpaviConfig: TpaviForSemanticSegmentation,
 }
 

@@ -23,6 +23,16 @@ def mask_dice(logits: torch.Tensor, targets: torch.Tensor, scale: float = 1000.0
     return 1 - (overlap + eps) / (total + eps)
 
 
+def squared_dice(logits: torch.Tensor, targets: torch.Tensor, eps: float = 1e-3) -> torch.Tensor:
+    """Dice loss with squares in the denominator, of V-Net and AVSegFormer: `[..., h, w]` twice -> `[...]`.
+
+    An empty target costs exactly 1 and gives no gradient.
+    """
+    probabilities, targets = logits.sigmoid(), targets.to(logits.dtype)
+    overlap = 2 * (probabilities * targets).sum((-2, -1))
+    return 1 - overlap / (probabilities.square().sum((-2, -1)) + targets.square().sum((-2, -1)) + 2 * eps)
+
+
 def mask_iou(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Intersection over union of `logits > 0` and `targets > 0`, union at least 1: `[..., h, w]` twice -> `[...]`."""
     predicted, targets = logits > 0, targets > 0

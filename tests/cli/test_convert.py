@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModel, AutoProcessor, Sam2VideoModel
 from typer.testing import CliRunner
 
+from avsegformer_reference import UNUSED
 from hub_stand_in import empty_cache
 from lavseg import released as registry
 from lavseg.backbones.sam2.convert_sam2 import read_sam2
@@ -51,7 +52,7 @@ def test_a_folder_that_the_auto_classes_read(released, tmp_path):
     assert result.stdout.splitlines()[0] == f"{out}: {type(model).__name__}, {count:,} parameters"
     if name != "vggish":
         assert AutoProcessor.from_pretrained(out).feature_extractor.sampling_rate == 16000
-    unused = sorted(convert_st_bava.UNUSED_KEYS) if name == "st-bava" else []
+    unused = sorted({"st-bava": convert_st_bava.UNUSED_KEYS, "avsegformer": UNUSED}.get(name, ()))
     assert result.stdout.splitlines()[1:] == [f"not used: {key}" for key in unused]
 
 

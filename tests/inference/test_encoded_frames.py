@@ -11,6 +11,7 @@ from lavseg.inference.clip_segmenter import ClipSegmenter
 from lavseg.inference.encoded_frames import FrameInput
 from lavseg.media import iter_clip
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from lavseg.models.avsegformer import AvsegFormerConfig, AvsegFormerModel, AvsegFormerProcessor
 from lavseg.models.gavs import GavsConfig, GavsModel, GavsProcessor
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
@@ -21,6 +22,7 @@ from tiny_clips import away_from_zero
 
 SENTENCES = ["the red circle", "the object making a sound"]
 AURAL = AuralSam2Config, AuralSam2Model, AuralSam2Processor
+AVSEGFORMER = AvsegFormerConfig, AvsegFormerModel, AvsegFormerProcessor
 GAVS = GavsConfig, GavsModel, GavsProcessor
 LOVE = Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 SAMA = SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
@@ -37,6 +39,8 @@ METHODS = {
     "sam2_love": (LOVE, {"max_frames": 4}, {"windows": ONCE, "rate": [1] * 10}),
     "aural_sam2": (AURAL, {"use_text": True}, {"windows": ONCE, "rate": [1] * 10}),
     "aural_sam2 without text": (AURAL, {"use_text": False}, {"shown": ONCE}),
+    "avsegformer": (AVSEGFORMER, {}, {"windows": ONCE, "rate": [1] * 10}),
+    "avsegformer that reads two sentences": (AVSEGFORMER, {"use_text": True}, {"windows": ONCE, "rate": [1] * 10}),
     "gavs": (GAVS, {}, {"windows": ONCE, "rate": [1] * 10}),
     "gavs on sam2": (GAVS, NANO, {"shown": ONCE}),
     "gavs that reads two sentences": (GAVS, {"use_text": True}, {"windows": [2] * 5, "rate": [1] * 5 + [3] * 5}),

@@ -35,6 +35,7 @@ MOVED = {
         *("focal_weight", "dice_weight", "iou_weight", "object_weight", "contrastive_weight"),
         "max_text_length",
     },
+    "avsegformer": set(),
     "gavs": {"max_text_length", "bgr_frames", "pad_frames"},
     "sam2_love": {"bce_weight", "dice_weight", "object_loss_weight", "iou_loss_weight", "max_text_length"},
     "sama_avs": {"max_text_length"},

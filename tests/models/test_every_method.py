@@ -5,6 +5,7 @@ from tiny.configurations import nano_sam2_config, tiny_config, tiny_pyramid_conf
 from lavseg.auto import CLASS_ARCHITECTURES, METHODS
 from lavseg.data import build_tokenizer
 from lavseg.models.aural_sam2 import AuralSam2ForSemanticSegmentation
+from lavseg.models.avsegformer import AvsegFormerForSemanticSegmentation
 from lavseg.models.tpavi import TpaviForSemanticSegmentation
 from lavseg.testing import MethodContract, Variant
 
@@ -50,6 +51,12 @@ class TestEveryMethod(MethodContract):
             architecture=AuralSam2ForSemanticSegmentation,
             use_text=False,
             num_labels=6,
+        ),
+        "avsegformer": variant("avsegformer", 487_216, 411_984),
+        "avsegformer-resnet": variant("avsegformer", 453_924, 378_692, vision_config=tiny_pyramid_config("resnet")),
+        "avsegformer-text": variant("avsegformer", 564_592, 420_304, reads=True, use_text=True),
+        "avsegformer-classes": variant(
+            "avsegformer", 487_376, 412_144, architecture=AvsegFormerForSemanticSegmentation, num_labels=6
         ),
         "gavs": variant("gavs", 186_796, 6_528, unreached=SAM_IOU),
         "gavs-sam2": variant("gavs", 1_652_770, 24_160, **ON_SAM2),

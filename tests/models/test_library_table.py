@@ -26,6 +26,8 @@ ROWS = {
     "SAMA-AVS on SAM2": "sama_avs-sam2_text",
     "GAVS on SAM": "gavs",
     "GAVS on SAM2": "gavs-sam2_text",
+    "AVSegFormer on PVT v2": "avsegformer",
+    "AVSegFormer on ResNet": "avsegformer-resnet",
     "TPAVI on PVT v2": "tpavi",
     "TPAVI on ResNet": "tpavi-resnet",
 }

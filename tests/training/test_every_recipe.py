@@ -36,6 +36,11 @@ SIZES = {
     "st-bava": {"num_attention_heads": 4, "adapter_size": 32},
     "sama-avs": {"adapter_size": 32},
     "tpavi": {"frame_size": 64, "hidden_size": 32, "fusion_size": 16},
+    "avsegformer": {
+        **{"frame_size": 64, "hidden_size": 64, "num_attention_heads": 4, "num_queries": 20, "intermediate_size": 64},
+        **{"num_encoder_layers": 1, "num_decoder_layers": 1, "num_generator_layers": 1, "mask_hidden_size": 32},
+        "generator_intermediate_size": 64,
+    },
     "gavs": {"adapter_size": 16, "first_adapted_block": 1},
 }
 pytestmark = pytest.mark.slow

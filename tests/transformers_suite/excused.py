@@ -8,18 +8,24 @@ ON_SAM2 = (
 WITHOUT_MAPS = (
     *("AuralSam2ReleaseTest", "GavsTest", "GavsSam2Test", "GavsSam2TextTest"),
     *("SamaAvsTest", "SamaAvsSam2Test", "SamaAvsSam2TextTest"),
-    "TpaviTextTest",
+    *("AvsegFormerTextTest", "TpaviTextTest"),
 )
 # Nothing in these records attention, so that not every test asks for it.
-WITHOUT_ATTENTION = ("TpaviTest", "TpaviResNetTest", "TpaviClassesTest")
+WITHOUT_ATTENTION = (
+    *("AvsegFormerTest", "AvsegFormerResNetTest", "AvsegFormerClassesTest"),
+    *("TpaviTest", "TpaviResNetTest", "TpaviClassesTest"),
+)
 TOKENIZER_MAY_BE_MISSING = (
     *("AuralSam2ProcessorTest", "AuralSam2NoTextProcessorTest", "GavsProcessorTest", "GavsTextProcessorTest"),
     *("SamaAvsProcessorTest", "SamaAvsSam2ProcessorTest", "SamaAvsTextProcessorTest"),
-    *("TpaviProcessorTest", "TpaviTextProcessorTest"),
+    *("AvsegFormerProcessorTest", "AvsegFormerTextProcessorTest", "TpaviProcessorTest", "TpaviTextProcessorTest"),
 )
 PROCESSORS = (*TOKENIZER_MAY_BE_MISSING, "Sam2LoveProcessorTest", "StBavaProcessorTest")
 CHECKPOINTED_AS_ONE = ("GavsTest", "GavsSam2Test", "GavsSam2TextTest", "SamaAvsSam2Test", "SamaAvsSam2TextTest")
-METHODS = (*ON_SAM2, "GavsTest", "SamaAvsTest", "StBavaTest", "StBavaGateTest", "TpaviTextTest", *WITHOUT_ATTENTION)
+METHODS = (
+    *(*ON_SAM2, "GavsTest", "SamaAvsTest", "StBavaTest", "StBavaGateTest"),
+    *("AvsegFormerTextTest", "TpaviTextTest", *WITHOUT_ATTENTION),
+)
 REFUSED = "it asks for attentions, which a model without any between sound, words and frames refuses in one line"
 
 # Name of the test, testers, reason.
@@ -104,7 +110,10 @@ EXCUSED: list[tuple[str, tuple[str, ...], str]] = [
     ),
     (
         "test_processor_from_pretrained_vs_from_components",
-        ("AuralSam2ProcessorTest", "GavsTextProcessorTest", "SamaAvsTextProcessorTest", "TpaviTextProcessorTest"),
+        (
+            *("AuralSam2ProcessorTest", "AvsegFormerTextProcessorTest", "GavsTextProcessorTest"),
+            *("SamaAvsTextProcessorTest", "TpaviTextProcessorTest"),
+        ),
         "it builds a processor of the obligatory sub-processors alone, without the tokenizer, which may be missing",
     ),
 ]

@@ -22,6 +22,22 @@ class AuralSam2ClassesTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["aural_sam2-classes"]
 
 
+class AvsegFormerTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["avsegformer"]
+
+
+class AvsegFormerResNetTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["avsegformer-resnet"]
+
+
+class AvsegFormerTextTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["avsegformer-text"]
+
+
+class AvsegFormerClassesTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["avsegformer-classes"]
+
+
 class GavsTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["gavs"]
 

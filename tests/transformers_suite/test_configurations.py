@@ -5,7 +5,16 @@ import unittest
 from common_tests import load
 from tiny.configurations import tiny_config
 
-from lavseg import AuralSam2Config, GavsConfig, Sam2LoveConfig, SamaAvsConfig, StBavaConfig, TpaviConfig, VggishConfig
+from lavseg import (
+    AuralSam2Config,
+    AvsegFormerConfig,
+    GavsConfig,
+    Sam2LoveConfig,
+    SamaAvsConfig,
+    StBavaConfig,
+    TpaviConfig,
+    VggishConfig,
+)
 
 ConfigTester = load("test_configuration_common").ConfigTester
 
@@ -32,6 +41,10 @@ for name in dir(ConfigTester):
 
 class AuralSam2ConfigTest(ConfigurationTests, unittest.TestCase):
     config_class = AuralSam2Config
+
+
+class AvsegFormerConfigTest(ConfigurationTests, unittest.TestCase):
+    config_class = AvsegFormerConfig
 
 
 class GavsConfigTest(ConfigurationTests, unittest.TestCase):

@@ -71,6 +71,14 @@ class AuralSam2NoTextProcessorTest(ProcessorTests, unittest.TestCase):
     variant = VARIANTS["aural_sam2-no_text"]
 
 
+class AvsegFormerProcessorTest(ProcessorTests, unittest.TestCase):
+    variant = VARIANTS["avsegformer"]
+
+
+class AvsegFormerTextProcessorTest(ProcessorTests, unittest.TestCase):
+    variant = VARIANTS["avsegformer-text"]
+
+
 class GavsProcessorTest(ProcessorTests, unittest.TestCase):
     variant = VARIANTS["gavs"]
 

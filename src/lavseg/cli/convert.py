@@ -58,6 +58,29 @@ def _aural_sam2(
     _report("aural-sam2", run, out, as_json)
 
 
+@convert.command("avsegformer")
+def _avsegformer(
+    checkpoint: _Checkpoint,
+    out: _Out,
+    frame_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Edge of the square input; by default that of the released loaders, 512 for masks, 224 for classes.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """One of the six AVSegFormer files, on PVT-v2-B5 or ResNet-50, for masks or 71 classes."""
+
+    def run() -> "tuple[PreTrainedModel, list[str]]":
+        from ..models.avsegformer.convert_avsegformer import convert_avsegformer_checkpoint
+
+        return convert_avsegformer_checkpoint(_here(checkpoint), out, frame_size)
+
+    _report("avsegformer", run, out, as_json)
+
+
 @convert.command("st-bava")
 def _st_bava(
     checkpoint: _Checkpoint,

@@ -25,6 +25,7 @@ def short(monkeypatch, small_clips, processes_here):
         ("sama-avs", "SamaAvsModel"),
         ("gavs", "GavsModel"),
         ("st-bava", "StBavaModel"),
+        ("avsegformer", "AvsegFormerModel"),
         ("tpavi", "TpaviModel"),
     ],
 )
