@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from transformers import PreTrainedConfig, Sam2VideoConfig, SamConfig
+from transformers import Mask2FormerConfig, PreTrainedConfig, Sam2VideoConfig, SamConfig, SwinConfig
 
 from lavseg import AuralSam2Config, GavsConfig, Sam2LoveConfig, SamaAvsConfig, StBavaConfig, VggishConfig
 from lavseg.backbones.sam2.configuration_sam2 import size_fields
@@ -158,6 +158,30 @@ def nano_sam_config(image_size: int = 128) -> SamConfig:
             "mlp_dim": 64,
             "iou_head_hidden_dim": width,
         },
+    )
+
+
+def nano_mask2former_config(window_size: int = 2) -> Mask2FormerConfig:
+    """The smallest host that serves tests and demonstrations, 0.1 M parameters."""
+    swin = SwinConfig(
+        embed_dim=8,
+        depths=[1, 1, 2, 1],
+        num_heads=[1, 1, 2, 4],
+        window_size=window_size,
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+    )
+    return Mask2FormerConfig(
+        backbone_config=swin,
+        feature_size=32,
+        mask_feature_size=32,
+        hidden_dim=32,
+        encoder_layers=1,
+        decoder_layers=3,
+        num_attention_heads=4,
+        dim_feedforward=32,
+        encoder_feedforward_dim=32,
+        num_queries=8,
+        num_labels=2,
     )
 
 
