@@ -5,7 +5,7 @@ from typing import Any
 
 from transformers import Mask2FormerConfig, PreTrainedConfig, Sam2VideoConfig, SamConfig, SwinConfig
 
-from lavseg import AuralSam2Config, GavsConfig, Sam2LoveConfig, SamaAvsConfig, StBavaConfig, VggishConfig
+from lavseg import AuralSam2Config, EemcConfig, GavsConfig, Sam2LoveConfig, SamaAvsConfig, StBavaConfig, VggishConfig
 from lavseg.backbones.sam2.configuration_sam2 import size_fields
 
 
@@ -62,6 +62,18 @@ def _aural_sam2(vocab_size: int, overrides: dict) -> dict:
     }
 
 
+def _eemc(vocab_size: int, overrides: dict) -> dict:
+    return {
+        "mask2former_config": nano_mask2former_config(),
+        "text_config": tiny_text_config(vocab_size),
+        "audio_config": tiny_config(VggishConfig, final_relu=False),
+        "frame_size": 128,
+        "intermediate_size": 64,
+        "num_attention_heads": 4,
+        "adapter_size": 16,
+    }
+
+
 def _st_bava(vocab_size: int, overrides: dict) -> dict:
     return {
         "sam_config": nano_sam_config(128),
@@ -91,6 +103,7 @@ def _adapted(vocab_size: int, overrides: dict) -> dict:
 
 _FIELDS: dict[type[PreTrainedConfig], Callable[[int, dict], dict]] = {
     AuralSam2Config: _aural_sam2,
+    EemcConfig: _eemc,
     GavsConfig: _gavs,
     Sam2LoveConfig: _sam2_love,
     SamaAvsConfig: _sama_avs,

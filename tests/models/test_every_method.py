@@ -50,6 +50,8 @@ class TestEveryMethod(MethodContract):
             use_text=False,
             num_labels=6,
         ),
+        "eemc": variant("eemc", 354_527, 26_130, reads=True),
+        "eemc-paper": variant("eemc", 354_527, 76_050, reads=True, behavior="paper"),
         "gavs": variant("gavs", 186_796, 6_528, unreached=SAM_IOU),
         "gavs-sam2": variant("gavs", 1_652_770, 24_160, **ON_SAM2),
         "gavs-sam2_text": variant("gavs", 1_723_122, 31_920, reads=True, use_text=True),

@@ -51,6 +51,28 @@ def _aural_sam2(
     _report("aural-sam2", run, out, as_json)
 
 
+@convert.command("eemc")
+def _eemc(
+    checkpoint: _Checkpoint,
+    out: _Out,
+    vggish: Annotated[
+        Path, typer.Option(help="The public vggish-10086976.pth, which the file lacks.", show_default=False)
+    ],
+    text: Annotated[str, typer.Option(help="Text encoder with its tokenizer, folder or Hub id.")] = (
+        "distilbert/distilroberta-base"
+    ),
+    as_json: _Json = False,
+) -> None:
+    """A checkpoint of the released Ref-AVS code."""
+
+    def run() -> "tuple[PreTrainedModel, list[str]]":
+        from ..models.eemc.convert_eemc import convert_eemc_checkpoint
+
+        return convert_eemc_checkpoint(checkpoint, vggish, out, text)
+
+    _report("eemc", run, out, as_json)
+
+
 @convert.command("st-bava")
 def _st_bava(
     checkpoint: _Checkpoint,

@@ -1,0 +1,228 @@
+"""EEMC: cues of sound, image and sentence prompt the queries of Mask2Former (Ref-AVS, ECCV 2024)."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import initialization as init
+
+from ...backbones.mask2former.modeling_mask2former import PixelFeatures, PromptedMask2Former
+from ...backbones.vggish import VggishModel, load_vggish
+from ...losses import mask_bce, mask_dice, weighted_mean
+from ...modeling.base import AudioVisualPreTrainedModel
+from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder, load_host
+from ...modeling.initialization import init_attention, init_linear
+from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips, real_lengths
+from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
+from .configuration_eemc import EemcConfig
+from .fusion_eemc import EemcFusion, EemcQueryAttention
+
+
+def scale_in_two_steps(masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Mask logits `[N, 1, h, w]` at `size`, by way of the size of the frames that the host sees, four times theirs."""
+    seen = tuple(4 * edge for edge in masks.shape[-2:])
+    return F.interpolate(F.interpolate(masks, seen, mode="bilinear"), size, mode="bilinear")
+
+
+def sum_of_masks(class_logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Mask logits `[N, h, w]` from those of all queries, `masks [N, Q, h, w]`: their sum, weighted by how far
+    `class_logits [N, Q, classes + 1]` speak for the first class against none."""
+    weights = (class_logits[..., 0] - class_logits[..., -1]).sigmoid()
+    return torch.einsum("nq,nqhw->nhw", weights, masks)
+
+
+class EemcPreTrainedModel(AudioVisualPreTrainedModel):
+    """Configuration and initialisation of EEMC.
+
+    ```python
+    model = EemcModel.from_backbones("facebook/mask2former-swin-base-ade-semantic", audio="runs/vggish")
+    ```
+    """
+
+    config: EemcConfig
+    config_class = EemcConfig
+    base_model_prefix = "eemc"
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, EemcFusion):
+            for layer in (part for part in module.modules() if isinstance(part, nn.Linear)):
+                init_linear(layer)
+            for attention in module.attentions():
+                init_attention(attention)
+        elif isinstance(module, EemcQueryAttention):
+            init.ones_(module.beta_source_attn)
+            init.ones_(module.beta_source_pool)
+
+
+class EemcModel(EemcPreTrainedModel):
+    """EEMC. Frames of a clip go through the host's backbone and pixel decoder once, whatever the number of sentences.
+    With `labels` it returns a loss.
+
+    The host's queries, prompted frame by frame, each give a mask and scores of 150 classes and of none. The masks are
+    summed, weighted by the first class against none, whose head stays as published.
+
+    Terms of the loss: `bce`, all that the released code has, and `dice`, which the paper adds, both with a weight of 5
+    there; its loss of classes, whose target it does not say, is not here.
+
+    ```python
+    model, processor = load_checkpoint("runs/eemc")
+    inputs = processor("clip.mp4", text="the dog that barks")
+    masks = processor.post_process_masks(model(**inputs), inputs["original_sizes"])
+    ```
+    """
+
+    default_loss_weights = {"bce": 1.0, "dice": 0.0}
+
+    def __init__(self, config: EemcConfig):
+        super().__init__(config)
+        self.mask2former = PromptedMask2Former(config.mask2former_config)
+        self.mask2former.add_adapters(config.adapter_size)
+        self.text_encoder = build_encoder(config.text_config)
+        self.audio_encoder = VggishModel(config.audio_config)
+        self.fusion = EemcFusion(config)
+        self.query_attention = EemcQueryAttention(config)
+        self.freeze()
+        self.post_init()
+
+    @classmethod
+    def from_backbones(
+        cls,
+        mask2former: str = "facebook/mask2former-swin-base-ade-semantic",
+        text: str = "distilbert/distilroberta-base",
+        audio: str | VggishModel | None = None,
+        **config_overrides,
+    ) -> "EemcModel":
+        """Start training from published encoders.
+
+        Args:
+            mask2former, text: Hub ids or folders of Transformers checkpoints.
+            audio: a VGGish model, or the folder or Hub id of a converted one, of which the final ReLU is left out as
+                in the released code. It has no default: an untrained one says nothing about the sound.
+            config_overrides: fields of [`EemcConfig`].
+
+        Raises:
+            ValueError: when `audio` is missing, or `mask2former` is another model.
+        """
+        parts = {
+            "audio": load_vggish(audio),
+            "mask2former": load_host("mask2former", mask2former, PromptedMask2Former),
+            "text": load_encoder(text, "text_config"),
+        }
+        without_relu = {"audio_config": {"final_relu": False, **config_overrides.pop("audio_config", {})}}
+        return cls._compose(parts, **config_overrides, **without_relu)
+
+    def backbones(self) -> dict[str, nn.Module]:
+        return {"mask2former": self.mask2former, "text": self.text_encoder, "audio": self.audio_encoder}
+
+    @property
+    def image_blocks(self) -> nn.ModuleList:
+        return self.mask2former.blocks
+
+    def frozen_modules(self) -> list[nn.Module]:
+        untrained = self.fusion.attentions() if self.config.behavior == "release" else []
+        return [*super().frozen_modules(), *untrained]
+
+    def freeze(self) -> None:
+        super().freeze()
+        for adapter in self.mask2former.adapters():
+            adapter.requires_grad_(True)
+
+    def scale_masks(self, masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        return scale_in_two_steps(masks[:, None], size)[:, 0]
+
+    def forward(
+        self,
+        pixel_values: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        frame_mask: torch.Tensor | None = None,
+        audio_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        label_mask: torch.Tensor | None = None,
+        original_sizes: list[tuple[int, int]] | None = None,
+    ) -> AudioVisualSegmentationOutput:
+        """Segment `B` clips of up to `T` frames for `E` expressions each, or learn to.
+
+        Args:
+            pixel_values: `[B, T, 3, S, S]`, frames for the host.
+            input_features: `[B, A, 1, 96, 64]`, log-mel patches of the mono sound.
+            input_ids: `[B, E, P]`, or `[B, P]` for one expression per clip.
+            attention_mask: as `input_ids`, 1 for real tokens; all real when None.
+            frame_mask, audio_mask: bool `[B, T]` and `[B, A]`, True for real frames and patches, which come first.
+            labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
+            label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
+            original_sizes: not used here; processors hand it out for `post_process_masks`.
+
+        Returns:
+            [`AudioVisualSegmentationOutput`] with masks `[B, E, T, S / 4, S / 4]`, sums over queries of which some
+            reach hundreds.
+
+        Raises:
+            ValueError: when an input is missing, shapes do not fit together, or clips differ in length under
+                `across_clips`.
+        """
+        check_given("pixel_values", pixel_values)
+        check_given("input_features", input_features)
+        check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
+        edge = self.config.frame_size
+        frames = {"pixel_values": (pixel_values, (3, edge, edge))}
+        sounds = {"input_features": (input_features, ("patches", 1, 96, 64))}
+        given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
+        patches = real_lengths("audio_mask", given.audio_mask.tolist())
+        text, _ = encode_text(self.text_encoder, given.input_ids, attention_mask)
+        with gradient_where_needed(self.audio_encoder):
+            audio = self.audio_encoder(input_features).embeddings[:, :, 0]
+        clips = [pixel_values[clip, :length] for clip, length in enumerate(given.lengths)]
+        heard = [audio[clip, :length] for clip, length in enumerate(patches)]
+        masks = self.segment(clips, heard, text)
+        padded = [F.pad(each, (0, 0, 0, 0, 0, given.batch[2] - each.shape[1]), value=NO_MASK_LOGIT) for each in masks]
+        masks = torch.stack(padded)
+        terms = {} if labels is None else self._losses(masks, given)
+        return AudioVisualSegmentationOutput(**self.loss_fields(self.weigh(terms)), pred_masks=masks)
+
+    def segment(self, clips: list[torch.Tensor], audio: list[torch.Tensor], text: torch.Tensor) -> list[torch.Tensor]:
+        """Mask logits `[E, T, h, w]` of each clip.
+
+        Args:
+            clips: the frames `[T, 3, S, S]` of each clip.
+            audio: the embeddings `[A, D]` of its sound.
+            text: `[B, E, P, D]`, states of the words.
+
+        Raises:
+            ValueError: when clips or sounds differ in length under `across_clips`.
+        """
+        lengths = [(len(frames), len(sound)) for frames, sound in zip(clips, audio, strict=True)]
+        if self.config.across_clips and len(set(lengths)) > 1:
+            raise ValueError(
+                "pixel_values: under across_clips all clips of a batch have as many frames and seconds of sound, got "
+                + ", ".join(f"{frames} and {sound}" for frames, sound in lengths)
+            )
+        features = [self.mask2former(frames) for frames in clips]
+        each = zip(features, audio, text, strict=True)
+        cues = [self.fusion.cues(known.encoder_map, sound, words) for known, sound, words in each]
+        if self.config.across_clips:
+            prompts = self.fusion.prompts(torch.cat(cues)).split(text.shape[1])
+        else:
+            prompts = [self.fusion.prompts(each) for each in cues]
+        pairs = zip(features, prompts, strict=True)
+        return [torch.stack([self._decode(known, prompt) for prompt in of_clip]) for known, of_clip in pairs]
+
+    def _decode(self, features: PixelFeatures, prompts: torch.Tensor) -> torch.Tensor:
+        """Mask logits `[T, h, w]` for one sentence, from the prompts `[T, L, C]` of its frames."""
+        queries = self.mask2former.start_queries().expand(len(prompts), -1, -1)
+        found = self.mask2former.decode(features, self.query_attention(queries, prompts))
+        return sum_of_masks(found.class_logits, found.masks)
+
+    def _losses(self, masks: torch.Tensor, given: ClipInputs) -> dict[str, torch.Tensor]:
+        """Terms of the loss, means over labelled frames."""
+        targets, weights = given.labels.to(masks.dtype), given.labeled[:, None].expand(given.batch).to(masks.dtype)
+        logits = self.scale_masks(masks.flatten(0, 2), targets.shape[-2:]).view_as(targets)
+        terms = {"bce": weighted_mean(mask_bce(logits, targets), weights)}
+        if self.loss_weights["dice"]:
+            terms["dice"] = weighted_mean(mask_dice(logits, targets), weights)
+        return terms
+
+
+__all__ = ["EemcModel", "EemcPreTrainedModel"]
