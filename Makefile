@@ -3,12 +3,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Of `demo`: sam2-love, aural-sam2, sama-avs, gavs or st-bava; of `train-tiny`: sam2-love or aural-sam2.
+# Of `demo`: sam2-love, aural-sam2, sama-avs, gavs, st-bava or tpavi; of `train-tiny`: sam2-love or aural-sam2.
 METHOD ?= sam2-love
 TINY_sam2-love := runs/tiny
 TINY_aural-sam2 := runs/aural-sam2-tiny
 
-.PHONY: demo test test-slow test-transformers quality docs train-tiny clean
+.PHONY: demo test test-slow test-transformers quality docs docs-serve notebook train-tiny clean
 
 # The original sam2 package is what tests and benchmarks compare with. It builds against the installed torch, hence no
 # isolation.
@@ -20,7 +20,7 @@ $(READY): pyproject.toml
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/python examples/run_demo.py --method $(METHOD) --output runs/demo
+	$(BIN)/python examples/run_demo.py --method $(METHOD) --out runs/demo
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
@@ -40,8 +40,15 @@ quality: $(READY)
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+docs-serve: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+# The outputs that are stored with the notebook, anew.
+notebook: $(READY)
+	$(BIN)/python docs/run_notebook.py
+
 train-tiny: $(READY)
-	$(BIN)/python examples/train_tiny.py --method $(METHOD) --output $(or $(TINY_$(METHOD)),$(error METHOD: train-tiny takes sam2-love or aural-sam2, got $(METHOD)))
+	$(BIN)/python examples/train_tiny.py --method $(METHOD) --out $(or $(TINY_$(METHOD)),$(error METHOD: train-tiny takes sam2-love or aural-sam2, got $(METHOD)))
 
 clean:
 	rm -rf $(VENV) runs build dist

@@ -27,7 +27,7 @@ def write_clip(path: Path, seconds: int, fps: int, size: tuple[int, int]) -> Non
         for seed in range(seconds // SECONDS_PER_SCENE)
     ]
     frames = (frame for scene in scenes for frame in scene.frames for _ in range(fps))
-    write_video(path, frames, fps, np.concatenate([scene.waveform for scene in scenes]), RATE)
+    write_video(path, frames, fps, np.concatenate([scene.waveform for scene in scenes], axis=1), RATE)
 
 
 def measure(clip: Path, model: str, out: Path, fps: float | None, results: multiprocessing.Queue) -> None:
@@ -38,7 +38,7 @@ def measure(clip: Path, model: str, out: Path, fps: float | None, results: multi
 
     logging.disable_progress_bar()
     begin = time.perf_counter()
-    summary = segment_file(clip, ["the red circle"], model, out, fps=fps, mask_format="rle")
+    summary = segment_file(clip, ["the trumpet"], model, out, fps=fps, mask_format="rle")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     frames = len(summary["frame_times"])
     results.put({"frames": frames, "peak_mib": round(peak), "seconds": round(time.perf_counter() - begin, 1)})

@@ -1,10 +1,10 @@
 """Train the methods that hear and see only on the same synthetic data for as many steps, and compare them.
 
-    python examples/compare.py --output runs/compare
+    python examples/compare.py --out runs/compare
 
-AuralSAM2, SAMA-AVS and GAVS build on the shipped SAM2 host, ST-BAVA on a tiny SAM taught from clicks;
-all hear with the VGGish of the shipped SAM2-LOVE. SAM2-LOVE itself is left out: it answers sentences, of which
-AVSBench has none, and its shipped checkpoint was trained on other clips for longer.
+AuralSAM2, SAMA-AVS and GAVS build on the shipped SAM2 host, ST-BAVA on a tiny SAM taught from clicks, TPAVI on an
+untrained PVT v2; all hear with the VGGish of the shipped SAM2-LOVE. SAM2-LOVE itself is left out: it answers sentences,
+of which AVSBench has none, and its shipped checkpoint was trained on other clips for longer.
 
 Each learns in single frames first, then from clips.
 
@@ -28,7 +28,7 @@ import torch
 from datasets import Dataset
 from demo.page import SCORES_NOTE, section, write_page
 from tiny.avs_training import train_method, write_clips
-from tiny.models import METHODS, ON_SAM, SHIPPED, fresh_model, save_host, stereo_vggish
+from tiny.models import HOSTS, METHODS, SHIPPED, fresh_model, save_host, save_pyramid, stereo_vggish
 from tiny.sam_host import train_sam
 from tiny.scores import Clips, score_clips
 
@@ -55,7 +55,7 @@ NOTE = (
     "S is the root of the share of pixels marked where the sound is replaced by silence, both kinds of clips together; "
     "0 is perfect. Seconds are those of the model alone for a clip of five frames of 128x128, the median of several. "
     "Peak memory is that of the process that trains and scores. The SAM that ST-BAVA builds on was taught from clicks "
-    "before, which does not count."
+    "before, and so was the SAM2 of others, which does not count; the PVT v2 of TPAVI starts untrained."
 )
 # What every method of a table has in common.
 SETTINGS = ("clips", "seed", "frame_steps", "steps", "sam_steps")
@@ -63,10 +63,10 @@ SETTINGS = ("clips", "seed", "frame_steps", "steps", "sam_steps")
 
 def compare(arguments: argparse.Namespace) -> list[dict]:
     """Train and score every method; returns what is in `comparison.json`."""
-    output = arguments.output
+    output = arguments.out
     keep_settings(output / "settings.json", {name: getattr(arguments, name) for name in SETTINGS})
     load_clips(arguments)
-    if any(method in ON_SAM for method in arguments.methods) and not (output / "sam" / "config.json").is_file():
+    if any(HOSTS[method] == "SAM" for method in arguments.methods) and not (output / "sam" / "config.json").is_file():
         train_sam(arguments.seed, steps=arguments.sam_steps)[0].save_pretrained(output / "sam")
     found = []
     for method in arguments.methods:
@@ -85,7 +85,7 @@ def compare(arguments: argparse.Namespace) -> list[dict]:
 def keep_settings(path: Path, settings: dict[str, int]) -> None:
     """Write down what is asked for, or refuse where the folder was begun with something else."""
     if path.is_file() and (earlier := json.loads(path.read_text(encoding="utf-8"))) != settings:
-        raise ValueError(f"output: {path.parent} was begun with {earlier}, not {settings}; choose another folder")
+        raise ValueError(f"out: {path.parent} was begun with {earlier}, not {settings}; choose another folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
@@ -93,20 +93,25 @@ def keep_settings(path: Path, settings: dict[str, int]) -> None:
 def load_clips(arguments: argparse.Namespace) -> Clips:
     clips = arguments.clips
     counts = {"train": clips, "val": max(2, clips // 40), "test": max(2, clips // 12)}
-    return write_clips(arguments.output / "data", counts, arguments.seed)
+    return write_clips(arguments.out / "data", counts, arguments.seed)
 
 
 def run_method(method: str, arguments: argparse.Namespace) -> dict:
     """Train and score one method; returns what is in its `scores.json`."""
-    folder, clips = arguments.output / method, load_clips(arguments)
-    shipped, _ = load_checkpoint(arguments.checkpoint)
-    host = arguments.output / "sam" if method in ON_SAM else save_host(shipped.sam2, folder / "sam2")
+    folder, clips = arguments.out / method, load_clips(arguments)
+    shipped, _ = load_checkpoint(arguments.model)
+    hosts = {
+        "SAM": lambda: arguments.out / "sam",
+        "SAM2": lambda: save_host(shipped.sam2, folder / "sam2"),
+        "PVT v2": lambda: save_pyramid(folder / "pvt_v2", arguments.seed),
+    }
+    host = hosts[HOSTS[method]]()
     model, processor = fresh_model(method, host, stereo_vggish(shipped.audio_encoder), arguments.seed)
     collator, steps = ClipCollator(processor), {"frame_steps": arguments.frame_steps, "steps": arguments.steps}
     _, minutes = train_method(model, processor, clips, folder, **steps, seed=arguments.seed)
     return {
         "method": method,
-        "host": "SAM" if method in ON_SAM else "SAM2",
+        "host": HOSTS[method],
         **score_clips(model, collator, clips),
         "parameters_trained": model.num_parameters(only_trainable=True),
         "seconds_per_clip": round(seconds_per_clip(model, collator, clips["single"]["test"]), 4),
@@ -141,7 +146,7 @@ def peak_memory() -> float:
 def write_comparison(output: Path, found: list[dict], frame_steps: int, steps: int) -> None:
     """Write the table as Markdown and as a page, and the plot in both."""
     plot, rows = bar_plot(found), [table_row(scores) for scores in found]
-    budget = f"Every method was trained for {frame_steps} steps of 48 single frames and {steps} of 16 clips."
+    budget = f"Every method was trained for {frame_steps} steps of 16 single frames and {steps} of 16 clips."
     lines = [" | ".join(row) for row in (COLUMNS, ["---"] * len(COLUMNS), *rows)]
     table = "\n".join(f"| {line} |" for line in lines)
     notes = f"{SCORES_NOTE.replace('<code>', '`').replace('</code>', '`')} {NOTE}"
@@ -197,10 +202,10 @@ def bar_plot(found: list[dict]) -> str:
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
-    parser.add_argument("--checkpoint", type=Path, default=SHIPPED, help="SAM2-LOVE, for its SAM2 and VGGish")
-    parser.add_argument("--frame_steps", type=int, default=600, help="of each method, 48 single frames each")
+    parser.add_argument("--model", type=Path, default=SHIPPED, help="SAM2-LOVE, for its SAM2 and VGGish")
+    parser.add_argument("--frame_steps", type=int, default=600, help="of each method, 16 single frames each")
     parser.add_argument("--steps", type=int, default=100, help="of each method, 16 clips each")
     parser.add_argument("--sam_steps", type=int, default=600, help="of the SAM that ST-BAVA builds on")
     parser.add_argument("--clips", type=int, default=800, help="training clips of each subset")

@@ -1,6 +1,6 @@
 """Write a SAM2-LOVE as programs of `torch.export`, which run without this package and without Transformers.
 
-python examples/export.py --model examples/sam2-love-tiny --output runs/exported
+python examples/export.py --model examples/sam2-love-tiny --out runs/exported
 
 The folder then holds four programs and what the loop around them has to know; `examples/run_exported.py` is that loop.
 """
@@ -176,7 +176,7 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="folder or Hub id of a SAM2-LOVE checkpoint")
     parser.add_argument("--sentences", type=int, default=1, help="how many sentences the programs take at a time")
-    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
     given = parser.parse_args(argv)
     with one_line_errors("export.py"):
         model, processor = load_checkpoint(given.model)
@@ -185,7 +185,7 @@ def main(argv: list[str]) -> None:
         if given.sentences < 1:
             raise ValueError(f"--sentences: has to be at least 1, got {given.sentences}")
         model = model.to("cuda" if torch.cuda.is_available() else "cpu")
-        export(model, given.sentences, processor.max_text_length, given.output)
+        export(model, given.sentences, processor.max_text_length, given.out)
 
 
 if __name__ == "__main__":

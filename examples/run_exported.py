@@ -1,7 +1,7 @@
 """Segment a clip with the programs that `examples/export.py` wrote. The loop around them needs nothing but PyTorch.
 
-python examples/run_exported.py runs/demo/clip.mp4 --text "the star" --programs runs/exported \
-    --processor examples/sam2-love-tiny --output runs/star.pt
+python examples/run_exported.py examples/clips/band.mp4 --text "the guitar on the right" --programs runs/exported \
+    --model examples/sam2-love-tiny --out runs/guitar.pt
 """
 
 import argparse
@@ -102,20 +102,22 @@ def main(argv: list[str]) -> None:
     parser.add_argument("clip", help="video file with sound")
     parser.add_argument("--text", action="append", required=True, help="which object is meant; again for further ones")
     parser.add_argument("--programs", type=Path, required=True, help="folder that export.py wrote")
-    parser.add_argument("--processor", required=True, help="folder or Hub id of the checkpoint that was exported")
-    parser.add_argument("--output", type=Path, required=True, help="file to write, for torch.load")
+    parser.add_argument("--model", required=True, help="folder or Hub id of the checkpoint that was exported")
+    parser.add_argument("--out", type=Path, required=True, help="file to write, for torch.load")
     given = parser.parse_args(argv)
     with one_line_errors("run_exported.py"):
         model = ExportedModel.load(given.programs)
-        processor = AutoProcessor.from_pretrained(given.processor)
+        processor = AutoProcessor.from_pretrained(given.model)
         inputs = processor(given.clip, text=given.text).to("cuda" if torch.cuda.is_available() else "cpu")
         outputs = model(inputs)
         masks = processor.post_process_masks(outputs["pred_masks"][None], inputs["original_sizes"])[0]
-        given.output.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({**outputs, "masks": masks}, given.output)
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({**outputs, "masks": masks}, given.out)
         for text, mask in zip(given.text, masks.reshape(len(given.text), -1, *masks.shape[-2:]), strict=True):
-            seen = mask.flatten(1).any(1).sum()
-            print(f"{text}: in {seen} of {len(mask)} frames, {100 * mask.float().mean():.1f} % of the picture")
+            if seen := int(mask.flatten(1).any(1).sum()):
+                print(f"{text}: in {seen} of {len(mask)} frames, {100 * mask.float().mean():.1f} % of the picture")
+            else:
+                print(f"{text}: not found")
 
 
 if __name__ == "__main__":

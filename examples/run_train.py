@@ -2,11 +2,11 @@
 
 From a recipe, whose keys are the arguments (see `--help`) and may be set otherwise here:
 
-    python examples/run_train.py sam2_love --data_root REFAVS --audio VGGISH --output_dir RUN
+    python examples/run_train.py sam2_love --data REFAVS --audio VGGISH --out RUN
 
 From an existing checkpoint:
 
-    python examples/run_train.py --model CHECKPOINT --data_root REFAVS --output_dir RUN --learning_rate 1e-4
+    python examples/run_train.py --model CHECKPOINT --data REFAVS --out RUN --learning_rate 1e-4
 
 After an interruption, the same command with `--resume`.
 """

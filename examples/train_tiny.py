@@ -1,7 +1,7 @@
 """Train the tiny models of this repository from nothing, on two CPU cores.
 
-    python examples/train_tiny.py --method sam2-love --output runs/tiny
-    python examples/train_tiny.py --method aural-sam2 --output runs/aural-sam2-tiny
+    python examples/train_tiny.py --method sam2-love --out runs/tiny
+    python examples/train_tiny.py --method aural-sam2 --out runs/aural-sam2-tiny
 
 What is in the output folder already is not trained again. `--method METHOD --help` shows a method's options.
 """

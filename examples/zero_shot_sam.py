@@ -1,10 +1,10 @@
 """What a SAM or SAM2 that hears nothing reaches on AVSBench when the true masks tell it where to look.
 
-    python examples/zero_shot_sam.py --model facebook/sam-vit-huge --data_root AVSBENCH --subset s4
+    python examples/zero_shot_sam.py --model facebook/sam-vit-huge --data AVSBENCH --subset s4
 
 The upper half of table 2 of ST-BAVA (Seon et al., ICIP 2024): points and boxes taken from the largest connected regions
 of each frame's true mask prompt the model, without training. Prints J, F, their mean and S for each kind of prompt and
-writes them to `--output` as JSON.
+writes all of it to `--out` as JSON, if asked to.
 
 What the paper leaves open is done as follows. A point is a region's centre of mass, or a random pixel of the region
 where that lies outside; where a frame has fewer regions than points are asked for, the others are random pixels of the
@@ -14,7 +14,6 @@ single mask. A frame with an empty true mask has nothing to be prompted with, an
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -42,6 +41,7 @@ from lavseg.data import row_masks
 from lavseg.data.layouts import load_rows
 from lavseg.evaluation.evaluate_checkpoint import protocol_settings
 from lavseg.metrics.protocols import PROTOCOLS, AvsMetric
+from lavseg.output_folders import write_report
 
 # Kind and number of each row of the table.
 PROMPTS = {"1 point": ("points", 1), "3 points": ("points", 3), "1 box": ("boxes", 1), "3 boxes": ("boxes", 3)}
@@ -171,26 +171,26 @@ def score(segmenter: ImageSegmenter, rows: Dataset, protocol: str) -> dict[str, 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="folder or Hub id of a SAM or SAM2 checkpoint")
-    parser.add_argument("--data_root", "--data", required=True, help="folder of AVSBench")
+    parser.add_argument("--data", required=True, help="folder of AVSBench")
     parser.add_argument("--subset", nargs="+", required=True, help="one or more of s4, ms3, v1s, v1m, v2")
     parser.add_argument("--split", default="test")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="avsbench")
-    parser.add_argument("--output", "--out", type=Path, default=Path("zero_shot.json"), help="file for the scores")
+    parser.add_argument("--out", type=Path, help="file for the scores as JSON")
     given = parser.parse_args(argv)
     with one_line_errors("zero_shot_sam.py"):
-        rows = load_rows(given.data_root, given.split, "avsbench", given.subset)
+        rows = load_rows(given.data, given.split, "avsbench", given.subset)
         scores = score(ImageSegmenter(given.model), rows, given.protocol)
         report = {
             "model": given.model,
-            "data_root": given.data_root,
+            "data_root": given.data,
             "subsets": given.subset,
             "split": given.split,
             "protocol": given.protocol,
             "rows": len(rows),
             "prompts": scores,
         }
-        given.output.parent.mkdir(parents=True, exist_ok=True)
-        given.output.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        if given.out is not None:
+            write_report(given.out, report)
     print(f"{given.model}, {given.split}, protocol {given.protocol}")
     print_table(
         ("prompt", *SCORES),

@@ -15,13 +15,25 @@ for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
     os.environ.pop(name, None)
 
 
-def golden_files(pattern: str) -> list:
-    """Parameters for every file under the golden folder that matches, or one skip that says why there is none."""
+def golden_files(pattern: str, quick: int | None = None) -> list:
+    """Parameters for every file under the golden folder that matches, or one skip that says why there is none.
+
+    Args:
+        quick: how many of them are for the default suite, the others being slow; None for all.
+    """
     files = sorted(GOLDEN.glob(pattern))
     if not files:
         reason = f"no {pattern} under {GOLDEN} (set LAVSEG_GOLDEN)"
         return [pytest.param(None, marks=pytest.mark.skip(reason=reason), id="absent")]
-    return [pytest.param(file, id=str(file.relative_to(GOLDEN))) for file in files]
+    return [
+        pytest.param(file, id=str(file.relative_to(GOLDEN)), marks=slow_after(index, quick))
+        for index, file in enumerate(files)
+    ]
+
+
+def slow_after(index: int, quick: int | None) -> list:
+    """The mark `slow` for parameters from the one numbered `quick` on."""
+    return [] if quick is None or index < quick else [pytest.mark.slow]
 
 
 @pytest.fixture(scope="session")
@@ -109,3 +121,24 @@ def hub(monkeypatch):
     with running_hub() as hub:
         use(hub, monkeypatch)
         yield hub
+
+
+@pytest.fixture(scope="session")
+def tiny_aural_sam2(tokenizer, tmp_path_factory):
+    """Folders with what AuralSAM2's authors published, by repository, at tiny size; and the models that they hold."""
+    from released_files import tiny_release
+
+    return tiny_release(tmp_path_factory.mktemp("release"), tokenizer)
+
+
+@pytest.fixture
+def release(hub, tiny_aural_sam2, monkeypatch, tmp_path):
+    """The Hub's stand-in with all of that, and an empty cache."""
+    from hub_stand_in import empty_cache
+    from released_files import REPO, expect_tiny_release
+
+    for repo, folder in tiny_aural_sam2[0].items():
+        hub.publish(repo, folder, under="ckpts/" if repo == REPO else "")
+    expect_tiny_release(monkeypatch)
+    empty_cache(monkeypatch, tmp_path / "cache")
+    return hub

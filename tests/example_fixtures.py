@@ -52,7 +52,7 @@ class HereExecutor:
 def processes_here(monkeypatch):
     """Work that is sent to fresh processes is done in this one, on the CPU."""
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    for name in ("compare", "tiny.clicks"):
+    for name in ("compare", "tiny.processes"):
         monkeypatch.setattr(f"{name}.ProcessPoolExecutor", HereExecutor)
 
 

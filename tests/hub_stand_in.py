@@ -1,7 +1,7 @@
 """A stand-in for the Hub on loopback: the part of its HTTP API that uploads and downloads of models use.
 
 All files are committed as regular ones. What the Hub does instead with large files (Xet and LFS storage) is the
-client's own matter and not tried here.
+client's own matter and not tried here; as there, weights are known by their sha256.
 """
 
 import base64
@@ -10,6 +10,7 @@ import json
 import re
 import threading
 from contextlib import contextmanager
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -18,19 +19,39 @@ import transformers.utils.hub
 import yaml
 
 TOKEN = "hf_of_a_test"
+# Of the Hub's list of tasks and of its licences.
+TASKS = {"mask-generation", "image-segmentation", "video-classification"}
+LICENSES = {"apache-2.0", "mit", "cc-by-nc-4.0", "other"}
 
 
 class HubStandIn(ThreadingHTTPServer):
-    """`repos` holds what was uploaded: by repository, `private` and `files`, a dictionary from path to bytes."""
+    """`repos` holds what was uploaded: by repository, `private` and `files`, a dictionary from path to bytes. `pages`
+    are files of some other server, by path.
+
+    `breaks` says which of the next contents end early: for each the number of bytes that are still sent, and what is
+    called then, with the connection half-way. `instead`, where set, is sent in place of contents. `ranges` are the
+    first bytes of the contents that were sent; asking for the first byte alone, to know the size, does not count.
+    """
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.endpoint = f"http://127.0.0.1:{self.server_port}"
         self.repos = {}
+        self.pages = {}
+        self.breaks = []
+        self.instead = None
+        self.ranges = []
         self.requests = []
 
+    def publish(self, repo, folder, under=""):
+        """Put the files of a folder into a repository."""
+        files = {f"{under}{path.name}": path.read_bytes() for path in sorted(folder.iterdir())}
+        self.repos[repo] = {"private": False, "files": files}
+
     def sha(self, repo):
-        return hashlib.sha1(repr(sorted(self.repos[repo]["files"].items())).encode()).hexdigest()
+        # Of contents their hash, which Python computes once.
+        files = sorted((name, hash(content)) for name, content in self.repos[repo]["files"].items())
+        return hashlib.sha1(repr(files).encode()).hexdigest()
 
     @property
     def environment(self):
@@ -53,9 +74,17 @@ def running_hub():
 def use(hub, monkeypatch, token=TOKEN):
     """Let this process take the stand-in for the Hub."""
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.endpoint)
+    template = "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + template)
     monkeypatch.setattr(transformers.utils.hub, "_hf_api", None)
     monkeypatch.setenv("HF_TOKEN", token)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+def empty_cache(monkeypatch, folder):
+    """Let the Hub's client keep its files under `folder`."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_ASSETS_CACHE", str(folder / "assets"))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -108,7 +137,8 @@ class _Handler(BaseHTTPRequestHandler):
             assert isinstance(yaml.safe_load(content.split("---\n")[1]), dict)
         except (IndexError, yaml.YAMLError, AssertionError):
             return self._answer(400, {"errors": [{"message": "no metadata"}], "warnings": []})
-        return self._answer(200, {"errors": [], "warnings": []})
+        warnings = [{"message": message} for message in _faults(yaml.safe_load(content.split("---\n")[1]))]
+        return self._answer(200, {"errors": [], "warnings": warnings})
 
     def _create(self, given):
         repo = f"{given['organization']}/{given['name']}"
@@ -129,6 +159,8 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(200, {"commitUrl": f"{self.server.endpoint}/{repo}/commit/{oid}", "commitOid": oid})
 
     def _file(self, path):
+        if path in self.server.pages:
+            return self._content(self.server.pages[path], {})
         wanted = re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path)
         repo = self.server.repos.get(wanted[1]) if wanted else None
         if repo is None:
@@ -137,7 +169,18 @@ class _Handler(BaseHTTPRequestHandler):
         if wanted[2] not in repo["files"]:
             return self._answer(404, {"error": "not found"}, headers | {"X-Error-Code": "EntryNotFound"})
         content = repo["files"][wanted[2]]
-        return self._send(200, content, headers | {"ETag": f'"{hashlib.sha1(content).hexdigest()}"'})
+        return self._content(content, headers)
+
+    def _content(self, content, headers):
+        algorithm = "sha256" if urlsplit(self.path).path.endswith((".pth", ".safetensors")) else "sha1"
+        headers = headers | {"ETag": f'"{digest(algorithm, content)}"'}
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        start, end = (int(asked[1]), int(asked[2] or len(content) - 1)) if asked else (0, len(content) - 1)
+        if asked:
+            headers["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
+        if self.command == "GET" and (start, end) != (0, 0):
+            self.server.ranges.append(start)
+        self._send(206 if asked else 200, (self.server.instead or content)[start : end + 1], headers)
 
     def _answer(self, status, content, headers=None):
         self._send(status, json.dumps(content).encode(), {"Content-Type": "application/json", **(headers or {})})
@@ -147,5 +190,27 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(content)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
+        if self.command == "HEAD":
+            return
+        if self.server.breaks and "ETag" in headers and len(content) > 1:
+            sent, then = self.server.breaks.pop(0)
+            self.wfile.write(content[:sent])
+            self.wfile.flush()
+            then()
+            return
+        self.wfile.write(content)
+
+
+def _faults(metadata):
+    """What the Hub warns of in a card's metadata, as far as cards of this package could have it."""
+    if metadata.get("pipeline_tag") not in {None, *TASKS}:
+        yield f"pipeline_tag {metadata['pipeline_tag']!r} is not in the list of tasks"
+    if metadata.get("license") not in LICENSES:
+        yield "license is missing or not in the list"
+    if metadata.get("license") == "other" and not {"license_name", "license_link"} <= metadata.keys():
+        yield "license other wants license_name and license_link"
+
+
+@lru_cache(maxsize=4)
+def digest(algorithm, content):
+    return hashlib.new(algorithm, content).hexdigest()

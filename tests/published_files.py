@@ -4,7 +4,7 @@ import re
 from functools import partial
 
 import torch
-from tiny.configurations import tiny_config
+from tiny.configurations import tiny_config, tiny_pyramid_config
 
 from lavseg.backbones.vggish import VggishConfig, VggishModel, convert_vggish
 from lavseg.data import build_tokenizer
@@ -12,6 +12,7 @@ from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, convert_au
 from lavseg.models.eemc import EemcConfig, EemcModel, convert_eemc
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, convert_sama_avs
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, convert_st_bava
+from lavseg.models.tpavi import TpaviConfig, TpaviModel, convert_tpavi
 from sam_reference import both, released_checkpoint, released_sam_keys
 
 ST_BAVA_BLOCK = [
@@ -96,6 +97,61 @@ def eemc_file(folder):
     return folder / "eemc.pth", ["--vggish", vggish_file(folder)[0], "--text", folder / "text"]
 
 
+def tpavi_file(folder):
+    tpavi_files(TpaviModel(tpavi_config()), folder, unused=False)
+    return folder / "model.pth", ["--vggish", folder / "vggish.pth"]
+
+
+def _tpavi_key(name):
+    """The official key of a tensor here, the reverse of `TPAVI_KEYS`, for the parts that a test can do without it."""
+    stages = {"blocks": "tpavi_b", "stages": "conv"}
+    part, number, *rest = name.split(".")
+    if part == "decoder" and number == "paths":
+        unit = {"skip": "resConfUnit1", "unit": "resConfUnit2"}[rest[1]]
+        return ".".join([f"path{int(rest[0]) + 1}", unit, *rest[2:]])
+    if part == "decoder":
+        return ".".join(["output_conv", {"conv1": "0", "conv2": "2", "conv3": "4"}[number], *rest])
+    if part == "stages":
+        return ".".join([f"conv{int(number) + 1}", "conv2d_list", *rest[1:]])
+    if part == "blocks":
+        layers = {"audio_projection": "align_channel", "output": "W_z.0", "batch_norm": "W_z.1", "norm": "norm_layer"}
+        return ".".join([f"{stages[part]}{int(number) + 1}", layers.get(rest[0], rest[0]), *rest[1:]])
+    return None
+
+
+def _resnet_key(name):
+    parts = name.removeprefix("vision.").split(".")
+    kinds = {"convolution": "conv", "normalization": "bn"}
+    if parts[0] == "embedder":
+        return f"resnet.{kinds[parts[2]]}1.{parts[3]}"
+    stage, block = ("1", "2", "3_1", "4_1")[int(parts[2])], parts[4]
+    if parts[5] == "shortcut":
+        return f"resnet.layer{stage}.{block}.downsample.{list(kinds).index(parts[6])}.{parts[7]}"
+    return f"resnet.layer{stage}.{block}.{kinds[parts[7]]}{int(parts[6]) + 1}.{parts[8]}"
+
+
+def tpavi_config(**fields):
+    return tiny_config(TpaviConfig, vision_config=tiny_pyramid_config("resnet"), **fields)
+
+
+def tpavi_files(model, folder, unused=True):
+    """The files that the release would have written of a model: 1x1x1 convolutions, and what it never runs."""
+    state, vggish = {}, {}
+    for name, value in model.state_dict().items():
+        if name.startswith("audio_encoder."):
+            vggish[name.removeprefix("audio_encoder.")] = value
+            continue
+        key = _resnet_key(name) if name.startswith("vision.") else _tpavi_key(name)
+        plain = not key.startswith("tpavi_b") or ".align_channel." in key or value.dim() < 2
+        state[key] = value if plain else value[..., None, None, None]
+    if unused:
+        state["path4.resConfUnit1.conv1.bias"] = torch.zeros(256)
+        state["resnet.layer3_2.0.conv1.weight"] = torch.zeros(2, 2)
+    torch.save(state, folder / "model.pth")
+    torch.save(vggish, folder / "vggish.pth")
+    return state
+
+
 # By name, what writes a method's file into a folder and returns its path and options that go with it.
 PUBLISHED = {
     "vggish": vggish_file,
@@ -103,6 +159,7 @@ PUBLISHED = {
     "st_bava": st_bava_file,
     "aural_sam2": aural_sam2_file,
     "eemc": eemc_file,
+    "tpavi": tpavi_file,
 }
 
 
@@ -121,3 +178,4 @@ def expect_tiny(set_attribute=setattr):
     set_attribute(convert_aural_sam2, "AuralSam2Config", lambda **fields: tiny)
     set_attribute(convert_aural_sam2, "sam2_config_of", lambda state, image_size: tiny.sam2_config)
     set_attribute(convert_aural_sam2, "fuser_state_from_release", own_names)
+    set_attribute(convert_tpavi, "released_config", lambda state: tpavi_config())

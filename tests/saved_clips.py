@@ -1,6 +1,7 @@
 """Clips and a checkpoint in files, and masks read from files."""
 
 import io
+import json
 import zipfile
 
 import numpy as np
@@ -43,11 +44,11 @@ def save_checkpoint(folder):
 
 
 def masks_in(archive):
-    """The masks `[E, T, H, W]` and the labels of a zip file."""
+    """The masks `[E, T, H, W]` and the sentences of a zip file with a result."""
     with zipfile.ZipFile(archive) as files:
         names = sorted(name for name in files.namelist() if name.endswith(".png"))
         masks = [np.asarray(Image.open(io.BytesIO(files.read(name)))) > 0 for name in names]
-        labels = files.read("labels.txt").decode().splitlines()
+        labels = [item["text"] for item in json.loads(files.read("result.json"))["expressions"]]
     assert names == [f"{i}/{t:05d}.png" for i in range(len(labels)) for t in range(len(names) // len(labels))]
     return np.stack(masks).reshape(len(labels), -1, *masks[0].shape), labels
 

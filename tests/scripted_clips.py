@@ -18,7 +18,7 @@ SIZE = (60, 82)
 def write_clip(path, num_frames, fps=1, seed=0):
     """A rendered clip; returns the masks of its objects, `[K, T, H, W]`."""
     clip = render_clip(np.random.default_rng(seed), num_frames, SIZE)
-    sound = clip.waveform[: round(num_frames / fps * RATE)]
+    sound = clip.waveform[:, : round(num_frames / fps * RATE)]
     write_video(path, clip.frames, fps, sound, RATE)
     return clip.masks
 
@@ -28,9 +28,9 @@ def low_resolution(size):
     return torch.nn.AdaptiveAvgPool2d((size, size))
 
 
-def script(model, monkeypatch, answers):
-    """Let the model answer with given masks, one bool `[T, H, W]` a window."""
-    waiting = iter(answers)
+def script(model, monkeypatch, answers, presences=()):
+    """Let the model answer with given masks, one bool `[T, H, W]` a window, and presence logits, where given."""
+    waiting, judged = iter(answers), iter(presences)
 
     def forward(pixel_values, **inputs):
         size = pixel_values.shape[-1] // 4
@@ -38,7 +38,10 @@ def script(model, monkeypatch, answers):
         assert len(masks) == pixel_values.shape[1]
         logits = 20 * (low_resolution(size)(masks[None]) > 0.5).float()[:, None] - 10
         ones = torch.ones(1, 1, len(masks))
-        return AudioVisualSegmentationOutput(pred_masks=logits, iou_scores=ones, object_score_logits=ones)
+        presence = torch.tensor([[next(judged)]]) if presences else None
+        return AudioVisualSegmentationOutput(
+            pred_masks=logits, iou_scores=ones, object_score_logits=ones, presence_logits=presence
+        )
 
     monkeypatch.setattr(model, "forward", forward)
 

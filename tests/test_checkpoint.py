@@ -28,6 +28,16 @@ def test_weights_that_are_not_finite_are_refused_in_one_line(folder, value):
     assert "holds NaN or infinite values" in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_notice_is_logged_once_and_stays(tokenizer, tmp_path, caplog):
+    model, processor = tiny_method(EVERY_METHOD[0].values[0], tokenizer)
+    model.config.notice = "a toy of this test"
+    for part in (model, processor):
+        part.save_pretrained(tmp_path)
+    for _ in range(2):
+        assert load_checkpoint(tmp_path)[0].config.notice == "a toy of this test"
+    assert [record.getMessage() for record in caplog.records] == [f"{tmp_path}: a toy of this test"]
+
+
 def test_large_weights_whose_sum_is_not_finite_are_fine(tokenizer, tmp_path):
     model, processor = tiny_method(EVERY_METHOD[0].values[0], tokenizer)
     with torch.no_grad():

@@ -17,7 +17,8 @@ SOURCE = ROOT / "src" / "lavseg"
 # A room may import from itself and from those that follow it.
 ROOMS = (
     *("cli", "app", "inference", "training", "evaluation", "data", "hub", "metrics", "auto", "checkpoint"),
-    *("recipe_files", "models", "backbones", "modeling", "losses", "output_folders", "media", "visualization"),
+    *("released", "recipe_files", "models", "backbones", "modeling", "remote_files", "losses", "output_folders"),
+    *("media", "visualization", "error_reasons"),
 )
 # They stand above the rooms: what one writes as `lavseg.name`, how Transformers comes to know the architectures, and
 # the tests that a method has to pass.

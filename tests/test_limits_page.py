@@ -7,7 +7,6 @@ import pytest
 from conftest import ROOT
 from lavseg.backbones.vggish import feature_extraction_vggish
 from lavseg.inference import downloads
-from lavseg.inference.segment_video import MAX_SECONDS_WITH_POINTS
 from lavseg.media import containers, isolated_reading, packets, streams
 
 
@@ -24,7 +23,6 @@ def test_what_is_said_of_clips():
         f"more than {packets.SOUND_SLACK:g} seconds longer or shorter than the video",
         f"Floats above {feature_extraction_vggish.LOUDEST:g} are refused",
         f"up to {downloads.MAX_MEGABYTES} MB, within {downloads.MAX_SECONDS} seconds",
-        f"in one piece, of up to {MAX_SECONDS_WITH_POINTS} seconds",
         f"{isolated_reading.MEMORY / 2**30:g} GiB of memory and {isolated_reading.CPU_SECONDS} seconds of processor",
     )
     assert not [sentence for sentence in stated if sentence not in page()]
@@ -32,7 +30,7 @@ def test_what_is_said_of_clips():
 
 def test_what_is_said_of_the_web_app():
     pytest.importorskip("gradio", reason="Gradio is not installed (extra app)")
-    from lavseg.app import answers, limits
+    from lavseg.app import answers, limits, user_input
     from lavseg.app import page as web_page
 
     rows = dict(
@@ -40,10 +38,10 @@ def test_what_is_said_of_the_web_app():
     )
     assert rows == {
         "what": "limit",
-        "a request, and so a clip": f"{answers.MAX_MEGABYTES} MB",
-        "length of a clip": f"{answers.MAX_SECONDS} seconds, {answers.MAX_FRAMES} frames",
-        "size of its pictures": "x".join(map(str, answers.MAX_SIDES)),
-        "sentences": f"{answers.MAX_SENTENCES}, of up to {answers.MAX_CHARACTERS} characters",
+        "a request, and so a clip": f"{user_input.MAX_MEGABYTES} MB",
+        "length of a clip": f"{user_input.MAX_SECONDS} seconds, {user_input.MAX_FRAMES} frames",
+        "size of its pictures": "x".join(map(str, user_input.MAX_SIDES)),
+        "sentences": f"{user_input.MAX_SENTENCES}, of up to {user_input.MAX_CHARACTERS} characters",
         "looking at a clip": f"{answers.LOOK_SECONDS} seconds",
         "a job": f"{answers.JOB_SECONDS} seconds, one at a time",
         "requests of a user that wait": str(limits.MAX_WAITING),

@@ -15,6 +15,7 @@ from lavseg.output_folders import (
     staged_file,
     staged_files,
     staged_folder,
+    write_report,
 )
 
 
@@ -304,3 +305,12 @@ def test_unfinished_files_are_no_results(place):
     with staged_file("empty/scores") as staged:
         staged.write_text("new")
     assert contents(place / "empty") == {"scores": "new"}
+
+
+def test_a_report_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "report.json"
+    with pytest.raises(ValueError):
+        write_report(path, {"score": float("nan")})
+    assert contents(tmp_path) == {}
+    write_report(path, {"score": 0.5})
+    assert contents(tmp_path) == {"new": None, "new/report.json": '{\n  "score": 0.5\n}\n'}

@@ -30,6 +30,15 @@ def test_a_variant_is_its_base_with_other_settings(folder):
     assert plain.keys["model"]["depth"] == {"first": 6, "last": 6} and plain.reproduces["row"] == "plain"
 
 
+def test_a_recipe_may_change_another_and_reproduces_only_what_it_says(folder):
+    (folder / "wide.yaml").write_text("base: plain\nset: {model.width: 16}")
+    recipe = load_recipe(str(folder / "wide.yaml"))
+    assert recipe.keys == {"method": "m", "seed": 1, "model": {"depth": {"first": 6, "last": 6}, "width": 16}}
+    assert recipe.reproduces == {}
+    shipped = next(recipe for recipe in shipped_recipes() if recipe.name == "sam2_love_plus")
+    assert shipped == load_recipe("sam2_love_plus") and shipped.keys["model"]["key_frame"] == "best"
+
+
 def test_recipes_of_the_package_go_by_name(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     recipe = load_recipe("sam2_love")

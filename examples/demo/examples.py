@@ -1,107 +1,124 @@
 """Clips with the answer of a model to each, and how a page shows them."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 from PIL import Image
-from tiny.scores import predict, silencer
 
-from lavseg import ClipCollator
-from lavseg.data import row_masks
-from lavseg.media import read_audio
-from lavseg.modeling.base import AudioVisualPreTrainedModel
-from lavseg.visualization import contact_sheet, overlay
+from lavseg.data.synthetic.object_tables import ClipObject
+from lavseg.visualization import OKABE_ITO, overlay
 
-from .page import data_uri
+from .page import css_color, data_uri, swatch
 
 SHOWN_FRAMES = 5
-KIND_TITLES = {
-    "words": "Words decide",
-    "sound": "Sound decides",
-    "both": "Words and sound decide together",
-    "unseen": "Shapes that training never showed",
-    "null": "Nothing fits: the right answer is empty",
-    "single": "One object sounds",
-    "multi": "Several objects sound, each for some seconds",
-}
+FRAME_WIDTH, GAP = 240, 6  # pixels; a page shows them smaller
+# An object that is so much softer than the loudest has no height.
+DECIBELS = 20
+# Of a clip's objects, and of an answer that is not about one of them alone.
+COLORS, ANSWER = OKABE_ITO[[5, 4, 2, 6]], OKABE_ITO[0]
+HOW_TO_READ = (
+    "From top to bottom: frames of the clip; the truth; what the model found; and, over the same seconds, when each "
+    "object sounds and how loud. The pictures do not tell who plays."
+)
 
 
 @dataclass(frozen=True)
 class Example:
-    """A clip, what is to be found in it, and what the model answered.
+    """A clip of `T` frames, what is to be found in it, and what the model answered.
 
     Attributes:
-        kind: a key of `KIND_TITLES`.
+        kind: what the page groups it by.
         text: the sentence; None where what sounds is meant.
         frames: uint8 `[T, H, W, 3]`.
-        truth, predicted: bool `[T, H, W]`.
-        waveform: float `[samples]`, the sound of these `T` frames.
+        objects: all `K` that the clip shows.
+        truth: bool `[K, T, H, W]`, what is to be found of each of them.
+        predicted: bool `[T, H, W]`.
+        score: said beside the sentence.
         silent: bool `[T, H, W]`, the answer without the sound, if it is to be shown.
     """
 
     kind: str
     text: str | None
     frames: np.ndarray
+    objects: Sequence[ClipObject]
     truth: np.ndarray
     predicted: np.ndarray
-    waveform: np.ndarray
+    score: str
     silent: np.ndarray | None = None
 
 
-def make_example(
-    model: AudioVisualPreTrainedModel, collator: ClipCollator, kind: str, row: dict, in_silence: bool = False
-) -> Example:
-    """What the model answers to one row of a data set, and also without its sound if it is to be shown."""
-    frames = np.stack([np.asarray(frame.convert("RGB")) for frame in row["frames"]])
-    silent = predict(model, collator, row, silencer(collator.processor)) if in_silence else None
-    waveform, _ = read_audio(row["audio"]["path"])
-    return Example(
-        kind=kind,
-        text=None if row["text"] is None else row["text"].strip(),
-        frames=frames,
-        truth=row_masks(row).astype(bool),
-        predicted=predict(model, collator, row),
-        waveform=waveform.mean(0),
-        silent=silent,
-    )
+def examples_of(kind: str, examples: list[Example], title: str = "") -> str:
+    """The examples of a kind, under a title if there is one."""
+    heading = f"<h3>{title}</h3>" if title else ""
+    return heading + "".join(_figure(example) for example in examples if example.kind == kind)
 
 
-def examples_of(kind: str, examples: list[Example]) -> str:
-    """The examples of a kind, under its title."""
-    figures = [_figure(example) for example in examples if example.kind == kind]
-    return f"<h3>{KIND_TITLES[kind]}</h3><div class='sheets'>{''.join(figures)}</div>"
+def object_names(objects: Sequence[ClipObject]) -> list[str]:
+    """The category of each object; those of one category are told apart by where they are at first."""
+    names = []
+    for item in objects:
+        twins = sorted(other.x for other in objects if other.category == item.category)
+        places = {1: [""], 2: [" (left)", " (right)"]}.get(
+            len(twins), [f" {number + 1}" for number in range(len(twins))]
+        )
+        names.append(item.category + places[twins.index(item.x)])
+    return names
 
 
 def _figure(example: Example) -> str:
-    shown = np.linspace(0, len(example.frames) - 1, SHOWN_FRAMES).round().astype(int)
+    objects, meant = example.objects, example.truth.any((1, 2, 3))
+    shown = np.linspace(0, len(example.frames), SHOWN_FRAMES, endpoint=False).astype(int)
     frames = example.frames[shown]
-    answers = [example.truth, example.predicted, *([] if example.silent is None else [example.silent])]
-    marked = [frame for masks in answers for frame in overlay(frames, masks[shown], alpha=0.85)]
-    sheet = contact_sheet([*frames, *marked], columns=SHOWN_FRAMES)
-    union = (example.truth | example.predicted).sum((1, 2))
-    both = (example.truth & example.predicted).sum((1, 2))
-    jaccard = np.where(union, both / np.maximum(union, 1), 1.0).mean()
-    caption = "What sounds" if example.text is None else f"“{escape(example.text)}”"
+    colors = COLORS[: len(objects)]
+    answer = (colors[meant.argmax()] if meant.sum() == 1 else ANSWER)[None]
+    strips = {
+        "the clip": frames,
+        "the truth": overlay(frames, example.truth[:, shown], colors),
+        "found": overlay(frames, example.predicted[shown], answer),
+    }
+    if example.silent is not None:
+        strips["found in silence"] = overlay(frames, example.silent[shown], answer)
+    cells = [f'<span>{name}</span><img alt="{name}" src="{_jpeg_uri(images)}">' for name, images in strips.items()]
+    names = object_names(objects)
+    loudest = max((item.level for item in objects if item.seconds.any()), default=1.0)
+    for name, item, color in zip(names, objects, colors, strict=True):
+        cells.append(f'<span class="object">{swatch(color)}{escape(name)}</span>{_lane(item, color, loudest)}')
+    ticks = "".join(f"<i>{second} s</i>" for second in shown)
+    sounding = ", ".join(name for name, item in zip(names, objects, strict=True) if item.seconds.any())
+    heading = f"What sounds: {sounding}" if example.text is None else f"“{example.text}”"
     return (
-        f'<figure><figcaption>{caption} <span class="score">J {jaccard:.2f}</span></figcaption>'
-        f'<img alt="frames, truth and prediction" src="{_jpeg_uri(sheet)}">{_sound_strip(example)}</figure>'
+        f'<figure class="example"><figcaption>{escape(heading)} '
+        f'<span class="score">{escape(example.score)}</span></figcaption>'
+        f'<div class="scroll"><div class="strips">{"".join(cells)}<span></span><div class="axis">{ticks}</div></div>'
+        "</div></figure>"
     )
 
 
-def _sound_strip(example: Example) -> str:
-    """Loudness over time, as an SVG as wide as its figure."""
-    parts = 200
-    loudness = np.array([np.abs(part).max(initial=0) for part in np.array_split(example.waveform, parts)])
+def _lane(item: ClipObject, color: np.ndarray, loudest: float) -> str:
+    """When an object sounds and how loud beside the loudest, as an SVG over the clip's time."""
+    seconds = np.flatnonzero(item.seconds)
+    if not seconds.size:
+        return '<div class="lane">silent</div>'
+    height = max(0.15, 1 + 20 * np.log10(item.level / loudest) / DECIBELS)
     bars = "".join(
-        f'<rect x="{index}" y="{10 - 10 * value:.2f}" width="0.8" height="{max(20 * value, 0.4):.2f}"/>'
-        for index, value in enumerate(loudness)
+        f'<rect x="{second}.03" y="{1 - height:.3f}" width="0.94" height="{height:.3f}"/>' for second in seconds
     )
-    return f'<svg class="sound" viewBox="0 0 {parts} 20" preserveAspectRatio="none" role="img">{bars}</svg>'
+    return (
+        f'<svg class="lane" viewBox="0 0 {len(item.seconds)} 1" preserveAspectRatio="none" role="img" '
+        f'aria-label="from second {seconds[0]} to {seconds[-1] + 1}" fill="{css_color(color)}">{bars}</svg>'
+    )
 
 
-def _jpeg_uri(image: Image.Image) -> str:
+def _jpeg_uri(frames: np.ndarray) -> str:
+    """Frames side by side."""
+    height, step = round(FRAME_WIDTH * frames.shape[1] / frames.shape[2]), FRAME_WIDTH + GAP
+    strip = Image.new("RGB", (len(frames) * step - GAP, height), "white")
+    for index, frame in enumerate(frames):
+        picture = Image.fromarray(frame).resize((FRAME_WIDTH, height), Image.Resampling.LANCZOS)
+        strip.paste(picture, (index * step, 0))
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=90)
+    strip.save(file, "JPEG", quality=85)
     return data_uri("image/jpeg", file.getvalue())

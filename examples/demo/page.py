@@ -4,6 +4,7 @@ import base64
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
+from typing import NamedTuple
 
 from tiny.charts import line_chart
 
@@ -11,6 +12,15 @@ SCORES_NOTE = (
     "J is the overlap of mask and truth, F the agreement of their pixels, each a mean over all frames (protocol "
     "<code>frame</code>): 1 is perfect."
 )
+
+
+class Curve(NamedTuple):
+    """A value of a training's log and how its chart is titled; a noisy one is drawn smoothed."""
+
+    name: str
+    title: str
+    y_label: str
+    noisy: bool = False
 
 
 def write_page(path: Path, title: str, intro: str, sections: list[str]) -> None:
@@ -29,20 +39,34 @@ def bar_table(columns: Sequence[str], rows: dict[str, Sequence[float]]) -> str:
     head = "".join(f"<td>{column}</td>" for column in columns)
     body = "".join(
         f"<tr><th>{title}</th>"
-        + "".join(f"<td>{value:.3f}</td>" for value in values)
+        + "".join(f"<td>{value:.2f}</td>" for value in values)
         + f"<td>{_bar(values[-1])}</td></tr>"
         for title, values in rows.items()
     )
     return f'<table class="bars"><tr><th></th>{head}<td></td></tr>{body}</table>'
 
 
-def training_charts(history: list[dict], titles: dict[str, str]) -> str:
-    """A line chart over the steps for each of the values named in `titles`; `history` is as the Trainer's log."""
+def training_charts(history: list[dict], curves: Sequence[Curve]) -> str:
+    """A line chart over the steps for each of the curves; `history` is as the Trainer's log."""
     charts = [
-        line_chart([(entry["step"], entry[name]) for entry in history if name in entry], title)
-        for name, title in titles.items()
+        line_chart(
+            [(entry["step"], entry[curve.name]) for entry in history if curve.name in entry],
+            curve.title,
+            y_label=curve.y_label,
+            smooth=curve.noisy,
+        )
+        for curve in curves
     ]
     return f'<div class="charts">{"".join(f"<figure>{chart}</figure>" for chart in charts)}</div>'
+
+
+def swatch(color: Sequence[int]) -> str:
+    """A small square of an RGB colour."""
+    return f'<span class="swatch" style="background:{css_color(color)}"></span>'
+
+
+def css_color(color: Sequence[int]) -> str:
+    return f"rgb({','.join(map(str, color))})"
 
 
 def _bar(value: float) -> str:

@@ -1,12 +1,19 @@
-"""The report of the demo of a method that hears and reads nothing."""
+"""The report of the demo of a method that hears but does not read."""
 
 from pathlib import Path
 
-from .examples import Example, examples_of
-from .page import SCORES_NOTE, bar_table, section, training_charts, write_page
+from .examples import HOW_TO_READ, Example, examples_of
+from .page import SCORES_NOTE, Curve, bar_table, section, training_charts, write_page
 from .video import Video, video_section
 
 SCORES = ("jaccard", "f_score", "j_and_f")
+WORST = "worst"
+KIND_TITLES = {"single": "One object sounds", "multi": "Several objects sound, each for some seconds"}
+CURVES = (
+    Curve("frame_loss", "Single frames: loss", "sum of its terms", noisy=True),
+    Curve("loss", "Clips: loss", "sum of its terms", noisy=True),
+    Curve("eval_jaccard", "J on validation clips", "J"),
+)
 
 
 def write_report(
@@ -18,14 +25,25 @@ def write_report(
         path: the file to write.
         name: what the model is called.
         results: what is in `report.json`.
-        history: the Trainer's log, entries with `step` and `frame_loss`, `loss` or `eval_jaccard`.
-        examples: shown in groups of their kind, "single" and "multi".
+        history: the Trainer's log, entries with `step` and some of the values of `CURVES`.
+        examples: shown in groups of their kind, a key of `KIND_TITLES` or `WORST`.
         video: shown in a player.
     """
     frame_steps = max(entry["step"] for entry in history if "frame_loss" in entry)
     steps = max(entry["step"] for entry in history) - frame_steps
     millions = {key: f"{results[key] / 1e6:.2f}" for key in ("parameters", "parameters_trained")}
     sections = [
+        section(
+            "What it finds",
+            f"Clips that were drawn for this report, not the best ones. {HOW_TO_READ} In silence nothing is to be "
+            "found.",
+            "".join(examples_of(kind, examples, title) for kind, title in KIND_TITLES.items()),
+        ),
+        section(
+            "What it does badly",
+            f"Of the other clips, {results['examples_drawn']} in all, those with the lowest J&amp;F.",
+            examples_of(WORST, examples),
+        ),
         section("Scores", f"{SCORES_NOTE} On clips that training did not show.", _score_table(results)),
         section(
             "Does it listen?",
@@ -36,26 +54,13 @@ def write_report(
         section(
             "Its training",
             f"{millions['parameters_trained']} of {millions['parameters']} million parameters trained, "
-            f"{frame_steps} steps of 48 single frames, then {steps} of 16 clips.",
-            training_charts(
-                history,
-                {
-                    "frame_loss": "Training loss, single frames",
-                    "loss": "Training loss, clips",
-                    "eval_jaccard": "J on validation clips",
-                },
-            ),
+            f"{frame_steps} steps of 16 single frames, then {steps} of 16 clips.",
+            training_charts(history, CURVES),
         ),
         video_section(video),
-        section(
-            "Examples",
-            "From top to bottom: the clip; the truth in orange; what the model found; what it found in silence; the "
-            "loudness of the sound over the clip.",
-            "".join(examples_of(kind, examples) for kind in ("single", "multi")),
-        ),
     ]
     intro = (
-        f"Which object sounds? {name} on synthetic clips, made, trained and scored for this report in "
+        f"Which object sounds? {name} on clips of a drawn band, made, trained and scored for this report in "
         f"{results['seconds'] / 60:.1f} minutes."
     )
     write_page(path, "demo report", intro, sections)

@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,13 +13,16 @@ from rich.progress import track
 # Clips of their own: the shipped model was trained on others.
 SEED = 2025
 MARKER = ".lavseg-demo"
+# Where no terminal shows a bar, a line is printed so often at most.
+SECONDS_PER_LINE = 10
 
 
 class Stages:
     """Announces numbered stages and draws a progress bar inside each."""
 
     def __init__(self, count: int):
-        self.console, self.count, self.number, self.began = get_console(), count, 0, time.monotonic()
+        self.console, self.count, self.number = get_console(), count, 0
+        self.began = self.said = time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -28,10 +31,12 @@ class Stages:
     def begin(self, title: str) -> None:
         self.number += 1
         minutes, seconds = divmod(int(self.seconds), 60)
+        self.said = time.monotonic()
         title = f"[bold]{self.number}/{self.count} {title}[/bold]"
         self.console.print(f"[dim]{minutes}:{seconds:02d}[/dim] {title}", soft_wrap=True)
 
     def say(self, text: str) -> None:
+        self.said = time.monotonic()
         self.console.print(f"     {text}", markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def say_scores(self, parts: dict[str, dict]) -> None:
@@ -39,9 +44,21 @@ class Stages:
             found = "  ".join(f"{name} {value:.3f}" for name, value in scores.items() if name != "protocol")
             self.say(f"{part:14s}{found}")
 
-    def bar(self, title: str) -> Callable[[Iterable], Iterable]:
-        visible = self.console.is_terminal
-        return partial(track, description=f"     {title}", console=self.console, transient=True, disable=not visible)
+    def murmur(self, text: str) -> None:
+        """Say it where no bar shows how it goes and the last line was a while ago."""
+        if not self.console.is_terminal and time.monotonic() - self.said >= SECONDS_PER_LINE:
+            self.say(text)
+
+    def bar(self, title: str) -> Callable[[Sequence], Iterable]:
+        """Wraps what is to be worked through: a progress bar, or a line now and then where there is no terminal."""
+        if self.console.is_terminal:
+            return partial(track, description=f"     {title}", console=self.console, transient=True)
+        return partial(self._lines, title)
+
+    def _lines(self, title: str, items: Sequence) -> Iterator:
+        for number, item in enumerate(items, 1):
+            yield item
+            self.murmur(f"{title}: {number} of {len(items)}")
 
     def end(self, output: Path, results: dict) -> None:
         """Write `report.json` and say where the report is."""
@@ -53,7 +70,7 @@ def prepare_folder(output: Path) -> Path:
     """An empty folder; an earlier demo in it is removed."""
     if output.exists() and any(output.iterdir()):
         if not (output / MARKER).is_file():
-            raise SystemExit(f"--output: {output} is not empty and holds no earlier demo; choose another folder")
+            raise SystemExit(f"--out: {output} is not empty and holds no earlier demo; choose another folder")
         shutil.rmtree(output)
     output.mkdir(parents=True, exist_ok=True)
     (output / MARKER).touch()

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from lavseg.data import SceneObject, render_clip
-from lavseg.data.synthetic.scene import SAMPLING_RATE
+from lavseg.data.synthetic.rendering import SAMPLING_RATE
 from lavseg.media import write_video
 
-from .page import data_uri, section
+from .page import data_uri, section, swatch
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,9 @@ def write_scene(path: Path, rng: np.random.Generator, objects: list[SceneObject]
 def video_section(video: Video) -> str:
     """A player, and what the colours mean."""
     source = data_uri("video/mp4", video.path.read_bytes())
-    legend = "".join(f"<li>{_swatch(color)} {escape(text)}</li>" for text, color in video.sentences)
+    legend = "".join(f"<li>{swatch(color)}{escape(text)}</li>" for text, color in video.sentences)
     return section(
         "A video file, segmented",
         "What <code>lavseg segment</code> writes: one frame per second with the clip's sound.",
         f'<div class="player"><video controls loop src="{source}"></video><ul>{legend}</ul></div>',
     )
-
-
-def _swatch(color: list[int]) -> str:
-    return f'<span class="swatch" style="background:rgb({",".join(map(str, color))})"></span>'

@@ -1,8 +1,6 @@
 """Synthetic clips with clicks on their objects, and the loss of the masks that a click leads to."""
 
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import get_context
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,58 +8,70 @@ import torch.nn.functional as F
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from lavseg.backbones.sam2.losses_sam2 import sam2_losses
-from lavseg.data import render_clip
+from lavseg.data import BAND, draw_objects, render_clip
 from lavseg.losses import mask_iou, weighted_mean
 
-IMAGE_SIZE = 128
+from .processes import map_in_processes
+
+IMAGE_SIZE = 192
 
 
 @dataclass
 class ClipPool:
     """Rendered clips that training draws from: `images` uint8 `[N, T, 3, S, S]`, `owners` uint8 `[N, T, S, S]`.
 
-    `owners` holds the number of the object that a pixel shows, from 1, and 0 for background.
+    `owners` holds the number of the object that a pixel shows, from 1, and 0 for background; `visible` bool `[N, T]`
+    says which frames show any.
     """
 
     images: torch.Tensor
     owners: torch.Tensor
 
+    def __post_init__(self):
+        self.visible = self.owners.flatten(2).any(2)
+
     @classmethod
     def render(cls, count: int, num_frames: int, seed: int) -> "ClipPool":
         """Render `count` clips in as many processes as there are cores."""
         seeds = [(seed, num_frames, index) for index in range(count)]
-        # Forked workers inherit torch's thread pool in an unusable state.
-        with ProcessPoolExecutor(mp_context=get_context("spawn")) as workers:
-            images, owners = zip(*workers.map(_render, seeds, chunksize=64), strict=True)
+        images, owners = zip(*map_in_processes(_render, seeds), strict=True)
         return cls(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(owners)))
 
-    def draw(self, rng: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """A batch: images `[B, T, 3, S, S]`, a click `[B, 2]` on an object of frame 0, its masks `[B, T, S, S]`.
+    def draw(
+        self, rng: np.random.Generator, count: int, num_frames: int = 1, clicks: int = 1
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """A batch: `T = num_frames` images in a row of each of `B = count` clips, `[B, T, 3, S, S]`; `K = clicks` on
+        objects of each clip's first, `[B * K, 2]`; and the masks of those, `[B * K, T, S, S]`.
 
         One clip of several frames in ten is cut: its last frame comes from another clip, where the object is absent.
         """
-        rows = rng.integers(len(self.images), size=count)
-        images, owners = self.images[rows].float(), self.owners[rows].clone()
-        if images.shape[1] > 1:
+        starts = self.visible[:, : self.visible.shape[1] - num_frames + 1].nonzero().numpy()
+        rows, first = np.split(starts[rng.integers(len(starts), size=count)], 2, axis=1)
+        frames = first + np.arange(num_frames)
+        images, owners = self.images[rows, frames].float(), self.owners[rows, frames]
+        if num_frames > 1:
             cut = torch.from_numpy(rng.random(count) < 0.1)
             images[cut, -1] = self.images[rng.integers(len(self.images), size=int(cut.sum())), -1].float()
             owners[cut, -1] = 0
-        clicks, masks = [], []
+        points, masks = [], []
         for owner in owners:
             pixels = owner[0].nonzero()
-            row, column = pixels[rng.integers(len(pixels))]
-            clicks.append([column + 0.5, row + 0.5])
-            masks.append((owner == owner[0, row, column]).float())
+            for row, column in pixels[rng.integers(len(pixels), size=clicks)]:
+                points.append([column + 0.5, row + 0.5])
+                masks.append((owner == owner[0, row, column]).float())
         mean, std = (
             torch.tensor(values).view(3, 1, 1) * 255 for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
         )
-        return (images - mean) / std, torch.tensor(clicks), torch.stack(masks)
+        return (images - mean) / std, torch.tensor(points), torch.stack(masks)
 
 
 def _render(seed: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """One clip of `seed[1]` frames: images uint8 `[T, 3, S, S]` and owners uint8 `[T, S, S]`."""
     torch.set_num_threads(1)
-    clip = render_clip(np.random.default_rng(seed), seed[1])
+    rng = np.random.default_rng(seed)
+    silence = np.zeros(seed[1], bool)
+    objects = [replace(item, seconds=silence) for item in draw_objects(rng, seed[1], categories=BAND)]
+    clip = render_clip(rng, seed[1], objects=objects)
     size = (IMAGE_SIZE, IMAGE_SIZE)
     images = F.interpolate(torch.from_numpy(clip.frames).permute(0, 3, 1, 2), size, mode="bilinear", antialias=True)
     owners = F.interpolate(torch.from_numpy(number_objects(clip.masks))[:, None], size, mode="nearest")[:, 0]
@@ -90,7 +100,7 @@ def click_loss(
         targets: 0 and 1, `[N, S, S]`.
     """
     logits = _enlarge(candidates, targets)
-    scores = torch.zeros(len(targets)) if object_score_logits is None else object_score_logits
+    scores = torch.zeros_like(iou_scores[:, 0]) if object_score_logits is None else object_score_logits
     terms, visible = sam2_losses(logits, iou_scores, scores, targets), targets.flatten(1).any(1).float()
     loss = weighted_mean(20 * terms["focal"] + terms["dice"] + terms["iou"], visible)
     return loss if object_score_logits is None else loss + terms["object"].mean()

@@ -5,8 +5,20 @@ from typing import Any
 
 from transformers import Mask2FormerConfig, PreTrainedConfig, Sam2VideoConfig, SamConfig, SwinConfig
 
-from lavseg import AuralSam2Config, EemcConfig, GavsConfig, Sam2LoveConfig, SamaAvsConfig, StBavaConfig, VggishConfig
+from lavseg import (
+    AuralSam2Config,
+    EemcConfig,
+    GavsConfig,
+    Sam2LoveConfig,
+    SamaAvsConfig,
+    StBavaConfig,
+    TpaviConfig,
+    VggishConfig,
+)
 from lavseg.backbones.sam2.configuration_sam2 import size_fields
+
+# What the configuration of a tiny model that was trained here says about it.
+NOTICE = "a toy that knows only drawn objects; for real clips see `lavseg models`"
 
 
 def tiny_config(config_class: type[PreTrainedConfig], vocab_size: int = 400, **overrides: Any) -> PreTrainedConfig:
@@ -84,6 +96,20 @@ def _st_bava(vocab_size: int, overrides: dict) -> dict:
     }
 
 
+def _tpavi(vocab_size: int, overrides: dict) -> dict:
+    fields = {
+        "vision_config": tiny_pyramid_config("pvt_v2"),
+        "audio_config": tiny_config(VggishConfig),
+        "frame_size": 128,
+        "hidden_size": 32,
+        "fusion_size": 16,
+        "num_attention_heads": 2,
+    }
+    if overrides.get("use_text"):
+        fields["text_config"] = tiny_text_config(vocab_size)
+    return fields
+
+
 def _sama_avs(vocab_size: int, overrides: dict) -> dict:
     return {**_adapted(vocab_size, overrides), "adapter_size": 32}
 
@@ -108,6 +134,7 @@ _FIELDS: dict[type[PreTrainedConfig], Callable[[int, dict], dict]] = {
     Sam2LoveConfig: _sam2_love,
     SamaAvsConfig: _sama_avs,
     StBavaConfig: _st_bava,
+    TpaviConfig: _tpavi,
     VggishConfig: _vggish,
 }
 
@@ -174,13 +201,13 @@ def nano_sam_config(image_size: int = 128) -> SamConfig:
     )
 
 
-def nano_mask2former_config(window_size: int = 2) -> Mask2FormerConfig:
+def nano_mask2former_config() -> Mask2FormerConfig:
     """The smallest host that serves tests and demonstrations, 0.1 M parameters."""
     swin = SwinConfig(
         embed_dim=8,
         depths=[1, 1, 2, 1],
         num_heads=[1, 1, 2, 4],
-        window_size=window_size,
+        window_size=2,
         out_features=["stage1", "stage2", "stage3", "stage4"],
     )
     return Mask2FormerConfig(
@@ -196,6 +223,14 @@ def nano_mask2former_config(window_size: int = 2) -> Mask2FormerConfig:
         num_queries=8,
         num_labels=2,
     )
+
+
+def tiny_pyramid_config(model_type: str) -> dict:
+    """A PVT v2 ("pvt_v2") or ResNet ("resnet") of 8 to 32 channels for tests and demonstrations."""
+    fields = {"model_type": model_type, "hidden_sizes": [8, 16, 16, 32], "depths": [1, 1, 2, 1]}
+    if model_type == "resnet":
+        return {**fields, "embedding_size": 8}
+    return {**fields, "num_attention_heads": [1, 1, 2, 2], "mlp_ratios": [2, 2, 2, 2], "drop_path_rate": 0.1}
 
 
 def tiny_text_config(vocab_size: int) -> dict:

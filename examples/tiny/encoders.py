@@ -1,11 +1,12 @@
 """Train tiny stand-ins for the published encoders that SAM2-LOVE freezes.
 
 A ViT, a VGGish and a RoBERTa of some ten thousand parameters learn what their published counterparts know before
-SAM2-LOVE begins: to name shapes and colours in a picture, sounds in a second of audio, and what a sentence asks for.
-Like AudioSet and ImageNet, their data holds the categories that the method later never trains on.
+SAM2-LOVE begins: to name what a picture shows, what is heard in a second of audio and how loud it is, and what a
+sentence asks for. Like AudioSet and ImageNet, their data holds the categories that the method later never trains on.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,137 +14,174 @@ import torch.nn.functional as F
 from torch import nn
 
 from lavseg.backbones.vggish import VggishModel
-from lavseg.data import COLORS, SEEN, UNSEEN, draw_expressions, draw_objects, render_clip
+from lavseg.data import BAND, draw_expressions, draw_scene, render_clip
+from lavseg.data.synthetic.queries import PROPERTIES
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 
 from .optimization import optimize
+from .processes import map_in_processes
 
-CATEGORIES = SEEN + UNSEEN
-COLOR_NAMES = tuple(COLORS)
 PATCHES_PER_SIDE = 8
+FRAMES_SHOWN = 4
+# The level of what can just be heard, and the range above it, both in decibels below full scale.
+FLOOR, RANGE = -34.0, 20.0
+
+# What a sentence may ask for, by the field of `Query`.
+ANSWERS = {"category": BAND, "sounds": (True, False), **PROPERTIES}
 
 Batch = tuple[torch.Tensor, ...]
+
+
+@dataclass
+class Perceived:
+    """What clips look and sound like, and what there is to know about it.
+
+    Attributes:
+        pixels: float16 `[N, 3, S, S]`, frames.
+        shown: int64 `[N, P]`, the category that fills each patch, background last.
+        sounds: float16 `[M, 1, 96, 64]`, seconds of sound.
+        levels: float32 `[M, C]`, how loud each category is, 0 (not heard) to 1.
+    """
+
+    pixels: torch.Tensor
+    shown: torch.Tensor
+    sounds: torch.Tensor
+    levels: torch.Tensor
+
+    @classmethod
+    def of_clips(cls, processor: Sam2LoveProcessor, clips: int, seed: int) -> "Perceived":
+        """Render so many clips in as many processes as there are cores."""
+        tasks = [
+            (processor.vit_image_processor, processor.feature_extractor, (seed, 1, index)) for index in range(clips)
+        ]
+        parts = zip(*map_in_processes(_perceive, tasks), strict=True)
+        return cls(*(torch.from_numpy(np.concatenate(part)) for part in parts))
 
 
 def train_encoders(
     model: Sam2LoveModel,
     processor: Sam2LoveProcessor,
     seed: int,
-    clips: int = 1500,
+    clips: int = 2400,
     vision_steps: int = 4000,
-    steps: int = 600,
+    audio_steps: int = 3700,
+    text_steps: int = 1200,
 ) -> list[dict]:
     """Train the three encoders of `model` in place; returns a log of `{encoder, step, loss}`."""
     rng = np.random.default_rng([seed, 1])
     for module in (*model.vision_encoder.modules(), *model.text_encoder.modules()):
         if isinstance(module, nn.Linear | nn.Conv2d):
             module.reset_parameters()
-    log = _fit(
-        "vision", model.vision_encoder, _VisionTask(model.config), _pictures(processor, rng, clips), vision_steps
-    )
-    log += _fit("audio", model.audio_encoder, _AudioTask(model.config), _sounds(processor, rng), steps)
-    _scale_embeddings(model.audio_encoder, next(_sounds(processor, np.random.default_rng([seed, 3]), batch=50))[0])
-    log += _fit("text", model.text_encoder, _TextTask(model.config), _sentences(processor, rng), steps)
+    seen = Perceived.of_clips(processor, clips, seed)
+    frames, seconds = _batches(rng, seen.pixels, seen.shown), _batches(rng, seen.sounds, seen.levels)
+    log = _fit("vision", model.vision_encoder, _VisionTask(model.config), frames, vision_steps)
+    log += _fit("audio", model.audio_encoder, _AudioTask(model.config), seconds, audio_steps)
+    _scale_embeddings(model.audio_encoder, seen.sounds[:500].float().to(model.device))
+    sentences = _sentences(processor, clips // 2, seed, rng)
+    log += _fit("text", model.text_encoder, _TextTask(model.config), sentences, text_steps)
     return log
 
 
 class _VisionTask(nn.Module):
-    """Which shape and which colour each patch shows (background last) and where it is, from the patch's own state."""
+    """What each patch shows (background last) and where it is, from the patch's own state; what there is in all."""
 
     def __init__(self, config: Sam2LoveConfig):
         super().__init__()
         width = config.vision_config.hidden_size
-        self.category, self.color = nn.Linear(width, len(CATEGORIES) + 1), nn.Linear(width, len(COLOR_NAMES) + 1)
-        self.place = nn.Linear(width, PATCHES_PER_SIDE**2)
-        self.present = nn.Linear(width, len(CATEGORIES) * len(COLOR_NAMES))
+        self.category, self.place = nn.Linear(width, len(BAND) + 1), nn.Linear(width, PATCHES_PER_SIDE**2)
+        self.present = nn.Linear(width, len(BAND))
 
-    def forward(
-        self, encoder: nn.Module, pixels: torch.Tensor, category: torch.Tensor, color: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, encoder: nn.Module, pixels: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
         states = encoder(pixel_values=pixels).last_hidden_state
+        places = torch.arange(PATCHES_PER_SIDE**2, device=pixels.device).expand(len(pixels), -1)
+        present = F.one_hot(category, len(BAND) + 1)[..., : len(BAND)].amax(1)
         loss = F.cross_entropy(self.category(states[:, 1:]).flatten(0, 1), category.flatten())
-        loss = loss + F.cross_entropy(self.color(states[:, 1:]).flatten(0, 1), color.flatten())
-        places = torch.arange(PATCHES_PER_SIDE**2).expand(len(pixels), -1)
-        loss = loss + F.cross_entropy(self.place(states[:, 1:]).flatten(0, 1), places.flatten())
-        pairs = F.one_hot(category * len(COLOR_NAMES) + color.clamp(max=len(COLOR_NAMES) - 1), 54)[..., :48].amax(1)
-        return loss + F.binary_cross_entropy_with_logits(self.present(states[:, 0]), pairs.float())
+        loss = loss + 0.3 * F.cross_entropy(self.place(states[:, 1:]).flatten(0, 1), places.flatten())
+        return loss + F.binary_cross_entropy_with_logits(self.present(states[:, 0]), present.float())
 
 
 class _AudioTask(nn.Module):
-    """Which sounds are heard in each patch."""
+    """Which sounds are heard in each second, and how loud."""
 
     def __init__(self, config: Sam2LoveConfig):
         super().__init__()
-        self.heard = nn.Linear(config.audio_config.embedding_size, len(CATEGORIES))
+        width = config.audio_config.embedding_size
+        self.heard, self.level = nn.Linear(width, len(BAND)), nn.Linear(width, len(BAND))
 
-    def forward(self, encoder: nn.Module, patches: torch.Tensor, heard: torch.Tensor) -> torch.Tensor:
-        logits = self.heard(encoder(patches).embeddings.squeeze(-2))
-        return F.binary_cross_entropy_with_logits(logits, heard)
+    def forward(self, encoder: nn.Module, patches: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+        embeddings, heard = encoder(patches).embeddings.squeeze(-2), levels > 0
+        loss = F.binary_cross_entropy_with_logits(self.heard(embeddings), heard.float())
+        distance = (self.level(embeddings) - levels).square()
+        return loss + (distance * heard).sum() / heard.sum().clamp(min=1)
 
 
 class _TextTask(nn.Module):
-    """Colour, shape and sounding state that a sentence asks for (each may be left open), from its first token."""
+    """What a sentence asks for, from its first state and from the mean of all its words' states."""
 
     def __init__(self, config: Sam2LoveConfig):
         super().__init__()
-        width = config.text_config.hidden_size
-        self.heads = nn.ModuleList(nn.Linear(width, size) for size in (len(COLOR_NAMES) + 1, len(CATEGORIES) + 1, 3))
+        width = 2 * config.text_config.hidden_size
+        self.answers = nn.ModuleList(nn.Linear(width, len(answers) + 1) for answers in ANSWERS.values())
 
     def forward(self, encoder: nn.Module, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-        state = encoder(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]
-        return sum(F.cross_entropy(head(state), wanted[:, index]) for index, head in enumerate(self.heads))
+        states = encoder(ids, mask).last_hidden_state
+        mean = (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        summary = torch.cat([states[:, 0], mean], -1)
+        return sum(F.cross_entropy(answer(summary), wanted[:, index]) for index, answer in enumerate(self.answers))
 
 
-def _pictures(processor: Sam2LoveProcessor, rng: np.random.Generator, clips: int, batch: int = 64) -> Iterator[Batch]:
-    """Frames of `clips` rendered clips with the shape and the colour of each patch."""
-    pixels, categories, colors = zip(*(_patch_labels(processor, rng) for _ in range(clips)), strict=True)
-    pixels, categories, colors = torch.cat(pixels), torch.cat(categories), torch.cat(colors)
+def _perceive(task: tuple) -> tuple[np.ndarray, ...]:
+    """Some frames of a clip and all its seconds, as `Perceived` has them."""
+    image_processor, feature_extractor, seed = task
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(seed)
+    clip = render_clip(rng, categories=BAND)
+    chosen = np.sort(rng.choice(len(clip.frames), FRAMES_SHOWN, replace=False))
+    pixels = image_processor(list(torch.from_numpy(clip.frames[chosen]).permute(0, 3, 1, 2)), return_tensors="pt")
+    shares = F.adaptive_avg_pool2d(torch.from_numpy(clip.masks[:, chosen]).float(), PATCHES_PER_SIDE).flatten(2)
+    # Thin things fill little of a patch: a fifth is enough to be what it shows.
+    owner = torch.cat([shares, 0.2 * torch.ones_like(shares[:1])]).argmax(0)
+    names = torch.tensor([BAND.index(item.category) for item in clip.objects] + [len(BAND)])
+    sounds = feature_extractor(clip.waveform.mean(0), sampling_rate=16000, return_tensors="pt")["input_features"]
+    levels = np.zeros((len(clip.frames), len(BAND)), np.float32)
+    for item in clip.objects:
+        level = np.clip((20 * np.log10(item.level) - FLOOR) / RANGE, 0.05, 1)
+        column = levels[:, BAND.index(item.category)]
+        np.maximum(column, level * item.seconds, out=column)
+    return (
+        pixels["pixel_values"].half().numpy(),
+        names[owner].numpy(),
+        sounds[:, : len(levels)].reshape(-1, *sounds.shape[-3:]).half().numpy(),
+        levels,
+    )
+
+
+def _batches(rng: np.random.Generator, inputs: torch.Tensor, targets: torch.Tensor, size: int = 64) -> Iterator[Batch]:
     while True:
-        rows = torch.from_numpy(rng.integers(len(pixels), size=batch))
-        yield pixels[rows].float(), categories[rows], colors[rows]
+        rows = torch.from_numpy(rng.integers(len(inputs), size=size))
+        yield inputs[rows].float(), targets[rows]
 
 
-def _patch_labels(processor: Sam2LoveProcessor, rng: np.random.Generator) -> Batch:
-    """The frames of one clip, in half precision, with category and colour `[10, patches]` of what fills each patch."""
-    clip = render_clip(rng, 10, (112, 144), CATEGORIES)
-    frames = list(torch.from_numpy(clip.frames).permute(0, 3, 1, 2))
-    pixels = processor.vit_image_processor(frames, return_tensors="pt")["pixel_values"]
-    shares = F.adaptive_avg_pool2d(torch.from_numpy(clip.masks).float(), PATCHES_PER_SIDE).flatten(2)
-    owner = torch.cat([shares, 1 - shares.sum(0, keepdim=True)]).argmax(0)
-    categories = [CATEGORIES.index(item.category) for item in clip.objects] + [len(CATEGORIES)]
-    colors = [COLOR_NAMES.index(item.color) for item in clip.objects] + [len(COLOR_NAMES)]
-    return pixels.half(), torch.tensor(categories)[owner], torch.tensor(colors)[owner]
-
-
-def _sounds(processor: Sam2LoveProcessor, rng: np.random.Generator, batch: int = 6) -> Iterator[Batch]:
-    """Ten patches of each clip with the categories heard in them."""
+def _sentences(processor: Sam2LoveProcessor, clips: int, seed: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """Sentences about so many clips, with the number of the answer for each field of their query; the last one says
+    that it is left open."""
+    drawn = map_in_processes(_draw_sentences, [(seed, 2, index) for index in range(clips)])
+    texts, wanted = zip(*(pair for pairs in drawn for pair in pairs), strict=True)
+    tokens = processor.tokenizer(list(texts), padding=True, return_tensors="pt")
+    wanted = torch.tensor(wanted)
     while True:
-        patches, heard = [], []
-        for _ in range(batch):
-            clip = render_clip(rng, 10, (16, 16), CATEGORIES)
-            inputs = processor.feature_extractor(clip.waveform, sampling_rate=16000, return_tensors="pt")
-            target = torch.zeros(10, len(CATEGORIES))
-            for item in clip.objects:
-                target[:, CATEGORIES.index(item.category)] = torch.from_numpy(item.seconds).float()
-            patches.append(inputs["input_features"])
-            heard.append(target)
-        yield torch.cat(patches), torch.cat(heard)
+        rows = torch.from_numpy(rng.integers(len(texts), size=256))
+        yield tokens["input_ids"][rows], tokens["attention_mask"][rows], wanted[rows]
 
 
-def _sentences(processor: Sam2LoveProcessor, rng: np.random.Generator, batch: int = 64) -> Iterator[Batch]:
-    """Sentences with what they ask for: colour, category, sounding; the last index of each means left open."""
-    while True:
-        expressions = [e for _ in range(batch // 8) for e in draw_expressions(rng, draw_objects(rng, 10, CATEGORIES))]
-        wanted = [
-            [
-                len(COLOR_NAMES) if e.query.color is None else COLOR_NAMES.index(e.query.color),
-                len(CATEGORIES) if e.query.category is None else CATEGORIES.index(e.query.category),
-                2 if e.query.sounds is None else int(e.query.sounds),
-            ]
-            for e in expressions
-        ]
-        tokens = processor.tokenizer([e.text.strip() for e in expressions], padding=True, return_tensors="pt")
-        yield tokens["input_ids"], tokens["attention_mask"], torch.tensor(wanted)
+def _draw_sentences(seed: tuple[int, ...]) -> list[tuple[str, list[int]]]:
+    """Sentences about a clip, each with the numbers of its answers."""
+    rng = np.random.default_rng(seed)
+    pairs = []
+    for item in draw_expressions(rng, draw_scene(rng, categories=BAND), categories=BAND, combinations=True):
+        asked = [(answers, getattr(item.query, field)) for field, answers in ANSWERS.items()]
+        pairs.append((item.text, [len(answers) if a is None else answers.index(a) for answers, a in asked]))
+    return pairs
 
 
 @torch.no_grad()
@@ -159,8 +197,13 @@ def _scale_embeddings(encoder: VggishModel, patches: torch.Tensor) -> None:
 def _fit(name: str, encoder: nn.Module, task: nn.Module, batches: Iterator[Batch], steps: int) -> list[dict]:
     encoder.requires_grad_(True)
     encoder.train()
-    parameters = [*encoder.parameters(), *task.parameters()]
-    entries = optimize(parameters, lambda: {"loss": task(encoder, *next(batches))}, 2e-3, steps, f"{name} encoder")
+    device = next(encoder.parameters()).device
+    parameters = [*encoder.parameters(), *task.to(device).parameters()]
+
+    def terms() -> dict[str, torch.Tensor]:
+        return {"loss": task(encoder, *(part.to(device) for part in next(batches)))}
+
+    entries = optimize(parameters, terms, 2e-3, steps, f"{name} encoder")
     log = [{"encoder": name, **entry} for entry in entries]
     encoder.requires_grad_(False)
     encoder.eval()

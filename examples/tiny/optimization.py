@@ -1,7 +1,5 @@
 """How tiny networks are trained from nothing."""
 
-import math
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +32,6 @@ def optimize(
     steps: int,
     title: str,
     betas: tuple[float, float] = (0.9, 0.999),
-    seconds: float = math.inf,
     logging_steps: int = 50,
 ) -> Iterator[dict]:
     """Train with AdamW at a rate that rises to `peak_rate` over a tenth of `steps` and falls; gradients have norm 1 at
@@ -43,7 +40,6 @@ def optimize(
     Args:
         batch_terms: draws a batch and returns its `loss`, which is minimised, and what else is to be logged.
         title: what the progress bar says.
-        seconds: training ends after these even if steps remain.
 
     Yields:
         After every `logging_steps` steps and after the last one `step` and the means of `batch_terms` since.
@@ -51,7 +47,7 @@ def optimize(
     parameters = list(parameters)
     optimizer = torch.optim.AdamW(parameters, lr=peak_rate, weight_decay=0.01, betas=betas)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak_rate, total_steps=steps, pct_start=0.1)
-    recent, began = [], time.monotonic()
+    recent = []
     columns, visible = (*Progress.get_default_columns(), "{task.fields[status]}"), get_console().is_terminal
     with Progress(*columns, transient=True, disable=not visible) as progress:
         bar = progress.add_task(title, total=steps, status="")
@@ -63,24 +59,21 @@ def optimize(
             nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             schedule.step()
-            ends = step == steps or time.monotonic() - began > seconds
-            if step % logging_steps == 0 or ends:
+            if step % logging_steps == 0 or step == steps:
                 means = {name: round(float(np.mean([entry[name] for entry in recent])), 4) for name in recent[0]}
                 progress.update(bar, status="  ".join(f"{name} {value}" for name, value in means.items()))
                 yield {"step": step, **means}
                 recent = []
-            if ends:
-                break
             progress.advance(bar)
 
 
 def training_arguments(folder: Path, seed: int, **fields: Any) -> LavsegTrainingArguments:
-    """What all trainings with the Trainer have in common here, and `fields`."""
+    """What all trainings with the Trainer have in common here, and `fields`; those with `eval_steps` evaluate."""
     return LavsegTrainingArguments(
         output_dir=folder,
         per_device_eval_batch_size=8,
         max_grad_norm=1.0,
-        eval_strategy="steps",
+        eval_strategy="steps" if "eval_steps" in fields else "no",
         dataloader_num_workers=1,
         dataloader_pin_memory=False,
         report_to="none",

@@ -29,13 +29,19 @@ from .optimization import optimize, reset_layers
 
 # Single frames first; tracking is learnt from pairs of frames, where a higher rate gets it off the ground.
 STAGES = (
-    {"num_frames": 1, "steps": 1500, "batch": 16, "peak_rate": 5e-4},
-    {"num_frames": 2, "steps": 800, "batch": 16, "peak_rate": 8e-4},
-    {"num_frames": 4, "steps": 300, "batch": 8, "peak_rate": 3e-4},
+    {"num_frames": 1, "steps": 2200, "batch": 16, "peak_rate": 8e-4},
+    {"num_frames": 2, "steps": 600, "batch": 16, "peak_rate": 8e-4},
+    # From here on frames are encoded as they are by then, which halves the time of a step.
+    {"num_frames": 4, "steps": 300, "batch": 8, "peak_rate": 5e-4, "learns": "tracking"},
     # A frame remembers six before it: with shorter clips the older slots would stay untrained.
-    {"num_frames": 10, "steps": 900, "batch": 6, "peak_rate": 5e-4},
-    # At last the small part that reads masks, with all others as they are.
-    {"num_frames": 4, "steps": 300, "batch": 8, "peak_rate": 1e-2, "prompt": "mask"},
+    {"num_frames": 10, "steps": 300, "batch": 6, "peak_rate": 5e-4, "learns": "tracking"},
+    # Then the small part that reads masks, with all others as they are.
+    {"num_frames": 4, "steps": 250, "batch": 8, "peak_rate": 1e-2, "learns": "masks"},
+    # And once more, with several clicks for each encoded frame.
+    {"num_frames": 1, "steps": 1800, "batch": 16, "peak_rate": 8e-4, "clicks": 3},
+    {"num_frames": 2, "steps": 250, "batch": 12, "peak_rate": 5e-4, "clicks": 2},
+    {"num_frames": 10, "steps": 280, "batch": 6, "peak_rate": 5e-4, "learns": "tracking"},
+    {"num_frames": 4, "steps": 120, "batch": 8, "peak_rate": 1e-2, "learns": "masks"},
 )
 
 
@@ -65,11 +71,13 @@ def encode_frames(sam: Sam2VideoModel, images: torch.Tensor) -> list[ImageFeatur
 
 
 def track_clicks(sam: Sam2VideoModel, images: torch.Tensor, clicks: torch.Tensor) -> list[MaskPrediction]:
-    """Predictions of every frame of `images [B, T, 3, S, S]` from one click `[B, 2]` on the first."""
-    labels = torch.ones(len(clicks), 1, 1, dtype=torch.int32)
+    """Predictions of every frame of `images [B, T, 3, S, S]` from clicks `[B * K, 2]` on the first, `K` per clip."""
+    labels = torch.ones(len(clicks), 1, 1, dtype=torch.int32, device=clicks.device)
     sparse = sam.prompt_encoder(clicks[:, None, None], labels, None, None)[0][:, 0]
+    clips = torch.arange(len(images), device=clicks.device).repeat_interleave(len(clicks) // len(images))
+    features = [frame.select(clips) for frame in encode_frames(sam, images)]
     tracker = Sam2Tracker(sam, images.shape[1])
-    return [prediction for _, prediction in propagate(tracker, encode_frames(sam, images).__getitem__, sparse)]
+    return [prediction for _, prediction in propagate(tracker, features.__getitem__, sparse)]
 
 
 def track_masks(sam: Sam2VideoModel, images: torch.Tensor, masks: torch.Tensor) -> list[MaskPrediction]:
@@ -85,48 +93,53 @@ def track_masks(sam: Sam2VideoModel, images: torch.Tensor, masks: torch.Tensor) 
 
 def train_stage(
     sam: Sam2VideoModel,
-    clips: int,
+    pool: ClipPool,
     num_frames: int,
     steps: int,
     batch: int,
     peak_rate: float,
     seed: int,
-    prompt: str = "click",
+    learns: str = "all",
+    clicks: int = 1,
 ) -> list[dict]:
-    """Train on so many clips of `num_frames` frames; returns a log of `{prompt, frames, step, loss, iou, seconds}`, the
-    IoU that of the last frame.
+    """Train on `num_frames` frames in a row.
 
-    From a "click" everything learns, from a "mask" only what reads it.
+    From clicks learns "all" or, with the image encoder as it is, what does the "tracking"; from masks only what reads
+    "masks".
+
+    Returns:
+        A log of `{learns, frames, step, loss, iou, seconds}`, the IoU that of the last frame.
     """
-    pool, rng = ClipPool.render(clips, num_frames, seed), np.random.default_rng(seed)
-    sam.requires_grad_(prompt == "click")
+    rng = np.random.default_rng([seed, num_frames])
+    sam.requires_grad_(learns != "masks")
+    sam.vision_encoder.requires_grad_(learns == "all")
     for part in (sam.mask_downsample, sam.prompt_encoder.mask_embed):
         part.requires_grad_(True)
     parameters = [parameter for parameter in sam.parameters() if parameter.requires_grad]
     sam.train()
 
     def terms() -> dict[str, torch.Tensor]:
-        images, clicks, labels = pool.draw(rng, batch)
-        if prompt == "click":
-            predictions = track_clicks(sam, images, clicks)
-        else:
+        images, points, labels = (part.to(sam.device) for part in pool.draw(rng, batch, num_frames, clicks))
+        if learns == "masks":
             predictions = track_masks(sam, images, labels[:, 0])
+        else:
+            predictions = track_clicks(sam, images, points)
         losses = [
             click_loss(found.candidates, found.candidate_scores, found.object_score_logits, labels[:, frame])
             for frame, found in enumerate(predictions)
         ]
         return {"loss": sum(losses) / num_frames, "iou": mean_iou(predictions[-1].masks, labels[:, -1])}
 
-    began, title = time.monotonic(), f"SAM2, {prompt}, {num_frames} frame(s)"
+    began, title = time.monotonic(), f"SAM2, {learns}, {num_frames} frame(s)"
     return [
-        {"prompt": prompt, "frames": num_frames, **entry, "seconds": round(time.monotonic() - began, 1)}
+        {"learns": learns, "frames": num_frames, **entry, "seconds": round(time.monotonic() - began, 1)}
         for entry in optimize(parameters, terms, peak_rate, steps, title)
     ]
 
 
 def train_host(seed: int, clips: int = 2000, stages: Sequence[dict] = STAGES) -> tuple[Sam2VideoModel, list[dict]]:
     """A host trained through all `stages`, and the log of its training."""
-    sam, log = build_host(seed), []
+    sam, pool, log = build_host(seed), ClipPool.render(clips, max(stage["num_frames"] for stage in stages), seed), []
     for stage in stages:
-        log += train_stage(sam, clips, **stage, seed=seed)
+        log += train_stage(sam, pool, **stage, seed=seed)
     return sam, log

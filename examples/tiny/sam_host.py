@@ -4,7 +4,6 @@ shipped.
 As `sam2_host.py` does for SAM2. SAM has no memory, so single frames are all it learns from.
 """
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -21,7 +20,7 @@ BATCH, PEAK_RATE = 16, 1e-3
 
 
 def build_sam(seed: int) -> SamModel:
-    """An untrained SAM of half a million parameters for frames of 128x128.
+    """An untrained SAM of half a million parameters for frames of 192x192.
 
     Its patches have 8x8 pixels: with the published 16 the masks of so small frames would be coarse.
     """
@@ -57,7 +56,6 @@ def build_sam(seed: int) -> SamModel:
 
 def train_sam(
     seed: int,
-    seconds: float = math.inf,
     steps: int = 600,
     clips: int = 1000,
     on_log: Callable[[dict], None] = lambda entry: None,
@@ -65,15 +63,12 @@ def train_sam(
     """A SAM trained from clicks on so many clips, and a log of `{step, loss, iou}`.
 
     Args:
-        seconds: after which training ends even if steps remain.
         on_log: called with each new entry of the log.
     """
     sam, pool, rng = build_sam(seed), ClipPool.render(clips, 1, seed), np.random.default_rng(seed)
     sam.train()
     log = []
-    for entry in optimize(
-        sam.parameters(), lambda: click_terms(sam, *pool.draw(rng, BATCH)), PEAK_RATE, steps, "SAM", seconds=seconds
-    ):
+    for entry in optimize(sam.parameters(), lambda: click_terms(sam, *pool.draw(rng, BATCH)), PEAK_RATE, steps, "SAM"):
         log.append(entry)
         on_log(entry)
     return sam.eval(), log

@@ -1,6 +1,6 @@
 """Train a tiny AuralSAM2 on synthetic AVSBench clips, in both of its behaviours, on two CPU cores.
 
-    python examples/train_tiny.py --method aural-sam2 --output runs/aural-sam2-tiny
+    python examples/train_tiny.py --method aural-sam2 --out runs/aural-sam2-tiny
 
 The encoders are the shipped ones: the SAM2 host, and the VGGish of the shipped SAM2-LOVE. The fuser starts untrained.
 It learns in single frames which object sounds (`single_frames.py`), then from clips in which one object sounds (V1s,
@@ -23,7 +23,7 @@ from lavseg.checkpoint import load_checkpoint
 from lavseg.data import ClipCollator, row_masks
 from lavseg.evaluation.evaluate_model import evaluate
 from lavseg.models.aural_sam2 import AuralSam2Model
-from lavseg.visualization import contact_sheet
+from lavseg.visualization import contact_sheet, overlay
 
 from .avs_training import train_method, write_clips
 from .charts import line_chart
@@ -51,7 +51,7 @@ def draw_examples(model: AuralSam2Model, collator: ClipCollator, clips: Clips, p
         for row in splits["test"].select(range(min(SHOWN_CLIPS, len(splits["test"])))):
             frames = np.stack([np.asarray(frame.convert("RGB")) for frame in row["frames"]])
             masks = [row_masks(row).astype(bool), predict(model, collator, row), predict(model, collator, row, silence)]
-            images += [*frames, *(frame for mask in masks for frame in np.where(mask[..., None], frames, frames // 4))]
+            images += [*frames, *(frame for mask in masks for frame in overlay(frames, mask))]
     contact_sheet(images, columns=len(frames)).save(path, quality=80)
 
 
@@ -78,10 +78,10 @@ def draw_curves(log: dict[str, list[dict]], path: Path) -> None:
 
 def run(arguments: argparse.Namespace) -> dict:
     """Train and score every behaviour; returns what is in `report.json`."""
-    output, seed, report = arguments.output, arguments.seed, {}
+    output, seed, report = arguments.out, arguments.seed, {}
     counts = {"train": arguments.clips, "val": max(2, arguments.clips // 40), "test": max(2, arguments.clips // 12)}
     clips = write_clips(output / "data", counts, seed)
-    shipped, _ = load_checkpoint(arguments.checkpoint)
+    shipped, _ = load_checkpoint(arguments.model)
     host, vggish = save_host(shipped.sam2, output / "sam2"), stereo_vggish(shipped.audio_encoder)
     for behavior in arguments.behaviors:
         folder = output / behavior
@@ -101,10 +101,10 @@ def run(arguments: argparse.Namespace) -> dict:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", type=Path, required=True, help="folder to write")
-    parser.add_argument("--checkpoint", type=Path, default=SHIPPED, help="SAM2-LOVE, for its SAM2 and VGGish")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--model", type=Path, default=SHIPPED, help="SAM2-LOVE, for its SAM2 and VGGish")
     parser.add_argument("--behaviors", nargs="+", default=BEHAVIORS, choices=BEHAVIORS)
-    parser.add_argument("--frame_steps", type=int, default=1200, help="of each behaviour, 48 single frames each")
+    parser.add_argument("--frame_steps", type=int, default=1200, help="of each behaviour, 16 single frames each")
     parser.add_argument("--steps", type=int, default=200, help="of each behaviour, 16 clips each")
     parser.add_argument("--clips", type=int, default=800, help="training clips of each subset")
     parser.add_argument("--seed", type=int, default=0)

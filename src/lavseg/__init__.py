@@ -1,4 +1,4 @@
-"""Language-aided audio-visual segmentation: SAM-based methods as ordinary Transformers models.
+"""Language-aided audio-visual segmentation: the published methods as ordinary Transformers models.
 
 Importing this package makes the Auto classes know its architectures. Everything heavy is imported when it is used.
 """
@@ -45,10 +45,17 @@ _PUBLIC = {
     "StBavaOutput": "models.st_bava",
     "StBavaPreTrainedModel": "models.st_bava",
     "StBavaProcessor": "models.st_bava",
+    "TpaviConfig": "models.tpavi",
+    "TpaviForSemanticSegmentation": "models.tpavi",
+    "TpaviModel": "models.tpavi",
+    "TpaviOutput": "models.tpavi",
+    "TpaviPreTrainedModel": "models.tpavi",
+    "TpaviProcessor": "models.tpavi",
     "VggishConfig": "backbones.vggish",
     "VggishFeatureExtractor": "backbones.vggish",
     "VggishModel": "backbones.vggish",
     "VggishOutput": "backbones.vggish",
+    "checkpoint_folder": "released",
     "evaluate": "evaluation.evaluate_model",
     "evaluate_semantic": "evaluation.evaluate_model",
     "iter_clip": "media",

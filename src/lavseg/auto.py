@@ -15,6 +15,7 @@ from transformers import (
 from transformers.utils import logging
 
 from .backbones.vggish import VggishConfig, VggishFeatureExtractor, VggishModel
+from .error_reasons import reason_of
 from .modeling.base import AudioVisualPreTrainedModel
 from .modeling.configuration import AudioVisualConfig
 from .modeling.processing import AudioVisualProcessor
@@ -29,6 +30,7 @@ from .models.gavs import GavsConfig, GavsModel, GavsProcessor
 from .models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 from .models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from .models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
+from .models.tpavi import TpaviConfig, TpaviForSemanticSegmentation, TpaviModel, TpaviProcessor
 
 # Entry points of other packages: each names a module that calls `register_method` when it is imported.
 ENTRY_POINTS = "lavseg.methods"
@@ -41,10 +43,14 @@ METHODS = [
     (Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor),
     (SamaAvsConfig, SamaAvsModel, SamaAvsProcessor),
     (StBavaConfig, StBavaModel, StBavaProcessor),
+    (TpaviConfig, TpaviModel, TpaviProcessor),
 ]
 
 # Architectures that methods have beside the model of masks: those that name classes.
-CLASS_ARCHITECTURES = {AuralSam2Config: AuralSam2ForSemanticSegmentation}
+CLASS_ARCHITECTURES = {
+    AuralSam2Config: AuralSam2ForSemanticSegmentation,
+    TpaviConfig: TpaviForSemanticSegmentation,
+}
 
 logger = logging.get_logger(__name__)
 
@@ -121,8 +127,7 @@ def load_plugin(module: str) -> None:
     try:
         import_module(module)
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise PluginError(f"plugin {module}: cannot be used ({reason})") from error
+        raise PluginError(f"plugin {module}: cannot be used ({reason_of(error)})") from error
 
 
 def _holder(model_type: str) -> str | None:

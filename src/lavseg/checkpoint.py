@@ -9,19 +9,24 @@ from typing import Any
 import torch
 from huggingface_hub import snapshot_download
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoProcessor, PreTrainedConfig
+from transformers.utils import logging
 
 from .modeling.base import AudioVisualPreTrainedModel
+from .modeling.configuration import AudioVisualConfig
 from .modeling.processing import AudioVisualProcessor
 from .modeling.remote_code import AUTO_MAP
+from .recipe_files import resembling
+from .released import checkpoint_folder, releases
+from .remote_files import FILES
 
-# What Transformers reads of a checkpoint.
-FILES = ["*.json", "*.txt", "*.safetensors"]
-# And where code of the checkpoint's own is trusted.
+# What is read beside FILES where code of the checkpoint's own is trusted.
 CODE = ["*.py"]
 # No published model has more layers, heads or the like, nor larger sizes: building them would take for ever.
 _MOST_PARTS, _LARGEST_SIZE = 10_000, 100_000_000
 
 _NOT_OURS = "none that segments what is seen and heard"
+
+logger = logging.get_logger(__name__)
 
 
 class CheckpointError(ValueError):
@@ -33,8 +38,10 @@ def load_checkpoint(
 ) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:
     """Load a model of a method that is known here, in float32 and evaluation mode, and the processor saved beside it.
 
+    A notice in the configuration is logged, see [`show_notice`].
+
     Args:
-        name: a folder, or a Hub id such as `org/model`.
+        name: a folder, a Hub id such as `org/model`, or the name of a released checkpoint, see [`checkpoint_folder`].
         trust_remote_code: run Python files that lie in the checkpoint where they define the method. They can do
             whatever you can: only for checkpoints whose authors you trust.
 
@@ -68,20 +75,31 @@ def load_checkpoint(
     folder = _fetch(name, [*FILES, *code])
     model, processor = _load_model(folder, name, trusted), _load_processor(folder, name, trusted)
     _check_pair(model, processor, name)
+    show_notice(model.config, name)
     return model.eval(), processor
+
+
+def show_notice(config: AudioVisualConfig, name: str | Path) -> None:
+    """Log as a warning, once in a process, what the notice in the configuration of a checkpoint says."""
+    if config.notice:
+        logger.warning_once(f"{name}: {config.notice}")
 
 
 def _fetch(name: str | Path, patterns: list[str]) -> Path:
     """The folder with a checkpoint's files, those of `patterns` fetched from the Hub where it is none here."""
-    if Path(name).is_dir():
-        return Path(name)
-    if Path(name).exists():
+    try:
+        folder = checkpoint_folder(name)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+    if Path(folder).is_dir():
+        return Path(folder)
+    if Path(folder).exists():
         raise CheckpointError(f"{name}: is a file; give the folder of a checkpoint")
     try:
-        return Path(snapshot_download(str(name), allow_patterns=patterns))
+        return Path(snapshot_download(folder, allow_patterns=patterns))
     except (OSError, ValueError) as error:
         reason = f"there is no such folder, and no such model can be had from the Hub ({_first_sentence(error)})"
-        raise CheckpointError(f"{name}: {reason}") from error
+        raise CheckpointError(f"{name}: {reason}{resembling(folder, releases())}") from error
 
 
 def _check_sizes(fields: dict[str, Any], name: str | Path) -> None:

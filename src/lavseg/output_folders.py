@@ -1,6 +1,7 @@
 """Where results may be written, and how nothing half-written is left there."""
 
 import fcntl
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -112,6 +113,19 @@ def staged_file(path: str | Path) -> Iterator[Path]:
         _finish(staged)
         os.replace(staged, path)
         _flush(path.parent)
+
+
+def write_report(path: str | Path, report: dict) -> None:
+    """Write a report as JSON, whole or not at all.
+
+    Args:
+        path: one that [`check_new_file`] accepts.
+
+    Raises:
+        ValueError: it holds NaN or infinite numbers.
+    """
+    with staged_file(path) as file:
+        file.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 @contextmanager

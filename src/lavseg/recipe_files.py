@@ -1,7 +1,7 @@
 """Recipes: YAML files with the arguments of a training run, those that ship with the package and one's own.
 
-A recipe holds keys and values, and under `reproduces` what was published for it. A file with `variants` instead holds
-what sets each of them apart from a recipe beside it: `base`, `set`, and the published row.
+A recipe holds keys and values, and under `reproduces` what was published for it. Or it holds what sets it apart from a
+recipe beside it, `base` and `set`; or `variants`, each with these two and the published row.
 """
 
 import copy
@@ -26,7 +26,8 @@ class Recipe:
     Args:
         name: what it was asked for as.
         keys: arguments of the run, and `model` with fields of the method's configuration.
-        reproduces: of a published row `paper`, `table`, `row`, `published` (the numbers), `protocol` and `left_open`.
+        reproduces: of a published row `paper`, `table`, `row`, `published` (the numbers), `protocol` and `left_open`;
+            empty where nothing was published.
     """
 
     name: str
@@ -39,6 +40,8 @@ def shipped_recipes() -> list[Recipe]:
     contents = {path.stem: _read(path) for path in sorted(SHIPPED.glob("*.yaml"))}
     found = [_plain(name, content) for name, content in contents.items() if "method" in content]
     for name, content in contents.items():
+        if "base" in content:
+            found.append(_changed(name, content, _plain(name, contents[content["base"]])))
         for variant, entry in content.get("variants", {}).items():
             found.append(_variant(f"{name}:{variant}", content, entry, _plain(name, contents[entry["base"]])))
     return found
@@ -59,17 +62,16 @@ def load_recipe(given: str) -> Recipe:
     if "variants" not in content:
         if variant:
             raise ValueError(f"recipe: {name} has no variants, {variant!r} was asked for")
-        return _plain(given, content)
+        return _changed(given, content, _base(content, path)) if "base" in content else _plain(given, content)
     variants = content["variants"]
     if variant not in variants:
         asked = f"{variant!r} is none of its" if variant else "name one of its"
         known = ", ".join(variants)
-        raise ValueError(f"recipe: {name}: {asked} variants, which are {known}{_resembling(variant, variants)}")
+        raise ValueError(f"recipe: {name}: {asked} variants, which are {known}{resembling(variant, variants)}")
     entry = variants[variant]
     if "base" not in entry:
         raise ValueError(f"recipe: variant {variant!r} of {name} has no `base`, the recipe that it changes")
-    beside = path.with_name(f"{entry['base']}.yaml")
-    return _variant(given, content, entry, load_recipe(str(beside) if beside.is_file() else entry["base"]))
+    return _variant(given, content, entry, _base(entry, path))
 
 
 def parse_settings(given: Iterable[str]) -> dict[str, Any]:
@@ -115,6 +117,16 @@ def _plain(name: str, content: dict[str, Any]) -> Recipe:
     return Recipe(name, keys, content.get("reproduces") or {})
 
 
+def _base(entry: dict[str, Any], path: Path) -> Recipe:
+    """The recipe that an entry of the file `path` changes: one beside it, or one of the package."""
+    beside = path.with_name(f"{entry['base']}.yaml")
+    return load_recipe(str(beside) if beside.is_file() else entry["base"])
+
+
+def _changed(name: str, content: dict[str, Any], base: Recipe) -> Recipe:
+    return Recipe(name, with_settings(base.keys, content.get("set") or {}), content.get("reproduces") or {})
+
+
 def _variant(name: str, content: dict[str, Any], entry: dict[str, Any], base: Recipe) -> Recipe:
     shared = {key: content[key] for key in _SHARED if key in content}
     own = {key: value for key, value in entry.items() if key not in ("base", "set")}
@@ -135,7 +147,7 @@ def _find(name: str) -> Path:
             return path
         known = [recipe.stem for recipe in SHIPPED.glob("*.yaml")]
         raise ValueError(
-            f"recipe: {name!r} is neither a file nor a recipe of the package{_resembling(name, known)}; "
+            f"recipe: {name!r} is neither a file nor a recipe of the package{resembling(name, known)}; "
             "`lavseg recipes` lists those"
         )
     return shipped
@@ -151,6 +163,7 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _resembling(name: str, known: Iterable[str]) -> str:
+def resembling(name: str, known: Iterable[str]) -> str:
+    """What an error adds where one of the known names is close to the one that was given."""
     close = get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

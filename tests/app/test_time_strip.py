@@ -28,10 +28,12 @@ def test_peaks_are_those_of_equal_parts():
     assert loudness[0] == 0.25 and loudness[-1] == 0.5 and not loudness[1:-1].any()
 
 
-def test_visibility_is_a_probability_or_whether_there_is_a_mask():
+def test_bars_are_the_scores_or_whether_there_is_a_mask():
     masks = np.zeros((2, 4, 4), bool)
     masks[1, 2, 2] = True
     part = ClipPart(0.0, np.zeros((4, 4, 3), np.uint8), None, None)
-    judged = SegmentedFrame(part, masks, {"object_score_logits": np.array([0.0, 1000.0])}, {})
-    np.testing.assert_allclose(time_strip.visibility(judged), [0.5, 1])
-    np.testing.assert_array_equal(time_strip.visibility(SegmentedFrame(part, masks, {}, {})), [0, 1])
+    scores = {"object_score_logits": np.array([1000.0, 0.0]), "iou_scores": np.array([0.9, 0.9])}
+    judged = SegmentedFrame(part, masks, scores, {})
+    np.testing.assert_allclose(time_strip.bar_heights(judged), [0, 0.45])
+    np.testing.assert_array_equal(time_strip.bar_heights(judged), judged.score)
+    np.testing.assert_array_equal(time_strip.bar_heights(SegmentedFrame(part, masks, {}, {})), [0, 1])

@@ -41,3 +41,27 @@ def test_without_gradio_or_a_model_the_command_says_what_to_do(monkeypatch, tmp_
     monkeypatch.setattr(sys.modules[serve.__module__], "find_spec", lambda name: None)
     done = CliRunner().invoke(cli, ["app"])
     assert done.exit_code == 2 and "pip install 'lavseg[app]'" in done.stderr
+
+
+def test_the_toy_is_served_where_no_model_is_given(monkeypatch):
+    from lavseg.cli import serve
+
+    module, served = sys.modules[serve.__module__], []
+    monkeypatch.setattr(module, "_serve", lambda plugins, models, *rest: served.append(models))
+    done = CliRunner().invoke(cli, ["app"])
+    assert done.exit_code == 0 and served == [[str(module.SHIPPED_MODEL)]] and not done.stderr
+    done = CliRunner().invoke(cli, ["app", "--model", "a", "--model", "b"])
+    assert done.exit_code == 0 and served[1] == ["a", "b"] and not done.stderr
+
+
+def test_a_space_takes_no_plugin_and_says_how_it_is_uploaded(saved_sama_avs, tmp_path):
+    made = tmp_path / "space"
+    refused = CliRunner().invoke(cli, ["app", "--space", str(made), "--plugin", "json"])
+    assert refused.exit_code == 2 and "--plugin: a Space holds this package alone" in refused.stderr
+    named = CliRunner().invoke(cli, ["app", "--space", str(made), "--model", "auralsam2-ref-avs"])
+    assert named.exit_code == 2 and "not auralsam2-ref-avs" in named.stderr and not made.exists()
+    done = CliRunner().invoke(cli, ["app", "--space", str(made), "--model", str(saved_sama_avs)])
+    assert done.exit_code == 0 and f"hf upload USER/NAME {made} --repo-type space" in done.stdout
+    assert (made / "app.py").is_file() and (made / "checkpoints" / saved_sama_avs.name / "config.json").is_file()
+    again = CliRunner().invoke(cli, ["app", "--space", str(made), "--model", str(saved_sama_avs)])
+    assert again.exit_code == 2 and again.stderr.startswith("lavseg app: space: ")

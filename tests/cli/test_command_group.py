@@ -1,6 +1,7 @@
 import pytest
 from typer.testing import CliRunner
 
+from lavseg import __version__
 from lavseg.cli import app
 from lavseg.cli.command_group import _debug_first
 
@@ -24,6 +25,14 @@ def test_without_arguments_there_is_help():
     for arguments in ([], ["data"]):
         done = CliRunner().invoke(app, arguments, prog_name="lavseg")
         assert "Usage: lavseg" in done.output and "Commands" in done.output
+
+
+def test_the_version_and_short_help():
+    done = CliRunner().invoke(app, ["--version"], prog_name="lavseg")
+    assert (done.exit_code, done.output) == (0, f"lavseg {__version__}\n")
+    for arguments in (["-h"], ["train", "-h"], ["data", "-h"], ["convert", "vggish", "-h"]):
+        done = CliRunner().invoke(app, arguments, prog_name="lavseg")
+        assert done.exit_code == 0 and f"Usage: lavseg {' '.join(arguments[:-1])}" in done.output, arguments
 
 
 def test_debug_shows_where_and_is_forgotten_afterwards():

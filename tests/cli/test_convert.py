@@ -1,15 +1,18 @@
 import json
 import math
+from hashlib import sha256
 
 import pytest
 import torch
 from transformers import AutoModel, AutoProcessor, Sam2VideoModel
 from typer.testing import CliRunner
 
+from hub_stand_in import empty_cache
+from lavseg import released as registry
 from lavseg.backbones.sam2.convert_sam2 import read_sam2
 from lavseg.cli import app
 from lavseg.models.st_bava import convert_st_bava
-from published_files import PUBLISHED, aural_sam2_file, expect_tiny, st_bava_file
+from published_files import PUBLISHED, aural_sam2_file, expect_tiny, st_bava_file, vggish_file
 
 
 def convert(*arguments):
@@ -118,3 +121,44 @@ def test_weights_that_are_not_finite_leave_nothing_behind(released, tmp_path, va
     torch.save(content, file)
     refused(convert(name, file, "--out", tmp_path / "out", *options), name, "holds NaN or infinite values")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_on_the_hub_is_converted_from_there(released, hub, monkeypatch, tmp_path):
+    name, file, options = released
+    empty_cache(monkeypatch, tmp_path / "cache")
+    hub.repos["owner/name"] = {"private": False, "files": {f"ckpts/{file.name}": file.read_bytes()}}
+    file.unlink()
+    result = convert(name, f"hf://owner/name/ckpts/{file.name}", "--out", tmp_path / "out", *options)
+    assert result.exit_code == 0, result.output
+    assert AutoModel.from_pretrained(tmp_path / "out").config.model_type == name.replace("-", "_")
+    absent = convert(name, "hf://owner/name/absent.pth", "--out", tmp_path / "other", *options)
+    refused(absent, name, "hf://owner/name/absent.pth: cannot be fetched (")
+
+
+@pytest.fixture
+def public_vggish(hub, monkeypatch, tmp_path):
+    """VGGish where its publisher has it, and the digest that is known of it."""
+    content = vggish_file(tmp_path)[0].read_bytes()
+    hub.pages["/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth"] = content
+    text = registry.REGISTRY.read_text().replace("https://github.com", hub.endpoint)
+    (tmp_path / "released.yaml").write_text(text.replace('10086976"', sha256(content).hexdigest()[:8] + '"'))
+    monkeypatch.setattr(registry, "REGISTRY", tmp_path / "released.yaml")
+    empty_cache(monkeypatch, tmp_path / "cache")
+
+
+def test_vggish_needs_no_file(public_vggish, tmp_path):
+    assert convert("vggish", "--out", tmp_path / "out").exit_code == 0
+    assert convert("vggish", "--out", tmp_path / "again").exit_code == 0
+    assert AutoModel.from_pretrained(tmp_path / "again").config.model_type == "vggish"
+
+
+def test_another_file_in_the_place_of_vggish_is_refused(public_vggish, hub, tmp_path):
+    (path,) = hub.pages
+    hub.pages[path] = hub.pages[path][:-1]
+    refused(convert("vggish", "--out", tmp_path / "out"), "vggish", "its sha256 is", "fetch it again")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_in_use_is_refused_before_anything_is_fetched(public_vggish, hub, tmp_path):
+    refused(convert("vggish", "--out", tmp_path), "vggish", "give a new or an empty folder")
+    assert hub.requests == []

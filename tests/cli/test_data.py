@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub.utils import httpx
+from PIL import Image
 from tiny.configurations import tiny_config
 from typer.testing import CliRunner
 
+from cut_out_folders import sine, tone, write_cut_outs
 from lavseg.cli import app
-from lavseg.data import ClipCollator, load_avsbench, load_ref_avs, write_avsbench, write_ref_avs
+from lavseg.data import ClipCollator, load_avsbench, load_ref_avs, row_masks, write_avsbench, write_ref_avs
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsProcessor
 
 
@@ -118,6 +120,36 @@ def test_synthetic_of_an_unknown_layout(tmp_path):
     refused(data("synthetic", "--dataset", "coco", "--out", tmp_path / "written"), "synthetic", "'coco'")
 
 
+def test_a_data_set_is_composed_of_cut_outs(tmp_path):
+    objects = write_cut_outs(tmp_path / "objects", ("hum", "pip", "rub", "snare_drum"), 1, 1)
+    photographs, out = tmp_path / "photographs", tmp_path / "composed"
+    photographs.mkdir()
+    Image.new("RGB", (90, 60), (90, 140, 190)).save(photographs / "sky.jpg")
+    result = data("synthetic", "--out", out, "--objects", objects, "--backgrounds", photographs, "--clips", 1)
+    assert result.exit_code == 0, result.output
+    checked = data("check", out)
+    assert checked.exit_code == 0, checked.output
+    rows = [row for split in ("train", "test_s", "test_u", "test_n") for row in load_ref_avs(out, split)]
+    texts = " ".join(row["text"] for row in rows)
+    assert "snare drum" in texts and "_" not in texts and "guitar" not in texts
+    assert any(row_masks(row).any() for row in rows)
+    frame = np.asarray(rows[0]["frames"][0]).reshape(-1, 3)
+    assert np.median(frame, axis=0) == pytest.approx((90, 140, 190), abs=6)
+
+
+def test_cut_outs_that_are_refused(tmp_path):
+    objects, out = write_cut_outs(tmp_path / "objects", ("bus", "cat", "guitar", "kazoo"), 1, 1), tmp_path / "composed"
+    (objects / "cat" / "0.wav").unlink()
+    refused(data("synthetic", "--out", out, "--objects", objects), "synthetic", "0.png has no sound", "0.wav or 0.ogg")
+    refused(
+        data("synthetic", "--out", out, "--backgrounds", objects), "synthetic", "--backgrounds: goes with --objects"
+    )
+    tone(objects / "cat" / "0.wav", sine(1))
+    result = data("synthetic", "--out", out, "--objects", objects, "--dataset", "avsbench")
+    refused(result, "synthetic", "kazoo", "no class")
+    assert not out.exists()
+
+
 def batches_equal(found, expected):
     collate = ClipCollator(SamaAvsProcessor.from_config(tiny_config(SamaAvsConfig)))
     for row, original in zip(found, expected, strict=True):
@@ -170,7 +202,7 @@ def test_a_hub_that_cannot_be_reached_is_named(avsbench, monkeypatch):
 
     monkeypatch.setattr("datasets.Dataset.push_to_hub", push)
     result = data("export", avsbench, "--repo", "org/shapes", "--subset", "v2")
-    refused(result, "export", "org/shapes: the Hub did not take it (no route to host)")
+    refused(result, "export", "org/shapes: the Hub cannot be reached (no route to host)")
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,14 @@ def test_splits_of_ref_avs(folder, tmp_path):
     report = json.loads(out.read_text())
     assert list(report["splits"]) == ["test_s", "test_n"] and report["protocol"] == "frame"
     assert 0 <= report["splits"]["test_s"]["jaccard"] <= 1 and report["splits"]["test_n"]["rows"] > 0
+    assert report["splits"]["test_s"].keys() == report["splits"]["test_n"].keys()
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines() if "│" in line]
+    heads = [cell.strip() for cell in next(line for line in result.stdout.splitlines() if "jaccard" in line).split("┃")]
+    for row in rows:
+        shown = {name for name, cell in zip(heads[1:-1], row, strict=True) if cell}
+        assert shown >= ({"s", "loss"} if row[0] == "test_n" else {"jaccard", "f_score", "j_and_f", "loss"})
+        assert ("jaccard" in shown) != ("s" in shown)
+    assert len(rows) == 2 and "test_n: there is nothing to be found" in result.stdout
 
 
 @pytest.mark.parametrize("level", [logging.WARNING, logging.ERROR])

@@ -62,7 +62,7 @@ def test_the_app_takes_both(tmp_path, monkeypatch):
         words = ["app", "--model", "a-model", "--plugin", "plugin_of_app", "--trust-remote-code"]
         done = CliRunner().invoke(app, words)
         assert done.exit_code == 0 and "plugin_of_app" in sys.modules, done.output
-    assert launched[0][0] == "a-model" and launched[0][-1] is True
+    assert launched[0][0] == ["a-model"] and launched[0][-1] is True
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "app"])

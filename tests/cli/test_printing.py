@@ -1,5 +1,6 @@
 """What commands print for people keeps its words whole in a narrow terminal."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from typer.testing import CliRunner
 
 from lavseg.cli import app
 from lavseg.cli.evaluate import print_scores
-from lavseg.cli.printing import print_table
+from lavseg.cli.printing import print_json, print_table
 from lavseg.data import write_avsbench
 
 
@@ -18,6 +19,15 @@ def narrow(monkeypatch):
 
 def cells(printed):
     return [[cell.strip() for cell in line.strip("│┃").replace("┃", "│").split("│")] for line in printed.splitlines()]
+
+
+def test_json_is_one_line_of_ascii_without_nan(capsys):
+    value = {"folder": "a\udcff/é", "scores": [0.5, None]}
+    print_json(value)
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 1 and printed.isascii() and json.loads(printed) == value
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        print_json({"score": float("nan")})
 
 
 def test_cells_are_printed_as_they_are(capsys):
@@ -39,8 +49,9 @@ def test_counts_of_a_data_set(tmp_path):
 def test_scores(capsys):
     model = Path("/") / ("a folder [of mine] " * 20) / "model"
     scores = {"rows": 12, "jaccard": 0.25, "f_score": 0.5, "j_and_f": 0.375, "s": 1.0}
-    print_scores({"model": str(model), "protocol": "frame", "splits": {"test_unseen_objects": scores}})
+    report = {"model": str(model), "dataset": "ref_avs", "protocol": "frame"}
+    print_scores(report | {"splits": {"test_unseen_objects": scores}})
     printed = capsys.readouterr().out
     assert printed.splitlines()[0] == f"{model}, protocol frame"
-    assert cells(printed)[2] == ["split", *scores]
-    assert cells(printed)[4] == ["test_unseen_objects", "12", "0.2500", "0.5000", "0.3750", "1.0000"]
+    assert cells(printed)[2] == ["split", "rows", "jaccard", "f_score", "j_and_f"]
+    assert cells(printed)[4] == ["test_unseen_objects", "12", "0.2500", "0.5000", "0.3750"]

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,15 +11,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny.configurations import tiny_config
+from tiny.configurations import nano_sam2_config, tiny_config
 from transformers import BertConfig
 from typer.testing import CliRunner
 
+from lavseg.checkpoint import load_checkpoint
 from lavseg.cli import app
-from lavseg.data import render_clip
+from lavseg.data import build_tokenizer, render_clip
 from lavseg.inference.mask_files import PngMasks
+from lavseg.inference.segment_video import segment_video
 from lavseg.media import read_video, write_video
 from lavseg.models.sam2_love import Sam2LoveModel
+from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
 from marked_clips import RATE, Writer, steady
 from saved_clips import decode_rle, save_checkpoint, save_clips
@@ -64,17 +68,27 @@ def check_results(out, clip, texts):
 
 
 def test_two_expressions_from_the_command_line(checkpoint, clips, tmp_path):
-    out = tmp_path / "new" / "out"
-    arguments = [str(item) for item in (clips / "clip.mp4", *options(TEXTS, checkpoint, out))]
+    out, model = tmp_path / "new" / "out", shutil.copytree(checkpoint, tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "notice": "a toy of this test"}))
+    arguments = [str(item) for item in (clips / "clip.mp4", *options(TEXTS, model, out))]
     done = subprocess.run(
         [sys.executable, "-c", "from lavseg.cli import main; main()", "segment", *arguments],
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, f"{model}: a toy of this test\n")
     assert all(text in done.stdout for text in TEXTS)
     check_results(out, clips / "clip.mp4", TEXTS)
     assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+def test_what_is_not_found_is_worded_so(checkpoint, clips, tmp_path, monkeypatch):
+    empty = lambda processor, logits, size, threshold: np.zeros((*logits.shape[:2], *size), bool)  # noqa: E731
+    monkeypatch.setattr("lavseg.inference.frame_predictions.masks_of_size", empty)
+    done = segment(clips / "clip.mp4", *options(TEXTS[:1], checkpoint, tmp_path / "out"))
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"{tmp_path / 'out' / '0'}: {TEXTS[0]} (not found, all 4 masks are empty)\n"
 
 
 def test_silence_and_what_is_left_out_are_said_once(checkpoint, clips, tmp_path):
@@ -319,6 +333,106 @@ def test_rates_the_clip_does_not_have(checkpoint, clips, tmp_path, fps):
 
 def test_an_unknown_format(checkpoint, clips, tmp_path):
     assert segment(clips / "clip.mp4", *options(TEXTS, checkpoint, tmp_path / "out"), "--format", "gif").exit_code == 2
+
+
+def save_follower(folder, tokenizer=None):
+    """A method that takes a user's prompts, beside sentences if it has a tokenizer."""
+    torch.manual_seed(0)
+    reads = {} if tokenizer is None else {"vocab_size": len(tokenizer), "use_text": True}
+    config = tiny_config(SamaAvsConfig, sam_config=nano_sam2_config(128), **reads)
+    SamaAvsModel(config).save_pretrained(folder)
+    SamaAvsProcessor.from_config(config, *([tokenizer] if reads else [])).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def follower(tmp_path_factory):
+    return save_follower(tmp_path_factory.mktemp("follower"))
+
+
+def test_points_boxes_and_masks_show_the_object(follower, clips, tmp_path):
+    mask = np.zeros((60, 82), np.uint8)
+    mask[20:40, 30:60] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    shown = (
+        "--point",
+        "2.0:40,30",
+        "--negative",
+        "2.3:5,6",
+        "--box",
+        "3.6:5,4,50,40",
+        "--mask",
+        f"3:{tmp_path}/mask.png",
+    )
+    out = tmp_path / "out"
+    result = segment(clips / "clip.mp4", *options([], follower, out), *shown)
+    assert (result.exit_code, result.stderr) == (0, "")
+    nothing = np.full((60, 82), np.nan)
+    model, processor = load_checkpoint(follower)
+    frames = segment_video(
+        model.eval(),
+        processor,
+        clips / "clip.mp4",
+        input_points=[[[[[40, 30], [5, 6]], [[0, 0], [0, 0]], [[5, 4], [50, 40]]]]],
+        input_labels=[[[[1, 0], [-1, -1], [2, 3]]]],
+        input_masks=np.stack([nothing, mask > 0, nothing])[None, None],
+        prompt_frames=[1, 2, 3],
+    )
+    found = np.stack([np.asarray(Image.open(path)) > 0 for path in sorted((out / "0").iterdir())])
+    np.testing.assert_array_equal(found, np.stack([frame.masks[0] for frame in frames]))
+    [expression] = json.loads((out / "result.json").read_text())["expressions"]
+    assert expression["prompts"] == [
+        {"kind": "point", "seconds": 2, "frame": 1, "places": [[40, 30]]},
+        {"kind": "negative", "seconds": 2.3, "frame": 1, "places": [[5, 6]]},
+        {"kind": "box", "seconds": 3.6, "frame": 3, "places": [[5, 4], [50, 40]]},
+        {"kind": "mask", "seconds": 3, "frame": 2, "file": f"{tmp_path}/mask.png"},
+    ]
+    assert segment(clips / "clip.mp4", *options([], follower, out), "--overwrite").exit_code == 0
+    [plain] = json.loads((out / "result.json").read_text())["expressions"]
+    assert "prompts" not in plain and plain["iou_scores"] != expression["iou_scores"]
+
+
+def test_each_object_is_shown_with_its_text(clips, tmp_path):
+    checkpoint, out = save_follower(tmp_path / "reader", build_tokenizer()), tmp_path / "out"
+    shown = ("--point", "1@2:40,30", "--box", "0@2:5,4,50,40")
+    result = segment(clips / "clip.mp4", *options(TEXTS, checkpoint, out), *shown)
+    assert (result.exit_code, result.stderr) == (0, "")
+    model, processor = load_checkpoint(checkpoint)
+    points, labels = [[[[[5, 4], [50, 40]]], [[[40, 30], [0, 0]]]]], [[[[2, 3]], [[1, -1]]]]
+    given = {"input_points": points, "input_labels": labels, "prompt_frames": [1]}
+    frames = list(segment_video(model.eval(), processor, clips / "clip.mp4", TEXTS, **given))
+    expressions = json.loads((out / "result.json").read_text())["expressions"]
+    assert [[prompt["kind"] for prompt in one["prompts"]] for one in expressions] == [["box"], ["point"]]
+    for index, expression in enumerate(expressions):
+        found = [frame.scores["iou_scores"][index] for frame in frames]
+        assert expression["iou_scores"] == pytest.approx(found, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [
+        (["--point", "5.5:1,1"], "--point: 5.5 seconds was given"),
+        (["--negative", "1:83,10"], "--negative: 83,10 lies outside, the frames are 82 pixels wide and 60 high"),
+        (["--box", "1:9,9,3,20"], "--box: 9,9,3,20 was given; its first corner"),
+        (["--box", "1:9,9,20"], "--box: '1:9,9,20' was given, accepted is SECONDS:X0,Y0,X1,Y1"),
+        (["--point", "x:1,1"], "--point: 'x:1,1' was given, accepted is SECONDS:X,Y"),
+        (["--mask", "1:missing.png"], "--mask: missing.png cannot be read as a picture"),
+        (["--point", "1@1:1,1"], "--point: object 1 was given, accepted is 0 alone, there is one object"),
+    ],
+)
+def test_prompts_that_do_not_lie_in_the_clip(follower, clips, tmp_path, shown, words):
+    result = segment(clips / "clip.mp4", *options([], follower, tmp_path / "out"), *shown)
+    assert result.exit_code == 2 and len(result.stderr.splitlines()) == 1 and words in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_prompts_say_which_object_they_show_to_a_method_that_takes_them(checkpoint, clips, tmp_path):
+    for texts, words in (
+        (TEXTS, "--point: 2 texts were given; say which object is shown, 0@SECONDS:X,Y for that of the first text"),
+        (TEXTS[:1], "--point: Sam2LoveModel takes no"),
+    ):
+        result = segment(clips / "clip.mp4", *options(texts, checkpoint, tmp_path / "out"), "--point", "1:4,4")
+        assert result.exit_code == 2 and len(result.stderr.splitlines()) == 1 and words in result.stderr
 
 
 @pytest.fixture

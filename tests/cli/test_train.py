@@ -7,6 +7,7 @@ from transformers import AutoModel
 from typer.testing import CliRunner
 
 from lavseg.cli import app
+from lavseg.cli.train import KEY_GROUPS
 from lavseg.data import write_ref_avs
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
 
@@ -50,6 +51,29 @@ def test_for_machines(tmp_path, given):
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert found["steps"] == 1 and found["output_dir"] == str(tmp_path / "run") and found["train_loss"] > 0
+
+
+def test_check_shows_what_would_be_trained_and_writes_nothing(tmp_path, given):
+    result = train(*given, "--out", tmp_path / "run", *FAST, "--check")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert "per_device_train_batch_size: 2" in lines and f"starts from model: {given[-1]}" in lines
+    assert any("prompter" in line for line in lines) and any(line.endswith("2 clips a step") for line in lines)
+    assert lines[-1].startswith("one batch of 2 clips: loss ") and not (tmp_path / "run").exists()
+
+
+def test_keys_are_named_by_groups_in_the_help_and_listed_in_full():
+    told = " ".join(train("--help").stdout.split())
+    for group, names in KEY_GROUPS.items():
+        assert f"{group}: {names[0]}" in told, group
+    assert "lavseg train --keys" in told
+    result = train("--keys", "--json")
+    assert result.exit_code == 0, result.output
+    listed = {}
+    for row in json.loads(result.stdout):
+        listed.setdefault(row["group"], []).append(row["key"])
+    assert listed.pop("from plugins", []) == [] and "learning_rate" in listed.pop("Transformers' TrainingArguments")
+    assert listed == {group: list(names) for group, names in KEY_GROUPS.items()}
 
 
 @pytest.mark.parametrize(

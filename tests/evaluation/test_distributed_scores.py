@@ -36,7 +36,7 @@ def test_two_processes_find_what_one_does(tmp_path, folder, protocol):
     one = evaluate_checkpoint(model, data, splits, protocol, "avsbench", ["v1m"])["splits"]
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", str(SCRIPT)]
     given = ["--model", model, "--data", data, "--dataset", "avsbench", "--subset", "v1m", "--protocol", protocol]
-    given += ["--splits", *splits, "--output", tmp_path / "scores.json"]
+    given += ["--split", *splits, "--out", tmp_path / "scores.json"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run([*launch, *map(str, given)], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -26,11 +26,12 @@ def made_up(method, jaccard, silent):
 def test_methods_are_compared_and_not_trained_twice(
     tmp_path, monkeypatch, capsys, untrained, small_clips, processes_here
 ):
-    arguments = [f"--output={tmp_path}", "--methods", "gavs", "--frame_steps=1", "--steps=1", "--clips=2"]
-    arguments.append(f"--checkpoint={untrained}")
+    arguments = [f"--out={tmp_path}", "--methods", "gavs", "tpavi", "--frame_steps=1", "--steps=1", "--clips=2"]
+    arguments.append(f"--model={untrained}")
     compare.main(arguments)
     found = json.loads((tmp_path / "comparison.json").read_text())
-    (scores,) = found
+    scores, other = found
+    assert other["method"] == "tpavi" and other["host"] == "PVT v2" and 0 <= other["single"]["jaccard"] <= 1
     assert scores["method"] == "gavs" and scores["steps"] == 1
     assert scores["seconds_per_clip"] > 0 and scores["peak_memory_mb"] > 100
     assert all(0 <= scores[part]["jaccard"] <= 1 for part in ("single", "multi", "single_silent", "multi_silent"))
@@ -66,7 +67,7 @@ def test_the_table_says_what_was_measured(tmp_path):
         "1,500",
         "12.2",
     ]
-    assert "9 steps of 48 single frames and 7 of 16 clips" in text and "](comparison.svg)" in text
+    assert "9 steps of 16 single frames and 7 of 16 clips" in text and "](comparison.svg)" in text
 
     page, plot = (tmp_path / "comparison.html").read_text(), (tmp_path / "comparison.svg").read_text()
     assert plot.strip() in page and "st-bava" in page and "1,234,567" in page and "$" not in page

@@ -28,7 +28,7 @@ def checkpoint(untrained, tmp_path_factory):
 def programs(checkpoint, tmp_path_factory):
     """The folder of programs for two sentences, as a user writes it."""
     folder = tmp_path_factory.mktemp("programs") / "new"
-    export.main([f"--model={checkpoint[0]}", "--sentences=2", f"--output={folder}"])
+    export.main([f"--model={checkpoint[0]}", "--sentences=2", f"--out={folder}"])
     return folder
 
 
@@ -66,7 +66,7 @@ def test_programs_give_what_the_model_gives(checkpoint, programs, tmp_path, caps
         assert_as_the_model(exported, model, prepare(processor, frames))
     scene = render_clip(np.random.default_rng(0), 3, (40, 56))
     write_video(tmp_path / "clip.mp4", scene.frames, 1, scene.waveform, 16000)
-    given = [f"--programs={programs}", f"--processor={folder}", f"--output={tmp_path / 'new' / 'masks.pt'}"]
+    given = [f"--programs={programs}", f"--model={folder}", f"--out={tmp_path / 'new' / 'masks.pt'}"]
     run_exported.main([str(tmp_path / "clip.mp4"), *(f"--text={text}" for text in TEXTS), *given])
     assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == TEXTS
     written = torch.load(tmp_path / "new" / "masks.pt")
@@ -84,7 +84,7 @@ def test_what_cannot_be_exported_is_said_in_one_line(checkpoint, tmp_path, capsy
     }
     for message, given in mistakes.items():
         with pytest.raises(SystemExit, match="2"):
-            export.main([*map(str, given), "--sentences=0", f"--output={tmp_path / 'out'}"])
+            export.main([*map(str, given), "--sentences=0", f"--out={tmp_path / 'out'}"])
         error = capsys.readouterr().err
         assert message in error.splitlines()[-1] and "Traceback" not in error
     assert not (tmp_path / "out").exists()

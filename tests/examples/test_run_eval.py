@@ -13,9 +13,15 @@ from lavseg.metrics.protocols import AvsMetric
 from lavseg.models.sam2_love import Sam2LoveModel, Sam2LoveProcessor
 
 
+def test_nothing_is_written_unasked(tmp_path, ref_avs, untrained, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_eval.main([f"--model={untrained}", f"--data={ref_avs}", "--split", "test_n"])
+    assert "test_n" in capsys.readouterr().out and not any(tmp_path.iterdir())
+
+
 def test_a_checkpoint_is_evaluated_as_ref_avs_does(tmp_path, ref_avs, untrained, capsys):
     output = tmp_path / "scores" / "scores.json"
-    arguments = [f"--model={untrained}", f"--data_root={ref_avs}", f"--output={output}", "--splits", "test_s", "test_n"]
+    arguments = [f"--model={untrained}", f"--data={ref_avs}", f"--out={output}", "--split", "test_s", "test_n"]
     run_eval.main(arguments)
     report = json.loads(output.read_text())
     assert report["protocol"] == report["dataset"] == "ref_avs" and list(report["splits"]) == ["test_s", "test_n"]
@@ -40,7 +46,7 @@ def test_a_checkpoint_is_evaluated_as_ref_avs_does(tmp_path, ref_avs, untrained,
 @pytest.mark.parametrize("root, split, message", [("absent", "test_s", "absent"), (None, "tset", "tset")])
 def test_mistakes_are_one_line(tmp_path, ref_avs, untrained, capsys, root, split, message):
     output = tmp_path / "scores" / "scores.json"
-    arguments = [f"--model={untrained}", f"--data_root={root or ref_avs}", f"--output={output}", "--splits", split]
+    arguments = [f"--model={untrained}", f"--data={root or ref_avs}", f"--out={output}", "--split", split]
     with pytest.raises(SystemExit) as exit:
         run_eval.main(arguments)
     assert exit.value.code == 2
@@ -50,11 +56,11 @@ def test_mistakes_are_one_line(tmp_path, ref_avs, untrained, capsys, root, split
 
 @pytest.mark.slow
 def test_two_processes_find_the_same(tmp_path, ref_avs, untrained):
-    arguments = [f"--model={untrained}", f"--data_root={ref_avs}", "--splits", "test_s", "test_n"]
-    run_eval.main([*arguments, f"--output={tmp_path / 'one.json'}"])
+    arguments = [f"--model={untrained}", f"--data={ref_avs}", "--split", "test_s", "test_n"]
+    run_eval.main([*arguments, f"--out={tmp_path / 'one.json'}"])
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", run_eval.__file__]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([*launch, *arguments, f"--output={tmp_path / 'two.json'}"], check=True, env=environment)
+    subprocess.run([*launch, *arguments, f"--out={tmp_path / 'two.json'}"], check=True, env=environment)
     one, two = (json.loads((tmp_path / name).read_text())["splits"] for name in ("one.json", "two.json"))
     for split, values in one.items():
         assert two[split] == pytest.approx(values, abs=1e-6)

@@ -28,7 +28,7 @@ def single_thread():
 
 def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
-        run_train.main(["--data_root=absent", f"--output_dir={tmp_path / 'run'}", "--model=M"])
+        run_train.main(["--data=absent", f"--out={tmp_path / 'run'}", "--model=M"])
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("run_train.py: ") and "absent" in last and not list(tmp_path.iterdir())
 
@@ -40,11 +40,11 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path, ref_avs, untr
     shutil.copytree(untrained, start)
     config = json.loads((start / "config.json").read_text()) | {"key_frame": "best", "handoff": "mask"}
     (start / "config.json").write_text(json.dumps(config))
-    values = [f"--model={start}", f"--data_root={ref_avs}", "--max_steps=11"]
+    values = [f"--model={start}", f"--data={ref_avs}", "--max_steps=11"]
     values += ["--synthetic_null_probability=0.5", "--save_strategy=steps", "--save_steps=4"]
     values += ["--eval_strategy=steps", "--eval_steps=4", "--eval_splits=val", *FAST]
 
-    program, log = [sys.executable, run_train.__file__, *values, f"--output_dir={killed}"], tmp_path / "log.txt"
+    program, log = [sys.executable, run_train.__file__, *values, f"--out={killed}"], tmp_path / "log.txt"
     with log.open("w") as file:
         victim = subprocess.Popen(program, stdout=file, stderr=file, env=os.environ | {"OMP_NUM_THREADS": "1"})
     while last_checkpoint(killed) is None and victim.poll() is None:
@@ -54,8 +54,8 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path, ref_avs, untr
     assert not (killed / "trainer_state.json").exists()
     (killed / "checkpoint-13").mkdir()
     (killed / "checkpoint-13" / "model.safetensors").write_bytes(b"cut")
-    run_train.main([*values, f"--output_dir={killed}", "--resume"])
-    run_train.main([*values, f"--output_dir={whole}"])
+    run_train.main([*values, f"--out={killed}", "--resume"])
+    run_train.main([*values, f"--out={whole}"])
 
     histories = [json.loads((run / "trainer_state.json").read_text())["log_history"] for run in (whole, killed)]
     names = ("step", "loss", "loss_bce", "loss_dice", "grad_norm", "learning_rate", "eval_val_loss", "eval_val_jaccard")

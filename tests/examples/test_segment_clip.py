@@ -21,10 +21,10 @@ def test_contact_sheet_and_comparison(clip, tmp_path, capsys):
     if not (model / "model.safetensors").is_file():
         pytest.skip("the checkpoint examples/sam2-love-tiny is not there")
     out = tmp_path / "new" / "out"
-    given = {"text": "the red circle", "model": model, "compare": model, "output": out}
+    given = {"text": "the guitar on the right", "model": model, "compare": model, "out": out}
     segment_clip.main([str(clip), *(f"--{name}={value}" for name, value in given.items())])
     printed = capsys.readouterr().out
-    assert "the red circle: in" in printed and "overlap by 100 %" in printed
+    assert "the guitar on the right: " in printed and "overlap by 100 %" in printed
     with Image.open(out / "contact_sheet.png") as sheet:
         assert sheet.width > 3 * 82
     compared = read_video(out / "comparison.mp4")
@@ -33,6 +33,6 @@ def test_contact_sheet_and_comparison(clip, tmp_path, capsys):
 
 def test_mistakes_give_one_line(clip, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
-        segment_clip.main([str(clip), f"--model={tmp_path / 'absent'}", f"--output={tmp_path / 'out'}"])
+        segment_clip.main([str(clip), f"--model={tmp_path / 'absent'}", f"--out={tmp_path / 'out'}"])
     error = capsys.readouterr().err
     assert "no such folder" in error.splitlines()[-1] and "Traceback" not in error and not (tmp_path / "out").exists()

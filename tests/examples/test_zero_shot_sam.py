@@ -114,7 +114,7 @@ def test_masks_are_those_of_the_stock_processor(hosts, host, size):
 @pytest.mark.parametrize("host", KINDS)
 def test_it_scores_every_prompt(hosts, data, tmp_path, capsys, host):
     output = tmp_path / "scores.json"
-    zero_shot_sam.main([f"--model={hosts / host}", f"--data_root={data}", "--subset", "s4", f"--output={output}"])
+    zero_shot_sam.main([f"--model={hosts / host}", f"--data={data}", "--subset", "s4", f"--out={output}"])
     report = json.loads(output.read_text())
     assert report["rows"] == 2 and list(report["prompts"]) == list(zero_shot_sam.PROMPTS)
     for scores in report["prompts"].values():
@@ -162,12 +162,12 @@ def test_only_labelled_frames_count(data):
     ("change", "words"),
     [
         ({"--model": str(ROOT / "examples" / "recipes")}, "recipes is no"),
-        ({"--data_root": "absent"}, "absent"),
+        ({"--data": "absent"}, "absent"),
         ({"--subset": "s5"}, "s5"),
     ],
 )
 def test_unusable_options_end_in_one_line(hosts, data, capsys, change, words):
-    options = {"--model": str(hosts / "sam"), "--data_root": str(data), "--subset": "s4", **change}
+    options = {"--model": str(hosts / "sam"), "--data": str(data), "--subset": "s4", **change}
     with pytest.raises(SystemExit):
         zero_shot_sam.main([part for item in options.items() for part in item])
     error = capsys.readouterr().err
@@ -176,5 +176,5 @@ def test_unusable_options_end_in_one_line(hosts, data, capsys, change, words):
 
 def test_other_checkpoints_are_refused(data, capsys):
     with pytest.raises(SystemExit):
-        zero_shot_sam.main([f"--model={ROOT / 'examples' / 'sam2-love-tiny'}", f"--data_root={data}", "--subset", "s4"])
+        zero_shot_sam.main([f"--model={ROOT / 'examples' / 'sam2-love-tiny'}", f"--data={data}", "--subset", "s4"])
     assert "a SAM or SAM2 checkpoint is needed" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from huggingface_hub import ModelCard
 from tiny.configurations import tiny_config
 
 from lavseg.auto import METHODS
-from lavseg.hub import TASK
+from lavseg.hub import HUB_TASK, TASK
 from lavseg.hub.model_card import model_card
 from lavseg.hub.record import Record, Result
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
@@ -36,7 +36,7 @@ def test_every_method_has_a_card_in_the_package():
 def test_the_card_tells_configuration_recipe_scores_and_data(model, tiny_processor, record):
     card = ModelCard(str(model_card(model, tiny_processor, NAME, record)))
     data = card.data.to_dict()
-    assert data["pipeline_tag"] == TASK and data["library_name"] == "transformers"
+    assert data["pipeline_tag"] == HUB_TASK and TASK in data["tags"] and data["library_name"] == "transformers"
     assert data["base_model"] == record.base_models and data["license"] == record.license
     assert data["datasets"] == ["org/data"] and {"lavseg", "sam2_love"} <= set(data["tags"])
     found = {(r.dataset_split, r.metric_type, r.metric_config): r.metric_value for r in card.data.eval_results}
@@ -44,7 +44,9 @@ def test_the_card_tells_configuration_recipe_scores_and_data(model, tiny_process
     assert len(found) == 5 and all(r.metric_config in r.metric_name for r in card.data.eval_results)
     text = card.text
     assert text.lstrip().startswith("# SAM2-LOVE")
-    assert text.index("## This checkpoint") < text.index("| learning_rate | 0.0001 |") < text.index("## What it is")
+    order = ["## This checkpoint", "### Results", "### Use", "| learning_rate | 0.0001 |", "## What it is"]
+    places = [text.index(part) for part in [*order, "## Published numbers"]]
+    assert places == sorted(places) and not {"license_name", "license_link"} & data.keys()
     assert "| Ref-AVS | test_s | `ref_avs` | 0.6123 | 0.7000 | 0.6500 | 0.1000 |" in text
     assert "| Ref-AVS | test_n | `frame` |  |  |  | 0.2500 |" in text
     assert f"| hidden_size | {model.config.hidden_size} |" in text and "@inproceedings" in text
@@ -61,8 +63,18 @@ def test_scores_of_classes_have_columns_of_their_own(model, tiny_processor):
 def test_the_card_claims_nothing_that_is_not_known(model, tiny_processor):
     card = model_card(model, tiny_processor, NAME, Record())
     assert card.data.license == "other" and not card.data.eval_results
-    assert not {"base_model", "datasets", "model-index", "model_name"} & card.data.to_dict().keys()
+    data = card.data.to_dict()
+    assert not {"base_model", "datasets", "model-index", "model_name", "thumbnail"} & data.keys()
+    assert data["license_name"] and data["license_link"].endswith(f"{NAME}#licence") and "### Licence" in card.text
     assert all(words in card.text for words in ("not recorded", "None are recorded", "licences of the encoders"))
+
+
+def test_a_toys_card_says_so_and_shows_no_numbers_of_the_paper(model, tiny_processor, record, monkeypatch):
+    monkeypatch.setattr(model.config, "notice", "a toy of this test")
+    text = model_card(model, tiny_processor, NAME, record).text
+    assert text.index("> a toy of this test") < text.index("## This checkpoint") and "| notice |" not in text
+    assert "Published numbers" not in text and "43.5" not in text and "## What it is" in text
+    assert "the papers'" not in model_card(model, tiny_processor, NAME, Record()).text
 
 
 def test_a_method_that_does_not_read_is_shown_without_text():

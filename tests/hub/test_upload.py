@@ -4,6 +4,7 @@ import shutil
 from fnmatch import fnmatch
 
 import pytest
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 from tiny.configurations import tiny_config
 
@@ -14,8 +15,8 @@ from lavseg import checkpoint
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.checkpoint import CheckpointError, load_checkpoint
 from lavseg.hub import TASK
-from lavseg.hub.record import EVALUATION, RECORD
-from lavseg.hub.upload import push_to_hub
+from lavseg.hub.record import EVALUATION, PREVIEW, RECORD
+from lavseg.hub.upload import make_repo, push_to_hub
 from lavseg.modeling.remote_code import STUB
 from tiny_methods import damage_weights
 
@@ -60,6 +61,22 @@ def test_what_was_pushed_loads_by_its_name_in_a_fresh_process(hub, folder, tmp_p
     caches = {"HF_HOME": str(tmp_path / "hf"), "HF_MODULES_CACHE": str(tmp_path / "modules")}
     done = run_each(PIPELINE.format(task=TASK, name=NAME), **caches, **hub.environment)
     assert done.returncode == 0 and done.stdout.strip() == CLASSES, done.stderr
+
+
+def test_the_hub_takes_the_card_without_a_warning_and_shows_the_preview(hub, folder, recwarn):
+    (folder / PREVIEW).write_bytes(b"a picture")
+    push_to_hub(folder, NAME)
+    files = hub.repos[NAME]["files"]
+    assert files[PREVIEW] == b"a picture" and not any("metadata" in str(one.message) for one in recwarn)
+    ModelCard(files["README.md"].decode()).validate()
+    card = ModelCard(files["README.md"].decode())
+    assert card.data.thumbnail == f"{hub.endpoint}/{NAME}/resolve/main/{PREVIEW}" and f"]({PREVIEW})" in card.text
+
+
+def test_the_stand_in_warns_as_the_hub_does(hub, folder):
+    (folder / "README.md").write_text("---\npipeline_tag: audio-visual-segmentation\nlicense: other\n---\n# Mine\n")
+    with pytest.warns(UserWarning, match=r"not in the list of tasks\n- license other wants license_name"):
+        push_to_hub(folder, NAME)
 
 
 def test_a_readme_of_the_folder_is_the_card(hub, folder):
@@ -152,15 +169,16 @@ def test_names_that_the_hub_does_not_take(hub, folder):
 
 def test_a_refusal_of_the_hub_says_to_log_in(hub, folder, monkeypatch):
     use(hub, monkeypatch, token="hf_wrong")
-    with pytest.raises(ValueError, match="hf auth login"):
-        push_to_hub(folder, NAME)
+    for attempt in (lambda: push_to_hub(folder, NAME), lambda: make_repo(NAME)):
+        with pytest.raises(ValueError, match="hf auth login"):
+            attempt()
     assert not hub.repos
 
 
 def test_no_hub_is_an_error_of_one_sentence(hub, folder):
     hub.shutdown()
     hub.server_close()
-    with pytest.raises(ValueError, match=r"org/a-model: the Hub did not take it"):
+    with pytest.raises(ValueError, match=r"org/a-model: the Hub cannot be reached"):
         push_to_hub(folder, NAME)
 
 

@@ -6,6 +6,7 @@ import torch
 from tiny.configurations import tiny_config
 
 from lavseg.inference.clip_segmenter import ClipSegmenter, FrameInput
+from lavseg.inference.frame_predictions import segmented_frame
 from lavseg.media import ClipPart
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaOutput, StBavaProcessor
 from saved_clips import visible_sam2_love
@@ -37,6 +38,10 @@ def test_a_window_is_one_clip(classes, tokenizer):
     for name, values in found.scores.items():
         assert values.shape == (1, 3)
         assert name == "presence_logit" or torch.equal(values, outputs[name][0])
+    for index, item in enumerate(inputs()):
+        frame = segmented_frame(processor, item.part, found.frames(index, index + 1))
+        assert (0 <= frame.score <= 1) if found.scores else frame.score is None
+        assert frame.masks.any() or not frame.score
 
 
 def test_frames_with_sounds_of_their_own(monkeypatch):

@@ -74,6 +74,8 @@ def test_one_frame_at_its_size_in_main_memory(tiny_processor):
     frame = segmented_frame(tiny_processor, part, predictions(count=1))
     assert frame.part is part and frame.masks.shape == (2, 12, 20)
     assert frame.scores["iou_scores"].shape == (2,) and frame.scores["iou_scores"].dtype == np.float64
+    ious = np.clip(frame.scores["iou_scores"], 0, 1)
+    np.testing.assert_array_equal(frame.score, np.where(frame.masks.any((1, 2)), ious, 0))
     assert frame.attentions["vision_attentions"].shape == (2, 3, 3)
     bad = predictions(count=1)
     bad.scores["iou_scores"][0] = torch.inf

@@ -1,16 +1,19 @@
 import functools
 import threading
+from contextlib import closing
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny.configurations import tiny_config
+from tiny.configurations import nano_sam2_config, tiny_config
 from transformers import BertConfig, BertModel, pipeline
 
 from lavseg.data import render_clip
 from lavseg.inference.pipeline import AudioVisualSegmentationPipeline
+from lavseg.inference.result_files import ResultFiles
+from lavseg.inference.segment_video import segment_video
 from lavseg.media import read_video, write_video
 from lavseg.models.sam2_love import Sam2LoveModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
@@ -50,6 +53,12 @@ def url(clips):
     server.server_close()
 
 
+def test_a_notice_is_told(segment, caplog, monkeypatch):
+    monkeypatch.setattr(segment.model.config, "notice", "a toy of this test")
+    AudioVisualSegmentationPipeline(model=segment.model, processor=segment.processor, device="cpu")
+    assert "a toy of this test" in caplog.text
+
+
 @pytest.fixture(scope="module")
 def found(segment, clips):
     return segment(str(clips / "long.mp4"), text=TEXTS)
@@ -74,7 +83,26 @@ def test_a_clip_gives_masks_scores_and_label_of_each_sentence(segment, found, cl
         np.testing.assert_array_equal(entry["masks"], masks[index])
         assert entry["iou_scores"] == pytest.approx(outputs.iou_scores[0, index].tolist(), abs=1e-5)
         assert entry["object_score_logits"] == pytest.approx(outputs.object_score_logits[0, index].tolist(), abs=1e-4)
-        assert entry["score"] == pytest.approx(np.mean(entry["iou_scores"]))
+        expected = outputs.object_score_logits[0, index].sigmoid() * outputs.iou_scores[0, index].clamp(0, 1)
+        if outputs.presence_logits is not None:
+            expected = expected * outputs.presence_logits[0, index].sigmoid()
+        shown = masks[index].any((1, 2))
+        assert entry["frame_scores"] == pytest.approx(np.where(shown, expected, 0).tolist(), abs=1e-5)
+        assert entry["score"] == pytest.approx(expected.numpy()[shown].mean(), abs=1e-5)
+
+
+def test_the_scores_are_those_of_the_frames_and_of_result_json(segment, found, clips, tmp_path):
+    frames = list(segment_video(segment.model, segment.processor, clips / "long.mp4", TEXTS))
+    np.testing.assert_allclose(
+        np.stack([frame.score for frame in frames], axis=1), [entry["frame_scores"] for entry in found], atol=1e-5
+    )
+    with closing(ResultFiles(tmp_path, TEXTS, frames[0], 1.0)) as files:
+        for frame in frames:
+            files.write(frame)
+    for expression, entry in zip(files.summary()["expressions"], found, strict=True):
+        assert expression["score"] == pytest.approx(entry["score"], abs=1e-4)
+        assert expression["frame_scores"] == pytest.approx(entry["frame_scores"], abs=1e-4)
+        assert entry.keys() - expression.keys() == {"label", "masks"}
 
 
 def test_all_kinds_of_input_are_the_same_clip(segment, found, clips, url, monkeypatch):
@@ -122,8 +150,53 @@ def test_a_method_that_does_not_read_has_no_label(clips, tmp_path):
     [entry] = made(clips / "long.mp4")
     assert entry["label"] is None and entry["masks"].shape == (3, 60, 82)
     assert "object_score_logits" not in entry
+    ious = np.clip(entry["iou_scores"], 0, 1)
+    np.testing.assert_allclose(entry["frame_scores"], np.where(entry["masks"].any((1, 2)), ious, 0))
     made.save_pretrained(tmp_path)
     same(pipeline(TASK, model=str(tmp_path), device="cpu")(clips / "long.mp4"), [entry])
+
+
+@pytest.fixture(scope="module")
+def shown_to():
+    """A pipeline that takes a user's prompts."""
+    torch.manual_seed(0)
+    config = tiny_config(SamaAvsConfig, sam_config=nano_sam2_config(128), conditioning_frame="middle")
+    return pipeline(
+        TASK, model=SamaAvsModel(config).eval(), processor=SamaAvsProcessor.from_config(config), device="cpu"
+    )
+
+
+def test_points_boxes_and_masks_are_the_models(shown_to, clips):
+    path, mask = str(clips / "long.mp4"), np.zeros((1, 1, 1, 60, 82), bool)
+    mask[..., 10:30, 10:30] = True
+    shown = {
+        "input_points": [[[[[40, 30], [10, 5]]]]],
+        "input_labels": [[[[1, 0]]]],
+        "input_boxes": [[[[5, 4, 50, 40]]]],
+        "input_masks": mask,
+    }
+    [found] = shown_to(path, **shown, prompt_frames=[2])
+    inputs = shown_to.processor(path, **shown)
+    with torch.no_grad():
+        outputs = shown_to.model(**inputs, prompt_frames=[2])
+    expected = shown_to.processor.post_process_masks(outputs, inputs["original_sizes"])[0]
+    np.testing.assert_array_equal(found["masks"], expected)
+    np.testing.assert_allclose(found["iou_scores"], outputs.iou_scores[0, 0], atol=1e-6)
+    [[of_dictionary], [without]] = shown_to([{"video": path, **shown, "prompt_frames": [2]}, path])
+    same([of_dictionary], [found])
+    assert without["iou_scores"] != found["iou_scores"]
+    [first], [unnamed] = shown_to(path, **shown, prompt_frames=[0]), shown_to(path, **shown)
+    same([unnamed], [first])
+
+
+def test_prompts_that_cannot_be_used(shown_to, segment, clips):
+    path, box = str(clips / "long.mp4"), {"input_boxes": [[[5, 4, 50, 40]]]}
+    with pytest.raises(ValueError, match=r"^batch_size: clips with a user's prompts come one by one; leave it out$"):
+        shown_to([path, path], **box, batch_size=2)
+    with pytest.raises(ValueError, match=r"^input_boxes: \(5, 4, 90, 40\) was given"):
+        shown_to(path, input_boxes=[[[5, 4, 90, 40]]])
+    with pytest.raises(ValueError, match=r"^input_boxes: Sam2LoveModel takes no points, boxes or masks here"):
+        segment(path, text="it", **box)
 
 
 def test_half_precision(segment, clips):

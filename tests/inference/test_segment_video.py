@@ -81,7 +81,7 @@ class EchoProcessor:
     def gate_masks(self, outputs):
         return outputs.pred_masks
 
-    def binarize(self, logits, sizes):
+    def binarize(self, logits, sizes, mask_threshold):
         return [logits[0, 0, 0, :, 0][None, :, None].expand(1, 2, sizes[0][0] * sizes[0][1] // 2).reshape(1, *sizes[0])]
 
 
@@ -174,15 +174,17 @@ def aural():
     return AuralSam2Model(config).eval(), AuralSam2Processor.from_config(config)
 
 
-def test_points_on_frames_are_segmented_in_one_piece(aural, tmp_path):
+def test_prompts_on_frames_of_a_short_clip_are_segmented_in_one_piece(aural, tmp_path):
     path = tmp_path / "clip.mp4"
-    write_clip(path, 13)
+    write_clip(path, 10)
     model, processor = aural
     points = {"input_points": [[[[[40, 30], [10, 5]], [[20, 20], [0, 0]]]]], "input_labels": [[[[1, 0], [1, -1]]]]}
-    found = list(segment_video(model, processor, path, prompt_frames=[2, 11], **points))
-    inputs = processor(path, **points)
+    masks = np.zeros((1, 1, 2, *SIZE), bool)
+    masks[..., 5:20, 5:30] = True
+    shown = {**points, "input_boxes": [[[[3, 4, 40, 30], [0, 0, 9, 9]]]], "input_masks": masks}
+    found = list(segment_video(model, processor, path, prompt_frames=[2, 9], **shown))
     with torch.inference_mode():
-        outputs = model(**inputs, prompt_frames=[2, 11])
+        outputs = model(**processor(path, **shown), prompt_frames=[2, 9])
         without = model(**processor(path))
     masks = processor.post_process_masks(outputs, [SIZE])[0].numpy()
     np.testing.assert_array_equal(np.stack([frame.masks[0] for frame in found]), masks)
@@ -191,7 +193,7 @@ def test_points_on_frames_are_segmented_in_one_piece(aural, tmp_path):
         np.testing.assert_allclose([frame.scores[name][0] for frame in found], outputs[name][0, 0], atol=1e-6)
 
 
-def test_the_model_chooses_the_frame_of_points_without_one(aural, tmp_path):
+def test_points_without_a_frame_are_on_the_first(aural, tmp_path):
     write_clip(tmp_path / "clip.mp4", 3)
     points = {"input_points": [[[[40, 30]]]], "input_labels": [[[1]]]}
     chosen, named = (
@@ -201,23 +203,40 @@ def test_the_model_chooses_the_frame_of_points_without_one(aural, tmp_path):
     np.testing.assert_array_equal(chosen, named)
 
 
-def test_points_that_cannot_be_used(aural, st_bava, tmp_path, monkeypatch):
+def test_points_hold_at_every_rate(aural, tmp_path):
     path = tmp_path / "clip.mp4"
     write_clip(path, 8, fps=4)
+    points = {"input_points": [[[[40, 30]]]], "input_labels": [[[1]]], "prompt_frames": [1]}
+    coarse, fine = (list(segment_video(*aural, path, fps=fps, **points)) for fps in (None, 4))
+    assert len(fine) == 8
+    np.testing.assert_array_equal(fine[7].masks, coarse[1].masks)
+
+
+def test_prompts_that_cannot_be_used(aural, st_bava, tmp_path):
+    path = tmp_path / "clip.mp4"
+    write_clip(path, 2)
     points = {"input_points": [[[[40, 30]]]], "input_labels": [[[1]]]}
     assert aural[0].takes_points and not st_bava[0].takes_points
-    with pytest.raises(ValueError, match=r"^input_points: StBavaModel takes no points; AuralSam2Model does$"):
-        segment_video(*st_bava, path, **points)
-    with pytest.raises(ValueError, match=r"^fps is 2; with points leave it out, a clip is segmented at 1$"):
-        segment_video(*aural, path, fps=2, **points)
-    for given, message in (
-        ({**points, "prompt_frames": [2]}, r"prompt_frames: \[2\] were given, .* frames 0 to 1"),
-        ({"prompt_frames": [0]}, "prompt_frames: pass input_points"),
-        ({"input_points": points["input_points"]}, "input_points and input_labels: pass both or neither"),
-        ({**points, "input_points": [[[[float("nan"), 0]]]]}, "input_points: holds NaN"),
+    for methods, given, message in (
+        (st_bava, points, "^input_points: StBavaModel takes no points, boxes or masks here; AuralSAM2 does, and GAVS"),
+        (aural, {**points, "prompt_frames": [2]}, r"^prompt_frames: \[2\] were given, the clip has frames 0 to 1$"),
+        (aural, {"prompt_frames": [0]}, "^prompt_frames: pass input_points"),
+        (aural, {"input_points": points["input_points"]}, "^input_points and input_labels: pass both or neither"),
+        (aural, {**points, "input_points": [[[[float("nan"), 0]]]]}, "^input_points: holds NaN"),
     ):
         with pytest.raises(ValueError, match=message):
-            next(segment_video(*aural, path, **given))
-    monkeypatch.setattr("lavseg.inference.segment_video.MAX_SECONDS_WITH_POINTS", 1)
-    with pytest.raises(ValueError, match=r"^input_points: .*clip\.mp4 lasts 2 seconds; .* of up to 1 seconds$"):
-        segment_video(*aural, path, **points)
+            next(segment_video(*methods, path, **given))
+
+
+def test_the_threshold_cuts_logits(aural, tmp_path):
+    write_clip(tmp_path / "clip.mp4", 2)
+    model, processor = aural
+    inputs = processor(tmp_path / "clip.mp4")
+    with torch.inference_mode():
+        outputs = model(**inputs)
+    threshold = float(outputs.pred_masks.median())
+    expected = processor.post_process_masks(outputs, inputs["original_sizes"], mask_threshold=threshold)[0]
+    found = segment_video(model, processor, tmp_path / "clip.mp4", mask_threshold=threshold)
+    masks = np.stack([frame.masks for frame in found], axis=1)
+    np.testing.assert_array_equal(masks, expected.reshape(masks.shape).numpy())
+    assert 0 < masks.mean() < 1

@@ -30,15 +30,23 @@ def test_windows_cover_all_frames_and_are_of_one_length(count, length, data):
 
 
 def test_a_window_that_means_something_else_does_not_take_the_object_away(shipped, tmp_path, monkeypatch):
-    first, second = large_objects(write_clip(tmp_path / "clip.mp4", 14, seed=3))
+    first, second = large_objects(write_clip(tmp_path / "clip.mp4", 14, seed=7))
     script(shipped[0], monkeypatch, [first[:10], second[4:]])
     found = np.stack([frame.masks[0] for frame in segment_video(*shipped, tmp_path / "clip.mp4", ["it"])])
     assert jaccard(found[:10], first[:10]) > 0.6
     assert jaccard(found[10:], first[10:]) > 0.5 > 0.1 > jaccard(found[10:], second[10:])
 
 
+def test_an_object_that_is_tracked_on_keeps_the_presence_with_which_it_was_found(shipped, tmp_path, monkeypatch):
+    masks = large_objects(write_clip(tmp_path / "clip.mp4", 14, seed=7))[0]
+    script(shipped[0], monkeypatch, [masks[:10], masks[4:]], presences=[4.0, -4.0])
+    frames = list(segment_video(*shipped, tmp_path / "clip.mp4", ["it"]))
+    assert [frame.scores["presence_logit"].item() for frame in frames] == [4.0] * 14
+    assert any(frame.score > 0 for frame in frames[10:])
+
+
 def test_the_newer_window_goes_on_where_it_means_the_same_or_the_object_was_lost(shipped, tmp_path, monkeypatch):
-    first, second = large_objects(write_clip(tmp_path / "clip.mp4", 14, seed=3))
+    first, second = large_objects(write_clip(tmp_path / "clip.mp4", 14, seed=7))
     lost = first.copy()
     lost[9:] = False
     for earlier, later in ((first, first), (lost, second)):

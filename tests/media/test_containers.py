@@ -114,6 +114,7 @@ PLAYLISTS = {
     "hls by URL": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile://{folder}/secret.ts\n#EXT-X-ENDLIST\n",
     "hls beside": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nsecret.ts\n#EXT-X-ENDLIST\n",
     "hls without end": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{folder}/secret.ts\n",
+    "hls that looks like MPEG-TS": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n/G/secret.ts\n" + "#\n" * 90,
     "concat": "ffconcat version 1.0\nfile secret.ts\n",
     "concat by path": "ffconcat version 1.0\nfile {folder}/secret.ts\n",
     "concat of URLs": "ffconcat version 1.0\nfile concat:{folder}/secret.ts\n",

@@ -95,7 +95,7 @@ def test_what_a_method_says_about_itself(classes, tokenizer):
     parts, parameters = model.backbones(), signature(model.forward).parameters
     assert parts.keys() <= set(model.encoder_names())
     assert model.reads_text == processor.needs_text == (model.text_backbone in parts)
-    assert model.takes_points == ("input_points" in parameters)
+    assert not model.takes_points or {"input_points", "input_masks", "prompt_frames"} <= parameters.keys()
     assert not model.gives_attentions or "output_attentions" in parameters
     assert model.tracking_host is parts.get("sam2")
     assert (model.frame_encoder is None) or "image_embeddings" in parameters
@@ -116,6 +116,7 @@ def test_answers_that_depend_on_the_configuration():
     assert make(AuralSam2Config, AuralSam2ForSemanticSegmentation, use_text=False, num_labels=8).num_classes == 7
     on_sam2 = make(SamaAvsConfig, SamaAvsModel, sam_config=nano_sam2_config(128), use_adapters=False)
     assert on_sam2.tracking_host is on_sam2.sam and on_sam2.frame_encoder is None
+    assert on_sam2.takes_points and not make(SamaAvsConfig, SamaAvsModel).takes_points
 
 
 def test_an_encoder_two_levels_deep_takes_the_precision_of_the_whole():

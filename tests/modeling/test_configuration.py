@@ -5,6 +5,8 @@ import pytest
 from tiny.configurations import tiny_config
 from transformers import AutoConfig, AutoModel
 
+from lavseg.modeling.configuration import differing_fields
+from lavseg.models.sam2_love import Sam2LoveConfig
 from tiny_methods import EVERY_METHOD
 
 # What older files hold, and the loss weights it stands for.
@@ -52,6 +54,27 @@ def test_an_older_file_is_read_with_one_warning_and_written_without_its_fields(c
     assert model.loss_weights == {**again.loss_weights, **weights}
     written = json.loads((tmp_path / "model" / "config.json").read_text())
     assert not written.keys() & {*former, "former_loss_weights"} and stored.keys() <= written.keys()
+
+
+def test_a_notice_is_written_where_there_is_one_and_is_one_line(tmp_path):
+    config_class = EVERY_METHOD[0].values[0][0]
+    assert "notice" not in tiny_config(config_class).to_dict()
+    tiny_config(config_class, notice="a toy").save_pretrained(tmp_path)
+    assert AutoConfig.from_pretrained(tmp_path).notice == "a toy"
+    for wrong in ("two\nlines", "\x1b[31mred", "x" * 301):
+        with pytest.raises(ValueError, match="notice: has to be one line"):
+            tiny_config(config_class, notice=wrong)
+
+
+def test_fields_that_differ_are_named_with_both_values():
+    config = tiny_config(Sam2LoveConfig)
+    same = {"hidden_size": 96, "text_config": {"hidden_size": config.text_config.hidden_size}}
+    assert differing_fields(config, same) == []
+    other = {"num_hidden_layers": 6, "vision_config": {"num_hidden_layers": 1, "hidden_size": 96}}
+    assert differing_fields(config, other) == [
+        "num_hidden_layers=6 (3 there)",
+        "vision_config.num_hidden_layers=1 (3 there)",
+    ]
 
 
 @pytest.mark.parametrize("classes", EVERY_METHOD)

@@ -1,10 +1,11 @@
 """The contract, for every registered method and what it can stand on."""
 
-from tiny.configurations import nano_sam2_config, tiny_config
+from tiny.configurations import nano_sam2_config, tiny_config, tiny_pyramid_config
 
 from lavseg.auto import CLASS_ARCHITECTURES, METHODS
 from lavseg.data import build_tokenizer
 from lavseg.models.aural_sam2 import AuralSam2ForSemanticSegmentation
+from lavseg.models.tpavi import TpaviForSemanticSegmentation
 from lavseg.testing import MethodContract, Variant
 
 CLASSES = {config.model_type: (config, model, processor) for config, model, processor in METHODS}
@@ -39,8 +40,8 @@ def variant(method, parameters, trainable, reads=False, unreached=(), waits=0, a
 
 class TestEveryMethod(MethodContract):
     variants = {
-        "aural_sam2": variant("aural_sam2", 4_403_394, 2_786_592, reads=True),
-        "aural_sam2-release": variant("aural_sam2", 4_339_586, 2_645_472, reads=True, behavior="release"),
+        "aural_sam2": variant("aural_sam2", 4_409_858, 2_786_592, reads=True),
+        "aural_sam2-release": variant("aural_sam2", 4_346_050, 2_645_472, reads=True, behavior="release"),
         "aural_sam2-no_text": variant("aural_sam2", 4_322_146, 2_767_936, use_text=False),
         "aural_sam2-classes": variant(
             "aural_sam2",
@@ -50,20 +51,31 @@ class TestEveryMethod(MethodContract):
             use_text=False,
             num_labels=6,
         ),
-        "eemc": variant("eemc", 354_527, 26_130, reads=True),
-        "eemc-paper": variant("eemc", 354_527, 76_050, reads=True, behavior="paper"),
+        "eemc": variant("eemc", 360_991, 26_130, reads=True),
+        "eemc-paper": variant("eemc", 360_991, 76_050, reads=True, behavior="paper"),
         "gavs": variant("gavs", 186_796, 6_528, unreached=SAM_IOU),
         "gavs-sam2": variant("gavs", 1_652_770, 24_160, **ON_SAM2),
-        "gavs-sam2_text": variant("gavs", 1_723_122, 31_920, reads=True, use_text=True),
-        "sam2_love": variant("sam2_love", 2_257_506, 873_873, reads=True, unreached=(*LOVE, *LOVE_SCORES)),
+        "gavs-sam2_text": variant("gavs", 1_729_586, 31_920, reads=True, use_text=True),
+        "sam2_love": variant("sam2_love", 2_263_970, 873_873, reads=True, unreached=(*LOVE, *LOVE_SCORES)),
         "sam2_love-every_option": variant(
-            "sam2_love", 2_830_329, 865_847, reads=True, unreached=LOVE_SCORES, waits=1, **EVERY_OPTION
+            "sam2_love", 2_836_793, 865_847, reads=True, unreached=LOVE_SCORES, waits=1, **EVERY_OPTION
         ),
         "sama_avs": variant("sama_avs", 184_620, 44_864, unreached=SAM_IOU),
         "sama_avs-sam2": variant("sama_avs", 1_638_418, 586_677, **ON_SAM2),
-        "sama_avs-sam2_text": variant("sama_avs", 1_715_954, 601_621, reads=True, use_text=True),
+        "sama_avs-sam2_text": variant("sama_avs", 1_722_418, 601_621, reads=True, use_text=True),
         "st_bava": variant("st_bava", 220_492, 80_704, unreached=SAM_IOU),
         "st_bava-gate": variant("st_bava", 220_492, 80_704, unreached=SAM_IOU, spatial_mode="gate"),
+        "tpavi": variant("tpavi", 348_289, 273_057),
+        "tpavi-resnet": variant("tpavi", 314_997, 239_765, vision_config=tiny_pyramid_config("resnet")),
+        "tpavi-text": variant("tpavi", 442_561, 298_273, reads=True, use_text=True),
+        "tpavi-classes": variant(
+            "tpavi",
+            348_326,
+            273_094,
+            architecture=TpaviForSemanticSegmentation,
+            num_labels=6,
+            audio_projection_bias=False,
+        ),
     }
 
 

@@ -19,6 +19,14 @@ def test_defaults_that_differ_from_transformers(tmp_path):
     assert args.dataloader_pin_memory == torch.accelerator.is_available()
 
 
+def test_bf16_without_a_gpu_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    for given in ({"bf16": True}, {"bf16_full_eval": True}):
+        with pytest.raises(ValueError, match=r"^bf16: .* on a CPU give --bf16 false$"):
+            LavsegTrainingArguments(str(tmp_path), **given)
+    assert LavsegTrainingArguments(str(tmp_path), bf16=True, use_cpu=True).bf16
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_bars_are_for_terminals(tmp_path, monkeypatch, terminal):
     monkeypatch.setattr("sys.stderr", SimpleNamespace(isatty=lambda: terminal, write=len, flush=list))

@@ -4,7 +4,13 @@ import math
 
 import pytest
 import torch
-from tiny.configurations import nano_mask2former_config, nano_sam2_config, nano_sam_config, tiny_config
+from tiny.configurations import (
+    nano_mask2former_config,
+    nano_sam2_config,
+    nano_sam_config,
+    tiny_config,
+    tiny_pyramid_config,
+)
 from transformers import (
     AutoModel,
     CLIPConfig,
@@ -15,12 +21,14 @@ from transformers import (
 )
 
 from lavseg.backbones.mask2former.modeling_mask2former import PromptedMask2Former
+from lavseg.backbones.pyramids import build_pyramid
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.data import write_avsbench, write_ref_avs
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 from lavseg.models.sam2_love import Sam2LoveConfig
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
+from lavseg.models.tpavi import TpaviConfig
 from lavseg.recipe_files import load_recipe, shipped_recipes
 from lavseg.training.run import parse, prepare
 
@@ -34,6 +42,7 @@ SIZES = {
     "aural-sam2": {"visual_depths": [1, 1, 1], "token_depths": [1, 1, 1], "mlp_ratio": 1, "fusion_size": 32},
     "st-bava": {"num_attention_heads": 4, "adapter_size": 32},
     "sama-avs": {"adapter_size": 32},
+    "tpavi": {"frame_size": 64, "hidden_size": 32, "fusion_size": 16},
     "gavs": {"adapter_size": 16, "first_adapted_block": 1},
     "eemc": {"frame_size": 128, "intermediate_size": 32, "num_attention_heads": 4, "adapter_size": 8},
 }
@@ -65,6 +74,10 @@ def published(tmp_path_factory, tokenizer):
     AutoModel.from_config(love.vision_config).save_pretrained(folder / "vit")
     ViTImageProcessor(size={"height": 96, "width": 96}).save_pretrained(folder / "vit")
     AutoModel.from_config(love.text_config).save_pretrained(folder / "roberta")
+    for name in ("pvt_v2", "resnet"):
+        build_pyramid(tiny_config(TpaviConfig, vision_config=tiny_pyramid_config(name)).vision_config).save_pretrained(
+            folder / name
+        )
     tower = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
     vision = {**tower, "image_size": 32, "patch_size": 8}
     clip = CLIPConfig(text_config={**tower, "vocab_size": words}, vision_config=vision, projection_dim=32)
@@ -77,6 +90,7 @@ def published(tmp_path_factory, tokenizer):
     named |= dict.fromkeys(("distilbert/distilroberta-base", "FacebookAI/roberta-base"), "roberta")
     named["facebook/mask2former-swin-base-ade-semantic"] = "mask2former"
     named |= {"google/vit-base-patch16-224": "vit", "openai/clip-vit-base-patch16": "clip", None: "vggish"}
+    named |= {"OpenGVLab/pvt_v2_b5": "pvt_v2", "microsoft/resnet-50": "resnet"}
     return {name: str(folder / stand_in) for name, stand_in in named.items()}
 
 

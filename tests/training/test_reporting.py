@@ -11,7 +11,7 @@ from lavseg.data import ClipCollator, load_ref_avs, write_ref_avs
 from lavseg.modeling.outputs import AudioVisualSegmentationOutput
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
 from lavseg.training import LavsegTrainer, LavsegTrainingArguments, reporting
-from lavseg.training.reporting import SampleMasks, check_loggers, showing
+from lavseg.training.reporting import Preview, SampleMasks, check_loggers, showing
 from lavseg.visualization import OKABE_ITO
 
 
@@ -89,3 +89,20 @@ def test_other_loggers_are_given_pictures_as_they_take_them(kind, name):
     for show in showing([callback]):
         show("eval/clip_0", picture, 7)
     assert logged == [{"eval/clip_0": ("image", picture), "train/global_step": 7}]
+
+
+def test_the_preview_is_of_a_clip_with_something_to_find_and_of_the_weights_that_are_kept(
+    rows, tiny_processor, tmp_path
+):
+    preview, samples = Preview(), SampleMasks(tiny_processor)
+    nothing, something = np.zeros((2, 32, 40), bool), np.ones((2, 32, 40), bool)
+    samples.clips = [(something, nothing)]
+    preview.keep(samples, rows, None)
+    assert not preview.save(tmp_path, 3) and not any(tmp_path.iterdir())
+    samples.clips.append((nothing, something))
+    preview.keep(samples, rows, 2)
+    assert not preview.save(tmp_path, 3) and preview.save(tmp_path, 2)
+    with Image.open(tmp_path / "preview.jpg") as picture:
+        assert picture.format == "JPEG" and picture.width > 2 * 200
+    preview.keep(samples, rows, None)
+    assert preview.save(tmp_path, 3)

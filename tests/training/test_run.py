@@ -119,6 +119,8 @@ def test_every_variant_fits_its_method_and_says_what_it_reproduces():
         names = {field.name for field in fields(methods()[recipe.keys["method"]][0])}
         assert recipe.keys.keys() <= accepted_keys() | {"model"}, recipe.name
         assert recipe.keys.get("model", {}).keys() <= names, recipe.name
+        if recipe.name == "sam2_love_plus":  # ours, of no table
+            continue
         assert recipe.reproduces.keys() >= {"paper", "table", "row", "published", "protocol"}, recipe.name
         assert recipe.reproduces["protocol"] in {*PROTOCOLS, "avss"}, recipe.name
         for scores in recipe.reproduces["published"].values():
@@ -167,7 +169,7 @@ def test_every_key_of_a_recipe_is_set_on_the_command_line():
             "model.text_config, fields of RobertaConfig: unknown key 'hiden_size'; did you mean 'hidden_size'?",
         ),
         ("model.sam2_config.vision_config.fpn_hiden_size=8", "model.sam2_config.vision_config, fields of"),
-        ("model.text_config.hidden_size=8", "which change the size"),
+        ("model.text_config.hidden_size=8", "does not fit with text_config.hidden_size=8 ("),
         ("model=folder", "give a checkpoint as --model"),
         ("model.num_hidden_layers", "set: takes KEY=VALUE, such as model.num_hidden_layers=12, got 'model.num_hidd"),
         ("learning_rate.fast=1", "set: learning_rate.fast leads into learning_rate, which is 0.1 and has no fields"),
@@ -187,7 +189,10 @@ def test_a_wrong_setting_is_refused_and_writes_nothing(tmp_path, data, checkpoin
     [
         ("lerning_rate: 1.0e-4", "unknown key 'lerning_rate'; did you mean 'learning_rate'?"),
         ("model: {hiden_size: 8}", "unknown key 'hiden_size'; did you mean 'hidden_size'?"),
-        ("model: {hidden_size: 8}", "hidden_size=8, which change the size"),
+        (
+            "model: {hidden_size: 8}",
+            "hidden_size=8 (96 there), which change the size of its weights (size mismatch for",
+        ),
         ("model: {mask_selection: worst}", "mask_selection: 'worst' was given"),
         ("model: folder", "--model"),
         ("learning_rate: fast", "--learning_rate"),
@@ -467,9 +472,22 @@ def test_parts_that_no_checkpoint_holds_are_named(save, monkeypatch):
     monkeypatch.setattr("lavseg.training.run.logger.warning", messages.append)
     run = RunArguments("R", model=[str(save("st-bava", fusion="none"))])
     build_model(run, {"fusion": "st_bava"})
-    assert len(messages) == 1 and "audio_projection, fusion" in messages[0]
+    assert (
+        len(messages) == 1
+        and "audio_projection, fusion" in messages[0]
+        and "fusion=st_bava (none there)" in messages[0]
+    )
     build_model(run, {"train_mask_decoder": False})
     assert len(messages) == 1
+
+
+def test_layers_that_a_recipe_takes_away_are_named_with_the_fields(checkpoint, monkeypatch):
+    messages = []
+    monkeypatch.setattr("lavseg.training.run.logger.warning", messages.append)
+    build_model(RunArguments("R", model=[str(checkpoint)]), {"num_hidden_layers": 1, "num_seg_tokens": 1})
+    (message,) = messages
+    assert "trained weights of prompter are left out" in message and "num_hidden_layers=1 (3 there)" in message
+    assert "num_seg_tokens" not in message
 
 
 def test_a_folder_with_checkpoints_is_not_trained_over(tmp_path, data, checkpoint):

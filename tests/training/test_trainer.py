@@ -75,7 +75,7 @@ def logged(trainer, name):
 
 
 def test_the_loss_goes_down_and_its_terms_are_logged(build, short):
-    trainer = build(max_steps=20, learning_rate=2e-3, train_dataset=short["train"].select(range(2)))
+    trainer = build(max_steps=20, learning_rate=2e-3, train_dataset=short["train"].select([3]))
     trainer.train()
     loss = logged(trainer, "loss")
     assert len(loss) == 20 and np.mean(loss[-5:]) < 0.8 * loss[0]

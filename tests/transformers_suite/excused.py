@@ -8,14 +8,18 @@ ON_SAM2 = (
 WITHOUT_MAPS = (
     *("AuralSam2ReleaseTest", "GavsTest", "GavsSam2Test", "GavsSam2TextTest"),
     *("SamaAvsTest", "SamaAvsSam2Test", "SamaAvsSam2TextTest"),
+    "TpaviTextTest",
 )
+# Nothing in these records attention, so that not every test asks for it.
+WITHOUT_ATTENTION = ("TpaviTest", "TpaviResNetTest", "TpaviClassesTest")
 TOKENIZER_MAY_BE_MISSING = (
     *("AuralSam2ProcessorTest", "AuralSam2NoTextProcessorTest", "GavsProcessorTest", "GavsTextProcessorTest"),
     *("SamaAvsProcessorTest", "SamaAvsSam2ProcessorTest", "SamaAvsTextProcessorTest"),
+    *("TpaviProcessorTest", "TpaviTextProcessorTest"),
 )
 PROCESSORS = (*TOKENIZER_MAY_BE_MISSING, "Sam2LoveProcessorTest", "StBavaProcessorTest")
 CHECKPOINTED_AS_ONE = ("GavsTest", "GavsSam2Test", "GavsSam2TextTest", "SamaAvsSam2Test", "SamaAvsSam2TextTest")
-METHODS = (*ON_SAM2, "GavsTest", "SamaAvsTest", "StBavaTest", "StBavaGateTest")
+METHODS = (*ON_SAM2, "GavsTest", "SamaAvsTest", "StBavaTest", "StBavaGateTest", "TpaviTextTest", *WITHOUT_ATTENTION)
 REFUSED = "it asks for attentions, which a model without any between sound, words and frames refuses in one line"
 
 # Name of the test, testers, reason.
@@ -32,8 +36,12 @@ EXCUSED: list[tuple[str, tuple[str, ...], str]] = [
         "models are saved under their own key names: a resumed training would skip legacy names of nested encoders",
     ),
     ("test_capture_outputs_decorator", WITHOUT_MAPS, REFUSED),
-    ("test_model_outputs_equivalence", WITHOUT_MAPS, REFUSED),
-    ("test_eager_matches_sdpa_inference_24_fp32_pad_left_output_attentions", WITHOUT_MAPS, REFUSED),
+    ("test_model_outputs_equivalence", (*WITHOUT_MAPS, *WITHOUT_ATTENTION), REFUSED),
+    (
+        "test_eager_matches_sdpa_inference_24_fp32_pad_left_output_attentions",
+        (*WITHOUT_MAPS, *WITHOUT_ATTENTION),
+        REFUSED,
+    ),
     (
         "test_retain_grad_hidden_states_attentions",
         METHODS,
@@ -96,7 +104,7 @@ EXCUSED: list[tuple[str, tuple[str, ...], str]] = [
     ),
     (
         "test_processor_from_pretrained_vs_from_components",
-        ("AuralSam2ProcessorTest", "GavsTextProcessorTest", "SamaAvsTextProcessorTest"),
+        ("AuralSam2ProcessorTest", "GavsTextProcessorTest", "SamaAvsTextProcessorTest", "TpaviTextProcessorTest"),
         "it builds a processor of the obligatory sub-processors alone, without the tokenizer, which may be missing",
     ),
 ]

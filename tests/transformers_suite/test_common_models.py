@@ -62,6 +62,22 @@ class StBavaGateTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["st_bava-gate"]
 
 
+class TpaviTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["tpavi"]
+
+
+class TpaviResNetTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["tpavi-resnet"]
+
+
+class TpaviTextTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["tpavi-text"]
+
+
+class TpaviClassesTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["tpavi-classes"]
+
+
 class VggishTest(VggishTests, unittest.TestCase):
     pass
 

@@ -99,4 +99,12 @@ class StBavaProcessorTest(ProcessorTests, unittest.TestCase):
     variant = VARIANTS["st_bava"]
 
 
+class TpaviProcessorTest(ProcessorTests, unittest.TestCase):
+    variant = VARIANTS["tpavi"]
+
+
+class TpaviTextProcessorTest(ProcessorTests, unittest.TestCase):
+    variant = VARIANTS["tpavi-text"]
+
+
 del ProcessorTests, ProcessorTesterMixin

@@ -1,256 +1,233 @@
-"""What the page's requests are answered with: checks of what users give, masks, and the files they get."""
+"""What the page's requests are answered with: masks of clips, previews of clicks, and the files users get."""
 
+import filecmp
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from functools import cached_property, lru_cache
 from html import escape
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 import numpy as np
-from PIL import Image, ImageDraw
 
-from ..data.synthetic.scene import SAMPLING_RATE, draw_objects, render_clip
-from ..data.synthetic.sentences import draw_expressions
-from ..inference.frame_predictions import SegmentedFrame
-from ..inference.result_files import ResultFiles
+from ..data.synthetic.rendering import SAMPLING_RATE, render_clip
+from ..data.synthetic.sentences import draw_expressions, draw_scene
+from ..inference.clip_segmenter import ClipSegmenter, FrameInput
+from ..inference.frame_predictions import segmented_frame
+from ..inference.mask_files import MASK_FILES
 from ..inference.segment_video import segment_video
-from ..media import ClipReader, write_video
+from ..media import ClipPart, write_video
 from ..media.isolated_reading import IsolatedClipReader
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.processing import AudioVisualProcessor
-from .time_strip import peaks, time_strip, visibility
+from ..visualization import overlay, palette
+from .answer_files import AnswerFiles
+from .clicks import Click, add_click, click_prompts, draw_clicks
+from .user_input import check_clip, filled_lines, mask_logit, shown_errors, split_sentences
 
-MAX_MEGABYTES = 200
-MAX_SECONDS = 60
-# The longer and the shorter side of a picture: frames of a window are held in memory, and one mask for each sentence.
-MAX_SIDES = (4096, 2304)
-# All are decoded, whatever the rate at which the model looks at them: 120 a second.
-MAX_FRAMES = 7200
-MAX_SENTENCES, MAX_CHARACTERS = 8, 500
 # Everybody waits for one request: seconds that looking at a clip and segmenting it may take. Large models need minutes
 # for a clip on a CPU.
 LOOK_SECONDS, JOB_SECONDS = 60, 900
-EXAMPLE_PLANS = ("both", "sound", "words")
-ON_OBJECT, OFF_OBJECT = "on the object", "not on the object"
-POINT_COLORS = {1: (0, 158, 115), 0: (213, 94, 0)}
+# Frames that are kept decoded for clicks, of all users together.
+KEPT_FRAMES = 4
+EXAMPLE_SCENES = ("both", "sound", "words")
+THRESHOLD = 0.5
+SOUNDING = "sounding objects"
 
-
-class Answer(NamedTuple):
-    """Files and HTML for one request: the overlay video, a zip of PNG masks, the time strip; and what was noticed."""
-
-    video: Path
-    masks: Path
-    strip: str
-    warnings: list[str]
+# The overlay video, the time strip, and the archive.
+Results = tuple[str | None, str, str | None]
+NOTHING: Results = (None, "", None)
 
 
 class WebApp:
-    """A model behind a web page.
+    """Models behind a web page.
 
     Args:
-        model: in evaluation mode, on its device.
-        processor: the one saved with the model.
+        models: by the names that users see, each in evaluation mode, on its device, and the processor saved with it;
+            the first one is used where none is chosen.
         folder: every file is written here.
     """
 
-    def __init__(self, model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor, folder: Path):
-        self.model = model
-        self.processor = processor
-        self.folder = folder
-        self.takes_points = model.takes_points
+    def __init__(
+        self, models: Mapping[str, tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]], folder: str | Path
+    ):
+        self.models = dict(models)
+        self.folder = Path(folder)
+        self._kept: dict[tuple[str, int], Results] = {}
+        self._part = lru_cache(KEPT_FRAMES)(_read_part)
 
-    def look_at_clip(self, clip: str | None) -> tuple[dict, np.ndarray | None, list]:
-        """Refuse a clip that cannot be used as soon as it is chosen; show its first frame to point at."""
+    def look_at_clip(self, clip: str | None, model: str) -> tuple[Any, Any, Any, list[Click]]:
+        """Refuse a clip that cannot be used as soon as it is chosen; show its first frame to click on.
+
+        Returns:
+            Sliders for frames and for frames per second, a picture, and no clicks.
+        """
         if clip is None:
-            return gr.skip(), None, []
+            return gr.skip(), gr.skip(), None, []
+        fps = self.models[model][1].fps
         with shown_errors(clip):
             reader = IsolatedClipReader(clip, LOOK_SECONDS)
             check_clip(reader)
-            last = max(int(reader.info.seconds * self.processor.fps) - 1, 1)
-            return gr.Slider(0, last, value=0), *self.look_at_frame(clip, 0)
+            last, rate = max(int(reader.info.seconds * fps) - 1, 1), int(reader.info.fps + 0.01)
+        frames = gr.Slider(0, last, value=0, step=1)
+        # Gradio takes no range of one value.
+        rates = gr.Slider(fps, max(rate, fps + 1), value=fps, step=1, interactive=rate > fps)
+        return frames, rates, self.look_at_frame(clip, model, 0, []), []
 
-    def look_at_frame(self, clip: str | None, frame: int) -> tuple[np.ndarray | None, list]:
-        """A frame to point at, without points."""
-        if clip is None or not self.takes_points:
-            return None, []
+    def look_at_frame(self, clip: str | None, model: str, frame: int, clicks: list[Click]) -> np.ndarray | None:
+        """A frame with its clicks; none for a model that takes no clicks."""
+        network, processor = self.models[model]
+        if clip is None or not network.takes_points:
+            return None
         with shown_errors(clip):
-            with closing(IsolatedClipReader(clip, LOOK_SECONDS).iter_frames(self.processor.fps)) as frames:
-                ((_, image),) = deque(islice(frames, frame + 1), maxlen=1)
-            return image, []
+            picture = self._part(clip, frame, processor.fps).frame
+        return _draw(picture, clicks, frame)
+
+    def add_click(
+        self,
+        clip: str,
+        model: str,
+        frame: int,
+        thing: int | None,
+        kind: str,
+        clicks: list[Click],
+        click: gr.SelectData,
+    ) -> tuple[list[Click], np.ndarray | None]:
+        """Add where the user clicked on a frame, and draw it."""
+        with shown_errors(clip):
+            x, y = map(int, click.index)
+            clicks = add_click(clicks, Click(thing or 0, frame, x, y, kind))
+        return clicks, self.look_at_frame(clip, model, frame, clicks)
+
+    def preview(
+        self, clip: str, sentences: str, model: str, frame: int, threshold: float, clicks: list[Click]
+    ) -> np.ndarray:
+        """A frame with its clicks and with the masks that the model finds on this frame alone."""
+        network, processor = self.models[model]
+        with shown_errors(clip):
+            part = self._part(clip, frame, processor.fps)
+            here = [click for click in clicks if click.frame == frame]
+            if not here:
+                return part.frame
+            texts = split_sentences(sentences) if processor.needs_text else []
+            prompts = click_prompts(here, max(len(texts), 1))
+            if not prompts:
+                return _draw(part.frame, clicks, frame)
+            del prompts["prompt_frames"]
+            inputs = [FrameInput(part, part.waveform, 0)]
+            found = ClipSegmenter(network, processor, texts).segment_clip(inputs, prompts, prompt_frames=[0])
+            masks = segmented_frame(processor, part, found, mask_logit(threshold)).masks
+        return _draw(overlay(part.frame[None], masks[:, None])[0], clicks, frame)
 
     def segment(
         self,
         clip: str | None,
-        sentences: str,
-        frame: int,
-        points: list[list[int]],
+        sentences: str = "",
+        model: str | None = None,
+        fps: float | None = None,
+        threshold: float = THRESHOLD,
+        mask_format: str = "png",
+        clicks: Sequence[Click] = (),
         progress: gr.Progress = gr.Progress(),  # noqa: B008
-    ) -> tuple[str, str, gr.DownloadButton]:
-        """What the button does: video, time strip and the button with the masks.
+    ) -> Iterator[Results]:
+        """Segment a clip with sound: give the clip and sentences that say which objects are meant, one on each line.
 
-        Raises:
-            gr.Error: with a message for the user, where something given cannot be used.
+        The other arguments are the model's name, frames per second, the probability from which a pixel is in a mask,
+        and how masks are stored: `png`, `rle` or `npz`. The results are the clip with the masks over it, the sound and
+        the objects' scores over time as HTML, and a zip file with masks, `overlay.mp4` and `result.json`.
         """
+        name = model or next(iter(self.models))
+        network, processor = self.models[name]
         with shown_errors(clip), ExitStack() as undo:
             if clip is None:
                 raise ValueError("Choose or record a clip first.")
-            texts = split_sentences(sentences) if self.processor.needs_text else []
+            if mask_format not in MASK_FILES:
+                raise ValueError(f"Masks as {mask_format} are not known here; give one of {', '.join(MASK_FILES)}")
+            texts = split_sentences(sentences) if processor.needs_text else []
+            labels, rate = texts or [SOUNDING], float(fps or processor.fps)
+            prompts = click_prompts(clicks, len(labels)) if network.takes_points else {}
             reader = IsolatedClipReader(clip, JOB_SECONDS)
             check_clip(reader)
-            total = int(reader.info.seconds * self.processor.fps)
-            prompts = point_prompts(points, min(frame, max(total - 1, 0)), texts)
+            total = int(reader.info.seconds * rate)
             progress(0, "Reading the clip")
             folder = Path(tempfile.mkdtemp(dir=self.folder))
             undo.callback(shutil.rmtree, folder)
-            answer = write_answer(
-                segment_video(self.model, self.processor, reader, texts, **prompts),
-                texts or ["sounding objects"],
-                self.processor.fps,
-                folder,
-                lambda done: progress((done, max(done, total)), unit="frames"),
+            frames = segment_video(
+                network, processor, reader, texts, rate, mask_threshold=mask_logit(threshold), **prompts
             )
+            first = next(frames)
+            with closing(AnswerFiles(folder, labels, first, rate, mask_format)) as files:
+                for frame in chain([first], frames):
+                    done = files.write(frame)
+                    progress((done, max(done, total)), "Segmenting", unit="frames")
+                    # Where the work may be stopped.
+                    yield gr.skip(), gr.skip(), gr.skip()
+                answer = files.finish({"model": name})
             undo.pop_all()
         remarks = [remark.removeprefix(f"{clip}: ") for remark in reader.remarks] + answer.warnings
         notes = "".join(f"<div>Note: {escape(remark)}</div>" for remark in remarks)
-        return str(answer.video), notes + answer.strip, gr.DownloadButton(value=str(answer.masks), interactive=True)
+        yield str(answer.video), notes + answer.strip, str(answer.archive)
 
-    def write_examples(self) -> list[list[str]]:
-        """Clips of moving shapes that sound, each with a sentence of every kind it allows."""
+    def segment_example(
+        self,
+        example: tuple[int, Any],
+        model: str,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> Iterator[Results]:
+        """The results for an example, which are kept for whoever asks next; of an example only its number is read."""
+        key = model, example[0]
+        yield NOTHING
+        results = self._kept.get(key, NOTHING)
+        files = [Path(file) for file in results[::2] if file is not None]
+        if files and all(file.is_file() for file in files):
+            for file in files:
+                file.touch()  # Gradio deletes old ones
+            yield results
+            return
+        for results in self.segment(*self.examples[example[0]], model=model, progress=progress):
+            yield results
+        self._kept[key] = results
+
+    def is_example(self, clip: str | None) -> bool:
+        """Whether a clip is that of an example."""
+        return clip is not None and any(filecmp.cmp(clip, example[0], shallow=False) for example in self.examples)
+
+    @cached_property
+    def examples(self) -> list[list[str]]:
+        """Clips of a drawn band, each with a sentence of every kind it allows."""
+        reads = any(processor.needs_text for _, processor in self.models.values())
         found = []
-        for seed, plan in enumerate(EXAMPLE_PLANS):
+        for seed, scene in enumerate(EXAMPLE_SCENES):
             rng = np.random.default_rng(seed)
-            objects = draw_objects(rng, plan=plan)
+            objects = draw_scene(rng, scene)
             clip = render_clip(rng, frame_size=(224, 288), objects=objects)
-            path = self.folder / f"shapes-{seed + 1}.mp4"
+            path = self.folder / f"band-{seed + 1}.mp4"
             write_video(path, clip.frames, 1, clip.waveform, SAMPLING_RATE)
             texts = {item.kind: item.text.strip() for item in draw_expressions(rng, objects) if item.target is not None}
-            found.append([str(path), "\n".join(texts.values())] if self.processor.needs_text else [str(path)])
+            found.append([str(path), "\n".join(texts.values())] if reads else [str(path)])
         return found
 
 
-@contextmanager
-def shown_errors(clip: str | None) -> Iterator[None]:
-    """Show what is wrong with the user's input as a message on the page, with the clip's name and not its place."""
-    try:
-        yield
-    except ValueError as error:
-        message = str(error)
-        if clip is not None:
-            message = message.replace(clip, Path(clip).name)
-        raise gr.Error(escape(message), print_exception=False) from error
+def choose_object(sentences: str) -> gr.Dropdown:
+    """The choice of the object that clicks are about, one for each sentence; not shown where there is no choice."""
+    lines = filled_lines(sentences) or [SOUNDING]
+    return gr.Dropdown(
+        [(f"{index}: {line}", index) for index, line in enumerate(lines)], value=0, visible=len(lines) > 1
+    )
 
 
-def no_download() -> gr.DownloadButton:
-    """The button while there are no masks."""
-    return gr.DownloadButton(value=None, interactive=False)
+def _read_part(clip: str, frame: int, fps: float) -> ClipPart:
+    """A frame of a clip with the sound under it; the last one of a clip that has fewer."""
+    with closing(IsolatedClipReader(clip, LOOK_SECONDS).iter_clip(fps)) as parts:
+        (part,) = deque(islice(parts, frame + 1), maxlen=1)
+    return part
 
 
-def check_clip(clip: ClipReader) -> None:
-    """Refuse a clip that is not taken here.
-
-    Raises:
-        ValueError: (of which `MediaError` is one) it is damaged, too long or too large, or carries no sound.
-    """
-    seconds = clip.info.seconds
-    if seconds > MAX_SECONDS:
-        raise ValueError(
-            f"{clip.path}: lasts {seconds:.0f} seconds; clips of up to {MAX_SECONDS} are taken here, longer ones by "
-            "the command lavseg segment"
-        )
-    frames = round(seconds * clip.info.fps)
-    if frames > MAX_FRAMES:
-        raise ValueError(f"{clip.path}: has {frames} frames; up to {MAX_FRAMES} are taken here")
-    with closing(clip.iter_clip()) as parts:
-        first = next(parts)
-    height, width, _ = first.frame.shape
-    if max(height, width) > MAX_SIDES[0] or min(height, width) > MAX_SIDES[1]:
-        most = "x".join(map(str, MAX_SIDES))
-        raise ValueError(f"{clip.path}: its pictures are {width}x{height}; up to {most} are taken here")
-    if first.waveform is None:
-        raise ValueError(f"{clip.path}: carries no sound, which the model needs")
-
-
-def point_prompts(points: list[list[int]], frame: int, texts: list[str]) -> dict[str, Any]:
-    """Points `[x, y, label]` on a frame as arguments of `segment_video`; none where there are no points.
-
-    Raises:
-        ValueError: they belong to more than one sentence.
-    """
-    if not points:
-        return {}
-    if len(texts) > 1:
-        raise ValueError("Points show one object: give one sentence with them, or remove the points.")
-    return {
-        "input_points": [[[[x, y] for x, y, _ in points]]],
-        "input_labels": [[[label for _, _, label in points]]],
-        "prompt_frames": [frame],
-    }
-
-
-def split_sentences(sentences: str) -> list[str]:
-    """The lines that say something.
-
-    Raises:
-        ValueError: there are none, or too many.
-    """
-    texts = [line.strip() for line in sentences.splitlines() if line.strip()]
-    if not texts:
-        raise ValueError("Write a sentence that says which object is meant, such as: the louder of the two dogs")
-    if len(texts) > MAX_SENTENCES:
-        raise ValueError(f"{len(texts)} sentences were given; up to {MAX_SENTENCES} are taken at a time")
-    longest = max(map(len, texts))
-    if longest > MAX_CHARACTERS:
-        raise ValueError(f"A sentence has {longest} characters; up to {MAX_CHARACTERS} are taken")
-    return texts
-
-
-def add_point(
-    picture: np.ndarray, points: list[list[int]], side: str, click: gr.SelectData
-) -> tuple[np.ndarray, list[list[int]]]:
-    """Add where the user clicked, `[x, y, label]` with label 1 on the object and 0 off it, and draw it."""
-    (x, y), label = click.index, int(side == ON_OBJECT)
-    image = Image.fromarray(picture)
-    radius = max(4, min(image.size) // 60)
-    ImageDraw.Draw(image).circle((x, y), radius, POINT_COLORS[label], "white", max(1, radius // 3))
-    return np.asarray(image), [*points, [int(x), int(y), label]]
-
-
-def write_answer(
-    frames: Iterator[SegmentedFrame],
-    labels: Sequence[str],
-    fps: float,
-    folder: Path,
-    on_frame: Callable[[int], None],
-) -> Answer:
-    """Write the overlay video and the masks as frames come.
-
-    `masks.zip` holds `0/00000.png`, ... for the first label, `1/` for the second, and so on, and `labels.txt` with
-    each label on a line of its own.
-
-    Args:
-        frames: at least one, each with `E` masks.
-        labels: what each of the `E` masks shows.
-        fps: frames per second.
-        folder: an empty one.
-        on_frame: called after each frame with how many are done.
-    """
-    first, masks = next(frames), folder / "masks"
-    masks.mkdir()
-    (masks / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
-    loudness, scores = [], []
-    with closing(ResultFiles(masks, labels, first, fps)) as files:
-        for frame in chain([first], frames):
-            files.write(frame)
-            loudness.append(peaks(frame.part.waveform))
-            scores.append(visibility(frame))
-            on_frame(len(scores))
-    video = (masks / "overlay.mp4").rename(folder / "overlay.mp4")
-    archive = shutil.make_archive(str(masks), "zip", masks)
-    shutil.rmtree(masks)
-    strip = time_strip(np.concatenate(loudness), np.stack(scores, axis=1), labels, files.colors, fps)
-    return Answer(video, Path(archive), strip, files.summary()["warnings"])
+def _draw(picture: np.ndarray, clicks: Sequence[Click], frame: int) -> np.ndarray:
+    colors = palette(1 + max((click.thing for click in clicks), default=0))
+    return draw_clicks(picture, [click for click in clicks if click.frame == frame], colors)

@@ -10,7 +10,7 @@ import gradio as gr
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .answers import MAX_MEGABYTES
+from .user_input import MAX_MEGABYTES
 
 # What comes with a clip in a request that uploads it.
 EXTRA_BYTES = 100_000

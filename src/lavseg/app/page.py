@@ -1,8 +1,8 @@
 """The page of the web app and the server behind it."""
 
-from collections.abc import Callable
-from html import escape
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import torch
@@ -12,9 +12,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..checkpoint import load_checkpoint
-from .answers import MAX_MEGABYTES, MAX_SECONDS, OFF_OBJECT, ON_OBJECT, WebApp, add_point, no_download
+from .answers import NOTHING, WebApp, choose_object
+from .layout import TITLE, Controls, about_model, lay_out
 from .limits import Limits
 from .time_strip import STRIP_CSS
+from .user_input import MAX_MEGABYTES
 
 # How long uploads and results stay on the server.
 KEPT_SECONDS = 3600
@@ -39,58 +41,88 @@ for (const kind of ["change", "drop"]) document.addEventListener(kind, (event) =
 ).replace("LIMIT", str(MAX_MEGABYTES))
 
 
-def build_page(web_app: WebApp, title: str) -> gr.Blocks:
-    """The page, to be launched, with a model's name for a title."""
-    reads, private = web_app.processor.needs_text, {"api_visibility": "private"}
-    limits = f"Clips with sound, up to {MAX_SECONDS} seconds and {MAX_MEGABYTES} MB."
-    with gr.Blocks(title="lavseg", delete_cache=(KEPT_SECONDS // 6, KEPT_SECONDS)) as page:
-        gr.Markdown(f"# Which object is meant?\n{limits} Model: {escape(title)}")
-        points = gr.State([])
-        with gr.Row():
-            with gr.Column():
-                clip = gr.Video(
-                    label="Clip",
-                    sources=["upload", "webcam"],
-                    include_audio=True,
-                    webcam_options=gr.WebcamOptions(mirror=False),
-                    elem_id="clip",
-                )
-                sentences = gr.Textbox(
-                    label="Sentences, one on each line",
-                    placeholder="the louder of the two dogs",
-                    lines=3,
-                    visible=reads,
-                    elem_id="sentences",
-                )
-                with gr.Accordion("Points on a frame", open=False, visible=web_app.takes_points):
-                    frame = gr.Slider(0, 1, step=1, label="Frame", elem_id="frame")
-                    side = gr.Radio([ON_OBJECT, OFF_OBJECT], value=ON_OBJECT, label="The next point is")
-                    picture = gr.Image(
-                        interactive=False, format="png", buttons=[], label="Click on it", elem_id="picture"
-                    )
-                    clear = gr.Button("Remove the points", size="sm")
-                find = gr.Button("Find", variant="primary", elem_id="find")
-                gr.Examples(
-                    web_app.write_examples(),
-                    [clip, sentences] if reads else [clip],
-                    label="Examples: shapes that move and sound",
-                    cache_examples=False,
-                    api_visibility="private",
-                )
-            with gr.Column():
-                video = gr.Video(label="Masks over the clip", interactive=False, elem_id="overlay")
-                strip = gr.HTML(elem_id="strip")
-                masks = gr.DownloadButton("Download the masks", interactive=False, elem_id="masks")
-        clip.change(lambda: (None, "", no_download()), None, [video, strip, masks], **private)
-        clip.change(web_app.look_at_clip, clip, [frame, picture, points], **private)
-        gr.on([frame.release, clear.click], web_app.look_at_frame, [clip, frame], [picture, points], **private)
-        picture.select(add_point, [picture, points, side], [picture, points], **private)
-        find.click(web_app.segment, [clip, sentences, frame, points], [video, strip, masks], **private)
+def build_page(web_app: WebApp) -> gr.Blocks:
+    """The page, to be launched."""
+    with gr.Blocks(title=TITLE, delete_cache=(KEPT_SECONDS // 6, KEPT_SECONDS)) as page:
+        controls = lay_out(web_app)
+        # In this order: a browser ends the former work before it waits for the look at a new clip, not after it, when
+        # it might end new work.
+        _connect_work(web_app, controls)
+        _connect_clicks(web_app, controls)
     return page.queue(max_size=MAX_QUEUE)
 
 
+def _connect_work(web_app: WebApp, on: Controls) -> None:
+    """What starts and ends the work, and what is shown of it: its progress over the video alone."""
+    private: dict[str, Any] = {"api_visibility": "private"}
+    quiet = {"show_progress": "hidden", "queue": False, **private}
+    at_work: dict[str, Any] = {"concurrency_id": "model", "show_progress_on": on.video}
+    asked = [on.clip, on.sentences, on.model, on.fps, on.threshold, on.mask_format, on.clicks]
+    segmented = on.find.click(web_app.segment, asked, on.results, api_name="segment", **at_work)
+    shown = on.examples.load_input_event.then(
+        web_app.segment_example, [on.examples.dataset, on.model], on.results, **at_work, **private
+    )
+
+    for done in (segmented, shown):
+        # Work that was stopped counts as a success, without a file.
+        done.success(lambda file: gr.DownloadButton(interactive=file is not None), on.download, on.download, **quiet)
+
+    def cleared(clip: str | None) -> tuple:
+        return (gr.skip(),) * 3 if web_app.is_example(clip) else nothing_found()
+
+    on.clip.change(cleared, on.clip, on.results, cancels=segmented, **quiet)
+    gr.on([on.clip.upload, on.clip.clear, on.examples.dataset.click], None, cancels=shown)
+    stopped = on.stop.click(None, cancels=[segmented, shown], **private)
+    stopped.then(nothing_found, None, on.results, **quiet)
+
+    def chosen(name: str) -> tuple:
+        model, processor = web_app.models[name]
+        visible = gr.Textbox(visible=processor.needs_text), gr.Accordion(visible=model.takes_points)
+        return about_model(name, model), *visible, *nothing_found()
+
+    on.model.change(chosen, on.model, [on.about, on.sentences, on.pointing, *on.results], **quiet)
+
+
+def _connect_clicks(web_app: WebApp, on: Controls) -> None:
+    """What is shown of a clip that was chosen, and of clicks on its frames: at once themselves, then their masks."""
+    private: dict[str, Any] = {"api_visibility": "private"}
+    looked_at = [on.frame, on.fps, on.picture, on.clicks]
+    gr.on([on.clip.change, on.model.change], web_app.look_at_clip, [on.clip, on.model], looked_at, **private)
+    on.sentences.change(
+        choose_object,
+        on.sentences,
+        on.thing,
+        trigger_mode="always_last",
+        show_progress="hidden",
+        queue=False,
+        **private,
+    )
+    on.clear.click(lambda: [], None, on.clicks, **private).then(
+        web_app.look_at_frame, [on.clip, on.model, on.frame, on.clicks], on.picture, **private
+    )
+    clicked = on.picture.select(
+        web_app.add_click,
+        [on.clip, on.model, on.frame, on.thing, on.kind, on.clicks],
+        [on.clicks, on.picture],
+        show_progress="hidden",
+        **private,
+    )
+    moved = on.frame.release(
+        web_app.look_at_frame, [on.clip, on.model, on.frame, on.clicks], on.picture, show_progress="hidden", **private
+    )
+    for done in (clicked, moved):
+        done.success(
+            web_app.preview,
+            [on.clip, on.sentences, on.model, on.frame, on.threshold, on.clicks],
+            on.picture,
+            concurrency_id="model",
+            trigger_mode="always_last",
+            **private,
+        )
+
+
 def launch(
-    model_name: str | Path,
+    models: Sequence[str | Path],
     folder: str | Path,
     host: str = "127.0.0.1",
     port: int | None = None,
@@ -100,7 +132,8 @@ def launch(
     """Serve the page until Ctrl-C.
 
     Args:
-        model_name: folder or Hub id of a checkpoint.
+        models: folders or Hub ids of checkpoints, for users to choose from; the first one is chosen at the start. All
+            are loaded.
         folder: for every file that is written. Gradio's own lie in the folder that `GRADIO_TEMP_DIR` names, which it
             reads when it is imported.
         host: name or IP address to listen at; only this machine can reach the default.
@@ -109,12 +142,13 @@ def launch(
         trust_remote_code: see [`load_checkpoint`].
 
     Raises:
-        CheckpointError: the checkpoint cannot be used.
+        CheckpointError: a checkpoint cannot be used.
         OSError: the port is taken.
     """
-    model, processor = load_checkpoint(model_name, trust_remote_code)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
-    page = build_page(WebApp(model, processor, Path(folder)), str(model_name))
+    loaded = [load_checkpoint(name, trust_remote_code) for name in models]
+    for model, _ in loaded:
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
+    page = build_page(WebApp(dict(zip(shown_names(models), loaded, strict=True)), folder))
     # Fonts of the system: the default theme would fetch others from the network.
     theme = gr.themes.Default(font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace"))
     _, url, _ = page.launch(
@@ -122,12 +156,14 @@ def launch(
         server_name=f"[{host.strip('[]')}]" if ":" in host else host,
         server_port=port,
         share=False,
+        # A second server before this one would make everybody one user.
+        ssr_mode=False,
         quiet=True,
         prevent_thread_lock=True,
         max_file_size=f"{MAX_MEGABYTES}mb",
         enable_monitoring=False,
         run_history=False,
-        footer_links=[],
+        footer_links=["api"],
         theme=theme,
         css=STRIP_CSS,
         head=HEAD,
@@ -138,6 +174,20 @@ def launch(
     )
     on_ready(url)
     page.block_thread()
+
+
+def shown_names(models: Sequence[str | Path]) -> list[str]:
+    """What users see of folders, without their places, and of Hub ids; numbered where several would be the same."""
+    names = [Path(model).resolve().name if Path(model).is_dir() else str(model) for model in models]
+    return [
+        f"{name} ({names[:index].count(name) + 1})" if names.count(name) > 1 else name
+        for index, name in enumerate(names)
+    ]
+
+
+def nothing_found() -> tuple:
+    """The results while there are none."""
+    return *NOTHING[:2], gr.DownloadButton(value=None, interactive=False)
 
 
 async def not_served(request: Request) -> Response:

@@ -5,6 +5,7 @@ from html import escape
 
 import numpy as np
 
+from .. import visualization
 from ..inference.frame_predictions import SegmentedFrame
 
 # Values of the drawn sound for each frame.
@@ -21,16 +22,12 @@ STRIP_CSS = """
 
 def peaks(waveform: np.ndarray) -> np.ndarray:
     """The largest value in each of `LOUDNESS_VALUES` equal parts of a waveform `[channels, samples]`."""
-    begins = np.linspace(0, waveform.shape[1], LOUDNESS_VALUES, endpoint=False).astype(int)
-    return np.maximum.reduceat(np.abs(waveform).max(0), begins)
+    return visualization.peaks(waveform, LOUDNESS_VALUES)
 
 
-def visibility(frame: SegmentedFrame) -> np.ndarray:
-    """The probability `[E]` that each object is in view; for models that do not say, whether its mask is not empty."""
-    logits = frame.scores.get("object_score_logits")
-    if logits is None:
-        return frame.masks.any((1, 2)).astype(float)
-    return np.exp(-np.logaddexp(0, -logits))
+def bar_heights(frame: SegmentedFrame) -> np.ndarray:
+    """How far each mask can be trusted, 0 to 1, `[E]`; for models that do not say, whether it is not empty."""
+    return frame.masks.any((1, 2)).astype(float) if frame.score is None else frame.score
 
 
 def time_strip(loudness: np.ndarray, scores: np.ndarray, labels: Sequence[str], colors: np.ndarray, fps: float) -> str:
@@ -62,7 +59,7 @@ def time_strip(loudness: np.ndarray, scores: np.ndarray, labels: Sequence[str], 
         f'<span style="left: {100 * second / seconds:.2f}%">{second} s</span>'
         for second in range(0, max(1, round(seconds)), step)
     )
-    note = "<div>Height of the bars: how likely the object is in view, 0 to 1</div>"
+    note = "<div>Height of the bars: how far the mask can be trusted, 0 to 1</div>"
     return "".join(rows) + f'<div class="seconds">{ticks}</div>{note}'
 
 

@@ -11,17 +11,19 @@ from .convert import convert
 from .data import data
 from .evaluate import evaluate
 from .info import info
+from .models import models
 from .push import push
 from .recipes import recipes
 from .segment import segment
-from .train import train
+from .train import KEY_HELP, train
 
-app = typer.Typer(cls=CommandGroup, no_args_is_help=True)
+app = typer.Typer(cls=CommandGroup, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 app.callback()(root)
 app.command()(segment)
 # Keys of a recipe are options, too; they are checked when the recipe is read.
-app.command(context_settings={"ignore_unknown_options": True})(train)
+app.command(context_settings={"ignore_unknown_options": True}, epilog=KEY_HELP)(train)
 app.command()(recipes)
+app.command()(models)
 app.command()(evaluate)
 app.add_typer(convert, name="convert")
 app.add_typer(data, name="data")

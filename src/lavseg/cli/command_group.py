@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from .. import __version__
 from .one_line_errors import one_line_errors, show_tracebacks
 
 if TYPE_CHECKING:
@@ -32,8 +33,17 @@ class CommandGroup(TyperGroup):
                 raise
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"lavseg {__version__}")
+        raise typer.Exit
+
+
 def root(
     debug: Annotated[bool, typer.Option(DEBUG, help="Show where in the code an error comes from.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and end.", is_eager=True, callback=_show_version)
+    ] = False,
 ) -> None:
     """Find the object in a video that a sentence, the sound and the picture mean together."""
     show_tracebacks(debug)

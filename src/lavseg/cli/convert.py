@@ -1,13 +1,14 @@
 """`lavseg convert`: published checkpoints to folders that `from_pretrained` reads."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..output_folders import check_new_folder
 from .one_line_errors import one_line_errors
+from .printing import print_json
 from .quiet import silence_libraries
 
 if TYPE_CHECKING:
@@ -19,8 +20,13 @@ convert = typer.Typer(
     no_args_is_help=True,
 )
 
-_Checkpoint = Annotated[Path, typer.Argument(help="The published file.", metavar="CKPT", show_default=False)]
+_FILE = "a path, hf://OWNER/NAME/PATH of a file on the Hub, or an https address."
+_Checkpoint = Annotated[str, typer.Argument(help=f"The published file: {_FILE}", metavar="CKPT", show_default=False)]
 _Out = Annotated[Path, typer.Option(help="Folder for the result, new or empty.", show_default=False)]
+_Vggish = Annotated[
+    str,
+    typer.Option(help="The public vggish-10086976.pth, which the file lacks, or its address.", show_default=False),
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -31,7 +37,8 @@ def _aural_sam2(
     sam2: Annotated[
         str | None,
         typer.Option(
-            help="For a file with the fuser only: the SAM 2 it was trained with, a .pt file, folder or Hub id.",
+            help="For a file with the fuser only: the SAM 2 it was trained with, a .pt file, its address, a folder or "
+            "a Hub id.",
             show_default=False,
         ),
     ] = None,
@@ -46,7 +53,7 @@ def _aural_sam2(
     def run() -> "tuple[PreTrainedModel, list[str]]":
         from ..models.aural_sam2.convert_aural_sam2 import convert_aural_sam2_checkpoint
 
-        return convert_aural_sam2_checkpoint(checkpoint, out, sam2, text, image_size)
+        return convert_aural_sam2_checkpoint(_here(checkpoint), out, sam2 and _here(sam2), text, image_size)
 
     _report("aural-sam2", run, out, as_json)
 
@@ -55,9 +62,7 @@ def _aural_sam2(
 def _eemc(
     checkpoint: _Checkpoint,
     out: _Out,
-    vggish: Annotated[
-        Path, typer.Option(help="The public vggish-10086976.pth, which the file lacks.", show_default=False)
-    ],
+    vggish: _Vggish,
     text: Annotated[str, typer.Option(help="Text encoder with its tokenizer, folder or Hub id.")] = (
         "distilbert/distilroberta-base"
     ),
@@ -68,7 +73,7 @@ def _eemc(
     def run() -> "tuple[PreTrainedModel, list[str]]":
         from ..models.eemc.convert_eemc import convert_eemc_checkpoint
 
-        return convert_eemc_checkpoint(checkpoint, vggish, out, text)
+        return convert_eemc_checkpoint(_here(checkpoint), _here(vggish), out, text)
 
     _report("eemc", run, out, as_json)
 
@@ -77,9 +82,7 @@ def _eemc(
 def _st_bava(
     checkpoint: _Checkpoint,
     out: _Out,
-    vggish: Annotated[
-        Path, typer.Option(help="The public vggish-10086976.pth, which the file lacks.", show_default=False)
-    ],
+    vggish: _Vggish,
     as_json: _Json = False,
 ) -> None:
     """A checkpoint of the released ST-BAVA code."""
@@ -87,7 +90,7 @@ def _st_bava(
     def run() -> "tuple[PreTrainedModel, list[str]]":
         from ..models.st_bava.convert_st_bava import convert_st_bava_checkpoint
 
-        return convert_st_bava_checkpoint(checkpoint, vggish, out)
+        return convert_st_bava_checkpoint(_here(checkpoint), _here(vggish), out)
 
     _report("st-bava", run, out, as_json)
 
@@ -99,18 +102,36 @@ def _sama_avs(checkpoint: _Checkpoint, out: _Out, as_json: _Json = False) -> Non
     def run() -> "tuple[PreTrainedModel, list[str]]":
         from ..models.sama_avs.convert_sama_avs import convert_sama_avs_checkpoint
 
-        return convert_sama_avs_checkpoint(checkpoint, out)
+        return convert_sama_avs_checkpoint(_here(checkpoint), out)
 
     _report("sama-avs", run, out, as_json)
 
 
+@convert.command("tpavi")
+def _tpavi(checkpoint: _Checkpoint, out: _Out, vggish: _Vggish, as_json: _Json = False) -> None:
+    """A checkpoint of the released AVSBench code, on PVT-v2-B5 or ResNet-50, for masks or 71 classes."""
+
+    def run() -> "tuple[PreTrainedModel, list[str]]":
+        from ..models.tpavi.convert_tpavi import convert_tpavi_checkpoint
+
+        return convert_tpavi_checkpoint(_here(checkpoint), _here(vggish), out)
+
+    _report("tpavi", run, out, as_json)
+
+
 @convert.command("vggish")
 def _vggish(
-    checkpoint: _Checkpoint,
     out: _Out,
+    checkpoint: Annotated[
+        str | None,
+        typer.Argument(help=f"The published file: {_FILE}", metavar="[CKPT]", show_default="where it is published"),
+    ] = None,
     pca: Annotated[
-        Path | None,
-        typer.Option(help="The public vggish_pca_params-970ea276.pth, for whitened embeddings.", show_default=False),
+        str | None,
+        typer.Option(
+            help="The public vggish_pca_params-970ea276.pth or its address, for whitened embeddings.",
+            show_default=False,
+        ),
     ] = None,
     as_json: _Json = False,
 ) -> None:
@@ -118,25 +139,31 @@ def _vggish(
 
     def run() -> "tuple[PreTrainedModel, list[str]]":
         from ..backbones.vggish.convert_vggish import convert_vggish_checkpoint
+        from ..released import releases
 
-        return convert_vggish_checkpoint(checkpoint, out, pca), []
+        file = checkpoint or releases()["vggish"].sources["checkpoint"].address
+        return convert_vggish_checkpoint(_here(file), out, pca and _here(pca)), []
 
     _report("vggish", run, out, as_json)
+
+
+def _here(given: str) -> str:
+    """The path of a file, fetched first where an address was given."""
+    from ..released import known_sha256
+    from ..remote_files import fetch, is_address
+
+    return str(fetch(given, known_sha256(given))) if is_address(given) else given
 
 
 def _report(name: str, run: "Callable[[], tuple[PreTrainedModel, list[str]]]", out: Path, as_json: bool) -> None:
     """Convert, and say what came of it and which keys of the file were not used."""
     with one_line_errors(f"lavseg convert {name}"):
-        silence_libraries()
+        silence_libraries(downloads=True)
+        check_new_folder(out, "out")
         model, unused = run()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     if as_json:
-        typer.echo(
-            json.dumps(
-                {"out": str(out), "model": type(model).__name__, "parameters": parameters, "unused": unused},
-                allow_nan=False,
-            )
-        )
+        print_json({"out": str(out), "model": type(model).__name__, "parameters": parameters, "unused": unused})
         return
     typer.echo(f"{out}: {type(model).__name__}, {parameters:,} parameters")
     for key in unused:

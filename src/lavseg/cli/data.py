@@ -1,16 +1,19 @@
 """`lavseg data`: look at a data set on disk, write a synthetic one, export one."""
 
-import json
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .one_line_errors import one_line_errors
+from .printing import print_json, print_table
+
+if TYPE_CHECKING:
+    from ..data.synthetic.cast import Cast
 
 data = typer.Typer(help="Check, synthesise and export data sets.", no_args_is_help=True)
 
@@ -35,10 +38,8 @@ def check(
 
         reports = list(check_data_set(root, dataset, deep))
     if as_json:
-        typer.echo(json.dumps([asdict(report) for report in reports], allow_nan=False))
+        print_json([asdict(report) for report in reports])
     else:
-        from .printing import print_table
-
         counts = ("rows", "readable", "clips", "nulls", "sizes")
         print_table(
             ("subset", "split", *counts),
@@ -59,9 +60,19 @@ def synthetic(
     ] = "ref_avs",
     clips: Annotated[int, typer.Option(help="Training clips, of each subset; other splits get a quarter.", min=1)] = 40,
     seed: Annotated[int, typer.Option(help="Of all draws.", min=0)] = 0,
+    objects: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder CATEGORY/NAME.png of pictures with transparency, each with its sound, NAME.wav, .ogg or .mp3.",
+            show_default="a drawn band",
+        ),
+    ] = None,
+    backgrounds: Annotated[
+        Path | None, typer.Option(help="Folder of photographs to put OBJECTS on.", show_default="drawn ones")
+    ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Write clips of coloured shapes that move and sound, as the original data sets are laid out."""
+    """Write clips of a drawn band that moves and plays, or of OBJECTS, as the original data sets are laid out."""
     with one_line_errors("lavseg data synthetic"):
         from rich.console import Console
         from rich.progress import track
@@ -73,18 +84,30 @@ def synthetic(
             console = Console(stderr=True)
             return track(entries, "Writing clips", console=console, disable=not console.is_terminal)
 
+        layout = known_layout(dataset)
+        cast = _cast(objects, backgrounds)
         others = max(2, clips // 4)
-        if known_layout(dataset) == "ref_avs":
+        if layout == "ref_avs":
             splits = {"train": clips} | dict.fromkeys(("val", "test_s", "test_u", "test_n"), others)
-            write_ref_avs(out, splits, seed=seed, progress=progress)
+            write_ref_avs(out, splits, seed=seed, progress=progress, cast=cast)
         else:
             splits = {"train": clips, "val": others, "test": others}
-            write_avsbench(out, dict.fromkeys(("s4", "ms3", "v1s", "v1m", "v2"), splits), seed=seed, progress=progress)
-    typer.echo(
-        json.dumps({"out": str(out)}, allow_nan=False)
-        if as_json
-        else f"{out}: written; `lavseg data check {out}` counts it"
-    )
+            counts = dict.fromkeys(("s4", "ms3", "v1s", "v1m", "v2"), splits)
+            write_avsbench(out, counts, seed=seed, progress=progress, cast=cast)
+    if as_json:
+        print_json({"out": str(out)})
+    else:
+        typer.echo(f"{out}: written; `lavseg data check {out}` counts it")
+
+
+def _cast(objects: Path | None, backgrounds: Path | None) -> "Cast":
+    """What clips are made of; everything that is given for it is looked at."""
+    from ..data.synthetic.cast import DRAWN_BAND
+    from ..data.synthetic.cut_outs import CutOuts
+
+    if objects is None and backgrounds is not None:
+        raise ValueError("--backgrounds: goes with --objects; give both")
+    return DRAWN_BAND if objects is None else CutOuts(objects, backgrounds)
 
 
 @data.command()
@@ -127,6 +150,6 @@ def export(
             push_rows(rows, repo, subset, private)
     counts = {name: len(part) for name, part in rows.items()}
     if as_json:
-        typer.echo(json.dumps({"out": str(out or repo), "rows": counts}, allow_nan=False))
+        print_json({"out": str(out or repo), "rows": counts})
     else:
         typer.echo(f"{out or repo}: " + ", ".join(f"{count} rows of {name}" for name, count in counts.items()))

@@ -1,18 +1,22 @@
 """`lavseg evaluate`: scores of a checkpoint on a data set."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from .first_use import MODEL, Yes, make_available
 from .one_line_errors import one_line_errors
 from .outside import Plugins, TrustRemoteCode, load_plugins
+from .printing import print_json, print_table
 from .quiet import silence_libraries
+
+# Scores where something is to be found, and where nothing is.
+_OF_OBJECTS, _OF_NULLS = {"jaccard", "f_score", "j_and_f"}, {"s"}
 
 
 def evaluate(
-    model: Annotated[str, typer.Option(help="Folder or Hub id of a checkpoint.", show_default=False)],
+    model: Annotated[str, typer.Option(help=MODEL, show_default=False)],
     data: Annotated[Path, typer.Option(help="Folder of the data set.", show_default=False)],
     dataset: Annotated[str, typer.Option(help="Layout of the data set, ref_avs or avsbench.")] = "ref_avs",
     subset: Annotated[
@@ -36,11 +40,16 @@ def evaluate(
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     plugin: Plugins = None,
     trust_remote_code: TrustRemoteCode = False,
+    yes: Yes = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
-    """Score a checkpoint on splits of a data set: J, F, their mean and S under one publication's protocol, or scores
-    of classes under that of AVSBench-semantic."""
+    """Score a checkpoint on splits of a data set under one publication's protocol: J, F and their mean, of null splits
+    S, or under that of AVSBench-semantic scores of classes.
+
+    OUT and --json hold all scores of every split.
+    """
     with one_line_errors("lavseg evaluate"):
+        make_available(model, yes)
         silence_libraries()
         from ..evaluation.evaluate_checkpoint import evaluate_checkpoint
 
@@ -60,21 +69,27 @@ def evaluate(
         if report is None:
             return
     if as_json:
-        typer.echo(json.dumps(report, allow_nan=False))
+        print_json(report)
     else:
         print_scores(report)
 
 
 def print_scores(report: dict) -> None:
-    """Print what `evaluate_checkpoint` returned for people."""
-    from .printing import print_table
+    """Print what `evaluate_checkpoint` returned for people: of each split the scores that mean something there."""
+    from ..data.ref_avs import NULL_SPLITS
 
-    scores = [name for name in next(iter(report["splits"].values())) if name != "rows"]
+    splits = report["splits"]
+    nulls = [split for split in splits if report["dataset"] == "ref_avs" and split in NULL_SPLITS]
+    shown = {split: values.keys() - (_OF_OBJECTS if split in nulls else _OF_NULLS) for split, values in splits.items()}
+    known = dict.fromkeys(name for values in splits.values() for name in values if name != "rows")
+    scores = [name for name in known if any(name in names for names in shown.values())]
     typer.echo(f"{report['model']}, protocol {report['protocol']}")
     print_table(
         ["split", "rows", *scores],
         [
-            [split, values["rows"], *(f"{values[name]:.4f}" for name in scores)]
-            for split, values in report["splits"].items()
+            [split, values["rows"], *(f"{values[name]:.4f}" if name in shown[split] else "" for name in scores)]
+            for split, values in splits.items()
         ],
     )
+    if nulls:
+        typer.echo(f"{', '.join(nulls)}: there is nothing to be found, so s counts: how much is marked, 0 is perfect")

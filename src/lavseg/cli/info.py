@@ -1,12 +1,13 @@
 """`lavseg info`: versions and devices, for reports of faults."""
 
-import json
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
+
+from .printing import print_json
 
 PACKAGES = (
     "lavseg",
@@ -35,7 +36,7 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")]
         "devices": _devices(),
     }
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        print_json(found)
         return
     for name, value in {"python": found["python"], "platform": found["platform"], **found["packages"]}.items():
         typer.echo(f"{name:16} {value or 'not installed'}")

@@ -1,7 +1,9 @@
-"""Tables that commands print."""
+"""Tables and JSON that commands print."""
 
+import json
 from collections.abc import Iterable, Sequence
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -19,3 +21,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     for row in rows:
         table.add_row(*map(str, row))
     Console(width=_WIDTH, markup=False, emoji=False).print(table)
+
+
+def print_json(value: object) -> None:
+    """Print `value` as one line of JSON, in ASCII, which every terminal and pipe can take; NaN is an error."""
+    typer.echo(json.dumps(value, allow_nan=False))

@@ -1,6 +1,5 @@
 """`lavseg push`: a checkpoint to the Hub."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from .one_line_errors import one_line_errors
 from .outside import Plugins, TrustRemoteCode, load_plugins
+from .printing import print_json
 from .quiet import silence_libraries
 
 
@@ -26,7 +26,10 @@ def push(
     """
     with one_line_errors("lavseg push"):
         page = _run(plugin, folder, name, private, trust_remote_code)
-    typer.echo(json.dumps({"name": name, "page": page}, allow_nan=False) if as_json else page)
+    if as_json:
+        print_json({"name": name, "page": page})
+    else:
+        typer.echo(page)
 
 
 def _run(plugins: list[str] | None, folder: Path, name: str, private: bool, trust_remote_code: bool) -> str:

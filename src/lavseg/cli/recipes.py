@@ -1,12 +1,11 @@
 """`lavseg recipes`: the recipes that come with the package."""
 
-import json
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from .printing import print_table
+from .printing import print_json, print_table
 
 
 def recipes(as_json: Annotated[bool, typer.Option("--json", help="Print all that is known as JSON.")] = False) -> None:
@@ -15,11 +14,11 @@ def recipes(as_json: Annotated[bool, typer.Option("--json", help="Print all that
 
     found = shipped_recipes()
     if as_json:
-        typer.echo(json.dumps([asdict(recipe) for recipe in found], indent=2))
+        print_json([asdict(recipe) for recipe in found])
         return
     print_table(
         ["recipe", "reproduces", "published"],
-        [(recipe.name, _row(recipe.reproduces), _numbers(recipe.reproduces)) for recipe in found],
+        [(recipe.name, _row(recipe.reproduces), published_numbers(recipe.reproduces)) for recipe in found],
     )
 
 
@@ -27,7 +26,7 @@ def _row(reproduces: dict[str, Any]) -> str:
     return ", ".join(str(reproduces[part]) for part in ("paper", "table", "row") if part in reproduces)
 
 
-def _numbers(reproduces: dict[str, Any]) -> str:
-    """Published numbers, by split or subset."""
+def published_numbers(reproduces: dict[str, Any]) -> str:
+    """Published numbers of what a recipe or a checkpoint reproduces, by split or subset."""
     splits = reproduces.get("published", {}).items()
     return "; ".join(f"{split} " + " ".join(f"{name} {value}" for name, value in row.items()) for split, row in splits)

@@ -6,14 +6,16 @@ from .classes import CLASSES, PALETTE, class_masks, row_classes
 from .collator import ClipCollator
 from .masks import binary_masks, row_masks
 from .ref_avs import load_ref_avs
-from .synthetic import row_kinds, write_avsbench, write_ref_avs
-from .synthetic.scene import COLORS, SEEN, UNSEEN, SceneObject, SyntheticClip, draw_objects, render_clip
-from .synthetic.sentences import Expression, build_tokenizer, draw_expressions
+from .synthetic import row_kinds, row_novelties, write_avsbench, write_ref_avs
+from .synthetic.cast import BAND, SEEN, UNSEEN
+from .synthetic.rendering import render_clip
+from .synthetic.scene import SceneObject, SyntheticClip, draw_objects
+from .synthetic.sentences import Expression, build_tokenizer, draw_expressions, draw_scene
 from .tables import DataError
 
 __all__ = [
+    "BAND",
     "CLASSES",
-    "COLORS",
     "PALETTE",
     "SEEN",
     "UNSEEN",
@@ -28,12 +30,14 @@ __all__ = [
     "class_masks",
     "draw_expressions",
     "draw_objects",
+    "draw_scene",
     "load_avsbench",
     "load_ref_avs",
     "render_clip",
     "row_classes",
     "row_kinds",
     "row_masks",
+    "row_novelties",
     "write_avsbench",
     "write_ref_avs",
 ]

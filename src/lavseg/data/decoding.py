@@ -9,6 +9,7 @@ from datasets import Dataset
 from PIL import Image
 from torch.utils.data import Dataset as TorchDataset
 
+from ..error_reasons import reason_of
 from .classes import PALETTE
 from .file_checks import decode_sound
 from .masks import mask_colors
@@ -29,8 +30,9 @@ class NamedRows(TorchDataset):
             return self.rows[index]
         except Exception as error:  # Pillow's decoders of damaged files raise any
             clip = self.rows.select_columns("clip")[index]["clip"]
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise ValueError(f"clip {clip}: an image cannot be decoded: {reason}; copy or download it again") from error
+            raise ValueError(
+                f"clip {clip}: an image cannot be decoded: {reason_of(error)}; copy or download it again"
+            ) from error
 
 
 def undecodable_rows(rows: Dataset) -> list[DataError]:

@@ -10,6 +10,8 @@ from .file_checks import check_fit, checked_sound, numbered_images
 from .tables import ROW_FEATURES, DataError, as_root, build_dataset, check_listed, check_name, read_table
 
 SPLITS = ("train", "val", "test_s", "test_u", "test_n", "TODO")
+# Whose sentences mean nothing that is in their clips.
+NULL_SPLITS = ("test_n",)
 _COLUMNS = ("vid", "uid", "split", "fid", "exp")
 _FEATURES = Features({**ROW_FEATURES, "fid": Value("int64")})
 
@@ -28,6 +30,9 @@ def load_ref_avs(root: str | Path, split: str, novel_unseen_only: bool = False, 
             the paper's number.
         on_error: `raise` a `DataError` at the first missing or damaged file, or `skip` such rows with a warning that
             counts them.
+
+    Raises:
+        ValueError: (of which `DataError` is one) an argument is not accepted, or the table or a file cannot be used.
     """
     root = as_root(root)
     if split not in SPLITS:

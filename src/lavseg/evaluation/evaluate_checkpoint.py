@@ -1,6 +1,5 @@
 """Scores of a checkpoint on splits of a data set under a named protocol."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from ..data.tables import logged_warnings
 from ..metrics.semantic import AVSS
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.processing import AudioVisualProcessor
-from ..output_folders import check_new_file, staged_file
+from ..output_folders import check_new_file, write_report
 from .evaluate_model import load_batches
 from .loop import results, run
 from .scores import ClassScores, LossScores, MaskScores
@@ -31,7 +30,8 @@ _SETTINGS = {
     "frame": (1, None, "nearest"),
     AVSS: (4, (224, 224), "nearest"),
 }
-_TEST_SPLITS = {"ref_avs": ("test_s", "test_u", "test_n"), "avsbench": ("test",)}
+# Scored where nothing else is asked for.
+TEST_SPLITS = {"ref_avs": ("test_s", "test_u", "test_n"), "avsbench": ("test",)}
 _MASK_COLUMNS = ("jaccard", "f_score", "j_and_f", "s", "loss")
 
 
@@ -62,7 +62,7 @@ def evaluate_checkpoint(
     """Score a checkpoint on splits of a data set as a publication does, on all processes that were launched.
 
     Args:
-        model: folder or Hub id of a checkpoint.
+        model: folder or Hub id of a checkpoint, or the name of a released one.
         data_root, dataset, subsets: see [`load_rows`].
         splits: to score; None takes all test splits.
         protocol: a key of `lavseg.metrics.protocols.PROTOCOLS`, or "avss" for the classes that a model with a class
@@ -87,7 +87,7 @@ def evaluate_checkpoint(
     if protocol not in _SETTINGS:
         raise ValueError(f"protocol: got {protocol!r}, expected one of {', '.join(_SETTINGS)}")
     with logged_warnings():
-        rows = {split: load_rows(data_root, split, layout, subsets) for split in splits or _TEST_SPLITS[layout]}
+        rows = {split: load_rows(data_root, split, layout, subsets) for split in splits or TEST_SPLITS[layout]}
     batch_size, label_size, mask_resize = protocol_settings(protocol, layout)
     network, processor = load_checkpoint(model, trust_remote_code)
     collator = ClipCollator(processor, label_size, mask_resize, class_labels=network.names_classes)
@@ -105,8 +105,7 @@ def evaluate_checkpoint(
     asked = {"model": str(model), "data_root": str(data_root), "dataset": layout, "subsets": list(subsets)}
     report = {**asked, "protocol": protocol, "splits": scores}
     if out is not None:
-        with staged_file(out) as file:
-            file.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_report(out, report)
     return report
 
 

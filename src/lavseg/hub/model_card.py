@@ -6,18 +6,22 @@ from inspect import cleandoc
 from typing import Any
 
 import transformers
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData, constants
 from transformers.utils import TRANSFORMERS_DYNAMIC_MODULE_NAME
 
 from .. import __version__
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.processing import AudioVisualProcessor
-from . import TASK
-from .record import SOURCES, Record, hub_ids
+from . import HUB_TASK, TASK
+from .record import PREVIEW, SOURCES, Record, hub_ids
 
 _SCORES = {"miou": "mIoU", "jaccard": "J", "f_score": "F", "j_and_f": "J&F", "s": "S"}
 # Fields of every configuration that say nothing about the model.
-_HOUSEKEEPING = {"architectures", "auto_map", "dtype", "model_type", "transformers_version"}
+_HOUSEKEEPING = {"architectures", "auto_map", "dtype", "model_type", "notice", "transformers_version"}
+# Of the section of a method's card with what its authors reached.
+_PUBLISHED = "Published numbers"
+# What the Hub's metadata call the weights' licence where the record names none, and its heading on the card.
+_OTHER_LICENSE, _LICENSE_HEADING = "of-the-encoders-and-the-data", "Licence"
 # The package in which Transformers puts code that lies in a checkpoint.
 _FROM_CHECKPOINT = TRANSFORMERS_DYNAMIC_MODULE_NAME
 
@@ -45,32 +49,45 @@ def _plain_card(model: AudioVisualPreTrainedModel, processor: AudioVisualProcess
 
 
 def model_card(
-    model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor, repo_id: str, record: Record
+    model: AudioVisualPreTrainedModel,
+    processor: AudioVisualProcessor,
+    repo_id: str,
+    record: Record,
+    preview: bool = False,
 ) -> ModelCard:
-    """The card of a checkpoint: its method's card with a section about this one, and the Hub's metadata.
+    """The card of a checkpoint: what it is, its own numbers, how it is used and came about, then its method's card, and
+    the Hub's metadata. Of a model with a notice, such as a toy, the card does not show its method's published numbers.
 
     Args:
         model, processor: the checkpoint.
         repo_id: where it will be, such as `org/name`.
         record: how it came about.
+        preview: whether `preview.jpg` will lie beside the card.
     """
-    method = method_card(model, processor)
-    introduction, rest = method.split("\n## ", 1)
+    introduction, *parts = method_card(model, processor).split("\n## ")
+    notice = model.config.notice
+    if notice:
+        parts = [part for part in parts if not part.startswith(_PUBLISHED)]
     sections = [
         introduction.rstrip(),
-        _checkpoint(model, processor, repo_id, record),
+        *([f"> {notice}"] if notice else []),
+        _checkpoint(model, repo_id, preview),
+        _results(record, shows_published=any(part.startswith(_PUBLISHED) for part in parts)),
+        _use(model, processor, repo_id),
         _training(record),
-        _results(record),
-        f"## {rest.rstrip()}",
+        *([_license(record)] if record.license == Record.license else []),
+        "## The method\n\nWhat follows describes the method, not this checkpoint.",
+        *(f"## {part.rstrip()}" for part in parts),
     ]
-    metadata = _metadata(model.config.model_type, processor.needs_text, repo_id, record).to_yaml()
+    metadata = _metadata(model.config.model_type, processor.needs_text, repo_id, record, preview).to_yaml()
     return ModelCard(f"---\n{metadata}\n---\n\n" + "\n\n".join(sections) + "\n")
 
 
-def _metadata(method: str, reads: bool, repo_id: str, record: Record) -> ModelCardData:
+def _metadata(method: str, reads: bool, repo_id: str, record: Record, preview: bool) -> ModelCardData:
+    page = f"{constants.ENDPOINT}/{repo_id}"
     results = [
         EvalResult(
-            task_type=TASK,
+            task_type=HUB_TASK,
             task_name="Audio-visual segmentation",
             dataset_type=result.dataset.lower().replace(" ", "-"),
             dataset_name=result.dataset,
@@ -85,12 +102,16 @@ def _metadata(method: str, reads: bool, repo_id: str, record: Record) -> ModelCa
         if score in result.scores
     ]
     named = {"model_name": repo_id.rpartition("/")[-1], "eval_results": results} if results else {}
+    if record.license == Record.license:
+        named |= {"license_name": _OTHER_LICENSE, "license_link": f"{page}#{_LICENSE_HEADING.lower()}"}
+    if preview:
+        named |= {"thumbnail": f"{page}/resolve/main/{PREVIEW}"}
     return ModelCardData(
         library_name="transformers",
-        pipeline_tag=TASK,
+        pipeline_tag=HUB_TASK,
         license=record.license,
         language="en" if reads else None,
-        tags=["lavseg", method, "audio-visual", "video-segmentation"],
+        tags=["lavseg", method, TASK, "audio-visual", "video-segmentation"],
         base_model=record.base_models or None,
         datasets=hub_ids(record.datasets) or None,
         metrics=list(dict.fromkeys(result.metric_type for result in results)) or None,
@@ -98,23 +119,32 @@ def _metadata(method: str, reads: bool, repo_id: str, record: Record) -> ModelCa
     )
 
 
-def _checkpoint(
-    model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor, repo_id: str, record: Record
-) -> str:
+def _checkpoint(model: AudioVisualPreTrainedModel, repo_id: str, preview: bool) -> str:
     parameters = list(model.parameters())
     total = sum(parameter.numel() for parameter in parameters)
     trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
-    package = type(model).__module__.split(".")[0]
-    trust = ", trust_remote_code=True" if package == _FROM_CHECKPOINT else ""
-    text = ', text="the louder of the two dogs"' if processor.needs_text else ""
     lines = [
         "## This checkpoint",
         "",
         f"`{repo_id}`: {total:,} parameters, {trained:,} of them trained by the method. Written by lavseg "
         f"{__version__} with Transformers {transformers.__version__}.",
+    ]
+    if preview:
+        lines += ["", f"![Frames of a clip: what was found, above what is true]({PREVIEW})"]
+    if differing := _differing(model):
+        lines += ["", "Its configuration differs from the method's defaults in:", "", *_table(differing)]
+    return "\n".join(lines)
+
+
+def _use(model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor, repo_id: str) -> str:
+    package = type(model).__module__.split(".")[0]
+    trust = ", trust_remote_code=True" if package == _FROM_CHECKPOINT else ""
+    text = ', text="the louder of the two dogs"' if processor.needs_text else ""
+    lines = [
+        "### Use",
         "",
         "```python",
-        "import lavseg  # pip install lavseg",
+        "import lavseg  # not on PyPI: `pip install .` in its repository",
         *([] if package in ("lavseg", _FROM_CHECKPOINT) else [f"import {package}  # registers the method"]),
         "from transformers import pipeline",
         "",
@@ -123,10 +153,18 @@ def _checkpoint(
         '    print(found["label"], found["score"], found["masks"].shape)',
         "```",
     ]
-    if record.license == "other":
-        lines += ["", "The weights are bound by the licences of the encoders and the data they were made from."]
-    if differing := _differing(model):
-        lines += ["", "Its configuration differs from the method's defaults in:", "", *_table(differing)]
+    return "\n".join(lines)
+
+
+def _license(record: Record) -> str:
+    made_from = [f"[{name}]({constants.ENDPOINT}/{name})" for name in hub_ids(record.base_models)]
+    lines = [
+        f"### {_LICENSE_HEADING}",
+        "",
+        "The weights are bound by the licences of the encoders and the data they were made from.",
+    ]
+    if made_from:
+        lines += ["", f"Encoders: {', '.join(made_from)}."]
     return "\n".join(lines)
 
 
@@ -150,10 +188,13 @@ def _training(record: Record) -> str:
     return "\n".join(lines)
 
 
-def _results(record: Record) -> str:
+def _results(record: Record, shows_published: bool) -> str:
     lines = ["### Results", ""]
     if not record.results:
-        return "\n".join([*lines, "None are recorded for these weights. Numbers further down are the papers'."])
+        lines += ["None are recorded for these weights."]
+        if shows_published:
+            lines += ["", "Numbers further down are the papers', of models of their authors."]
+        return "\n".join(lines)
     shown = [score for score in _SCORES if any(score in result.scores for result in record.results)]
     names = " | ".join(_SCORES[score] for score in shown)
     lines += [f"| data | split | protocol | {names} |", "|---" * (3 + len(shown)) + "|"]

@@ -16,6 +16,8 @@ from ..output_folders import staged_file
 RECORD = "training_record.json"
 # The report that `lavseg evaluate --out` writes, where someone put it into the checkpoint.
 EVALUATION = "evaluation.json"
+# A picture of what the checkpoint finds, for the card.
+PREVIEW = "preview.jpg"
 # Where the definition of each protocol's scores comes from.
 SOURCES = {name: protocol.source for name, protocol in PROTOCOLS.items()} | {AVSS: AVSS_SOURCE}
 

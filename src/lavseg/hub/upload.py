@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoUrl
 from huggingface_hub.utils import validate_repo_id
 
 from .. import __version__
@@ -12,7 +12,7 @@ from ..checkpoint import CODE, FILES, CheckpointError, load_checkpoint
 from ..modeling.remote_code import AUTO_MAP, STUB
 from .hub_errors import HUB_ERRORS, refusal
 from .model_card import model_card
-from .record import read_object, read_record
+from .record import PREVIEW, read_object, read_record
 
 CARD = "README.md"
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
@@ -29,8 +29,9 @@ def push_to_hub(
 
     Files that Transformers reads are taken (`*.json`, `*.txt`, `*.safetensors`); beside them go the card and what
     `trust_remote_code=True` needs to find this package. A `README.md` in the folder is taken as it is; otherwise the
-    card is written from the configuration and what the Trainer and an `evaluation.json` recorded in the folder. Weights
-    of an earlier upload that the folder does not have are deleted. The folder itself is not changed.
+    card is written from the configuration and what the Trainer and an `evaluation.json` recorded in the folder, with
+    the folder's `preview.jpg` if it has one. Weights of an earlier upload that the folder does not have are deleted.
+    The folder itself is not changed.
 
     Args:
         folder: with model and processor.
@@ -46,7 +47,7 @@ def push_to_hub(
         CheckpointError: the folder does not exist or does not hold a whole model with its processor, or a weight is NaN
             or infinite.
         ValueError: when the Hub takes no such `repo_id`, a file beside the model cannot be used (it holds NaN, for
-            example), or the Hub refuses; the message says which.
+            example), or the Hub refuses or cannot be reached; the message says which.
     """
     folder = Path(folder)
     _check_repo_id(repo_id)
@@ -58,16 +59,40 @@ def push_to_hub(
     files = {path.name: path for pattern in patterns for path in sorted(folder.glob(pattern))}
     files |= {name: _with_auto_map(folder / name) for name in ("config.json", "processor_config.json")}
     files[STUB.name] = STUB
-    record, card = read_record(folder), folder / CARD
+    record, card, preview = read_record(folder), folder / CARD, folder / PREVIEW
+    files |= {PREVIEW: preview} if preview.is_file() else {}
     if card.is_file():
         files[CARD] = card
     else:
-        files[CARD] = str(model_card(model, processor, repo_id, record)).encode()
+        files[CARD] = str(model_card(model, processor, repo_id, record, PREVIEW in files)).encode()
     on_stage("Uploading")
+    page = make_repo(repo_id, private)
     try:
-        return _commit(files, repo_id, private)
+        _commit(files, page.repo_id)
     except HUB_ERRORS as error:
         raise refusal(repo_id, error) from error
+    return str(page)
+
+
+def make_repo(repo_id: str, private: bool = False) -> RepoUrl:
+    """Make the repository of a model where it does not exist, which shows whether it can be uploaded.
+
+    Args:
+        repo_id: such as `org/name`.
+        private: whether it is made private.
+
+    Raises:
+        ValueError: when the Hub takes no such `repo_id`, refuses or cannot be reached; the message says which.
+    """
+    _check_repo_id(repo_id)
+    try:
+        return _api().create_repo(repo_id, private=private or None, exist_ok=True)
+    except HUB_ERRORS as error:
+        raise refusal(repo_id, error) from error
+
+
+def _api() -> HfApi:
+    return HfApi(library_name="lavseg", library_version=__version__)
 
 
 def _check_repo_id(repo_id: str) -> None:
@@ -81,11 +106,9 @@ def _with_auto_map(path: Path) -> bytes:
     return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _commit(files: dict[str, Path | bytes], repo_id: str, private: bool) -> str:
-    api = HfApi(library_name="lavseg", library_version=__version__)
-    page = api.create_repo(repo_id, private=private or None, exist_ok=True)
-    stale = [name for name in api.list_repo_files(page.repo_id) if name.endswith(_WEIGHTS) and name not in files]
+def _commit(files: dict[str, Path | bytes], repo_id: str) -> None:
+    api = _api()
+    stale = [name for name in api.list_repo_files(repo_id) if name.endswith(_WEIGHTS) and name not in files]
     additions = [CommitOperationAdd(name, content) for name, content in files.items()]
     deletions = [CommitOperationDelete(name) for name in stale]
-    api.create_commit(page.repo_id, [*additions, *deletions], commit_message="Upload model, processor and card")
-    return str(page)
+    api.create_commit(repo_id, [*additions, *deletions], commit_message="Upload model, processor and card")

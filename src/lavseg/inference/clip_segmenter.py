@@ -15,10 +15,11 @@ from .frame_predictions import FramePredictions, split_clips
 
 
 class FrameInput(NamedTuple):
-    """A frame, and the sound `[channels, samples]` that the model gets with it."""
+    """A frame, the sound `[channels, samples]` that the model gets with it, and its number in the clip."""
 
     part: ClipPart
     waveform: np.ndarray
+    number: int = 0
 
 
 class ClipSegmenter:

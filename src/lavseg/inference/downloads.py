@@ -13,6 +13,8 @@ from urllib.request import getproxies
 
 from huggingface_hub.utils import httpx
 
+from ..error_reasons import reason_of
+
 MAX_MEGABYTES = 1000
 # In all, and in which something has to come.
 MAX_SECONDS, PATIENCE = 600, 60
@@ -37,8 +39,7 @@ def local_file(source: Any, private_addresses: bool = False) -> Iterator[Any]:
         try:
             _fetch(source, file, private_addresses)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise ValueError(f"{source}: cannot be fetched ({reason})") from error
+            raise ValueError(f"{source}: cannot be fetched ({reason_of(error)})") from error
         try:
             yield file
         except ValueError as error:

@@ -8,23 +8,30 @@ import torch
 from ..media import ClipPart
 from ..modeling.outputs import AudioVisualSegmentationOutput, check_outputs
 from ..modeling.processing import AudioVisualProcessor
+from .confidence import frame_scores
 
 
 @dataclass(frozen=True, eq=False)
 class SegmentedFrame:
     """One frame and what was found in it.
 
-    part: the frame, when it appears, and the sound under it.
-    masks: bool `[E, H, W]`, at the clip's size.
-    scores: what the model says beside masks, by name, each float64 `[E]`: `object_score_logits` (above zero: judged
-        visible), `iou_scores` (its own estimate) and, of the window that the frame is in, `presence_logit`.
-    attentions: attention maps by name, each float32 `[blocks, e, e]`, mean over heads; empty unless asked for.
+    Attributes:
+        part: the frame, when it appears, and the sound under it.
+        masks: bool `[E, H, W]`, at the clip's size.
+        scores: what the model says beside masks, by name, each float64 `[E]`: `object_score_logits` (above zero: judged
+            visible), `iou_scores` (its own estimate) and, of the window that the mask comes from, `presence_logit`.
+        attentions: attention maps by name, each float32 `[blocks, e, e]`, mean over heads; empty unless asked for.
     """
 
     part: ClipPart
     masks: np.ndarray
     scores: dict[str, np.ndarray]
     attentions: dict[str, np.ndarray]
+
+    @property
+    def score(self) -> np.ndarray | None:
+        """How far each mask can be trusted, 0 to 1, float64 `[E]`; None where the model does not say."""
+        return frame_scores(self.scores, self.masks.any((1, 2)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,19 +94,24 @@ def split_clips(
     ]
 
 
-def masks_of_size(processor: AudioVisualProcessor, logits: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+def masks_of_size(
+    processor: AudioVisualProcessor, logits: torch.Tensor, size: tuple[int, int], mask_threshold: float = 0.0
+) -> np.ndarray:
     """The masks, bool `[E, T, H, W]`, of gated mask logits `[E, T, h, w]` at the clip's size `(H, W)`."""
-    masks = processor.binarize(logits[None], [size])[0]
+    masks = processor.binarize(logits[None], [size], mask_threshold=mask_threshold)[0]
     return masks.reshape(*logits.shape[:2], *size).cpu().numpy()
 
 
-def segmented_frame(processor: AudioVisualProcessor, part: ClipPart, predictions: FramePredictions) -> SegmentedFrame:
-    """One frame of a clip with the predictions for it, at the clip's size and in main memory.
+def segmented_frame(
+    processor: AudioVisualProcessor, part: ClipPart, predictions: FramePredictions, mask_threshold: float = 0.0
+) -> SegmentedFrame:
+    """One frame of a clip with the predictions for it, at the clip's size and in main memory; logits above
+    `mask_threshold` are inside the masks.
 
     Raises:
         ValueError: they are not finite.
     """
-    masks = masks_of_size(processor, predictions.logits, part.frame.shape[:2])[:, 0]
+    masks = masks_of_size(processor, predictions.logits, part.frame.shape[:2], mask_threshold)[:, 0]
     scores = {name: values[:, 0].double().cpu() for name, values in predictions.scores.items()}
     check_outputs(scores)
     return SegmentedFrame(

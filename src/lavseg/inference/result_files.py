@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ..media import VideoWriter
-from ..visualization import attention_sheet, overlay, palette
+from ..visualization import MaskVideo, attention_sheet, palette
+from .confidence import clip_scores, frame_scores
 from .frame_predictions import SegmentedFrame
 from .mask_files import MASK_FILES
 
@@ -27,6 +28,7 @@ class ResultFiles:
         count = len(first.masks)
         self.fps = fps
         self.colors = palette(count)
+        self.drawing = MaskVideo(texts or ["sounding objects"] * count, fps, self.colors)
         self.times: list[float] = []
         self.silent = first.part.waveform is not None
         self.scores: dict[str, list[np.ndarray]] = {name: [] for name in ("area_fractions", *first.scores)}
@@ -50,7 +52,7 @@ class ResultFiles:
         self.silent = self.silent and not frame.part.waveform.any()
         for file, mask in zip(self.masks, frame.masks, strict=True):
             file.write(mask)
-        drawn = overlay(frame.part.frame[None], frame.masks[:, None], self.colors)[0]
+        drawn = self.drawing.draw(frame.part.frame, frame.masks, frame.part.waveform)
         self.overlay.write(drawn, frame.part.waveform)
         if self.attention is not None:
             sheet = attention_sheet(frame.part.frame, frame.attentions)
@@ -63,8 +65,13 @@ class ResultFiles:
     def summary(self) -> dict:
         """`fps`, `frame_times`, `expressions` and `warnings`, as `segment_file` describes them."""
         scores = {name: np.stack(values, axis=1) for name, values in self.scores.items()}
+        shown, of_clip = scores["area_fractions"] > 0, None
+        of_frames = frame_scores(scores, shown)
+        if of_frames is not None:
+            scores["frame_scores"], of_clip = of_frames, clip_scores(of_frames, shown)
         presence = scores.pop("presence_logit", None)
         for index, expression in enumerate(self.expressions):
+            expression["score"] = None if of_clip is None else round(float(of_clip[index]), 4)
             for name, values in scores.items():
                 expression[name] = values[index].round(6 if name == "area_fractions" else 4).tolist()
             if presence is not None:

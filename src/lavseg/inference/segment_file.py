@@ -16,8 +16,10 @@ from ..checkpoint import load_checkpoint
 from ..media import ClipReader, MediaWarning
 from ..output_folders import check_new_folder, check_writable_folder, holds_results, staged_folder
 from .mask_files import MASK_FILES
+from .prompted_clip import check_takes_prompts
 from .result_files import ResultFiles
 from .segment_video import segment_video
+from .timed_prompts import TimedPrompt, check_objects, described, prompt_arguments
 
 RESULT = "result.json"
 # Of all that a result holds.
@@ -37,6 +39,7 @@ def segment_file(
     attention: bool = False,
     on_frame: Callable[[int, int], None] = lambda done, total: None,
     trust_remote_code: bool = False,
+    prompts: Sequence[TimedPrompt] = (),
 ) -> dict:
     """Segment what each expression means and write masks, an overlay video and a summary.
 
@@ -46,13 +49,14 @@ def segment_file(
 
     `out` receives the masks at the clip's size: `0/00000.png`, ... for the first expression (8 bit, 0 and 255), `1/`
     for the second, and so on; or `0.json` with COCO's run-length encoding; or `0.npz` with an array for each frame.
-    `overlay.mp4` shows all of them over the frames that were segmented, with the clip's sound; `attention.mp4`, on
-    demand, the attention maps; `result.json` is the returned summary.
+    `overlay.mp4` shows all of them over the frames that were segmented, with the clip's sound, and below what the
+    colours mean and how loud it is; `attention.mp4`, on demand, the attention maps; `result.json` is the returned
+    summary.
 
     Args:
         clip: a video file with sound.
         texts: the expressions, all about this clip; empty for a model that takes none.
-        model: folder or Hub id of a checkpoint.
+        model: folder or Hub id of a checkpoint, or the name of a released one.
         out: a folder that does not exist yet or is empty.
         device: where the model runs; by default the GPU if there is one.
         overwrite: replace `out` if it holds an earlier result.
@@ -62,13 +66,17 @@ def segment_file(
         attention: write `attention.mp4`, for methods that have attention maps.
         on_frame: called after each frame with how many are done and about how many there are in all.
         trust_remote_code: see [`load_checkpoint`].
+        prompts: what a user shows of the objects, of which there is one for each expression, or one in all.
 
     Returns:
         `clip`, `model`, `complete` (false after Ctrl-C), `fps`, `frame_times` (seconds, one for each frame), and
-        `expressions`: for each its `text`, `folder` (of PNG files) or `file`, `color` (RGB in the overlay), and for
-        each frame `area_fractions` (share of pixels in the mask) and, where the model gives them,
-        `object_score_logits` (above zero: judged visible) and `iou_scores` (the model's own estimate); with a presence
-        head also `presence_logit` (above zero: judged to be in the clip at all), the highest of all windows; and
+        `expressions`: for each its `text`, `folder` (of PNG files) or `file`, `color` (RGB in the overlay), `score`
+        (how far its masks can be trusted, 0 to 1, see `confidence.clip_scores`; null where the model does not say), and
+        for each frame `area_fractions` (share of pixels in the mask) and, where the model gives them, `frame_scores`
+        (how far this mask can be trusted), `object_score_logits` (above zero: judged visible) and `iou_scores` (the
+        model's own estimate); with a presence head also `presence_logit` (above zero: judged to be in the clip at all),
+        the highest of all windows; where a user shows the object, `prompts`, each with `kind`, `seconds`, `places`
+        (points, or a box's corners) or `file`, and `frame`, the one it was put on, counted at the processor's rate; and
         `warnings`, sentences on what makes the result doubtful.
 
     Raises:
@@ -78,15 +86,19 @@ def segment_file(
     _check_out(Path(out), overwrite, Path(clip))
     if mask_format not in MASK_FILES:
         raise ValueError(f"format: {mask_format!r} was given, accepted are {', '.join(MASK_FILES)}")
+    objects = max(len(texts), 1)
+    check_objects(prompts, objects)
     on_stage("Reading the clip")
     reader = ClipReader(clip)
     seconds = reader.info.seconds
     on_stage("Loading the model")
     network, processor = load_checkpoint(model, trust_remote_code)
+    check_takes_prompts(network, [f"--{prompt.kind}" for prompt in prompts])
+    shown = prompt_arguments(prompts, reader, processor.fps, objects)
     network = network.to(_device(device))
     on_stage("Segmenting")
     rate = float(processor.fps if fps is None else fps)
-    frames = segment_video(network, processor, reader, texts, rate, attention)
+    frames = segment_video(network, processor, reader, texts, rate, attention, **shown)
     # What cannot be used shows by the first frame, before anything is written.
     first = next(frames)
     with ExitStack() as stack:
@@ -103,6 +115,9 @@ def segment_file(
             results.close()
             given = {"clip": str(clip), "model": str(model), "complete": complete}
             summary = given | results.summary()
+            for prompt in prompts:
+                record = described(prompt, reader, processor.fps)
+                summary["expressions"][prompt.number or 0].setdefault("prompts", []).append(record)
             text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
             (folder / RESULT).write_text(text, encoding="utf-8")
             stack.close()

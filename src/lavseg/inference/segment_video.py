@@ -6,18 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from ..media import ClipPart, ClipReader
+from ..backbones.sam2.user_prompts import PROMPT_NAMES
+from ..media import ClipReader
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.inputs import renamed_arguments
 from ..modeling.processing import AudioVisualProcessor
 from .clip_segmenter import ClipSegmenter, FrameInput
-from .frame_predictions import FramePredictions, SegmentedFrame, segmented_frame
+from .frame_predictions import SegmentedFrame, segmented_frame
 from .free_memory import returning_free_memory
+from .prompted_clip import prompted_clip
 from .tracking_between import track_between
 from .windows import segment_windows
-
-# A clip with points is segmented in one piece, which is held in memory.
-MAX_SECONDS_WITH_POINTS = 60
 
 
 @renamed_arguments(frames_per_second="fps")
@@ -30,7 +29,10 @@ def segment_video(
     output_attentions: bool = False,
     input_points: Any = None,
     input_labels: Any = None,
-    prompt_frames: list[int] | None = None,
+    prompt_frames: Sequence[int] | None = None,
+    input_boxes: Any = None,
+    input_masks: Any = None,
+    mask_threshold: float = 0.0,
 ) -> Iterator[SegmentedFrame]:
     """Segment a video file of any length; frames come as they are done, a window behind the decoder.
 
@@ -48,7 +50,9 @@ def segment_video(
     between them: the masks before and after are SAM2's memory. Methods on single frames segment every frame, each with
     the second of sound that ends with it, a window's length at a time. Other methods keep to their own rate.
 
-    With points the clip is segmented in one piece: the objects are tracked from the frames with points to both ends.
+    With a user's prompts every window is given the prompted frames, too, before or behind its own: SAM2 remembers them
+    for good. So objects are tracked from them to both ends of the clip. A window that holds a prompted frame itself
+    always goes on, as the user may show what was lost.
 
     ```python
     for frame in lavseg.segment_video(model, processor, "clip.mp4", ["the louder of the two dogs"]):
@@ -63,10 +67,15 @@ def segment_video(
         texts: the expressions, all about this clip; empty for a model that takes none.
         fps: from the processor's own rate, the default, to the clip's.
         output_attentions: give attention maps, where the method has them.
-        input_points: `[1, E, n, 2]`, or `[1, E, F, n, 2]` for `F` frames, (x, y) in pixels of the clip; for models
-            with `takes_points`, and clips of up to `MAX_SECONDS_WITH_POINTS`.
-        input_labels: `[1, E, n]` or `[1, E, F, n]`: 1 on the object, 0 off it, -1 for padding.
-        prompt_frames: the `F` frames with points, counted at the processor's rate; by default the model's choice.
+        input_points: `[1, E, n, 2]`, or `[1, E, F, n, 2]` for `F` frames, (x, y) in pixels of the clip; these and the
+            other prompts for models with `takes_points`. What is shown of an object goes with its expression.
+        input_labels: `[1, E, n]` or `[1, E, F, n]`: 1 on the object, 0 off it, 2 and 3 for two corners of a
+            box, -1 for padding.
+        prompt_frames: the `F` frames with prompts, counted at the processor's rate; by default the first.
+        input_boxes: `[1, E, 4]` or `[1, E, F, 4]`, (x1, y1, x2, y2) in pixels of the clip.
+        input_masks: `[1, E, H, W]` or `[1, E, F, H, W]`, 0 and 1, at the clip's size; NaN alone where there is no
+            mask of an object on a frame.
+        mask_threshold: logits above it are inside the masks.
 
     Raises:
         ValueError: (of which `MediaError` is one) something given cannot be used, or the model gives NaN or infinite
@@ -79,50 +88,44 @@ def segment_video(
         name = type(model).__name__
         raise ValueError(f"attention: {name} has no attention maps to draw under this configuration; leave it out")
     segmenter = ClipSegmenter(model, processor, texts, output_attentions)
-    points = {"input_points": input_points, "input_labels": input_labels, "prompt_frames": prompt_frames}
-    points = {name: value for name, value in points.items() if value is not None}
-    if points:
-        _check_points(points, model, rate, processor.fps, clip)
-        frames = _segment_with_points(segmenter, clip, **points)
-    elif rate == processor.fps or (segmenter.memory is None and not processor.needs_audio):
-        frames = segment_windows(segmenter, _iter_inputs(clip, rate, processor.needs_audio), segmenter.segment_clip)
+    given = dict(zip(PROMPT_NAMES, (input_points, input_labels, input_boxes, input_masks), strict=True))
+    given = {name: value for name, value in given.items() if value is not None}
+    segment, prompted = segmenter.segment_clip, ()
+    if given or prompt_frames is not None:
+        inputs = _iter_inputs(clip, processor.fps, processor.needs_audio)
+        shown = prompted_clip(segmenter, given, prompt_frames, inputs)
+        segment, prompted = shown.segment, shown.numbers
+    if rate == processor.fps or (segmenter.memory is None and not processor.needs_audio):
+        inputs = _iter_inputs(clip, rate, processor.needs_audio)
+        frames = segment_windows(segmenter, inputs, segment, prompted)
     elif segmenter.memory is not None:
         if output_attentions:
             raise ValueError("attention: there are maps for the frames the method sees; leave fps out")
         inputs = _iter_inputs(clip, processor.fps, processor.needs_audio)
-        segmented = segment_windows(segmenter, inputs, segmenter.segment_clip)
+        segmented = segment_windows(segmenter, inputs, segment, prompted)
         frames = track_between(segmenter, segmented, clip.iter_clip(rate), rate)
     else:
         inputs = _with_last_second(_iter_inputs(clip, rate, processor.needs_audio))
         frames = segment_windows(segmenter, inputs, segmenter.segment_frames)
     frames = returning_free_memory(frames)
-    return (segmented_frame(processor, part, predictions) for part, predictions in frames)
-
-
-def _segment_with_points(
-    segmenter: ClipSegmenter, clip: ClipReader, prompt_frames: list[int] | None = None, **points: Any
-) -> Iterator[tuple[ClipPart, FramePredictions]]:
-    inputs = list(_iter_inputs(clip, segmenter.processor.fps, segmenter.processor.needs_audio))
-    predictions = segmenter.segment_clip(inputs, points, prompt_frames=prompt_frames)
-    for index, item in enumerate(inputs):
-        yield item.part, predictions.frames(index, index + 1)
+    return (segmented_frame(processor, part, predictions, mask_threshold) for part, predictions in frames)
 
 
 def _iter_inputs(clip: ClipReader, fps: float, needs_audio: bool) -> Iterator[FrameInput]:
     """Each frame with the sound under it."""
-    for part in clip.iter_clip(fps):
+    for number, part in enumerate(clip.iter_clip(fps)):
         if part.waveform is None and needs_audio:
             raise ValueError(f"{clip.path}: carries no sound, which the model needs")
-        yield FrameInput(part, part.waveform)
+        yield FrameInput(part, part.waveform, number)
 
 
 def _with_last_second(inputs: Iterator[FrameInput]) -> Iterator[FrameInput]:
     """Each frame with the second of sound that ends with it, or as much as there is."""
     sound = None
-    for part, waveform in inputs:
-        sound = waveform if sound is None else np.concatenate([sound, waveform], axis=1)
-        sound = sound[:, -part.sampling_rate :]
-        yield FrameInput(part, sound)
+    for item in inputs:
+        sound = item.waveform if sound is None else np.concatenate([sound, item.waveform], axis=1)
+        sound = sound[:, -item.part.sampling_rate :]
+        yield item._replace(waveform=sound)
 
 
 def _check_rate(rate: float, own_rate: float, clip: ClipReader) -> None:
@@ -133,18 +136,4 @@ def _check_rate(rate: float, own_rate: float, clip: ClipReader) -> None:
         raise ValueError(
             f"fps is {rate:g}; give {own_rate:g}, at which the method looks at clips, to "
             f"{max(own_rate, video.fps):.4g}, the rate of {clip.path}"
-        )
-
-
-def _check_points(
-    points: dict[str, Any], model: AudioVisualPreTrainedModel, rate: float, own_rate: float, clip: ClipReader
-) -> None:
-    if not model.takes_points:
-        raise ValueError(f"{next(iter(points))}: {type(model).__name__} takes no points; AuralSam2Model does")
-    if rate != own_rate:
-        raise ValueError(f"fps is {rate:g}; with points leave it out, a clip is segmented at {own_rate:g}")
-    if clip.info.seconds > MAX_SECONDS_WITH_POINTS:
-        raise ValueError(
-            f"input_points: {clip.path} lasts {clip.info.seconds:.0f} seconds; with points a clip is segmented in one "
-            f"piece, of up to {MAX_SECONDS_WITH_POINTS} seconds"
         )

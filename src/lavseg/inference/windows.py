@@ -1,7 +1,7 @@
 """Segments a clip of any length in overlapping windows, and hands masks over from each window to the next."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import torch
 
@@ -23,6 +23,7 @@ def segment_windows(
     segmenter: ClipSegmenter,
     inputs: Iterator[FrameInput],
     segment: Callable[[list[FrameInput]], FramePredictions],
+    prompted: Collection[int] = (),
 ) -> Iterator[tuple[ClipPart, FramePredictions]]:
     """Each frame of a clip with the predictions for it.
 
@@ -30,6 +31,7 @@ def segment_windows(
         segmenter: whose memory, where it has one, tracks objects on into a window that means something else.
         inputs: the frames of the clip.
         segment: gives the predictions for a window.
+        prompted: numbers of the frames on which a user shows the objects.
     """
     length = segmenter.model.clip_length or WINDOW
     overlap = min(OVERLAP, length - 1)
@@ -41,7 +43,7 @@ def segment_windows(
         if predictions is None or not len(predictions):
             predictions = newer
         else:
-            predictions = _hand_over(segmenter, predictions, newer, window, first)
+            predictions = _hand_over(segmenter, predictions, newer, window, first, prompted)
         waiting, done = window[first:], max(len(window) - first - overlap, 0)
         for index in range(done):
             yield waiting[index].part, predictions.frames(index, index + 1)
@@ -71,15 +73,18 @@ def _hand_over(
     newer: FramePredictions,
     window: list[FrameInput],
     first: int,
+    prompted: Collection[int],
 ) -> FramePredictions:
     """What holds from frame `first` of a window on, from the window's own predictions `newer` and `earlier` ones for
-    the frames from `first` on."""
+    the frames from `first` on. A window with a `prompted` frame goes on, whatever was tracked before."""
     newer, shared = newer.frames(first), len(earlier)
     frames = torch.arange(shared, device=newer.logits.device)
     if segmenter.memory is None:
         return newer.replaced(earlier, (frames < shared // 2).expand(len(newer.logits), -1))
     agreement, cut = _iou(earlier.logits > 0, newer.logits[:, :shared] > 0).max(1)
     in_view = (earlier.logits[:, -1] > 0).flatten(1).any(1)
+    if any(item.number in prompted for item in window):
+        in_view = torch.zeros_like(in_view)
     followed = (agreement < SAME_OBJECT) & in_view
     merged = newer.replaced(earlier, (frames <= cut[:, None]) | followed[:, None])
     if not followed.any():
@@ -105,7 +110,8 @@ def _track_through(
     """`newer` with `objects [n]` tracked through all frames from their masks in `earlier`, for the first of them."""
     memory, logits = segmenter.memory, newer.logits.clone()
     scores = {name: values.clone() for name, values in newer.scores.items()}
-    given = {}
+    # What tracking does not say, the presence, is as it was in the window that found the object.
+    known, given = {name: values[objects, -1] for name, values in earlier.scores.items()}, {}
     for frame, item in enumerate(inputs):
         features = memory.encode(frame_pixels(segmenter.processor.image_inputs, item.part.frame))
         if frame < len(earlier):
@@ -114,7 +120,7 @@ def _track_through(
             continue
         prediction = memory.track(frame, features)
         logits[objects, frame] = prediction.gated_masks.to(logits.dtype)
-        for name, values in tracking_scores(prediction, scores).items():
+        for name, values in (known | tracking_scores(prediction, scores)).items():
             scores[name][objects, frame] = values
     return FramePredictions(logits, scores, newer.attentions)
 

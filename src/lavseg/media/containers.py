@@ -64,7 +64,8 @@ def _open_container(name: str, file: str | io.BytesIO) -> av.container.InputCont
     }
     try:
         return av.open(file, container_options=options, metadata_errors="replace", timeout=PATIENCE)
-    except (av.ArgumentError, av.InvalidDataError) as error:
+    except (av.ArgumentError, av.InvalidDataError, av.EOFError) as error:
+        # The end of the file comes where a text holds the letter that MPEG-TS packets begin with.
         raise MediaError(
             f"{name}: damaged or not a media file of a kind that is taken (mp4, mov, mkv, webm, avi, wav, mp3 and the "
             "like); playlists and other lists of files are refused"

@@ -95,7 +95,8 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     Attributes:
         default_loss_weights: weights of the terms of the loss by name, as published; 0 for terms that are not.
         loss_weights: those that `forward` takes. They belong to the training and are not saved with the model.
-        takes_points: whether a user may point at objects: `forward` takes `input_points` and `input_labels`.
+        takes_points: whether a user may show objects: `forward` takes `input_points`, `input_labels`, `input_boxes`,
+            `input_masks` and `prompt_frames`, and so does the processor, but for the last.
         text_backbone: name in `backbones` of the network that reads, whose tokenizer goes with the model.
         names_classes: whether it names the classes inside its masks, those of `config.id2label`.
     """

@@ -20,6 +20,10 @@ DISTILROBERTA = {
 }
 
 
+# Characters of a notice, which is shown as one line.
+_LONGEST_NOTICE = 300
+
+
 @strict
 class AudioVisualConfig(PreTrainedConfig):
     """Base configuration of the methods.
@@ -34,6 +38,14 @@ class AudioVisualConfig(PreTrainedConfig):
     Weights of loss terms and settings of the processor once were fields of configurations. Files that hold them are
     read with one DeprecationWarning and written without them. A model made from such a file starts with its loss
     weights; the settings of the processor are in the `processor_config.json` beside it.
+
+    Args:
+        notice: what whoever uses the checkpoint has to know before anything else, one line that the commands, the
+            pipeline, the web app and the model card show; a checkpoint without needs none. It stays when the model is
+            trained further; `--set model.notice=null` takes it away.
+
+    Raises:
+        ValueError: for a notice that is no printable line, or a long one.
     """
 
     # What these fields were: by name the loss term that each one weighs, names of settings of the processor, and others
@@ -42,11 +54,16 @@ class AudioVisualConfig(PreTrainedConfig):
     processor_fields: ClassVar[tuple[str, ...]] = ()
     former_fields: ClassVar[tuple[str, ...]] = ()
 
+    notice: str | None = None
+
     def __post_init__(self, **kwargs):
         weights = {name: kwargs.pop(name) for name in self.loss_weight_fields if name in kwargs}
         settings = {name: kwargs.pop(name) for name in self.processor_fields if name in kwargs}
         self.former_loss_weights = {self.loss_weight_fields[name]: value for name, value in weights.items()}
         super().__post_init__(**kwargs)
+        notice = self.notice or ""
+        if not notice.isprintable() or len(notice) > _LONGEST_NOTICE:
+            raise ValueError(f"notice: has to be one line of at most {_LONGEST_NOTICE} characters, got {notice!r:.80}")
         if not weights and not settings:
             return
         message = f"{', '.join([*weights, *settings])}: no longer fields of {type(self).__name__}; save it anew"
@@ -57,9 +74,11 @@ class AudioVisualConfig(PreTrainedConfig):
         warnings.warn(message, DeprecationWarning, stacklevel=2)
 
     def to_dict(self) -> dict[str, Any]:
-        """As in Transformers; without what an older file said about the loss."""
+        """As in Transformers; without what an older file said about the loss, and without a notice if there is none."""
         fields = super().to_dict()
         fields.pop("former_loss_weights", None)
+        if self.notice is None:
+            fields.pop("notice", None)
         return fields
 
 
@@ -93,3 +112,15 @@ def changed_fields(config: PreTrainedConfig, values: Mapping[str, Any], source: 
             value = changed_fields(inner, value, within)
         changed[name] = value
     return changed
+
+
+def differing_fields(config: PreTrainedConfig, values: Mapping[str, Any]) -> list[str]:
+    """Which of `values`, as [`changed_fields`] takes them, are not those of `config`: `name=value (its own there)`."""
+    differing = []
+    for name, value in values.items():
+        own = getattr(config, name, None)
+        if isinstance(own, PreTrainedConfig) and isinstance(value, Mapping):
+            differing += [f"{name}.{inner}" for inner in differing_fields(own, value)]
+        elif own != value:
+            differing.append(f"{name}={value} ({own} there)")
+    return differing

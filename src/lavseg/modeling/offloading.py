@@ -60,6 +60,3 @@ def _read_directly(model: nn.Module) -> Iterator[str]:
             yield from (key for key, part in module.named_modules(prefix=name) if isinstance(part, nn.Embedding))
         if isinstance(module, _READ) or not hasattr(module, "_hf_hook"):
             yield name
-
-
-__all__ = ["keep_what_is_read"]

@@ -338,6 +338,7 @@ class MethodContract(LibraryUse):
         with pytest.deprecated_call(match="^frames_per_second: is called fps now"):
             assert variant.processor_class.from_pretrained(tmp_path).fps == 2.0
 
+    @pytest.mark.slow
     def test_saved_and_loaded_in_a_fresh_process_they_are_the_same(self, tmp_path: Path) -> None:
         for name, variant in self.variants.items():
             variant.model.save_pretrained(tmp_path / name)

@@ -40,11 +40,12 @@ class LibraryUse:
         for folder, asked, dtype in (("single", {"dtype": torch.float16}, torch.float16), ("half", {}, torch.bfloat16)):
             loaded = AutoModel.from_pretrained(tmp_path / folder, **asked).eval()
             assert {parameter.dtype for parameter in loaded.parameters()} == {dtype}
-            masks = _outputs(loaded, variant.inputs).pred_masks
+            outputs = _outputs(loaded, variant.inputs)
+            masks = outputs.pred_masks
             assert masks.dtype == dtype and masks.isfinite().all()
             assert torch.equal(masks == NO_MASK_LOGIT, variant.outputs.pred_masks == NO_MASK_LOGIT)
             if dtype == torch.float16:
-                _assert_near(masks, variant.outputs.pred_masks)
+                _assert_near(outputs, variant.outputs)
 
     def test_adapters_get_their_gradients(self, variant: Variant) -> None:
         model = _adapted(variant.make_model()).train()
@@ -54,7 +55,8 @@ class LibraryUse:
             reached = "lora_" in name and not any(part in name for part in variant.unreached)
             assert (parameter.grad is not None) == reached, name
         for name, part in model.get_base_model().backbones().items():
-            assert any(p.grad is not None and p.grad.any() for p in part.parameters()), name
+            reached = any(p.grad is not None and p.grad.any() for p in part.parameters())
+            assert reached == bool(_linears(part)), name
 
     @pytest.mark.slow
     def test_layers_with_adapters_are_checkpointed(self, variant: Variant) -> None:
@@ -71,7 +73,9 @@ class LibraryUse:
         forward = {name: len(kept) for name, kept in runs.items()}
         loss.backward()
         # A run that no gradient comes back to, as of a frame that nothing is learned from, is not repeated.
-        assert runs and all(forward[name] < len(kept) <= 2 * forward[name] for name, kept in runs.items())
+        assert all(forward[name] < len(kept) <= 2 * forward[name] for name, kept in runs.items())
+        # A ResNet has no linear layers, VGGish none that is checkpointed.
+        assert runs or not any(_linears(part) for name, part in backbones.items() if name != "audio")
 
     def test_adapters_that_no_gradient_would_reach_are_refused(
         self, variant: Variant, monkeypatch: pytest.MonkeyPatch
@@ -92,12 +96,12 @@ class LibraryUse:
     def test_adapters_are_saved_reloaded_and_merged(self, variant: Variant, tmp_path: Path) -> None:
         peft = pytest.importorskip("peft")
         model = _adapted(variant.make_model()).eval()
-        adapted = _outputs(model, variant.inputs).pred_masks
-        assert (adapted - variant.outputs.pred_masks).abs().max() > 1e-4
+        adapted = _outputs(model, variant.inputs)
+        assert (adapted.pred_masks - variant.outputs.pred_masks).abs().max() > 1e-4
         model.save_pretrained(tmp_path)
         merged = peft.PeftModel.from_pretrained(variant.make_model(), tmp_path).merge_and_unload().eval()
         assert merged.state_dict().keys() == variant.model.state_dict().keys()
-        _assert_near(_outputs(merged, variant.inputs).pred_masks, adapted, 1e-3)
+        _assert_near(_outputs(merged, variant.inputs), adapted, 1e-3)
 
     def test_a_reentrant_checkpoint_is_refused(self, variant: Variant) -> None:
         with pytest.raises(ValueError, match=r"^use_reentrant: has to be False"):
@@ -123,7 +127,7 @@ class LibraryUse:
         model = AutoModel.from_pretrained(tmp_path, quantization_config=asked).eval()
         for name, layer in _linears(model).items():
             assert isinstance(layer.weight, quantization.Int8Tensor), name
-        _assert_near(_outputs(model, variant.inputs).pred_masks, variant.outputs.pred_masks)
+        _assert_near(_outputs(model, variant.inputs), variant.outputs)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("share", [0.3, 0.9])
@@ -134,17 +138,17 @@ class LibraryUse:
         model = AutoModel.from_pretrained(tmp_path, device_map="auto", **given).eval()
         assert set(model.hf_device_map.values()) == {"cpu", "disk"}
         assert sum(parameter.nbytes for parameter in model.parameters() if not parameter.is_meta) < (share + 0.1) * size
-        _assert_near(_outputs(model, variant.inputs).pred_masks, variant.outputs.pred_masks, 1e-3)
+        _assert_near(_outputs(model, variant.inputs), variant.outputs, 1e-3)
 
     @pytest.mark.slow
     def test_encoders_and_the_step_of_tracking_compile(self, variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without a break in the graph; other inputs than those that were compiled with come out as they should."""
         given, model = (variant.inputs, variant.prepare([1])), variant.make_model()
-        expected = [_outputs(model, inputs).pred_masks.double() for inputs in given]
+        expected = [_outputs(model, inputs) for inputs in given]
         torch._dynamo.reset()
         counters = _compile_parts(model, monkeypatch)
-        for inputs, masks in zip(given, expected, strict=True):
-            _assert_near(_outputs(model, inputs).pred_masks, masks, 1e-4)
+        for inputs, outputs in zip(given, expected, strict=True):
+            _assert_near(_outputs(model, inputs), outputs, 1e-4)
         assert all(counter.frame_count for counter in counters.values()), counters
 
 
@@ -190,8 +194,17 @@ def _outputs(model: nn.Module, inputs: dict[str, Any]) -> AudioVisualSegmentatio
     return model(**inputs)
 
 
-def _assert_near(found: torch.Tensor, expected: torch.Tensor, share: float = 0.05) -> None:
-    """Masks that differ by no more than a share of the largest logit."""
-    visible = expected > NO_MASK_LOGIT
-    scale = expected[visible].abs().max()
-    assert ((found.double() - expected)[visible].abs().max() <= share * scale).all()
+def _assert_near(
+    found: AudioVisualSegmentationOutput, expected: AudioVisualSegmentationOutput, share: float = 0.05
+) -> None:
+    """Masks that differ by no more than a share of the largest logit, of objects with the same key frame.
+
+    On an untrained model's scores, rounding may settle which frame is the best.
+    """
+    visible = expected.pred_masks > NO_MASK_LOGIT
+    scale = expected.pred_masks[visible].abs().max()
+    if expected.key_frames is not None:
+        same = found.key_frames == expected.key_frames
+        assert same.any()
+        visible &= same[:, :, None, None, None]
+    assert (found.pred_masks.double() - expected.pred_masks)[visible].abs().max() <= share * scale

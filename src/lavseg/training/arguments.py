@@ -38,8 +38,9 @@ class LavsegTrainingArguments(TrainingArguments):
         ddp_find_unused_parameters: on, because not all trainable parts get a gradient in every step.
 
     Raises:
-        ValueError: for an unknown protocol, a factor that is not positive, loss weights that are no mapping, a logger
-            that is not installed, early stopping without evaluations or a metric, or a `remove_unused_columns` of True.
+        ValueError: for bf16 without a GPU, an unknown protocol, a factor that is not positive, loss weights that are no
+            mapping, a logger that is not installed, early stopping without evaluations or a metric, or a
+            `remove_unused_columns` of True.
     """
 
     metric_protocols: list[str] = field(
@@ -78,6 +79,8 @@ class LavsegTrainingArguments(TrainingArguments):
     def __post_init__(self):
         if self.disable_tqdm is None and not sys.stderr.isatty() and not is_in_notebook():
             self.disable_tqdm = True
+        if (self.bf16 or self.bf16_full_eval) and not self.use_cpu and not torch.accelerator.is_available():
+            raise ValueError("bf16: is for GPUs, and there is none here; on a CPU give --bf16 false")
         super().__post_init__()
         # There is no such memory without an accelerator, and PyTorch warns.
         self.dataloader_pin_memory = self.dataloader_pin_memory and torch.accelerator.is_available()

@@ -1,6 +1,7 @@
 """What experiment loggers are given beside numbers, and what to do where one is not installed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,16 @@ from transformers.integrations import (
 )
 
 from ..evaluation.scores import Reduce, Scores
+from ..hub.record import PREVIEW
 from ..modeling.outputs import AudioVisualSegmentationOutput
 from ..modeling.processing import AudioVisualProcessor
-from ..visualization import contact_sheet, overlay
+from ..output_folders import staged_file
+from ..visualization import mask_sheet
 
 # Loggers of the extra `logging`, which are shown masks as well.
 LOGGERS = ("tensorboard", "trackio", "wandb")
-# Clips of each evaluation, and frames of each clip, that loggers are shown, and the width of a frame in pixels.
-_CLIPS, _FRAMES, _WIDTH = 3, 5, 240
+# Clips of each evaluation, and frames of each clip, that loggers are shown.
+_CLIPS, _FRAMES = 3, 5
 
 
 def check_loggers(report_to: Sequence[str]) -> None:
@@ -75,19 +78,41 @@ class SampleMasks(Scores):
         return [_sheet(rows[index], *masks) for index, masks in enumerate(self.clips)]
 
 
+class Preview:
+    """The picture on a model's card: a clip of the latest evaluation that had something to find."""
+
+    def __init__(self):
+        self._picture, self._step = None, None
+
+    def keep(self, samples: SampleMasks, rows: Dataset, step: int | None) -> None:
+        """Draw the first clip of an evaluation that has something to find, if one has.
+
+        Args:
+            samples: its clips.
+            rows: the data set, whose first rows they are.
+            step: of the training in which the evaluation was, None where it was in none.
+        """
+        for index, masks in enumerate(samples.clips):
+            if masks[1].any():
+                self._picture, self._step = _sheet(rows[index], *masks), step
+                return
+
+    def save(self, folder: str | Path, step: int) -> bool:
+        """Write the picture into `folder`, or not where the weights of `step`, which are kept, are not those that were
+        evaluated; returns whether."""
+        if self._picture is None or self._step not in (None, step):
+            return False
+        with staged_file(Path(folder) / PREVIEW) as staged:
+            self._picture.save(staged, "JPEG", quality=85)
+        return True
+
+
 def _sheet(row: Mapping[str, Any], found: np.ndarray, true: np.ndarray) -> Image.Image:
     chosen = np.linspace(0, len(found) - 1, min(_FRAMES, len(found))).round().astype(int)
-    width, height = row["frames"][0].size
-    size = (_WIDTH, max(1, round(_WIDTH * height / width)))
-    frames = np.stack([np.asarray(row["frames"][index].convert("RGB").resize(size)) for index in chosen])
-    pictures = [picture for masks in (found, true) for picture in overlay(frames, _scaled(masks[chosen], size))]
-    named = f" of {row['text']!r}" if row["text"] else ""
-    labels = [f"{kind}{named}, frame {index}" for kind in ("found", "true") for index in chosen]
-    return contact_sheet(pictures, len(chosen), labels)
-
-
-def _scaled(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return np.stack([np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST)) for mask in masks])
+    frames = [np.asarray(row["frames"][index].convert("RGB")) for index in chosen]
+    masks = np.concatenate([found[chosen], true[chosen]])[None]
+    captions = [f"{kind}, frame {index}" for kind in ("found", "true") for index in chosen]
+    return mask_sheet(2 * frames, masks, [row["text"] or "sounding objects"], captions, len(chosen))
 
 
 def showing(callbacks: Iterable[TrainerCallback]) -> list[Callable[[str, Image.Image, int], None]]:

@@ -2,6 +2,7 @@
 
 import json
 from argparse import SUPPRESS
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from functools import partial
 from inspect import signature
@@ -19,7 +20,7 @@ from ..data import ClipAugmentation, ClipCollator
 from ..data.layouts import check_sizes, load_rows
 from ..data.tables import logged_warnings
 from ..modeling.base import AudioVisualPreTrainedModel
-from ..modeling.configuration import AudioVisualConfig, changed_fields
+from ..modeling.configuration import AudioVisualConfig, changed_fields, differing_fields
 from ..modeling.encoders import load_image_processor
 from ..modeling.inputs import check_keys
 from ..modeling.processing import AudioVisualProcessor
@@ -131,7 +132,11 @@ def train(argv: list[str]) -> dict[str, float | int | str]:
 
 def prepare(argv: list[str]) -> tuple[LavsegTrainer, str | None]:
     """The trainer of a command line and the checkpoint to resume from; writes nothing before all is known to fit."""
-    run, args, overrides = parse(argv)
+    return make_trainer(*parse(argv))
+
+
+def make_trainer(run: RunArguments, args: LavsegTrainingArguments, overrides: dict) -> tuple[LavsegTrainer, str | None]:
+    """[`prepare`] for what [`parse`] returned."""
     if run.label_size is not None and len(run.label_size) != 2:
         raise ValueError(f"label_size: takes height and width, got {run.label_size}")
     augment = read_settings("augment", run.augment, ClipAugmentation)
@@ -344,16 +349,26 @@ def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPr
     fields_changed = type(config).from_dict(changed_fields(config, overrides))
     fields_changed.former_loss_weights = {**config.former_loss_weights, **fields_changed.former_loss_weights}
     changed = model_class(fields_changed)
+    differing = ", ".join(differing_fields(config, overrides)) or "the other checkpoints"
     try:
         untrained = changed.load_state_dict(weights, strict=False).missing_keys
     except RuntimeError as error:
+        first = str(error).partition("\n")[2].partition("\n")[0].strip()
         raise ValueError(
-            f"model: {name} does not fit with {_listed(overrides)}, which change the size of its weights ({error})"
+            f"model: {name} does not fit with {differing}, which change the size of its weights ({first})"
         ) from error
     if untrained:
-        parts = sorted({key.split(".")[0] for key in untrained})
-        logger.warning(f"No checkpoint holds all of {', '.join(parts)}: what is missing starts untrained.")
+        logger.warning(
+            f"No checkpoint holds all of {_parts(untrained)}: what is missing starts untrained. Other than in {name}: "
+            f"{differing}."
+        )
+    if unused := model.state_dict().keys() - changed.state_dict().keys():
+        logger.warning(f"{name}: trained weights of {_parts(unused)} are left out. Other than there: {differing}.")
     return changed, processor
+
+
+def _parts(keys: Iterable[str]) -> str:
+    return ", ".join(sorted({key.split(".")[0] for key in keys}))
 
 
 def _check_overrides(config_class: type[AudioVisualConfig], overrides: dict) -> None:
@@ -376,7 +391,3 @@ def _processor_settings(
     accepted = signature(processor_class.from_config).parameters.keys() - parts
     check_keys(f"processor, settings of {processor_class.__name__}", given, accepted)
     return {name: overrides[name] for name in config_class.processor_fields if name in overrides} | given
-
-
-def _listed(overrides: dict) -> str:
-    return ", ".join(f"{name}={value}" for name, value in overrides.items()) or "the other checkpoints"

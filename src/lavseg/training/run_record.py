@@ -82,11 +82,16 @@ def _results(args: LavsegTrainingArguments, state: TrainerState, dataset: str) -
     return [Result(dataset, split, protocol, scores) for (split, protocol), scores in found.items()]
 
 
+def final_step(args: LavsegTrainingArguments, state: TrainerState) -> int:
+    """The step whose weights a training ends with."""
+    return state.best_global_step if args.load_best_model_at_end else state.global_step
+
+
 def _evaluations(args: LavsegTrainingArguments, state: TrainerState) -> list[Mapping[str, float]]:
     """Log entries that are about the final weights: what was logged at their step, and everything after training."""
     ends = [index for index, entry in enumerate(state.log_history) if "train_runtime" in entry]
     end = ends[-1] if ends else -1
-    step = state.best_global_step if args.load_best_model_at_end else state.global_step
+    step = final_step(args, state)
     return [entry for index, entry in enumerate(state.log_history) if index > end or entry.get("step") == step]
 
 

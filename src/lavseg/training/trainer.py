@@ -29,6 +29,7 @@ from ..data.decoding import NamedRows
 from ..data.workers import shorten_worker_sockets
 from ..evaluation.loop import results, run
 from ..evaluation.scores import LossScores, MaskScores
+from ..hub.hub_errors import HUB_ERRORS, refusal
 from ..hub.model_card import model_card
 from ..hub.record import Record
 from ..metrics.weighted_means import WeightedMeans
@@ -37,8 +38,8 @@ from .arguments import LavsegTrainingArguments
 from .checkpoints import last_checkpoint, warn_of_other_processes
 from .divergence import DivergenceWatch
 from .progress import LossLinesCallback, LossProgressCallback
-from .reporting import SampleMasks, showing
-from .run_record import record_of
+from .reporting import Preview, SampleMasks, showing
+from .run_record import final_step, record_of
 
 
 class LavsegTrainer(Trainer):
@@ -87,7 +88,7 @@ class LavsegTrainer(Trainer):
         shorten_worker_sockets()
         super().__init__(model, args, data_collator, **kwargs)
         self._terms, self._divergence = WeightedMeans(), DivergenceWatch()
-        self._hidden_processor = None
+        self._hidden_processor, self._preview = None, Preview()
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(LossProgressCallback)
         if self.pop_callback(PrinterCallback) is not None:
@@ -194,11 +195,12 @@ class LavsegTrainer(Trainer):
         super().log(logs, start_time)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """As in Transformers. Into `args.output_dir`, what a model card will tell about the run is written as well."""
+        """As in Transformers. Into `args.output_dir`, what a model card will tell and show is written as well."""
         self._check_divergence(weights=True)
         super().save_model(output_dir, _internal_call)
         if output_dir is None and self.args.should_save:
             self._record().save(self.args.output_dir)
+            self._preview.save(self.args.output_dir, final_step(self.args, self.state))
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         """As in Transformers, each file written beside its place first."""
@@ -244,11 +246,14 @@ class LavsegTrainer(Trainer):
             args, kwargs: as in Transformers' `push_to_hub`; those of `create_model_card` are passed on to it.
 
         Raises:
-            ValueError: when the Trainer was made without a processor.
+            ValueError: when the Trainer was made without a processor, or the Hub refuses or cannot be reached.
         """
         if self.processing_class is None:
             raise ValueError("processing_class: make the Trainer with the processor, a model is of no use without it")
-        return super().push_to_hub(*args, **kwargs)
+        try:
+            return super().push_to_hub(*args, **kwargs)
+        except HUB_ERRORS as error:
+            raise refusal(self.hub_model_id or str(self.args.hub_model_id), error) from error
 
     def create_model_card(
         self,
@@ -273,7 +278,8 @@ class LavsegTrainer(Trainer):
         name = self.hub_model_id or model_name or Path(self.args.output_dir).name
         record = self._record(license, dataset, finetuned_from)
         record.save(self.args.output_dir)
-        card = model_card(self.accelerator.unwrap_model(self.model), self.processing_class, name, record)
+        preview = self._preview.save(self.args.output_dir, final_step(self.args, self.state))
+        card = model_card(self.accelerator.unwrap_model(self.model), self.processing_class, name, record, preview)
         with staged_file(Path(self.args.output_dir) / "README.md") as staged:
             staged.write_text(str(card), encoding="utf-8")
 
@@ -315,11 +321,12 @@ class LavsegTrainer(Trainer):
         model, processor = self.accelerator.unwrap_model(self.model), self.data_collator.processor
         scores = [LossScores(), MaskScores(self.args.metric_protocols, processor, model.scale_masks)]
         samples, shown = SampleMasks(processor), showing(self.callback_handler.callbacks)
-        scores += [samples] if shown and self.is_world_process_zero() else []
+        scores += [samples] if self.is_world_process_zero() else []
         run(self.model, self._evaluated(dataloader), scores, self.accelerator)
-        for clip, picture in enumerate(samples.draw(dataloader.dataset)):
+        for clip, picture in enumerate(samples.draw(dataloader.dataset) if shown else []):
             for show in shown:
                 show(f"{metric_key_prefix}/clip_{clip}", picture, self.state.global_step)
+        self._preview.keep(samples, dataloader.dataset, self.state.global_step if self.is_in_train else None)
         values = results(scores, self.accelerator)
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in values.items()})
         return output

@@ -6,6 +6,7 @@ from tiny.configurations import nano_sam2_config, nano_sam_config, tiny_config
 from transformers import RobertaConfig, RobertaModel, Sam2VideoModel, SamModel, ViTConfig, ViTModel
 
 import tiny_clips
+from lavseg.backbones.sam2.tracking_sam2 import Sam2Tracker, project_features
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.models.gavs import GavsConfig, GavsModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
@@ -228,3 +229,53 @@ def test_the_loss_is_computed_in_single_precision(method, host):
         for name, value in inputs.items()
     }
     assert model(**halved, labels=make_labels(inputs)).loss.dtype == torch.float32
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("method", "host"), ON_SAM2)
+def test_what_a_user_shows_of_an_object_is_seen_first_and_without_memory(method, host):
+    model, inputs = make_model(method, host), make_inputs(host, clips=2)
+    expressions = 2 if "text" in host else 1
+    generator = torch.Generator().manual_seed(5)
+    points = 128 * torch.rand(2, expressions, 2, 3, 2, generator=generator)
+    labels = torch.tensor([1, 0, -1], dtype=torch.int32).expand(points.shape[:-1])
+    shown = {"input_points": points, "input_labels": labels, "prompt_frames": [2, 0]}
+    found, plain = model(**inputs, **shown), model(**inputs)
+    assert ((found.pred_masks - plain.pred_masks).abs().amax((3, 4)) > 1e-5).all()
+    # Each clip, and each object of it, has its own points; on such a frame nothing else is remembered.
+    one, at = pick(inputs, 1), slice(2, 3)
+    alone = {
+        name: value[1:, ..., :1, :, :] if name == "input_points" else value[1:, :, :1]
+        for name, value in shown.items()
+        if name != "prompt_frames"
+    }
+    one |= {name: value[:, at] for name, value in one.items() if name in ("pixel_values", "input_features")}
+    torch.testing.assert_close(
+        model(**one, **alone).pred_masks[:, :, 0], found.pred_masks[1:, :, 2], atol=1e-3, rtol=1e-3
+    )
+
+
+@torch.no_grad()
+def test_points_on_sam2_without_sound_are_sam2s_own():
+    model = make_model("sama", "sam2", use_adapters=False)
+    inputs = make_inputs("sam2", frames=1)
+    points, labels = torch.tensor([[[[60.0, 50.0]]]]), torch.ones(1, 1, 1, dtype=torch.int32)
+    sparse, dense = model.sam.prompt_encoder(points, labels, None, None)
+    tracker = Sam2Tracker(model.sam, 1)
+    features = project_features(model.sam, model.sam.encode(inputs["pixel_values"][0]))
+    expected = tracker.prompt(features, sparse[:, 0], dense).masks
+    torch.testing.assert_close(model(**inputs, input_points=points, input_labels=labels).pred_masks[0, 0], expected)
+    mask = torch.zeros(1, 1, *model.sam.prompt_encoder.mask_input_size)
+    masked = model(**inputs, input_masks=mask).pred_masks[0, 0]
+    _, dense = model.sam.prompt_encoder(None, None, None, mask[0][None])
+    torch.testing.assert_close(masked, tracker.prompt(features, tracker.empty_prompt, dense).masks)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_on_sam_nobody_shows_anything(method):
+    model, inputs = make_model(method), make_inputs()
+    for shown in ({"input_boxes": torch.zeros(1, 1, 4)}, {"prompt_frames": [0]}):
+        with pytest.raises(
+            ValueError, match=f"^{next(iter(shown))}: {type(model).__name__} takes no prompts of a user"
+        ):
+            model(**inputs, **shown)

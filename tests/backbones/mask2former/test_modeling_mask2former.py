@@ -31,7 +31,7 @@ def test_without_a_prompt_it_is_the_stock_model(stock, prompted, kind):
     pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     prompted.set_attn_implementation(kind)
     expected, features = stock(pixels), prompted(pixels)
-    found = prompted.decode(features, prompted.start_queries().expand(2, -1, -1))
+    found = prompted.decode(features, prompted.start_queries(torch.device("cpu")).expand(2, -1, -1))
     torch.testing.assert_close(features.encoder_map, expected.encoder_last_hidden_state, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(features.mask_features, expected.pixel_decoder_last_hidden_state, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found.masks, expected.masks_queries_logits[-1], atol=1e-4, rtol=1e-4)

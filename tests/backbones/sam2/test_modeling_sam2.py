@@ -39,14 +39,14 @@ def test_clips_of_several_lengths_are_segmented_as_each_alone():
 
         return sam.segment([lengths[row] for row in rows], encode, decode, first)
 
-    found = segment([0, 1, 2], lambda length: length - 1)
+    found = segment([0, 1, 2], lambda length: {length - 1: None})
     assert asked[:2] == [([0, 2], [1, 1]), ([0, 2], [0, 0])]  # clips of one length together, their last frame first
     for row, place in enumerate((slice(0, 2), slice(2, 5), slice(5, 7))):
-        alone = segment([row], lambda length: length - 1)
+        alone = segment([row], lambda length: {length - 1: None})
         for name in ("masks", "iou_scores", "object_score_logits"):
             part = getattr(found, name)[place]
             torch.testing.assert_close(part, getattr(alone, name), atol=1e-4, rtol=1e-4)
-    other = segment([2], lambda length: 0)
+    other = segment([2], lambda length: {0: None})
     assert (other.masks - alone.masks).abs().max() > 1e-3
 
 

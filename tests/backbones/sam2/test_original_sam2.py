@@ -179,7 +179,7 @@ def test_image_features_agree(case):
         torch.testing.assert_close(found, value, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("place", ["first", "middle"])
+@pytest.mark.parametrize("place", [pytest.param("first", marks=pytest.mark.slow), "middle"])
 @torch.no_grad()
 def test_clicked_objects_are_tracked_alike(case, place, monkeypatch):
     original, ours, video, points = case

@@ -22,9 +22,9 @@ def test_ids_have_the_form_of_the_originals_and_depend_on_what_is_given_only():
     assert end - start == 5000
 
 
-def test_sound_has_one_channel_or_two_of_which_the_right_is_softer(tmp_path):
-    waveform = np.array([0.0, 0.5, -1.0])
-    for mono, expected in ((True, [[0, 16384, -32767]]), (False, [[0, 16384, -32767], [0, 13107, -26214]])):
+def test_sound_has_one_channel_or_two_of_which_mono_is_the_mean(tmp_path):
+    waveform = np.array([[0.0, 0.5, -1.0], [0.2, -0.5, -1.0]])
+    for mono, expected in ((True, [[3277, 0, -32767]]), (False, [[0, 16384, -32767], [6553, -16384, -32767]])):
         path = tmp_path / "new" / f"{mono}.wav"
         write_wav(path, waveform, 8000, mono)
         with wave.open(str(path)) as file:

@@ -1,127 +1,164 @@
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lavseg.data.synthetic.scene import COLORS, SAMPLING_RATE, SEEN, UNSEEN, SceneObject, draw_objects, render_clip
+from lavseg.data.synthetic.cast import BAND, SEEN, UNSEEN
+from lavseg.data.synthetic.scene import MOTIONS, SceneObject, draw_objects
 
-ALL = SEEN + UNSEEN
-
-
-def render(seed, **options):
-    return render_clip(np.random.default_rng(seed), **options)
+AXES = {"left": (1, -1), "right": (1, 1), "up": (0, -1), "down": (0, 1)}
 
 
-def one_object(category, seconds, seed=0, **options):
-    return render(seed, num_frames=len(seconds), objects=[SceneObject(category, "red", np.array(seconds))], **options)
+def draw(seed, *arguments, **options):
+    return draw_objects(np.random.default_rng(seed), *arguments, **options)
 
 
-@pytest.mark.parametrize(("num_frames", "size"), [(10, (112, 144)), (1, (40, 40)), (5, (30, 90)), (12, (64, 33))])
-def test_shapes_and_types(num_frames, size):
-    clip = render(0, num_frames=num_frames, frame_size=size)
-    count = len(clip.objects)
-    assert 2 <= count <= 4 and len({item.category for item in clip.objects}) == count
-    assert clip.frames.shape == (num_frames, *size, 3) and clip.frames.dtype == np.uint8
-    assert clip.masks.shape == (count, num_frames, *size) and clip.masks.dtype == bool
-    assert clip.waveform.shape == (num_frames * SAMPLING_RATE,) and clip.waveform.dtype == np.float32
-    assert np.abs(clip.waveform).max() <= 1
+def many(count=300, **options):
+    return [draw(seed, **options) for seed in range(count)]
 
 
-@settings(max_examples=40, deadline=None)
+def at(x, size=0.4, y=0.5):
+    x = np.asarray(x, float)
+    centers = np.stack([np.full_like(x, y), x], axis=1)
+    return SceneObject("dog", np.ones(len(x), bool), 0.1, centers, size, np.zeros(len(x)), False, "still")
+
+
+@settings(max_examples=80, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), num_frames=st.integers(1, 12))
-def test_every_object_shows_its_color_and_no_two_masks_overlap(seed, num_frames):
-    clip = render(seed, num_frames=num_frames, frame_size=(56, 72), categories=ALL)
-    assert clip.masks.sum(0).max() == 1
-    assert clip.masks[:, 0].sum((1, 2)).min() > 40
-    names = list(COLORS)
-    palette = np.array([COLORS[name] for name in names])
-    for item, masks in zip(clip.objects, clip.masks, strict=True):
-        color = np.median(clip.frames[masks], axis=0)
-        assert names[np.abs(palette - color).sum(1).argmin()] == item.color
+def test_objects_are_as_described(seed, num_frames):
+    objects = draw(seed, num_frames)
+    assert 2 <= len(objects) <= 4 and {item.category for item in objects} <= set(SEEN)
+    for item in objects:
+        assert item.seconds.shape == item.angles.shape == (num_frames,) and item.seconds.dtype == bool
+        assert item.centers.shape == (num_frames, 2) and item.motion in MOTIONS
+        assert 0.0299 <= item.level <= 0.2 and 0.36 <= item.size <= 0.64 and np.abs(item.angles).max() <= 0.4
+        if item.motion not in ("enters", "leaves"):
+            assert (item.centers[:, 0] > item.size / 2).all() and (item.centers[:, 0] < 1 - item.size / 2).all()
+            assert (item.centers[:, 1] > 0.45 * item.size).all() and (item.centers[:, 1] < 1 - 0.45 * item.size).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), num_frames=st.integers(1, 12))
-def test_sound_is_one_run_of_whole_seconds(seed, num_frames):
-    for item in draw_objects(np.random.default_rng(seed), num_frames, plan="words"):
-        edges = np.diff(np.pad(item.seconds.astype(int), 1))
-        assert (edges == 1).sum() == item.sounds and item.seconds.sum() in (0, *range(min(4, num_frames), 13))
+def test_motions_are_what_they_are_called(seed, num_frames):
+    for item in draw(seed, num_frames):
+        steps, whole = np.diff(item.centers, axis=0), item.centers[-1] - item.centers[0]
+        outside = np.abs(item.centers[:, 1] - 0.5) > 0.5 + 0.375 * item.size
+        if item.motion == "still":
+            assert not steps.any()
+        elif item.motion in AXES:
+            axis, sign = AXES[item.motion]
+            assert (sign * steps[:, axis] > 0).all() and sign * whole[axis] >= 0.25
+            assert not steps[:, 1 - axis].any()
+        elif item.motion == "wanders":
+            assert steps.any() and np.abs(item.centers - item.centers[0]).max() < 0.2
+        else:
+            late, early = (outside[0], outside[-1]) if item.motion == "enters" else (outside[-1], outside[0])
+            assert late and not early and (np.diff(outside.astype(int)) != 0).sum() == 1
 
 
-@pytest.mark.parametrize("plan", ["words", "sound", "both", "silent"])
-def test_plans(plan):
-    for seed in range(8):
-        objects = draw_objects(np.random.default_rng(seed), plan=plan, required=["moon"])
-        assert "moon" in {item.category for item in objects}
-        sounding = [item for item in objects if item.sounds]
-        if plan == "sound":
-            assert len(sounding) == 1
-        elif plan == "silent":
-            assert not sounding
-        elif plan == "both":
-            colors = [item.color for item in objects]
-            shared = {item.sounds for item in objects if colors.count(item.color) == 2}
-            assert shared == {True, False} and len(objects) >= 3
+def test_short_clips_do_not_come_and_go():
+    assert {item.motion for objects in many(num_frames=1) for item in objects} == {"still"}
+    assert {item.motion for objects in many(num_frames=3) for item in objects} == {"still", *AXES}
+    assert {item.motion for objects in many() for item in objects} == set(MOTIONS)
 
 
-def test_the_same_seed_gives_the_same_clip():
-    first, second, other = render(3), render(3), render(4)
-    assert np.array_equal(first.frames, second.frames) and np.array_equal(first.waveform, second.waveform)
-    assert not np.array_equal(first.frames, other.frames)
+def test_mixture_of_clips():
+    clips = many()
+    counts = Counter(len(objects) for objects in clips)
+    sounding = Counter(sum(item.sounds for item in objects) for objects in clips)
+    twins = [objects for objects in clips if len({item.category for item in objects}) < len(objects)]
+    assert min(counts[n] for n in (2, 3, 4)) > 50 and 70 < len(twins) < 140
+    assert 10 < sounding[0] < 45 and sounding[1] > 80 and sounding[2] > 70 and sounding[3] > 20
+    apart = sum(
+        {"left", "right"} <= {item.side for item in objects if item.category == name}
+        for objects in twins
+        for name, count in Counter(item.category for item in objects).items()
+        if count == 2
+    )
+    assert apart > len(twins) / 3
+    sides = Counter(item.side for objects in clips for item in objects)
+    assert min(sides.values()) > 100 and abs(sides["left"] - sides["right"]) < 100
 
 
-def test_objects_move_slowly():
-    for seed in range(20):
-        masks = one_object("circle", np.ones(5, bool), seed).masks[0]
-        centers = np.array([np.argwhere(mask).mean(0) for mask in masks])
-        steps = np.linalg.norm(np.diff(centers, axis=0), axis=1)
-        assert steps.mean() > 0.5 and steps.max() < 9
+def test_sounds_start_stop_and_pause_and_differ_in_level():
+    pairs = [[item for item in objects if item.sounds] for objects in many()]
+    pairs = [items[:2] for items in pairs if len(items) >= 2]
+    gaps = np.array([abs(20 * np.log10(one.level / other.level)) for one, other in pairs])
+    onsets = np.array([abs(int(one.seconds.argmax()) - int(other.seconds.argmax())) for one, other in pairs])
+    assert gaps.max() <= 14 and (gaps >= 8).mean() > 0.25 and (gaps < 4).mean() > 0.25
+    assert (onsets >= 1).mean() > 0.4
+    seconds = np.stack([item.seconds for pair in pairs for item in pair])
+    assert 0.2 < (~seconds[:, -1]).mean() < 0.5
+    rises = np.diff(np.pad(seconds.astype(int), ((0, 0), (1, 1))), axis=1) == 1
+    assert set(rises.sum(1)) == {1, 2} and (rises.sum(1) == 2).mean() < 0.15
+    assert seconds.sum(1).min() >= 4
 
 
-def test_now_and_then_an_object_leaves():
-    gone = sum((~render(seed, frame_size=(28, 36)).masks[:, -1].any((1, 2))).any() for seed in range(150))
-    assert 5 <= gone <= 35
+def test_objects_hardly_overlap_at_first():
+    free = []
+    for objects in many(200):
+        where = np.array([item.centers[-1 if item.motion == "enters" else 0] for item in objects]) * [1, 4 / 3]
+        gaps = np.linalg.norm(where[:, None] - where, axis=-1)
+        reach = np.array([item.size for item in objects]) / 2
+        free.append((gaps + np.eye(len(objects)) > 0.6 * (reach[:, None] + reach)).all())
+    assert np.mean(free) > 0.85
 
 
-def test_only_the_seconds_of_a_sound_are_loud():
-    for category in ALL:
-        seconds = np.zeros(10, bool)
-        seconds[3:7] = True
-        waveform = one_object(category, seconds, frame_size=(16, 16)).waveform.reshape(10, SAMPLING_RATE)
-        loudness = np.sqrt(np.square(waveform[:, 800:-800]).mean(1))
-        assert loudness[seconds].min() > 0.05 and loudness[~seconds].max() < 0.01
+def test_nothing_seen_tells_what_sounds():
+    """Within a clip what sounds and what is silent are of one size, speed and place on average."""
+    gaps = []
+    for objects in many(500):
+        looks = np.array([[o.size, np.ptp(o.centers, 0).sum(), *o.centers[0], o.mirrored, o.level] for o in objects])
+        twin = [[item.category for item in objects].count(o.category) > 1 for o in objects]
+        looks = np.column_stack([looks, twin, np.arange(len(objects))])
+        sounds = np.array([item.sounds for item in objects])
+        if 0 < sounds.sum() < len(sounds):
+            gaps.append(looks[sounds].mean(0) - looks[~sounds].mean(0))
+    gaps = np.array(gaps)
+    assert (np.abs(gaps.mean(0)) < 3.5 * gaps.std(0) / np.sqrt(len(gaps))).all()
 
 
-def test_loudness_is_alike_and_spectra_differ():
-    spectra = []
-    for category in ALL:
-        waveform = one_object(category, np.ones(4, bool), frame_size=(16, 16)).waveform
-        assert 0.07 < np.sqrt(np.square(waveform).mean()) < 0.13
-        windows = np.abs(np.fft.rfft(waveform.reshape(-1, 800), axis=1)[:, 1:401])
-        bands = np.log(np.add.reduceat(windows, np.unique(np.geomspace(1, 399, 24).astype(int)), axis=1) + 1)
-        features = np.concatenate([bands.mean(0), bands.std(0)])
-        spectra.append(features / np.linalg.norm(features))
-    similarity = np.stack(spectra) @ np.stack(spectra).T
-    assert similarity[~np.eye(len(ALL), dtype=bool)].max() < 0.97
+def test_required_categories_occur():
+    for seed in range(30):
+        assert UNSEEN[0] in {item.category for item in draw(seed, required=UNSEEN[:1])}
+        assert len(draw(seed, required=BAND[:4])) == 4
+        assert {item.category for item in draw(seed, categories=BAND[:2])} <= set(BAND[:2])
+        assert [item.category for item in draw(seed, required=["dog", "dog"])].count("dog") == 2
+
+
+def test_side_is_where_an_object_stays():
+    assert at([0.2, 0.44]).side == "left" and at([0.56, 0.8]).side == "right"
+    assert at([0.5]).side is None and at([0.3, 0.6]).side is None and at([0.44, 0.46]).side is None
+    assert at([-0.5, 0.7, 0.8]).side == "right" and at([0.3, 1.5]).side == "left" and at([2, 3]).side is None
+    assert at([0.3], y=-0.5).side is None
+
+
+def test_sounds_says_whether_any_second_does():
+    item = at([0.2, 0.2])
+    assert item.sounds and not replace(item, seconds=np.zeros(2, bool)).sounds
+
+
+def test_the_same_seed_gives_the_same_objects():
+    for one, other in zip(draw(5), draw(5), strict=True):
+        assert one.category == other.category and one.level == other.level
+        assert np.array_equal(one.centers, other.centers) and np.array_equal(one.seconds, other.seconds)
 
 
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"categories": ("circle", "square", "star", "cube")}, "categories"),
-        ({"categories": ("circle", "square", "star")}, "categories"),
-        ({"categories": (*SEEN, "star")}, "categories"),
-        ({"num_frames": 0}, "num_frames"),
-        ({"frame_size": (8, 100)}, "frame_size"),
-        ({"objects": []}, "objects"),
-        ({"objects": [SceneObject("circle", "red", np.ones(4, bool))]}, "seconds"),
+        ({"categories": ("dog", "car", "cube")}, "categories: got .*'cube'"),
+        ({"categories": ("dog",)}, "categories: .*expected 2 or more"),
+        ({"categories": (*SEEN, "dog")}, "categories"),
+        ({"required": ["cube"]}, r"required=\['cube'\]"),
+        ({"required": BAND[:5]}, "at most 4 required"),
+        ({"num_frames": 0}, "num_frames: got 0"),
     ],
 )
 def test_bad_arguments_are_named(options, named):
-    with pytest.raises(ValueError, match=named):
-        render(0, **options)
-
-
-def test_unknown_plan():
-    with pytest.raises(ValueError, match="plan: got 'loud'"):
-        draw_objects(np.random.default_rng(0), plan="loud")
+    with pytest.raises(ValueError, match=named) as error:
+        draw(0, **options)
+    assert "\n" not in str(error.value)

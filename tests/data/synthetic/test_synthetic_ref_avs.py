@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flat_cast import FlatCast, heard, shown
 from lavseg.data.masks import row_masks
 from lavseg.data.ref_avs import load_ref_avs
-from lavseg.data.synthetic import row_kinds, write_ref_avs
-from lavseg.data.synthetic.scene import COLORS, SEEN, UNSEEN
+from lavseg.data.synthetic import row_kinds, row_novelties, write_ref_avs
+from lavseg.data.synthetic.cast import SEEN, UNSEEN
+from lavseg.data.synthetic.object_tables import clip_objects
+from lavseg.media import read_audio
+from sentence_reader import read
 
 SIZE = (28, 36)
-CLIPS = {"train": 9, "val": 3, "test_s": 3, "test_u": 3, "test_n": 4}
+CLIPS = {"train": 9, "val": 3, "test_s": 3, "test_u": 4, "test_n": 4}
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +26,16 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def table(root):
+    return read_table(root)
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory):
+    clips = {"train": 40, "test_s": 3, "test_u": 6, "test_n": 2}
+    return write_ref_avs(tmp_path_factory.mktemp("data") / "flat", clips, frame_size=SIZE, cast=FlatCast(), seed=2)
+
+
+def read_table(root):
     with (root / "metadata.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -76,7 +90,6 @@ def test_rows_hold_the_traps(root, table):
     trained = {parts(row)[1] for row in table if row["split"] == "train"} - {"null"}
     unseen = [parts(row)[1] for row in table if row["split"] == "test_u"]
     assert trained <= set(SEEN) and set(unseen) & trained and set(unseen) & set(UNSEEN)
-    assert "plus-sign" in {parts(row)[1] for row in table}
     modes = {Image.open(path).mode for path in root.glob("gt_mask/*/*/00000.png")}
     assert modes == {"L", "RGB"}
 
@@ -96,20 +109,67 @@ def test_kinds_belong_to_the_rows(root, table):
     assert [kind == "null" for kind in kinds] == [parts(row)[1] == "null" for row in table]
 
 
-@pytest.mark.parametrize("split", ["train", "val", "test_s", "test_u", "TODO"])
-def test_masks_on_disk_show_the_object_of_the_row(root, split):
-    names = list(COLORS)
-    palette = np.array([COLORS[name] for name in names])
-    colored = 0
-    for row in load_ref_avs(root, split):
-        masks = row_masks(row).astype(bool)
-        assert masks[0].any() != row["is_null"]
-        said = [name for name in names if name in row["text"]]
-        if said and not row["is_null"]:
-            pixels = np.stack([np.asarray(frame) for frame in row["frames"]])[masks]
-            assert names[np.abs(palette - np.median(pixels, axis=0)).sum(1).argmin()] == said[0]
-            colored += 1
-    assert colored
+def test_each_clip_of_test_u_asks_for_what_training_does_not(flat):
+    table, novelties = read_table(flat), row_novelties(flat)
+    named = {novelty: defaultdict(set) for novelty in ("seen", "category", "combination")}
+    clips = defaultdict(set)
+    for row, novelty in zip(table, novelties, strict=True):
+        clips[row["split"], parts(row)[0]].add(novelty)
+        meaning = read(row["exp"])
+        assert (novelty == "category") == (parts(row)[1] in FlatCast().unseen)
+        for value in (("at", meaning.place), ("moves", meaning.motion)):
+            if meaning.name and value[1]:
+                named[novelty][meaning.name].add(value)
+    for (split, _), found in clips.items():
+        assert "seen" in found and (found & {"category", "combination"} != set()) == (split == "test_u")
+    for name, values in named["combination"].items():
+        assert not values & named["seen"][name]
+    halves = [found - {"seen"} for (split, _), found in clips.items() if split == "test_u"]
+    assert halves.count({"category"}) == halves.count({"combination"}) == 3
+
+
+def test_a_cast_without_unseen_categories_is_asked_for_combinations(tmp_path):
+    cast = FlatCast(categories=FlatCast().categories[:4], unseen=())
+    root = write_ref_avs(tmp_path, {"test_u": 2}, num_frames=2, frame_size=SIZE, cast=cast)
+    assert row_novelties(root).count("combination") >= 2 and "category" not in row_novelties(root)
+
+
+def test_kinds_are_mixed(flat):
+    kinds = [kind for kind, row in zip(row_kinds(flat), read_table(flat), strict=True) if row["split"] == "train"]
+    assert 0.1 < kinds.count("null") / len(kinds) < 0.3
+    rest = [kind for kind in kinds if kind != "null"]
+    shares = [rest.count(kind) / len(rest) for kind in ("words", "sound", "both")]
+    assert shares == pytest.approx([0.42, 0.29, 0.29], abs=0.12)
+
+
+def test_the_louder_of_two_alike_is_asked_for_in_stereo_only(flat):
+    asked = 0
+    for row in read_table(flat):
+        meaning = read(row["exp"])
+        if meaning.name and meaning.compared:
+            with wave.open(str(flat / "media" / parts(row)[0] / "audio.wav")) as file:
+                assert file.getnchannels() == 2
+            asked += 1
+    assert asked
+
+
+@pytest.mark.parametrize("split", ["test_s", "test_u", "test_n", "TODO"])
+def test_files_show_and_play_what_the_sentence_says(flat, split):
+    objects = clip_objects(flat)
+    for row in load_ref_avs(flat, split):
+        masks, meaning = row_masks(row).astype(bool), read(row["text"])
+        waveform, rate = read_audio(row["audio"]["path"])
+        sounding = heard(waveform, rate)
+        assert sounding == {item.category for item in objects[row["clip"]] if item.seconds.any()}
+        if row["is_null"]:
+            assert not masks.any()
+            continue
+        category = shown(np.stack([np.asarray(frame) for frame in row["frames"]])[masks])
+        assert category == row["object"] and meaning.noun in (category, "one", "object", "instrument", "animal")
+        assert meaning.heard is None or meaning.heard == (category in sounding)
+        assert meaning.compared is None or category in sounding
+        columns = np.argwhere(masks)[:, 2]
+        assert meaning.place is None or (columns.mean() < SIZE[1] / 2) == (meaning.place == "left")
 
 
 def contents(root, clip):
@@ -150,3 +210,7 @@ def test_a_folder_in_use_is_refused(tmp_path):
 def test_kinds_of_another_data_set(tmp_path):
     with pytest.raises(ValueError, match=r"no kinds\.csv"):
         row_kinds(tmp_path)
+    (tmp_path / "kinds.csv").write_text("kind\nwords\n")
+    assert row_kinds(tmp_path) == ["words"]
+    with pytest.raises(ValueError, match=r"kinds\.csv has no column novelty; write the folder anew"):
+        row_novelties(tmp_path)

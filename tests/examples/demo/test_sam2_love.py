@@ -9,13 +9,15 @@ from lavseg.checkpoint import load_checkpoint
 from lavseg.models.sam2_love import Sam2LoveModel, Sam2LoveProcessor
 
 
-def test_the_whole_demo(untrained, tmp_path, small_clips, monkeypatch, capsys):
-    few = {"steps": 2, "clips": 2}
+@pytest.mark.slow
+def test_the_whole_demo(untrained, tmp_path, small_clips, processes_here, monkeypatch, capsys):
+    few = {"clips": 2}
     monkeypatch.setattr(sam2_love, "POINTING", tuple((share, stage | few) for share, stage in sam2_love.POINTING))
     monkeypatch.setattr(sam2_love, "EVALUATED_ROWS", 2)
     monkeypatch.setattr(sam2_love, "EXAMPLES_PER_KIND", 1)
+    monkeypatch.setattr(sam2_love, "WORST_EXAMPLES", 1)
     output = tmp_path / "demo"
-    run_demo.main([f"--output={output}", f"--checkpoint={untrained}", "--minutes=0", "--clips=4"])
+    run_demo.main([f"--out={output}", f"--model={untrained}", "--steps=4", "--clips=4"])
     printed = capsys.readouterr().out
     assert all(f"{stage}/8" in printed for stage in range(1, 9))
 
@@ -27,13 +29,16 @@ def test_the_whole_demo(untrained, tmp_path, small_clips, monkeypatch, capsys):
             (report[name]["jaccard"] + report[name]["f_score"]) / 2, abs=2e-4
         )
     assert 0 <= report["null"]["s"] <= 1
+    assert report["kinds"].keys() == {"words", "sound", "both"}
+    assert report["novelties"].keys() == {"category", "combination"}
     assert {"j_and_f", "j_and_f_silent"} <= report["needs_sound"].keys()
     assert {"j_and_f", "j_and_f_blank"} <= report["needs_words"].keys()
     assert report["seconds"] > 0
 
     page = (output / "report.html").read_text()
-    assert page.count("data:image/jpeg;base64,") == 5 and page.count("data:video/mp4;base64,") == 1
-    assert page.count("<polyline") == 3 and "$" not in page
+    assert page.count('class="example"') >= 5 and page.count("data:video/mp4;base64,") == 1
+    assert page.count("data:image/jpeg;base64,") == 3 * page.count('class="example"')
+    assert page.count("<polyline") == 4 and "$" not in page
     assert "http://" not in page and "https://" not in page
 
     model, processor = load_checkpoint(output / "model")

@@ -13,7 +13,8 @@ PARTS = {"single", "single_silent", "multi", "multi_silent"}
 @pytest.fixture
 def short(monkeypatch, small_clips, processes_here):
     monkeypatch.setattr(sounding_objects, "train_sam", partial(sounding_objects.train_sam, clips=4))
-    monkeypatch.setattr(sounding_objects, "EXAMPLES_PER_KIND", 1)
+    for name, number in {"EXAMPLES_DRAWN": 2, "EXAMPLES_PER_KIND": 1, "WORST_EXAMPLES": 1}.items():
+        monkeypatch.setattr(sounding_objects, name, number)
 
 
 @pytest.mark.slow
@@ -24,12 +25,13 @@ def short(monkeypatch, small_clips, processes_here):
         ("sama-avs", "SamaAvsModel"),
         ("gavs", "GavsModel"),
         ("st-bava", "StBavaModel"),
+        ("tpavi", "TpaviModel"),
     ],
 )
 def test_the_whole_demo_of_every_method(short, untrained, tmp_path, capsys, method, model):
     output = tmp_path / "demo"
-    few = ["--minutes=0", "--clips=2", "--sam_steps=2"]
-    run_demo.main([f"--method={method}", f"--output={output}", f"--checkpoint={untrained}", *few])
+    few = ["--steps=4", "--clips=2", "--sam_steps=2"]
+    run_demo.main([f"--method={method}", f"--out={output}", f"--model={untrained}", *few])
     printed = capsys.readouterr().out
     assert all(f"{stage}/7" in printed for stage in range(1, 8))
 
@@ -42,7 +44,7 @@ def test_the_whole_demo_of_every_method(short, untrained, tmp_path, capsys, meth
             assert all(0 <= scores[name] <= 1 for name in ("jaccard", "f_score", "j_and_f", "s"))
 
     page = (output / "report.html").read_text()
-    assert page.count("data:image/jpeg;base64,") == 2 and page.count("data:video/mp4;base64,") == 1
+    assert page.count("data:image/jpeg;base64,") == 3 * 4 and page.count("data:video/mp4;base64,") == 1
     assert page.count("<polyline") == 3 and "$" not in page and model in page
     assert "http://" not in page and "https://" not in page
     assert "SAM2-LOVE" not in page

@@ -15,11 +15,19 @@ def test_lines_stay_whole_in_a_narrow_terminal(monkeypatch, capsys):
     ]
 
 
+def test_without_a_terminal_lines_say_how_far_it_is(monkeypatch, capsys):
+    monkeypatch.setattr(stages, "get_console", lambda: Console(force_terminal=False))
+    monkeypatch.setattr(stages.time, "monotonic", iter(range(0, 1000, 4)).__next__)
+    assert list(stages.Stages(1).bar("clips")(range(6))) == list(range(6))
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines and len(lines) < 6 and all(line.endswith(" of 6") for line in lines)
+
+
 @pytest.mark.parametrize("method", ["sam2-love", "gavs"])
 def test_foreign_folders_are_left_alone(untrained, tmp_path, method):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(SystemExit, match="no earlier demo"):
-        run_demo.main([f"--method={method}", f"--output={tmp_path}", f"--checkpoint={untrained}"])
+        run_demo.main([f"--method={method}", f"--out={tmp_path}", f"--model={untrained}"])
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 

@@ -22,8 +22,3 @@ def test_entries_are_means_since_the_last_one():
         assert entry["place"] == pytest.approx(sum(part) / len(part), abs=1e-4)
         assert entry["loss"] == pytest.approx(sum(place**2 for place in part) / len(part), abs=1e-4)
     assert places == sorted(places, reverse=True) and places[-1] < 1
-
-
-def test_it_ends_in_time():
-    entries, places = downhill(100, seconds=0.0)
-    assert [entry["step"] for entry in entries] == [1] and len(places) == 1

@@ -11,7 +11,7 @@ from transformers import AutoModel
 def test_it_trains_scores_and_draws_every_behavior_and_does_not_repeat_itself(
     untrained, tmp_path, monkeypatch, small_clips, processes_here
 ):
-    options = {"method": "aural-sam2", "output": tmp_path, "checkpoint": untrained}
+    options = {"method": "aural-sam2", "out": tmp_path, "model": untrained}
     options |= {"frame_steps": 1, "steps": 1, "clips": 2}
     arguments = [f"--{name}={value}" for name, value in options.items()]
     monkeypatch.setattr(train_aural_sam2, "SHOWN_CLIPS", 1)

@@ -18,12 +18,12 @@ def short(monkeypatch, processes_here):
     """Every stage is cut to a few steps on a few clips."""
     host_stages = [
         {"num_frames": 1, "steps": 1, "batch": 2, "peak_rate": 1e-4},
-        {"num_frames": 2, "steps": 1, "batch": 2, "peak_rate": 1e-4, "prompt": "mask"},
+        {"num_frames": 2, "steps": 1, "batch": 2, "peak_rate": 1e-4, "learns": "masks"},
     ]
     pointing = [{"num_frames": 2, "steps": 2, "peak_rate": 1e-4, "clips": 2, "expressions": 2}]
     for name, few in (
         ("train_host", {"clips": 4, "stages": host_stages}),
-        ("train_encoders", {"clips": 2, "vision_steps": 2, "steps": 1}),
+        ("train_encoders", {"clips": 2, "vision_steps": 2, "audio_steps": 1, "text_steps": 1}),
         ("teach_pointing", {"clips": 4, "stages": pointing}),
         ("write_ref_avs", {"num_frames": 3, "frame_size": (56, 72)}),
     ):
@@ -33,10 +33,10 @@ def short(monkeypatch, processes_here):
 
 @pytest.mark.slow
 def test_every_stage_leaves_a_checkpoint_that_the_next_builds_on(short, tmp_path, capsys):
-    command = ["--output", str(tmp_path), "--steps", "2"]  # the first step's rate is 0
+    command = ["--out", str(tmp_path), "--steps", "2"]  # the first step's rate is 0
     train_tiny.main(command)
     logs = {stage: json.loads((tmp_path / stage / "training_log.json").read_text()) for stage in STAGES}
-    assert [(entry["prompt"], entry["frames"]) for entry in logs["host"]] == [("click", 1), ("mask", 2)]
+    assert [(entry["learns"], entry["frames"]) for entry in logs["host"]] == [("all", 1), ("masks", 2)]
     assert {entry["encoder"] for entry in logs["encoders"]} == {"vision", "audio", "text"}
     assert {stage: logs["model"][stage] for stage in STAGES[:3]} == {stage: logs[stage] for stage in STAGES[:3]}
     assert any("eval_j_and_f" in entry for entry in logs["model"]["model"])
@@ -48,7 +48,8 @@ def test_every_stage_leaves_a_checkpoint_that_the_next_builds_on(short, tmp_path
     changed = "prompter.fusion.layers.0.linear1.weight"
     assert not torch.equal(state["pointing"][changed], state["encoders"][changed])
     assert not torch.equal(state["model"][changed], state["pointing"][changed])
-    assert load_checkpoint(tmp_path / "model")[0].config.presence_head
+    config = load_checkpoint(tmp_path / "model")[0].config
+    assert config.presence_head and "toy" in config.notice
 
     weights = (tmp_path / "host" / "model.safetensors").stat().st_mtime_ns
     capsys.readouterr()

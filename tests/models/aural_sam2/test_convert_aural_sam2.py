@@ -14,6 +14,7 @@ from lavseg.models.aural_sam2.convert_aural_sam2 import (
     fuser_state_from_release,
     read_release,
 )
+from released_files import released_fuser
 from sam2_reference import numbered, original_sam2
 
 # A released name of every kind of module, and ours.
@@ -47,59 +48,6 @@ FUSER_NAMES = {
     "train_proj_a1.proj.3.bias": "fuser.token_head.3.bias",
     "text_proj.2.weight": "fuser.text_projection.2.weight",
 }
-
-
-def linear(name, *shape):
-    return {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
-
-
-def norm(name, size, statistics=False):
-    running = {f"{name}.running_mean": (size,), f"{name}.running_var": (size,), f"{name}.num_batches_tracked": ()}
-    return {f"{name}.weight": (size,), f"{name}.bias": (size,), **(running if statistics else {})}
-
-
-def released_block(name):
-    shapes = norm(f"{name}.norm1", 256) | linear(f"{name}.attn.q", 256, 256) | linear(f"{name}.attn.kv", 512, 256)
-    shapes |= linear(f"{name}.attn.proj", 256, 256) | linear(f"{name}.attn.sr", 256, 256, 4, 4)
-    shapes |= norm(f"{name}.attn.norm", 256) | norm(f"{name}.norm2", 256) | linear(f"{name}.mlp.fc1", 1024, 256)
-    return shapes | linear(f"{name}.mlp.dwconv.dwconv", 1024, 1, 3, 3) | linear(f"{name}.mlp.fc2", 256, 1024)
-
-
-def released_fusion(name):
-    shapes = linear(f"{name}.align_channel", 256, 256, 1) | linear(f"{name}.align_channel_back", 128, 256, 1)
-    shapes |= norm(f"{name}.norm_layer", 256) | norm(f"{name}.norm_layer2", 256)
-    shapes |= linear(f"{name}.g", 128, 256, 1, 1, 1)
-    for output, ones in (("W_z", (1, 1, 1)), ("W_z2", (1,))):
-        shapes |= linear(f"{name}.{output}.0", 256, 128, *ones) | norm(f"{name}.{output}.1", 256, statistics=True)
-    for role in "qkv":
-        shapes |= linear(f"{name}.{role}_frame", 128, 256, 1, 1, 1) | linear(f"{name}.{role}_audio", 128, 256, 1)
-    return shapes
-
-
-def released_fuser(use_text):
-    """Names and shapes of the released fuser's state dict."""
-    channels = {0: (64, 1), 3: (128, 64), 6: (256, 128), 8: (256, 256), 11: (512, 256), 13: (512, 512)}
-    shapes = {}
-    for index, widths in channels.items():
-        shapes |= linear(f"vgg.features.{index}", *widths, 3, 3)
-    for index, widths in {0: (4096, 12288), 2: (4096, 4096), 4: (128, 4096)}.items():
-        shapes |= linear(f"vgg.embeddings.{index}", *widths)
-    for level, (kernel, depth) in enumerate(((4, 3), (2, 6), (1, 12))):
-        shapes |= linear(f"patch_embeds.{level}", 256, 256, kernel, kernel) | released_fusion(f"fusion_modules.{level}")
-        for index in range(depth):
-            shapes |= released_block(f"f_blocks.{level}.{index}")
-        for index in range(3):
-            shapes |= released_block(f"a_blocks.{level}.{index}")
-    for index in range(2):
-        shapes |= linear(f"smooth_convs.{index}", 256, 256, 1, 1)
-    for head, ones in (("train_proj_v1", (1, 1)), ("train_proj_a1", (1,))):
-        if use_text:
-            shapes |= linear(f"{head}.proj.0", 128, 256) | norm(f"{head}.proj.2", 128)
-            shapes |= linear(f"{head}.proj.3", 128, 128)
-        else:
-            shapes |= linear(f"{head}.proj.0", 128, 256, *ones) | norm(f"{head}.proj.1", 128, statistics=True)
-            shapes |= linear(f"{head}.proj.2", 128, 128, *ones)
-    return shapes | (linear("text_proj.0", 1024, 768) | linear("text_proj.2", 256, 1024) if use_text else {})
 
 
 @pytest.fixture(scope="module")

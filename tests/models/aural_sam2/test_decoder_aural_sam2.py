@@ -4,8 +4,7 @@ from tiny.configurations import nano_sam2_config, tiny_config
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoTwoWayTransformer
 
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model
-from lavseg.models.aural_sam2.batch_aural_sam2 import ClipGroup
-from lavseg.models.aural_sam2.decoder_aural_sam2 import AuralSam2TwoWayTransformer, StagePrompt, UserPrompt
+from lavseg.models.aural_sam2.decoder_aural_sam2 import AuralSam2TwoWayTransformer, StagePrompt
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +85,3 @@ def test_the_last_stage_reaches_the_image_tokens_that_are_upscaled(transformers,
     dense = torch.randn(2, 16, inputs["point_embeddings"].shape[-1])
     stages = [*[StagePrompt(None, None)] * len(ours.layers), StagePrompt(dense, None)]
     torch.testing.assert_close(ours(**inputs, stage_prompts=stages)[1], ours(**inputs)[1] + dense[:, None])
-
-
-def test_prompts_follow_their_clips():
-    prompt = UserPrompt(torch.arange(6.0).view(6, 1, 1), None)
-    picked = prompt.pick(ClipGroup(clips=[2, 0], length=1, labeled=[[], []], batch=3))
-    assert picked.sparse.flatten().tolist() == [4, 5, 0, 1] and picked.dense is None

@@ -43,7 +43,7 @@ def sub_grid(maps, step):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("file", golden_files("auralsam2/fuser_only_*.npz"))
+@pytest.mark.parametrize("file", golden_files("auralsam2/fuser_only_*.npz", quick=1))
 def test_fuser(file):
     variant, seed = re.fullmatch(r"fuser_only_(avs|ref)_seed(\d+)", file.stem).groups()
     seed = int(seed)
@@ -99,7 +99,7 @@ def test_decoder(file):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("file", golden_files("auralsam2/*_[tb]*[0-9]_seed*.npz"))
+@pytest.mark.parametrize("file", golden_files("auralsam2/*_[tb]*[0-9]_seed*.npz", quick=1))
 def test_whole_model(file, monkeypatch):
     info = json.loads(file.with_suffix(".json").read_text())
     size, num_frames = info["size"], info["frames"]

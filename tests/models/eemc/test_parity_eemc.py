@@ -176,7 +176,9 @@ def test_whole_model(file):
     assert loss.item() == pytest.approx(float(golden["loss"]), rel=1e-5)
     if "mask_logits_no_prompt" in golden:
         features = kept_host.outputs("host")
-        found = [host.decode(each, host.start_queries().expand(frames, -1, -1)).masks for each in features]
+        found = [
+            host.decode(each, host.start_queries(torch.device("cpu")).expand(frames, -1, -1)).masks for each in features
+        ]
         assert_mostly_near(torch.cat(found), golden, "mask_logits_no_prompt", np.s_[:, ::10, ::8, ::8])
 
 

@@ -110,7 +110,7 @@ def test_padding_of_a_videos_single_frames_does_not_come_back(tmp_path):
     config, size = tiny_config(GavsConfig), (60, 82)
     model, processor = GavsModel(config).eval(), GavsProcessor.from_config(config)
     clip = render_clip(np.random.default_rng(0), 5, size)
-    write_video(tmp_path / "clip.mp4", clip.frames, 4, clip.waveform[: 5 * RATE // 4], RATE)
+    write_video(tmp_path / "clip.mp4", clip.frames, 4, clip.waveform[:, : 5 * RATE // 4], RATE)
     found = list(lavseg.segment_video(model, processor, tmp_path / "clip.mp4", fps=4))
     parts = list(iter_clip(tmp_path / "clip.mp4", 4))
     sound = np.concatenate([part.waveform for part in parts[:4]], axis=1)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny.configurations import tiny_config
 
-from conftest import GOLDEN, golden_files
+from conftest import GOLDEN, golden_files, slow_after
 from lavseg.backbones.vggish import VggishConfig
 from lavseg.models.st_bava import StBavaConfig, StBavaModel
 from lavseg.models.st_bava.convert_st_bava import ST_BAVA_KEYS
@@ -90,7 +90,7 @@ def test_block_with_other_numbers_of_frames(file):
         assert_near(vision[0, :, ::4, ::4], golden[f"V4_T{frames}"], 1e-4)
 
 
-@pytest.mark.parametrize("file", golden_files("st_bava/stack_*.npz"))
+@pytest.mark.parametrize("file", golden_files("st_bava/stack_*.npz", quick=1))
 @torch.no_grad()
 def test_stack(file):
     layers, edge, seed = numbers(file, r"stack_L(\d+)_(\d+)x\d+_seed(\d+)")
@@ -194,7 +194,11 @@ def training_cases():
     file = GOLDEN / "st_bava/train_step.json"
     if not file.is_file():
         return [pytest.param(None, None, marks=pytest.mark.skip(reason=f"no {file} (set LAVSEG_GOLDEN)"), id="absent")]
-    return [pytest.param(name, case, id=name) for name, case in json.loads(file.read_text()).items()]
+    cases = json.loads(file.read_text())
+    return [
+        pytest.param(name, case, id=name, marks=slow_after(index, quick=1))
+        for index, (name, case) in enumerate(cases.items())
+    ]
 
 
 GROUPS = {

@@ -1,7 +1,7 @@
 """What the methods share whose host, SAM or SAM2, is given the sound of each frame: clips in, masks and losses out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from ..sam.adapters_sam import SamAudioAdapters
 from ..sam.modeling_sam import SamBackbone
 from ..sam2.adapters_sam2 import Sam2AudioAdapters
 from ..sam2.modeling_sam2 import Sam2Backbone
+from ..sam2.user_prompts import PROMPT_NAMES, UserPrompt, encode_user_prompts
 from ..vggish import VggishModel, load_vggish
 
 
@@ -31,6 +32,7 @@ class HeardClips:
     frames: `[B, T, 3, S, S]`, or None where `embeddings [B, T, C, e, e]`, made of them before, take their place.
     audio: `[B, T, D]`.
     words: states `[B E, P, D]` of the sentences and which tokens are real, bool `[B E, P]`; empty without text.
+    user_prompts: what a user shows of the `B E` objects, for each of the `prompt_frames`; empty for nothing.
     """
 
     given: ClipInputs
@@ -38,6 +40,8 @@ class HeardClips:
     embeddings: torch.Tensor | None
     audio: torch.Tensor
     words: tuple[torch.Tensor, ...]
+    user_prompts: list[UserPrompt] = field(default_factory=list)
+    prompt_frames: Sequence[int] | None = None
 
     @property
     def real(self) -> torch.Tensor:
@@ -215,6 +219,11 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
         reshaped_input_sizes: torch.Tensor | None = None,
         image_embeddings: torch.Tensor | None = None,
         audio_embeddings: torch.Tensor | None = None,
+        input_points: torch.Tensor | None = None,
+        input_labels: torch.Tensor | None = None,
+        input_boxes: torch.Tensor | None = None,
+        input_masks: torch.Tensor | None = None,
+        prompt_frames: list[int] | None = None,
         output_attentions: bool = False,
     ) -> AudioVisualSegmentationOutput:
         """Segment `B` clips of up to `T` frames, or learn to; for `E` expressions each where the model reads, else one.
@@ -234,6 +243,15 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
                 processors that pad it (GAVS' on SAM): masks then cover the frame, and not the padding.
             image_embeddings: `[B, T, C, e, e]` in place of `pixel_values`: SAM's embeddings, made before. SAM only.
             audio_embeddings: `[B, T, D]` in place of `input_features`: VGGish's embeddings, made before.
+            input_points: `[B, E, n, 2]` (x, y) in pixels of `pixel_values`, or `[B, E, F, n, 2]` for `F` frames; this
+                and a user's other prompts where the model `takes_points`. Frames with prompts are segmented first and
+                without memory, in place of the conditioning frame.
+            input_labels: `[B, E, n]` or `[B, E, F, n]`: 1 on the object, 0 off it, 2 and 3 for two corners of a
+                box, -1 for padding.
+            input_boxes: `[B, E, 4]` or `[B, E, F, 4]`, (x1, y1, x2, y2) in pixels of `pixel_values`.
+            input_masks: `[B, E, h, w]` or `[B, E, F, h, w]`, mask logits such as `pred_masks` of an earlier call; NaN
+                alone where there is no mask of an object on a frame.
+            prompt_frames: the `F` frames of these prompts; the conditioning frame when None.
             output_attentions: return attention maps, where the method has them.
 
         Returns:
@@ -256,7 +274,8 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
         words = self._encode_text(given.input_ids, attention_mask)
         audio = self._encode_audio(input_features) if audio_embeddings is None else audio_embeddings.to(self.dtype)
         images = None if image_embeddings is None else image_embeddings.to(self.dtype)
-        clips = HeardClips(given, pixel_values, images, audio, words)
+        shown = self._encode_user_prompts(given, prompt_frames, input_points, input_labels, input_boxes, input_masks)
+        clips = HeardClips(given, pixel_values, images, audio, words, shown, prompt_frames)
         prediction, extra = self.segment(clips, output_attentions)
         prediction = self._fit_to_frames(prediction, clips.real, reshaped_input_sizes)
         return self._output(prediction, clips.real, given, extra)
@@ -279,6 +298,16 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
     ) -> tuple[torch.Tensor, ...]:
         """States and mask of the words about each object; none on a model that does not read."""
         return ()
+
+    def _encode_user_prompts(
+        self, given: ClipInputs, prompt_frames: Sequence[int] | None, *prompts: torch.Tensor | None
+    ) -> list[UserPrompt]:
+        """What a user shows of each object, for each prompted frame."""
+        named = dict(zip((*PROMPT_NAMES, "prompt_frames"), (*prompts, prompt_frames), strict=True))
+        shown = [name for name, value in named.items() if value is not None]
+        if shown and not self.takes_points:
+            raise ValueError(f"{shown[0]}: {type(self).__name__} takes no prompts of a user on this host")
+        return encode_user_prompts(self.sam.prompt_encoder, given.batch[:2], *prompts)
 
     def _output(
         self,

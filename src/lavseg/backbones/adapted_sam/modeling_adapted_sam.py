@@ -12,6 +12,7 @@ from ...losses import weighted_mean
 from ...modeling.encoders import build_encoder, encode_text, load_encoder, load_host
 from ...modeling.outputs import MaskPrediction
 from ..sam2.losses_sam2 import SAM2_LOSS_WEIGHTS, sam2_losses
+from ..sam2.user_prompts import UserPrompt, conditioning_frames
 from ..vggish import VggishModel, load_vggish
 from .base_adapted_sam import AdaptedSamModel, HeardClips
 from .configuration_adapted_sam import AdapterConfig
@@ -38,6 +39,10 @@ class AdapterClipModel(AdaptedSamModel):
         self.text_encoder = build_encoder(config.text_config) if config.use_text else None
         self.freeze()
         self.post_init()
+
+    @property
+    def takes_points(self) -> bool:
+        return self.tracking_host is not None
 
     @classmethod
     def from_backbones(
@@ -83,7 +88,11 @@ class AdapterClipModel(AdaptedSamModel):
     def segment(self, clips: HeardClips, output_attentions: bool) -> tuple[MaskPrediction, dict]:
         """As the host does it, see `SamBackbone.segment` and `Sam2Backbone.segment`."""
         encode, decode = partial(clips.encode, self.encode), partial(clips.decode, self.decode)
-        return self.sam.segment(clips.lengths, encode, decode, self._first_frame), {}
+
+        def first(length: int) -> dict[int, UserPrompt | None]:
+            return conditioning_frames(length, self._first_frame(length), clips.prompt_frames, clips.user_prompts)
+
+        return self.sam.segment(clips.lengths, encode, decode, first), {}
 
     def _first_frame(self, length: int) -> int:
         """The frame that a host with memory segments without it."""

@@ -7,12 +7,14 @@ from transformers.image_utils import PILImageResampling
 from ...modeling.processing import OptionalTextMixin
 from ..sam.processing_sam import SamClipProcessor
 from ..sam2.processing_sam2 import square_image_processor
+from ..sam2.prompted_processing import UserPromptsMixin
 from ..vggish import VggishFeatureExtractor
 from .configuration_adapted_sam import AdapterConfig
 
 
-class AdapterClipProcessor(OptionalTextMixin, SamClipProcessor):
+class AdapterClipProcessor(UserPromptsMixin, OptionalTextMixin, SamClipProcessor):
     """Prepares clips for an adapter baseline: bilinear squares for SAM, and for SAM2 bicubic ones as AuralSAM2's.
+    A user's prompts are for models on SAM2.
 
     ```python
     processor = AdapterClipProcessor.from_config(SamaAvsConfig())

@@ -84,15 +84,15 @@ class PromptedTransformerModule(Mask2FormerTransformerModule):
     """The decoder of queries, which are given. Embeddings are called rather than read, so that nothing hangs on where
     their weights lie."""
 
-    def start(self) -> torch.Tensor:
+    def start(self, device: torch.device) -> torch.Tensor:
         """Features `[Q, C]` that the queries have before anything prompts them."""
-        return _all_of(self.queries_features)
+        return _all_of(self.queries_features, device)
 
     def forward(self, features: PixelFeatures, queries: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Normed states `[N, Q, C]` of `queries [N, Q, C]` after the last layer, and their mask logits
         `[N, Q, h, w]`."""
-        levels = features.levels[: self.num_feature_levels]
-        embedded = zip(levels, self.input_projections, _all_of(self.level_embed), strict=True)
+        levels, device = features.levels[: self.num_feature_levels], queries.device
+        embedded = zip(levels, self.input_projections, _all_of(self.level_embed, device), strict=True)
         states = [project(level) + code[:, None, None] for level, project, code in embedded]
         positions = [self.position_embedder(level.shape, level.device, level.dtype, None) for level in levels]
         decoded = self.decoder(
@@ -100,7 +100,7 @@ class PromptedTransformerModule(Mask2FormerTransformerModule):
             multi_stage_positional_embeddings=[code.flatten(2).permute(2, 0, 1) for code in positions],
             pixel_embeddings=features.mask_features,
             encoder_hidden_states=[state.flatten(2).permute(2, 0, 1) for state in states],
-            query_position_embeddings=_all_of(self.queries_embedder)[:, None].expand(-1, len(queries), -1),
+            query_position_embeddings=_all_of(self.queries_embedder, device)[:, None].expand(-1, len(queries), -1),
             feature_size_list=[level.shape[-2:] for level in levels],
             return_dict=True,
         )
@@ -113,8 +113,9 @@ def _mask_embedder(width: int, out: int) -> nn.Sequential:
     return nn.Sequential(*hidden, nn.Sequential(nn.Linear(width, out), nn.Identity()))
 
 
-def _all_of(embedding: nn.Embedding) -> torch.Tensor:
-    return embedding(torch.arange(embedding.num_embeddings, device=embedding.weight.device))
+def _all_of(embedding: nn.Embedding, device: torch.device) -> torch.Tensor:
+    """On the `device` that computes: weights that a device map left on disk are on none before the call."""
+    return embedding(torch.arange(embedding.num_embeddings, device=device))
 
 
 class PromptedMask2FormerModel(Mask2FormerModel):
@@ -149,7 +150,7 @@ class PromptedMask2Former(Mask2FormerPreTrainedModel):
     ```python
     mask2former = PromptedMask2Former.from_pretrained("facebook/mask2former-swin-base-ade-semantic")
     features = mask2former(pixel_values)
-    queries = mask2former.start_queries().expand(len(pixel_values), -1, -1)
+    queries = mask2former.start_queries(pixel_values.device).expand(len(pixel_values), -1, -1)
     masks = mask2former.decode(features, queries).masks
     ```
     """
@@ -168,10 +169,14 @@ class PromptedMask2Former(Mask2FormerPreTrainedModel):
         self.post_init()
 
     @property
+    def stages(self) -> nn.ModuleList:
+        """Stages of the image encoder."""
+        return self.model.pixel_level_module.encoder.swin.encoder.layers
+
+    @property
     def blocks(self) -> nn.ModuleList:
         """Blocks of the image encoder."""
-        stages = self.model.pixel_level_module.encoder.swin.encoder.layers
-        return nn.ModuleList(block for stage in stages for block in stage.blocks)
+        return nn.ModuleList(block for stage in self.stages for block in stage.blocks)
 
     def get_input_embeddings(self) -> nn.Module:
         return self.model.pixel_level_module.encoder.get_input_embeddings()
@@ -197,9 +202,9 @@ class PromptedMask2Former(Mask2FormerPreTrainedModel):
             decoded = pixels.decoder(maps, output_hidden_states=False)
         return PixelFeatures(maps[-1], decoded.multi_scale_features, decoded.mask_features)
 
-    def start_queries(self) -> torch.Tensor:
-        """Features `[Q, C]` of the queries, which a method adds to or replaces."""
-        return self.model.transformer_module.start()
+    def start_queries(self, device: torch.device) -> torch.Tensor:
+        """Features `[Q, C]` of the queries, which a method adds to or replaces, on the device that computes."""
+        return self.model.transformer_module.start(device)
 
     def decode(self, features: PixelFeatures, queries: torch.Tensor) -> QueryPredictions:
         """What `queries [N, Q, C]` find in `N` frames."""

@@ -8,8 +8,8 @@ import torch
 
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.conversion import check_state, read_tensors
+from ...modeling.processing import AudioVisualProcessor
 from ...output_folders import check_new_folder, staged_folder
-from .processing_sam import SamClipProcessor
 
 # What the original SAM and the adapters are called, and what they are called here. The first rule that fits a key wins.
 SAM_KEYS = [
@@ -79,7 +79,7 @@ def convert_checkpoint(
     build: Callable[[], AudioVisualPreTrainedModel],
     state: dict[str, torch.Tensor],
     rules: list[tuple[str, str]],
-    processor_class: type[SamClipProcessor],
+    processor_class: type[AudioVisualProcessor],
     output_dir: str | Path,
     unused: frozenset[str] = frozenset(),
     blank: Callable[[str], bool] = lambda key: False,

@@ -1,6 +1,7 @@
 """SAM as the methods use it: Transformers' model, which segments frames one by one."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -78,7 +79,7 @@ class SamBackbone(SamModel):
         lengths: Sequence[int],
         encode: Callable[[Sequence[int], Sequence[int]], torch.Tensor],
         decode: Callable[[Sequence[int], Sequence[int], Callable], MaskPrediction],
-        first: Callable[[int], int],
+        first: Callable[[int], Any],
     ) -> MaskPrediction:
         """Segment clips, each frame by itself.
 

@@ -1,18 +1,14 @@
 """The processor that the methods on SAM share."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import torch
-from transformers import BatchFeature, PreTrainedConfig, Sam2ImageProcessor
+from transformers import PreTrainedConfig
 
-from ...media import as_frames
-from ...modeling.processing import AudioVisualProcessor
 from ..sam2.processing_sam2 import square_image_processor
 from ..vggish import VggishFeatureExtractor
+from ..vggish.processing_vggish import SoundPerFrameProcessor
 
 
-class SamClipProcessor(AudioVisualProcessor):
+class SamClipProcessor(SoundPerFrameProcessor):
     """Prepares clips for a method on SAM: frames resized to a square, and one second of sound for each frame.
 
     SAM's stock image processor keeps the aspect ratio and pads; the methods were trained on plain squares. SAM2's is
@@ -29,41 +25,11 @@ class SamClipProcessor(AudioVisualProcessor):
         fps: frames per second at which video files are read; a patch lasts 0.96 s.
     """
 
-    needs_text = False
-
-    def __init__(
-        self,
-        image_processor: Sam2ImageProcessor,
-        feature_extractor: VggishFeatureExtractor,
-        fps: float = 1.0,
-    ):
-        super().__init__(image_processor, feature_extractor, fps=fps)
-
     @classmethod
     def from_config(cls, config: PreTrainedConfig) -> "SamClipProcessor":
         """The processor whose sizes fit a model of `config`."""
         size = config.sam_config.vision_config.image_size
         return cls(square_image_processor(size), VggishFeatureExtractor(min_patches=1))
-
-    def _sound_inputs(self, sounds: list[torch.Tensor], frame_mask: torch.Tensor) -> dict[str, torch.Tensor]:
-        """`input_features` is `[B, T, 1, 96, 64]`: frame `t` has patch `t`, the last patch where the sound is shorter,
-        and patches beyond the last frame are cut off."""
-        inputs = super()._sound_inputs(sounds, frame_mask)
-        steps = torch.arange(frame_mask.shape[1])
-        patch = torch.minimum(steps, inputs["audio_mask"].sum(1, keepdim=True) - 1)
-        features = inputs["input_features"][torch.arange(len(patch))[:, None], patch]
-        return {"input_features": features, "audio_mask": frame_mask}
-
-    def frames_with_sounds(
-        self, frames: Any, sounds: Sequence[Any], text: Sequence[str] | None, sampling_rate: int
-    ) -> BatchFeature:
-        """As the base class says; of each sound the first patch is heard."""
-        frames = as_frames(frames, "frames")
-        patches = [self._patches(sound, sampling_rate, f"[{index}]")[:1] for index, sound in enumerate(sounds)]
-        data = self._pad_frames([frames])
-        data |= {"input_features": torch.cat(patches)[None], "audio_mask": data["frame_mask"]}
-        data |= self._text_inputs(None if text is None else [list(text)])
-        return BatchFeature({**data, "original_sizes": [tuple(frames.shape[-2:])]})
 
     @property
     def input_size(self) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """SAM2 as the methods use it: Transformers' video model with faster blocks and one position code."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 
@@ -18,6 +18,7 @@ from .attention_sam2 import FasterMemoryAttention, FasterMultiScaleBlock
 from .encoder_sam2 import encode_images
 from .every_frame_tracking import EveryFrameTracker, track_every_frame
 from .tracking_sam2 import ImageFeatures, project_features
+from .user_prompts import UserPrompt
 
 
 class Sam2Backbone(Sam2VideoModel):
@@ -77,7 +78,7 @@ class Sam2Backbone(Sam2VideoModel):
         lengths: Sequence[int],
         encode: Callable[[Sequence[int], Sequence[int]], tuple[torch.Tensor, ...]],
         decode: Callable[[Sequence[int], Sequence[int], Callable], MaskPrediction],
-        first: Callable[[int], int],
+        first: Callable[[int], Mapping[int, UserPrompt | None]],
     ) -> MaskPrediction:
         """Track through clips with something that prompts every frame; clips of one length go together.
 
@@ -85,7 +86,8 @@ class Sam2Backbone(Sam2VideoModel):
             lengths: numbers of frames on which each object is looked for.
             encode: gives the maps of frames, from the number of the object and of the frame of each.
             decode: gives the prediction for them; it is handed a function from prompt tokens, or None, to that.
-            first: gives for the length of a clip the frame that is segmented first, without memory.
+            first: gives for the length of a clip the frames that are segmented first, without memory, and what a user
+                shows there of all objects, or None.
 
         Returns:
             Masks of the frames of all objects, one after the other.
@@ -103,7 +105,12 @@ class Sam2Backbone(Sam2VideoModel):
         return MaskPrediction.join(found, join)
 
     def _track(
-        self, objects: Sequence[int], length: int, encode: Callable, decode: Callable, first: int
+        self,
+        objects: Sequence[int],
+        length: int,
+        encode: Callable,
+        decode: Callable,
+        first: Mapping[int, UserPrompt | None],
     ) -> MaskPrediction:
         """Masks of `n` objects in all `length` frames of their clips, everything as `[n, length, ...]`."""
         tracker = EveryFrameTracker(self, length)
@@ -112,13 +119,20 @@ class Sam2Backbone(Sam2VideoModel):
             return project_features(self, encode(objects, [frame] * len(objects)))
 
         def decode_frame(frame: int, features: ImageFeatures, embeddings: torch.Tensor) -> MaskPrediction:
+            user = first.get(frame)
+            user = user and user.map(lambda values: values[as_index(objects, values.device)])
+
             def run(prompts: torch.Tensor | None) -> MaskPrediction:
-                prompts = tracker.empty_prompt if prompts is None else prompts
-                return tracker.decode(features, embeddings, prompts, multimask=tracker.multimask)
+                sparse, dense = prompts, None
+                if user is not None:
+                    sparse = user.sparse if prompts is None else torch.cat([user.sparse, prompts], dim=1)
+                    dense = user.dense
+                sparse = tracker.empty_prompt if sparse is None or not sparse.shape[1] else sparse
+                return tracker.decode(features, embeddings, sparse, dense, tracker.multimask)
 
             return decode(objects, [frame] * len(objects), run)
 
-        tracked = dict(track_every_frame(tracker, features_of, decode_frame, [first]))
+        tracked = dict(track_every_frame(tracker, features_of, decode_frame, first))
         return MaskPrediction.join([tracked[frame] for frame in range(length)], lambda parts: torch.stack(parts, dim=1))
 
 

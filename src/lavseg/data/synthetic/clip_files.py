@@ -29,12 +29,11 @@ def draw_video_id(split: str, index: int, num_frames: int, seed: int) -> str:
 
 
 def write_wav(path: Path, waveform: np.ndarray, sampling_rate: int, mono: bool) -> None:
-    """16-bit sound from a waveform `[samples]`; of two channels the right one is a little softer."""
-    gains = [[1.0]] if mono else [[1.0], [0.8]]
-    samples = np.rint(32767 * waveform * np.array(gains)).astype("<i2")
+    """16-bit sound from a waveform `[channels, samples]` within -1..1; `mono` writes the mean of its channels."""
+    samples = np.rint(32767 * (waveform.mean(0, keepdims=True) if mono else waveform)).astype("<i2")
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as file:
-        file.setnchannels(len(gains))
+        file.setnchannels(len(samples))
         file.setsampwidth(2)
         file.setframerate(sampling_rate)
         file.writeframes(samples.T.tobytes())

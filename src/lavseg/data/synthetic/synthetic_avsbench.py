@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from zlib import crc32
 
@@ -13,19 +14,13 @@ from PIL import Image
 from ...output_folders import check_new_folder, staged_folder
 from ..avsbench import SPLITS, SUBSETS
 from ..classes import CLASSES, PALETTE
+from .cast import DRAWN_BAND, Cast
 from .clip_files import draw_video_id, require_counts, write_wav
-from .scene import SAMPLING_RATE, SEEN, SceneObject, SyntheticClip, draw_objects, render_clip
+from .rendering import SAMPLING_RATE, render_clip
+from .scene import SceneObject, SyntheticClip, draw_objects
 
-# The class each shape poses as, in the semantic release and in S4.
-SHAPE_CLASSES = {
-    "circle": ("bird", "mynah_bird_singing"),
-    "square": ("bus", "driving_buses"),
-    "triangle": ("marimba", "playing_glockenspiel"),
-    "star": ("guitar", "playing_acoustic_guitar"),
-    "ring": ("tabla", "playing_tabla"),
-    "plus-sign": ("woman", "female_singing"),
-}
 _OBJECT_SIZE = (224, 224)
+_SEMANTIC = ("v1s", "v1m", "v2")
 _SOURCES = {"single": ("s4", "v1s"), "multi": ("ms3", "v1m"), "v2": ("v2",)}
 
 
@@ -58,16 +53,18 @@ class _Scene:
 def write_avsbench(
     root: str | Path,
     clips: dict[str, dict[str, int]],
-    frame_size: tuple[int, int] = (112, 144),
+    frame_size: tuple[int, int] = (192, 256),
     seed: int = 0,
     progress: Callable[[list], Iterable] | None = None,
+    cast: Cast = DRAWN_BAND,
 ) -> Path:
     """Write synthetic clips under `root` as both releases of AVSBench lay them out, and return `root`.
 
     What sounds is to be segmented, in the seconds in which it sounds. In s4 and v1s exactly one object does, all the
     time, among silent ones; in ms3 and v1m two or more, each for some seconds; clips of v2 are of either kind
     or silent. The first clip of a split of ms3, v1m and v2 ends in silence. s4 and v1s show the same clips, and so do
-    ms3 and v1m. Each clip's content depends on `seed` and its own name only.
+    ms3 and v1m. No object is silent while another of its category sounds. Each clip's content depends on `seed`, `cast`
+    and its own name only.
 
     Args:
         root: a folder that does not exist yet or is empty.
@@ -76,19 +73,26 @@ def write_avsbench(
         frame_size: height and width in pixels of the semantic release; frames of the object release have 224x224, its
             aspect ratio lost as in the original.
         progress: wraps the list of clips while they are written, e.g. `tqdm` or `rich.progress.track`.
+        cast: who appears in them, of the categories that are not unseen. Those of the semantic release have to be in
+            `CLASSES`.
+
+    Raises:
+        ValueError: `root` is in use, `clips` names none, or a category is no class of the semantic release.
     """
     unknown = sorted(set(clips) - set(SUBSETS))
     if unknown or not clips:
         raise ValueError(f"clips: got {clips}, expected numbers of clips for some of {', '.join(SUBSETS)}.")
     for counts in clips.values():
         require_counts(counts, SPLITS)
+    if not clips.keys().isdisjoint(_SEMANTIC):
+        _require_classes(cast)
     root = check_new_folder(root, "root")
     rows: dict[str, list[dict]] = {subset: [] for subset in SUBSETS}
     scenes = _plan(clips, seed)
     with staged_folder(root) as folder:
         for scene in progress(scenes) if progress else scenes:
             rng = np.random.default_rng([seed, crc32(f"{scene.sources}/{scene.split}/{scene.index}".encode())])
-            clip = render_clip(rng, scene.num_frames, frame_size, objects=_draw_scene(rng, scene))
+            clip = render_clip(rng, scene.num_frames, frame_size, objects=_draw(rng, scene, cast), cast=cast)
             classes = _class_ids(clip)
             for subset in scene.subsets:
                 rows[subset].append(_WRITERS[subset](folder, subset, scene, clip, classes))
@@ -110,41 +114,65 @@ def _plan(clips: dict[str, dict[str, int]], seed: int) -> list[_Scene]:
     return scenes
 
 
-def draw_sounding_objects(rng: np.random.Generator, num_frames: int, several: bool) -> list[SceneObject]:
+def _require_classes(cast: Cast) -> None:
+    _, *known = CLASSES
+    foreign = [name for name in cast.categories if name not in cast.unseen and name not in known]
+    if foreign:
+        raise ValueError(
+            f"cast: {', '.join(foreign)}: no class of AVSBench-semantic; name categories as it does, or write s4 and "
+            f"ms3 alone, or the layout ref_avs. Classes are {', '.join(known)}."
+        )
+
+
+def draw_sounding_objects(
+    rng: np.random.Generator, num_frames: int, several: bool, cast: Cast = DRAWN_BAND
+) -> list[SceneObject]:
     """Objects of which one sounds all the time, as in s4 and v1s, or several for some seconds, as in ms3 and v1m."""
-    if not several:
-        objects = draw_objects(rng, num_frames, SEEN, "sound")
-        return [replace(item, seconds=np.full(num_frames, item.sounds)) for item in objects]
-    objects = draw_objects(rng, num_frames, SEEN, "words")
-    while sum(item.sounds for item in objects) < 2:
-        objects = draw_objects(rng, num_frames, SEEN, "words")
-    return objects
+    while True:
+        objects = _draw_distinct(rng, num_frames, cast)
+        sounding = [item for item in objects if item.sounds]
+        if several and len(sounding) > 1:
+            return objects
+        if not several and len(sounding) == 1:
+            return [replace(item, seconds=np.full(num_frames, item.sounds)) for item in objects]
 
 
-def _draw_scene(rng: np.random.Generator, scene: _Scene) -> list[SceneObject]:
+def _draw_distinct(rng: np.random.Generator, num_frames: int, cast: Cast) -> list[SceneObject]:
+    """Objects of which those of one category, which sound alike, are all silent or all sound at the same time."""
+    while True:
+        objects = draw_objects(rng, num_frames, cast)
+        if len({item.category for item in objects}) == len({(item.category, *item.seconds) for item in objects}):
+            return objects
+
+
+def _draw(rng: np.random.Generator, scene: _Scene, cast: Cast) -> list[SceneObject]:
     """Objects with the seconds in which they sound."""
     if scene.sources == "single":
-        return draw_sounding_objects(rng, scene.num_frames, several=False)
-    if scene.sources == "multi":
-        objects = draw_sounding_objects(rng, scene.num_frames, several=True)
+        return draw_sounding_objects(rng, scene.num_frames, several=False, cast=cast)
+    if scene.sources == "multi" or scene.index == 0:
+        objects = draw_sounding_objects(rng, scene.num_frames, several=True, cast=cast)
     else:
-        objects = draw_objects(rng, scene.num_frames, SEEN, "silent" if scene.index == 1 else None)
+        objects = _draw_distinct(rng, scene.num_frames, cast)
+    silent = np.zeros(scene.num_frames, bool)
     if scene.index == 0:
-        last = np.arange(scene.num_frames) == scene.num_frames - 1
-        return [replace(item, seconds=item.seconds & ~last) for item in objects]
-    return objects
+        silent[-1] = True
+    elif scene.index == 1 and scene.sources == "v2":
+        silent[:] = True
+    return [replace(item, seconds=item.seconds & ~silent) for item in objects]
 
 
 def _class_ids(clip: SyntheticClip) -> np.ndarray:
-    """Class of what sounds at each pixel, uint8 `[T, H, W]`, 0 where nothing does."""
-    ids = np.array([CLASSES.index(SHAPE_CLASSES[item.category][0]) for item in clip.objects], np.uint8)
+    """Class of what sounds at each pixel, uint8 `[T, H, W]`, 0 where nothing does, 255 where it is of no class."""
+    ids = np.array(
+        [CLASSES.index(name) if name in CLASSES else 255 for name in (item.category for item in clip.objects)], np.uint8
+    )
     sounding = np.stack([item.seconds for item in clip.objects])[..., None, None]
     return (ids[:, None, None, None] * (clip.masks & sounding)).max(0)
 
 
 def _write_single(root: Path, subset: str, scene: _Scene, clip: SyntheticClip, classes: np.ndarray) -> dict:
     """A clip of s4; returns its row of the table."""
-    category = next(SHAPE_CLASSES[item.category][1] for item in clip.objects if item.sounds)
+    category = next(item.category for item in clip.objects if item.sounds)
     data, name, inner = root / "Single-source" / "s4_data", scene.video, Path(scene.split, category)
     labeled = classes[:1] if scene.split == "train" else classes
     _write_squares(data / "visual_frames" / inner / name, name, clip.frames, Image.Resampling.BILINEAR)
@@ -188,7 +216,7 @@ def _write_semantic(root: Path, subset: str, scene: _Scene, clip: SyntheticClip,
         Image.fromarray(PALETTE[ids]).save(folder / "labels_rgb" / f"{number}.png", compress_level=1)
         Image.fromarray(ids).save(folder / "labels_semantic" / f"{number}.png", compress_level=1)
     write_wav(folder / "audio.wav", clip.waveform, SAMPLING_RATE, scene.is_mono)
-    names = [SHAPE_CLASSES[item.category][0] for item in clip.objects if item.sounds]
+    names = dict.fromkeys(item.category for item in clip.objects if item.sounds)
     return {
         "vid": vid,
         "uid": uid,
@@ -212,7 +240,7 @@ _WRITERS = {
 def _write_tables(root: Path, rows: dict[str, list[dict]]) -> None:
     _write_table(root / "Single-source" / "s4_meta_data.csv", rows["s4"])
     _write_table(root / "Multi-sources" / "ms3_meta_data.csv", rows["ms3"])
-    semantic = rows["v1s"] + rows["v1m"] + rows["v2"]
+    semantic = list(chain.from_iterable(rows[subset] for subset in _SEMANTIC))
     for folder in (root, root / "avss_index"):
         _write_table(folder / "metadata.csv", semantic)
     if semantic:

@@ -1,6 +1,7 @@
-"""The processor base that all methods share, and the one of methods that may read sentences or not."""
+"""The processor base that all methods share, and what some add: sentences they may read, classes they may name."""
 
 from .audio_visual import AudioVisualProcessor
+from .class_maps import SemanticMixin
 from .optional_text import OptionalTextMixin
 
-__all__ = ["AudioVisualProcessor", "OptionalTextMixin"]
+__all__ = ["AudioVisualProcessor", "OptionalTextMixin", "SemanticMixin"]

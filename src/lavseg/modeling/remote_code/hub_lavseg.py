@@ -15,7 +15,7 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError(
         "The code of this model is in the Python package lavseg, which is not installed here. "
-        "Install it with `pip install lavseg` and load the model again."
+        "It is not on PyPI: get its repository, install it there with `pip install .`, and load the model again."
     ) from error
 
 

@@ -91,6 +91,15 @@ def split_checkpoint(state: dict[str, torch.Tensor]) -> dict[str, dict[str, torc
     return parts
 
 
+def holds_host(checkpoint_path: str | Path) -> bool:
+    """Whether one of the authors' files is a whole model, SAM2 included.
+
+    Raises:
+        ValueError: when the file cannot be read.
+    """
+    return "sam2" in split_checkpoint(read_tensors(checkpoint_path, "checkpoint_path"))
+
+
 def current_names(fuser: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], list[str]]:
     """Rename a fuser of the older key layouts to the current one.
 

@@ -8,8 +8,8 @@ from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoTwoWayTr
 
 from ...backbones.sam2.every_frame_tracking import EveryFrameTracker
 from ...backbones.sam2.tracking_sam2 import ImageFeatures
+from ...backbones.sam2.user_prompts import UserPrompt
 from ...modeling.outputs import MaskPrediction
-from .batch_aural_sam2 import ClipGroup
 
 
 @dataclass(frozen=True)
@@ -19,18 +19,6 @@ class StagePrompt:
 
     dense: torch.Tensor | None
     sparse: torch.Tensor | None
-
-
-@dataclass(frozen=True)
-class UserPrompt:
-    """Points, boxes and masks of one frame as SAM2 encodes them: `sparse [N, n, C]` and `dense [N, C, h, w]`."""
-
-    sparse: torch.Tensor
-    dense: torch.Tensor | None
-
-    def pick(self, group: ClipGroup) -> "UserPrompt":
-        """The prompts of the objects in some of the clips."""
-        return UserPrompt(group.pick(self.sparse), None if self.dense is None else group.pick(self.dense))
 
 
 class AuralSam2TwoWayTransformer(Sam2VideoTwoWayTransformer):

@@ -13,6 +13,7 @@ from ...backbones.sam2.every_frame_tracking import EveryFrameTracker, track_ever
 from ...backbones.sam2.losses_sam2 import SAM2_LOSS_WEIGHTS
 from ...backbones.sam2.modeling_sam2 import Sam2Backbone
 from ...backbones.sam2.tracking_sam2 import ImageFeatures, project_features
+from ...backbones.sam2.user_prompts import UserPrompt, conditioning_frames, encode_user_prompts
 from ...backbones.vggish import VggishModel, load_vggish
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder, load_host
@@ -22,9 +23,8 @@ from ...modeling.outputs import NO_MASK_LOGIT, MaskPrediction
 from .batch_aural_sam2 import ClipGroup, group_clips
 from .clip_losses_aural_sam2 import clip_losses
 from .configuration_aural_sam2 import NUM_LEVELS, AuralSam2Config
-from .decoder_aural_sam2 import AuralSam2TwoWayTransformer, StagePrompt, UserPrompt, frame_decoder
+from .decoder_aural_sam2 import AuralSam2TwoWayTransformer, StagePrompt, frame_decoder
 from .fuser_aural_sam2 import AuralSam2Block, AuralSam2CrossFusion, AuralSam2Fuser, AuralSam2Output, FusedLevel
-from .user_prompts_aural_sam2 import encode_user_prompts
 
 
 class AuralSam2PreTrainedModel(AudioVisualPreTrainedModel):
@@ -168,9 +168,11 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             attention_mask: as `input_ids`, 1 for real tokens; all real when None.
             frame_mask, audio_mask: bool `[B, T]` and `[B, A]`, True for real frames and patches, which come first.
             input_points: `[B, E, n, 2]` (x, y) in pixels of `pixel_values`, or `[B, E, F, n, 2]` for `F` frames.
-            input_labels: `[B, E, n]` or `[B, E, F, n]`: 1 on the object, 0 off it, -1 for padding.
+            input_labels: `[B, E, n]` or `[B, E, F, n]`: 1 on the object, 0 off it, 2 and 3 for two corners of a
+                box, -1 for padding.
             input_boxes: `[B, E, 4]` or `[B, E, F, 4]`, (x1, y1, x2, y2) in pixels of `pixel_values`.
-            input_masks: `[B, E, h, w]` or `[B, E, F, h, w]`, mask logits such as `pred_masks` of an earlier call.
+            input_masks: `[B, E, h, w]` or `[B, E, F, h, w]`, mask logits such as `pred_masks` of an earlier call; NaN
+                alone where there is no mask of an object on a frame.
             prompt_frames: the `F` frames of these prompts; the conditioning frame when None.
             labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
@@ -206,13 +208,14 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         )
         totals, losses = self._nothing_found(audio, given.batch), []
         for group in groups:
-            first = self._conditioning_frames(group.length, prompt_frames, user_prompts)
+            default = self._conditioning_frame(group.length)
+            first = conditioning_frames(group.length, default, prompt_frames, user_prompts)
             found, levels = self._segment(
                 group.pick(pixel_values)[:, : group.length],
                 group.pick(audio)[:, : group.length],
                 None if text is None else group.pick(text),
                 None if text_mask is None else group.pick(text_mask),
-                {frame: user and user.pick(group) for frame, user in first.items()},
+                {frame: user and user.map(group.pick) for frame, user in first.items()},
                 output_attentions,
             )
             class_logits = self._class_logits(found, levels)
@@ -287,24 +290,9 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         patches = torch.arange(num_frames, device=audio.device).minimum(last)
         return audio.gather(1, patches[..., None].expand(-1, -1, audio.shape[-1]))
 
-    def _conditioning_frames(
-        self, length: int, prompt_frames: list[int] | None, user_prompts: list[UserPrompt]
-    ) -> dict[int, UserPrompt | None]:
-        """The frames of clips of `length` that are segmented without memory, with a user's prompts on them."""
-        first = self.config.conditioning_frame == "first" and not self.fuser.training
-        default = 0 if first else length // 2
-        if not user_prompts:
-            if prompt_frames is not None:
-                raise ValueError("prompt_frames: pass input_points, input_boxes or input_masks of these frames as well")
-            return {default: None}
-        frames = [default] if prompt_frames is None else list(prompt_frames)
-        if len(set(frames)) != len(user_prompts) or len(frames) != len(user_prompts):
-            raise ValueError(
-                f"prompt_frames: the prompts cover {len(user_prompts)} frames, got {frames}; name each of them once"
-            )
-        if not all(0 <= frame < length for frame in frames):
-            raise ValueError(f"prompt_frames: {frames} were given, a clip of the batch has frames 0 to {length - 1}")
-        return dict(zip(frames, user_prompts, strict=True))
+    def _conditioning_frame(self, length: int) -> int:
+        """The frame of clips of `length` that is segmented without memory where a user names none."""
+        return 0 if self.config.conditioning_frame == "first" and not self.fuser.training else length // 2
 
     def _segment(
         self,

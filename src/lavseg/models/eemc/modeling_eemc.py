@@ -128,6 +128,12 @@ class EemcModel(EemcPreTrainedModel):
         for adapter in self.mask2former.adapters():
             adapter.requires_grad_(True)
 
+    def _checkpoint_what_learns(self) -> None:
+        super()._checkpoint_what_learns()
+        # Their blocks are checkpointed; as a whole they would run once more.
+        for stage in self.mask2former.stages:
+            stage.training = False
+
     def scale_masks(self, masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         return scale_in_two_steps(masks[:, None], size)[:, 0]
 
@@ -174,6 +180,7 @@ class EemcModel(EemcPreTrainedModel):
         text, _ = encode_text(self.text_encoder, given.input_ids, attention_mask)
         with gradient_where_needed(self.audio_encoder):
             audio = self.audio_encoder(input_features).embeddings[:, :, 0]
+        pixel_values = pixel_values.to(self.dtype)
         clips = [pixel_values[clip, :length] for clip, length in enumerate(given.lengths)]
         heard = [audio[clip, :length] for clip, length in enumerate(patches)]
         masks = self.segment(clips, heard, text)
@@ -211,7 +218,7 @@ class EemcModel(EemcPreTrainedModel):
 
     def _decode(self, features: PixelFeatures, prompts: torch.Tensor) -> torch.Tensor:
         """Mask logits `[T, h, w]` for one sentence, from the prompts `[T, L, C]` of its frames."""
-        queries = self.mask2former.start_queries().expand(len(prompts), -1, -1)
+        queries = self.mask2former.start_queries(prompts.device).expand(len(prompts), -1, -1)
         found = self.mask2former.decode(features, self.query_attention(queries, prompts))
         return sum_of_masks(found.class_logits, found.masks)
 

@@ -26,7 +26,7 @@ class Sam2LoveProcessor(AudioVisualProcessor):
 
     ```python
     processor = AutoProcessor.from_pretrained("examples/sam2-love-tiny")
-    inputs = processor("clip.mp4", text=["the red circle", "the object making the loudest sound"])
+    inputs = processor("clip.mp4", text=["the dog on the left", "the object making the loudest sound"])
     ```
     """
 

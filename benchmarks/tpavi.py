@@ -1,0 +1,78 @@
+"""What TPAVI costs beside its released code's order of operations: the four blocks, and the whole model but for VGGish.
+
+    python benchmarks/tpavi.py
+    python benchmarks/tpavi.py --backbone resnet --size 128 --runs 5
+
+Prints one JSON line. Weights and inputs are random, one clip, no gradient, one thread. `blocks` and `model` are seconds
+of this package, `released_blocks` and `released_model` those of `released_tpavi.py`; `blocks_of_released` and
+`model_of_released` are their ratios. Seconds are the processor's, not those of a clock, so that what else runs on the
+machine counts little; arms take turns, and each one's least seconds count. That both compute the same is tested in
+`tests/benchmarks`.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+
+import torch
+from released_tpavi import released_model
+
+from lavseg import TpaviConfig, TpaviModel, VggishConfig
+from lavseg.backbones.pyramids.configuration_pyramids import pvt_v2_b5_config, resnet50_config
+
+BACKBONES = {"pvt": pvt_v2_b5_config, "resnet": resnet50_config}
+
+
+def seconds_of(function: Callable[[], object]) -> float:
+    began = time.process_time()
+    function()
+    return time.process_time() - began
+
+
+@torch.inference_mode()
+def measure(backbone: str, size: int, frames: int, runs: int, seed: int) -> dict[str, float]:
+    """Least seconds of each arm, and the ratios."""
+    torch.manual_seed(seed)
+    # Sounds are given as embeddings: only the width of VGGish matters.
+    audio = VggishConfig(conv_channels=[8] * 6, hidden_size=8)
+    model = TpaviModel(TpaviConfig(vision_config=BACKBONES[backbone](), audio_config=audio)).eval()
+    released = released_model(model)
+    clip = {
+        "pixel_values": torch.randn(1, frames, 3, size, size),
+        "audio_embeddings": torch.rand(1, frames, audio.embedding_size),
+    }
+    real = torch.ones(1, frames, dtype=torch.bool)
+    width = model.config.hidden_size
+    stages = {str(stage): torch.randn(1, frames, (size // 4 >> stage) ** 2, width) for stage in range(4)}
+
+    def blocks_of(owner: TpaviModel) -> None:
+        for name, vision in stages.items():
+            owner.blocks[name](vision, clip["audio_embeddings"], real)
+
+    arms = {
+        "blocks": lambda: blocks_of(model),
+        "released_blocks": lambda: blocks_of(released),
+        "model": lambda: model(**clip),
+        "released_model": lambda: released(**clip),
+    }
+    rounds = [{name: seconds_of(arm) for name, arm in arms.items()} for _ in range(runs)]
+    found = {name: min(times[name] for times in rounds) for name in arms}
+    ratios = {f"{name}_of_released": found[name] / found[f"released_{name}"] for name in ("blocks", "model")}
+    return {name: round(value, 4) for name, value in (found | ratios).items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backbone", choices=BACKBONES, default="pvt")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--frames", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    print(json.dumps({**vars(arguments), **measure(**vars(arguments))}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Measure how well a model's own `score` tells sentences whose object is in the clip from those whose object is absent.
+
+    python examples/calibration.py --model CHECKPOINT --data REFAVS --split test_s test_u test_n
+
+prints for every split the mean score and the share of rows that score 0, and over all rows the area under the ROC curve
+of the score against presence: the share of pairs of a row with its object and a row without in which the first has the
+higher score, equal scores counted half. 1 is perfect, 0.5 is chance. `--out` receives the same as JSON.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Dataset
+from rich.progress import track
+
+from lavseg import ClipCollator
+from lavseg.checkpoint import load_checkpoint
+from lavseg.cli.one_line_errors import one_line_errors
+from lavseg.cli.printing import print_table
+from lavseg.data import load_ref_avs
+from lavseg.inference.confidence import clip_scores, frame_scores
+from lavseg.inference.frame_predictions import masks_of_size, split_clips
+from lavseg.modeling.base import AudioVisualPreTrainedModel
+from lavseg.output_folders import write_report
+
+
+def roc_auc(present: Sequence[float], absent: Sequence[float]) -> float:
+    """Area under the ROC curve of scores of rows whose object is present and of rows whose object is absent.
+
+    Raises:
+        ValueError: there are none of the one or of the other.
+    """
+    if not len(present) or not len(absent):
+        raise ValueError(
+            f"splits: {len(present)} rows whose object is present and {len(absent)} whose object is absent were given; "
+            "take splits with both, such as test_s and test_n"
+        )
+    ordered = np.sort(absent)
+    below, up_to = (np.searchsorted(ordered, present, side).mean() for side in ("left", "right"))
+    return float((below + up_to) / 2 / len(absent))
+
+
+@torch.inference_mode()
+def score_rows(model: AudioVisualPreTrainedModel, collator: ClipCollator, rows: Dataset, name: str) -> np.ndarray:
+    """The `score` of every row, `[N]`, as the pipeline and `result.json` give it.
+
+    Raises:
+        ValueError: the model reads no sentences, or gives no scores.
+    """
+    processor, found = collator.processor, []
+    for row in track(rows, description=name, total=len(rows), transient=True):
+        inputs = collator([row])
+        del inputs["labels"], inputs["label_mask"]
+        [predictions] = split_clips(processor, model(**inputs.to(model.device)), inputs["frame_mask"])
+        shown = masks_of_size(processor, predictions.logits, inputs["original_sizes"][0]).any((2, 3))
+        of_frames = frame_scores(
+            {key: value.double().cpu().numpy() for key, value in predictions.scores.items()}, shown
+        )
+        if of_frames is None or not processor.needs_text:
+            raise ValueError(f"model: {type(model).__name__} reads no sentences, or gives no scores of what it masks")
+        found.append(clip_scores(of_frames, shown)[0])
+    return np.array(found)
+
+
+def measure(model: str, data: str, splits: Sequence[str]) -> dict:
+    """What `--out` receives."""
+    rows = {split: load_ref_avs(data, split) for split in splits}
+    network, processor = load_checkpoint(model)
+    network.to("cuda" if torch.cuda.is_available() else "cpu")
+    collator, report = ClipCollator(processor), {}
+    scores: dict[bool, list[float]] = {True: [], False: []}
+    for split, part in rows.items():
+        found, null = score_rows(network, collator, part, split), np.array(list(part["is_null"]))
+        report[split] = {
+            "rows": len(part),
+            "null_rows": int(null.sum()),
+            "mean_score": float(found.mean()),
+            "zero_share": float((found == 0).mean()),
+        }
+        scores[True] += found[~null].tolist()
+        scores[False] += found[null].tolist()
+    return {"model": model, "data": data, "splits": report, "roc_auc": roc_auc(scores[True], scores[False])}
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True, help="folder or Hub id of a checkpoint that reads sentences")
+    parser.add_argument("--data", required=True, help="folder of Ref-AVS")
+    parser.add_argument("--split", nargs="+", default=["test_s", "test_u", "test_n"], help="splits to score")
+    parser.add_argument("--out", type=Path, help="JSON file for the numbers")
+    given = parser.parse_args(argv)
+    with one_line_errors("calibration.py"):
+        report = measure(given.model, given.data, given.split)
+    if given.out:
+        write_report(given.out, report)
+    names = ("rows", "null_rows", "mean_score", "zero_share")
+    rows = [(split, *(f"{found[name]:.4g}" for name in names)) for split, found in report["splits"].items()]
+    print_table(("split", *names), rows)
+    print(f"area under the ROC curve of score against presence: {report['roc_auc']:.4f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,159 @@
+"""Image encoders with four maps, at strides 4, 8, 16 and 32: Transformers' PVT v2 and ResNet."""
+
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoConfig, PreTrainedConfig, PvtV2Backbone, PvtV2Config, ResNetBackbone
+from transformers.models.pvt_v2.modeling_pvt_v2 import PvtV2SelfAttention
+
+from ...modeling.conversion import check_state
+from ...modeling.initialization import rebuild
+from ..attention import attend
+from .configuration_pyramids import STAGES
+from .convert_pyramids import read_published
+
+# PVT v2 was trained with PyTorch's default in two kinds of norms, Transformers has one setting for all.
+_DEFAULT_EPS = 1e-5
+_DROP_PATH = 0.1
+
+
+class _PyramidMixin:
+    """Makes a backbone of Transformers give the maps of all its stages, `[N, C, h, w]` each, as `feature_maps`."""
+
+    _supports_sdpa = True
+    _supports_attention_backend = True
+
+    def __init__(self, config: PreTrainedConfig):
+        config.set_output_features_output_indices(out_features=list(STAGES), out_indices=None)
+        super().__init__(config)
+
+
+class PvtV2PyramidAttention(PvtV2SelfAttention):
+    """Transformers' parameters, and its switch between implementations of attention."""
+
+    def __init__(self, config: PvtV2Config, hidden_size: int, num_attention_heads: int, spatial_reduction_ratio: int):
+        super().__init__(config, hidden_size, num_attention_heads, spatial_reduction_ratio)
+        self.config = config
+
+    def forward(
+        self, hidden_states: torch.Tensor, height: int, width: int, output_attentions: bool = False
+    ) -> tuple[torch.Tensor, ...]:
+        """Tokens `[N, height * width, C]` attend to those of patches of `spatial_reduction_ratio`."""
+        reduced = hidden_states
+        if self.spatial_reduction_ratio > 1:
+            maps = hidden_states.transpose(1, 2).unflatten(-1, (height, width))
+            reduced = self.layer_norm(self.spatial_reduction(maps).flatten(2).transpose(1, 2))
+        query, key, value = (
+            self.transpose_for_scores(states)
+            for states in (self.query(hidden_states), self.key(reduced), self.value(reduced))
+        )
+        attended, weights = attend(
+            self, query, key, value, dropout=self.attn_drop.p, output_attentions=output_attentions
+        )
+        output = self.proj_drop(self.proj(attended.flatten(2)))
+        return (output, weights) if output_attentions else (output,)
+
+
+class PvtV2Pyramid(_PyramidMixin, PvtV2Backbone):
+    """PVT v2 with the epsilons that it was trained with: 1e-5 in the norms of the patch embeddings and of the reduced
+    keys and values, `layer_norm_eps` in the others. With one for all, maps of dim frames are off by 2e-2.
+
+    ```python
+    maps = PvtV2Pyramid(pvt_v2_b5_config())(pixel_values).feature_maps
+    ```
+
+    Raises:
+        ValueError: for PVT v2 with linear attention, which no method here was published with.
+    """
+
+    def __init__(self, config: PvtV2Config):
+        if config.linear_attention:
+            raise ValueError("linear_attention: has to be False, PVT-v2-B5 has none")
+        super().__init__(config)
+        for stage, layer in enumerate(self.encoder.layers):
+            layer.patch_embedding.layer_norm.eps = _DEFAULT_EPS
+            shape = (config.hidden_sizes[stage], config.num_attention_heads[stage], config.sr_ratios[stage])
+            for block in layer.blocks:
+                block.attention = rebuild(block.attention, partial(PvtV2PyramidAttention, config, *shape))
+                if block.attention.spatial_reduction_ratio > 1:
+                    block.attention.layer_norm.eps = _DEFAULT_EPS
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The first convolution."""
+        return self.encoder.layers[0].patch_embedding.proj
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The transformer blocks of all stages; their states are `[N, h * w, C]`."""
+        return nn.ModuleList(block for layer in self.encoder.layers for block in layer.blocks)
+
+
+class ResNetPyramid(_PyramidMixin, ResNetBackbone):
+    """ResNet as Transformers has it.
+
+    ```python
+    maps = ResNetPyramid(resnet50_config())(pixel_values).feature_maps
+    ```
+    """
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The first convolution."""
+        return self.embedder.embedder.convolution
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The residual blocks of all stages; their states are `[N, C, h, w]`."""
+        return nn.ModuleList(block for stage in self.encoder.stages for block in stage.layers)
+
+
+_PYRAMIDS = {"pvt_v2": PvtV2Pyramid, "resnet": ResNetPyramid}
+
+
+def build_pyramid(config: PreTrainedConfig) -> PvtV2Pyramid | ResNetPyramid:
+    """An untrained encoder.
+
+    Raises:
+        ValueError: for a configuration of another network, or of another number of stages.
+    """
+    kind = _pyramid_class("vision_config", config)
+    if len(config.depths) != len(STAGES):
+        raise ValueError(f"vision_config: has to have {len(STAGES)} stages, depths are {list(config.depths)}")
+    return kind(config)
+
+
+def load_pyramid(argument: str, name_or_path: str | Path) -> PvtV2Pyramid | ResNetPyramid:
+    """A published PVT v2 or ResNet. The drop path of PVT v2 is set to 0.1, as it trains in the methods here.
+
+    Args:
+        argument: name under which it was given, for error messages.
+        name_or_path: Hub id or folder of a Transformers checkpoint, a classifier's or a backbone's; or the file with
+            ImageNet weights of the authors of PVT v2 (B5) or of torchvision (ResNet-50).
+
+    Raises:
+        ValueError: when it is another network, or weights are missing or do not fit.
+    """
+    if Path(name_or_path).is_file():
+        config, state = read_published(argument, name_or_path)
+        model = build_pyramid(config)
+        check_state(state, model.state_dict(), f"a whole {type(model).__name__} ({argument})")
+        model.load_state_dict(state)
+        return model
+    config = AutoConfig.from_pretrained(name_or_path)
+    kind = _pyramid_class(argument, config)
+    trained = {"drop_path_rate": _DROP_PATH} if kind is PvtV2Pyramid else {}
+    model, report = kind.from_pretrained(name_or_path, output_loading_info=True, **trained)
+    if report["missing_keys"]:
+        raise ValueError(f"{argument}: {name_or_path} lacks weights: {', '.join(sorted(report['missing_keys']))}")
+    return model
+
+
+def _pyramid_class(argument: str, config: PreTrainedConfig) -> type[PvtV2Pyramid] | type[ResNetPyramid]:
+    if config.model_type not in _PYRAMIDS:
+        names = " or ".join(map(repr, _PYRAMIDS))
+        raise ValueError(f"{argument}: is a {config.model_type!r}, {names} is needed")
+    return _PYRAMIDS[config.model_type]
+
+
+__all__ = ["PvtV2Pyramid", "PvtV2PyramidAttention", "ResNetPyramid", "build_pyramid", "load_pyramid"]

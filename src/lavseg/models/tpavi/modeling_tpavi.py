@@ -1,0 +1,277 @@
+"""TPAVI, the baseline of AVSBench: sound is mixed into four stages of an image encoder's maps (ECCV 2022)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import initialization as init
+
+from ...backbones.pyramids import build_pyramid, load_pyramid
+from ...backbones.vggish import VggishModel, load_vggish
+from ...losses import mask_bce, weighted_mean
+from ...modeling.base import AudioVisualPreTrainedModel
+from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder
+from ...modeling.initialization import init_attention, init_linear
+from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips
+from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
+from .blocks_tpavi import TpaviBlock, TpaviDecoder, TpaviDilatedConvolutions, TpaviWords
+from .configuration_tpavi import TpaviConfig
+from .loss_tpavi import audio_visual_mapping
+
+
+@dataclass
+class TpaviOutput(AudioVisualSegmentationOutput):
+    """As [`AudioVisualSegmentationOutput`], with the classes of a model that names them.
+
+    Args:
+        class_logits: float `[B, K + 1, T, H, W]`, background first.
+
+    ```python
+    outputs = model(**inputs)
+    classes = processor.post_process_semantic_segmentation(outputs, inputs["original_sizes"])
+    ```
+    """
+
+    logit_maps = ("pred_masks", "class_logits")
+
+    class_logits: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class MixedStages:
+    """What the frames of `N = B * E * T` became: maps `[N, C, h, w]` of the four stages, rectified, and for each stage
+    in which sound was mixed in, by its number from 0, the sound `[N, C]`."""
+
+    maps: list[torch.Tensor]
+    sounds: dict[int, torch.Tensor]
+
+
+class TpaviPreTrainedModel(AudioVisualPreTrainedModel):
+    """Configuration and initialisation of TPAVI.
+
+    ```python
+    model = TpaviModel.from_backbones("OpenGVLab/pvt_v2_b5", audio="runs/vggish")
+    ```
+    """
+
+    config: TpaviConfig
+    config_class = TpaviConfig
+    base_model_prefix = "tpavi"
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            init_linear(module)
+        elif isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm1d):  # its weight starts at zero: nothing is mixed in
+            init.ones_(module.running_var)
+            for tensor in (module.weight, module.bias, module.running_mean, module.num_batches_tracked):
+                init.zeros_(tensor)
+        elif isinstance(module, TpaviDilatedConvolutions):
+            for convolution in module.convolutions:
+                init.normal_(convolution.weight, std=0.01)
+        elif isinstance(module, nn.MultiheadAttention):
+            init_attention(module)
+            init.zeros_(module.out_proj.weight)
+
+
+class TpaviModel(TpaviPreTrainedModel):
+    """TPAVI for masks. The image encoder trains, VGGish does not.
+
+    Terms of the loss: `bce`, and the regulariser `avm`, a sum over labelled frames as in the release, with weight 0.5
+    as on MS3; on S4 it has none.
+
+    ```python
+    model, processor = TpaviModel(TpaviConfig()).eval(), TpaviProcessor.from_config(TpaviConfig())
+    inputs = processor("clip.mp4")
+    masks = processor.post_process_masks(model(**inputs), inputs["original_sizes"])
+    ```
+    """
+
+    default_loss_weights = {"bce": 1.0, "avm": 0.5}
+
+    def __init__(self, config: TpaviConfig):
+        super().__init__(config)
+        width = config.hidden_size
+        self.vision = build_pyramid(config.vision_config)
+        self.audio_encoder = VggishModel(config.audio_config)
+        self.text_encoder = build_encoder(config.text_config) if config.use_text else None
+        self.stages = nn.ModuleList(
+            TpaviDilatedConvolutions(channels, width) for channels in config.vision_config.hidden_sizes
+        )
+        names = [str(stage - 1) for stage in config.audio_stages]
+        self.words = nn.ModuleDict({name: TpaviWords(config) for name in names} if config.use_text else {})
+        self.blocks = nn.ModuleDict({name: TpaviBlock(config) for name in names})
+        self.decoder = TpaviDecoder(width, self.num_classes + 1)
+        self.freeze()
+        self.post_init()
+
+    @classmethod
+    def from_backbones(
+        cls,
+        vision: str = "OpenGVLab/pvt_v2_b5",
+        audio: str | VggishModel | None = None,
+        text: str = "distilbert/distilroberta-base",
+        **config_overrides,
+    ) -> "TpaviModel":
+        """Start training from published encoders.
+
+        Args:
+            vision, text: Hub ids or folders of Transformers checkpoints (`vision` a PVT v2 or a ResNet); `text` is read
+                with `use_text=True` only.
+            audio: a VGGish model, or the folder or Hub id of a converted one; an untrained one would hear nothing.
+            config_overrides: fields of [`TpaviConfig`].
+
+        Raises:
+            ValueError: when `audio` is missing, or `vision` is another network.
+        """
+        parts = {"audio": load_vggish(audio), "vision": load_pyramid("vision", vision)}
+        if config_overrides.get("use_text"):
+            parts["text"] = load_encoder(text, "text_config")
+        return cls._compose(parts, **config_overrides)
+
+    def backbones(self) -> dict[str, nn.Module]:
+        found = {"vision": self.vision, "audio": self.audio_encoder, "text": self.text_encoder}
+        return {name: module for name, module in found.items() if module is not None}
+
+    @property
+    def image_blocks(self) -> nn.ModuleList:
+        """Blocks of the image encoder; states are `[N, h * w, C]` of PVT v2 and `[N, C, h, w]` of ResNet."""
+        return self.vision.blocks
+
+    def frozen_modules(self) -> list[nn.Module]:
+        return [module for name, module in self.backbones().items() if name != "vision"]
+
+    def forward(
+        self,
+        pixel_values: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        frame_mask: torch.Tensor | None = None,
+        audio_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        label_mask: torch.Tensor | None = None,
+        class_labels: torch.Tensor | None = None,
+        original_sizes: list[tuple[int, int]] | None = None,
+        audio_embeddings: torch.Tensor | None = None,
+    ) -> TpaviOutput:
+        """Segment `B` clips of up to `T` frames, or learn to; for `E` expressions each where the model reads, else one.
+
+        Args:
+            pixel_values: `[B, T, 3, H, W]`; both edges are multiples of 32.
+            input_features: `[B, T, 1, 96, 64]`, one log-mel patch of the mono sound for each frame.
+            input_ids: `[B, E, P]`, or `[B, P]` for one expression per clip; refused where the model does not read.
+            attention_mask: as `input_ids`, 1 for real tokens; all real when None.
+            frame_mask: bool `[B, T]`, True for real frames, which come first; all real when None. As in the release
+                padding frames take part in the batch statistics of training, and in nothing else.
+            audio_mask: bool `[B, T]`, not used: every frame has its patch.
+            labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
+            label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
+            class_labels: integer `[B, T, h, w]`, 0 for background. [`TpaviForSemanticSegmentation`] learns from these
+                and not from `labels`; other models leave them aside.
+            original_sizes: not used, it is for the way back; processors hand it out.
+            audio_embeddings: `[B, T, D]` in place of `input_features`: VGGish's embeddings, made before.
+
+        Returns:
+            [`TpaviOutput`] with masks at the size of the frames; padding frames hold -1024.
+
+        Raises:
+            ValueError: when an input is missing or given twice, or when shapes do not fit together.
+        """
+        check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
+        check_given("pixel_values", pixel_values)
+        check_given("input_features", input_features, "audio_embeddings", audio_embeddings)
+        class_labels = class_labels if self.names_classes else None
+        length = pixel_values.shape[1] if pixel_values.dim() > 1 else 0
+        frames = {
+            "pixel_values": (pixel_values, (3, "height", "width")),
+            "class_labels": (class_labels, ("height", "width")),
+        }
+        sounds = {
+            "input_features": (input_features, (length, 1, 96, 64)),
+            "audio_embeddings": (audio_embeddings, (length, self.config.audio_config.embedding_size)),
+        }
+        given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
+        _check_edges(pixel_values)
+        words = () if given.input_ids is None else encode_text(self.text_encoder, given.input_ids, attention_mask)
+        audio = self._encode_audio(input_features) if audio_embeddings is None else audio_embeddings.to(self.dtype)
+        mixed = self.mix(pixel_values, audio, words, given)
+        logits = self.decoder(mixed.maps).unflatten(0, given.batch)
+        return self._output(logits, mixed, given, class_labels)
+
+    def _encode_audio(self, input_features: torch.Tensor) -> torch.Tensor:
+        with gradient_where_needed(self.audio_encoder):
+            return self.audio_encoder(input_features).embeddings[:, :, 0]
+
+    def mix(
+        self, pixel_values: torch.Tensor, audio: torch.Tensor, words: tuple[torch.Tensor, ...], given: ClipInputs
+    ) -> MixedStages:
+        """Encode the frames once, and mix sound and words into each stage for every expression.
+
+        Args:
+            pixel_values: `[B, T, 3, H, W]`.
+            audio: `[B, T, D]`.
+            words: states `[B, E, P, D]` and mask `[B, E, P]`; none on a model that does not read.
+            given: the inputs as `forward` prepares them.
+        """
+        clips, expressions, frames = given.batch
+        real = given.frame_mask
+        audio = (audio * real[..., None]).repeat_interleave(expressions, dim=0)
+        frame_mask = real.repeat_interleave(expressions, dim=0)
+        words = tuple(value.flatten(0, 1) for value in words)
+        maps, sounds = [], {}
+        for stage, encoded in enumerate(self.vision(pixel_values.flatten(0, 1).to(self.dtype)).feature_maps):
+            size = encoded.shape[-2:]
+            tokens = self.stages[stage](encoded).flatten(2).transpose(1, 2).unflatten(0, (clips, frames))
+            tokens = (tokens * real[..., None, None]).repeat_interleave(expressions, dim=0)
+            if (name := str(stage)) in self.blocks:
+                if words:
+                    tokens = self.words[name](tokens, *words)
+                tokens, sound = self.blocks[name](tokens, audio, frame_mask)
+                sounds[stage] = sound.flatten(0, 1)
+            maps.append(tokens.flatten(0, 1).transpose(1, 2).unflatten(-1, size).relu())
+        return MixedStages(maps, sounds)
+
+    def _output(
+        self, logits: torch.Tensor, mixed: MixedStages, given: ClipInputs, class_labels: torch.Tensor | None
+    ) -> TpaviOutput:
+        """What `forward` returns, from logits `[B, E, T, 1, H, W]`."""
+        masks = logits[..., 0, :, :]
+        terms = {}
+        if given.labels is not None:
+            terms = self._losses(masks.flatten(0, 2), mixed, given)
+        return TpaviOutput(**self.loss_fields(terms), pred_masks=without_padding(masks, given.frame_mask))
+
+    def _losses(self, masks: torch.Tensor, mixed: MixedStages, given: ClipInputs) -> dict[str, torch.Tensor]:
+        """Weighted terms for mask logits `[N, H, W]`, `N = B * E * T`."""
+        precise = torch.promote_types(masks.dtype, torch.float32)
+        masks, targets = masks.to(precise), given.labels.flatten(0, 2).to(precise)
+        weights = given.labeled[:, None].expand(given.batch).flatten().to(precise)
+        logits = self.scale_masks(masks, targets.shape[-2:])
+        terms = {"bce": weighted_mean(mask_bce(logits, targets), weights)}
+        if self.loss_weights["avm"] and mixed.sounds:
+            terms["avm"] = (self._mapping(masks, mixed, soft=True) * weights).sum()
+        return self.weigh(terms)
+
+    def _mapping(self, shown: torch.Tensor, mixed: MixedStages, soft: bool) -> torch.Tensor:
+        """The regulariser for each of `N` frames, see `audio_visual_mapping`."""
+        visions = [mixed.maps[stage].to(shown.dtype) for stage in mixed.sounds]
+        sounds = [sound.to(shown.dtype) for sound in mixed.sounds.values()]
+        return audio_visual_mapping(shown, visions, sounds, soft)
+
+
+def _check_edges(pixel_values: torch.Tensor) -> None:
+    height, width = pixel_values.shape[-2:]
+    if height % 32 or width % 32 or not height * width:
+        raise ValueError(f"pixel_values: height and width have to be multiples of 32, got {height} x {width}")
+
+
+def without_padding(masks: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+    """Mask logits `[B, E, T, H, W]` with -1024 on padding frames."""
+    return masks.masked_fill(~frame_mask[:, None, :, None, None], NO_MASK_LOGIT)
+
+
+__all__ = ["MixedStages", "TpaviModel", "TpaviOutput", "TpaviPreTrainedModel", "without_padding"]
