@@ -2,20 +2,17 @@
 
 import argparse
 import json
-import multiprocessing
 import resource
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from cells import in_own_process
 
 from lavseg.data import render_clip
 from lavseg.media import write_video
 
-CONTEXT = multiprocessing.get_context("spawn")
 SECONDS_PER_SCENE = 10
 RATE = 16000
 
@@ -30,7 +27,7 @@ def write_clip(path: Path, seconds: int, fps: int, size: tuple[int, int]) -> Non
     write_video(path, frames, fps, np.concatenate([scene.waveform for scene in scenes], axis=1), RATE)
 
 
-def measure(clip: Path, model: str, out: Path, fps: float | None, results: multiprocessing.Queue) -> None:
+def measure(clip: Path, model: str, out: Path, fps: float | None) -> dict[str, float]:
     """Segment a clip in this process and report its own peak memory."""
     from transformers.utils import logging
 
@@ -41,17 +38,7 @@ def measure(clip: Path, model: str, out: Path, fps: float | None, results: multi
     summary = segment_file(clip, ["the trumpet"], model, out, fps=fps, mask_format="rle")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     frames = len(summary["frame_times"])
-    results.put({"frames": frames, "peak_mib": round(peak), "seconds": round(time.perf_counter() - begin, 1)})
-
-
-def in_own_process(target: Callable, *arguments: Any) -> None:
-    """Run a function. The peak of a process never goes down, and a process begins with the size of its parent as its
-    peak: so this one stays small."""
-    process = CONTEXT.Process(target=target, args=arguments)
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise SystemExit(process.exitcode)
+    return {"frames": frames, "peak_mib": round(peak), "seconds": round(time.perf_counter() - begin, 1)}
 
 
 def main() -> None:
@@ -65,12 +52,12 @@ def main() -> None:
     arguments = parser.parse_args()
     for minutes in arguments.minutes:
         with tempfile.TemporaryDirectory() as folder:
-            clip, results = Path(folder) / "clip.mp4", CONTEXT.Queue()
+            clip = Path(folder) / "clip.mp4"
             in_own_process(
                 write_clip, clip, round(60 * minutes), arguments.clip_fps, (arguments.height, arguments.width)
             )
-            in_own_process(measure, clip, arguments.model, Path(folder) / "out", arguments.fps, results)
-            print(json.dumps({"minutes": minutes, **results.get()}), flush=True)
+            result = in_own_process(measure, clip, arguments.model, Path(folder) / "out", arguments.fps)
+            print(json.dumps({"minutes": minutes, **result}), flush=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lavseg.cli.evaluate import print_scores
 from lavseg.cli.one_line_errors import one_line_errors
+from lavseg.evaluation.clip_batches import SENTENCES
 from lavseg.evaluation.evaluate_checkpoint import evaluate_checkpoint
 
 
@@ -26,6 +27,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--protocol", help="the data set's own by default")
     parser.add_argument("--out", type=Path, help="file for the scores")
     parser.add_argument("--workers", type=int, default=0, help="processes that read the data")
+    parser.add_argument("--sentences", type=int, default=SENTENCES, help="sentences about a clip that are run together")
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16 (autocast)")
     given = parser.parse_args(argv)
     with one_line_errors("run_eval.py"):
@@ -39,6 +41,7 @@ def main(argv: list[str]) -> None:
             given.workers,
             given.bf16,
             given.out,
+            sentences=given.sentences,
         )
         if report is not None:
             print_scores(report)

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from calibration import roc_auc, score_rows
 from datasets import Dataset
 from tiny.optimization import training_arguments
+from tiny.presence import roc_auc, score_rows
+from tiny.train_sam2_love import LOSS_WEIGHTS, METHOD_TRAINING
 from transformers import AutoModel, AutoProcessor
 
 from lavseg import ClipCollator, LavsegTrainer
@@ -44,14 +45,13 @@ class Arm:
     null_probability: float = 0.0
 
 
-# A best key frame is chosen by the object score and the predicted IoU, which the plain loss leaves untrained.
-SCORES = {"object": 1.0, "iou": 1.0}
+# A best key frame is chosen by the object score and the predicted IoU, which only `LOSS_WEIGHTS` trains.
 ARMS = {
     "plain": Arm(),
     "presence_head": Arm({"presence_head": True}),
     "synthetic_nulls": Arm(null_probability=0.2),
-    "best_key_frame": Arm({"key_frame": "best"}, SCORES),
-    "plus": Arm({"presence_head": True, "key_frame": "best", "handoff": "mask"}, SCORES, 0.2),
+    "best_key_frame": Arm({"key_frame": "best"}, LOSS_WEIGHTS),
+    "plus": Arm({"presence_head": True, "key_frame": "best", "handoff": "mask"}, LOSS_WEIGHTS, 0.2),
 }
 PLAIN = {"presence_head": False, "key_frame": "first", "handoff": "memory"}
 
@@ -71,12 +71,8 @@ def train(arm: Arm, start: Path, data: Path, folder: Path, steps: int, seed: int
             folder,
             seed,
             max_steps=steps,
-            per_device_train_batch_size=16,
-            learning_rate=4e-4,
-            adam_beta2=0.95,
-            lr_scheduler_type="cosine",
+            **METHOD_TRAINING,
             warmup_steps=steps // 10,
-            logging_steps=25,
             save_strategy="no",
             loss_weights=arm.loss_weights,
             synthetic_null_probability=arm.null_probability,

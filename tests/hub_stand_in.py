@@ -1,4 +1,4 @@
-"""A stand-in for the Hub on loopback: the part of its HTTP API that uploads and downloads of models use.
+"""A stand-in for the Hub on loopback: the part of its HTTP API that uploads and downloads of models and data sets use.
 
 All files are committed as regular ones. What the Hub does instead with large files (Xet and LFS storage) is the
 client's own matter and not tried here; as there, weights are known by their sha256.
@@ -12,11 +12,13 @@ import threading
 from contextlib import contextmanager
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
+import datasets
 import huggingface_hub
 import transformers.utils.hub
 import yaml
+from huggingface_hub import HfFileSystem
 
 TOKEN = "hf_of_a_test"
 # Of the Hub's list of tasks and of its licences.
@@ -25,8 +27,8 @@ LICENSES = {"apache-2.0", "mit", "cc-by-nc-4.0", "other"}
 
 
 class HubStandIn(ThreadingHTTPServer):
-    """`repos` holds what was uploaded: by repository, `private` and `files`, a dictionary from path to bytes. `pages`
-    are files of some other server, by path.
+    """`repos` holds what was uploaded: by repository, `private` and `files`, a dictionary from path to bytes. Names of
+    data sets begin with `datasets/`. `pages` are files of some other server, by path.
 
     `breaks` says which of the next contents end early: for each the number of bytes that are still sent, and what is
     called then, with the connection half-way. `instead`, where set, is sent in place of contents. `ranges` are the
@@ -45,7 +47,8 @@ class HubStandIn(ThreadingHTTPServer):
 
     def publish(self, repo, folder, under=""):
         """Put the files of a folder into a repository."""
-        files = {f"{under}{path.name}": path.read_bytes() for path in sorted(folder.iterdir())}
+        paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        files = {f"{under}{path.relative_to(folder).as_posix()}": path.read_bytes() for path in paths}
         self.repos[repo] = {"private": False, "files": files}
 
     def sha(self, repo):
@@ -73,6 +76,8 @@ def running_hub():
 
 def use(hub, monkeypatch, token=TOKEN):
     """Let this process take the stand-in for the Hub."""
+    HfFileSystem.clear_instance_cache()
+    monkeypatch.setattr(datasets.config, "HF_ENDPOINT", hub.endpoint)
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.endpoint)
     template = "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + template)
@@ -101,9 +106,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(401, {"error": "Invalid credentials in Authorization header"})
         if path == "/api/repos/create":
             return self._create(json.loads(body))
-        action = re.fullmatch(r"/api/models/([^/]+/[^/]+)/(preupload|commit)/main", path)
+        action = re.fullmatch(r"/api/(?:models/)?((?:datasets/)?[^/]+/[^/]+)/(preupload|commit|paths-info)/[^/]+", path)
         if not action or action[1] not in self.server.repos:
             return self._answer(404, {"error": "Repository not found"})
+        if action[2] == "paths-info":
+            return self._answer(200, self._paths_info(action[1], parse_qs(body.decode())["paths"]))
         if action[2] == "preupload":
             files = [
                 {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
@@ -115,19 +122,17 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         path = urlsplit(self.path).path
         self.server.requests.append(("GET", path))
-        api = re.fullmatch(r"/api/models/([^/]+/[^/]+?)(?:/(revision|tree)/[^/]+(/.+)?)?", path)
+        api = re.fullmatch(r"/api/(?:models/)?((?:datasets/)?[^/]+/[^/]+?)(?:/(revision|tree)/[^/]+(/.+)?)?", path)
         if api and api[1] in self.server.repos:
-            if api[3]:
-                return self._answer(404, {"error": "there are no folders"}, {"X-Error-Code": "EntryNotFound"})
-            files = self.server.repos[api[1]]["files"]
+            folder = f"{api[3][1:]}/" if api[3] else ""
+            files = [name for name in self.server.repos[api[1]]["files"] if name.startswith(folder)]
+            if folder and not files:
+                return self._answer(404, {"error": "there is no such folder"}, {"X-Error-Code": "EntryNotFound"})
             if api[2] == "tree":
-                entries = [
-                    {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
-                    for name, content in files.items()
-                ]
-                return self._answer(200, entries)
+                return self._answer(200, self._paths_info(api[1], files))
             siblings = [{"rfilename": name} for name in files]
-            return self._answer(200, {"id": api[1], "sha": self.server.sha(api[1]), "siblings": siblings})
+            name = api[1].removeprefix("datasets/")
+            return self._answer(200, {"id": name, "sha": self.server.sha(api[1]), "siblings": siblings})
         return self._file(path)
 
     do_HEAD = do_GET
@@ -141,11 +146,17 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(200, {"errors": [], "warnings": warnings})
 
     def _create(self, given):
-        repo = f"{given['organization']}/{given['name']}"
+        kind = "datasets/" if given.get("type") == "dataset" else ""
+        repo = f"{kind}{given['organization']}/{given['name']}"
         if repo in self.server.repos:
             return self._answer(409, {"error": "exists", "url": f"{self.server.endpoint}/{repo}"})
         self.server.repos[repo] = {"private": given.get("visibility") == "private", "files": {}}
         return self._answer(200, {"url": f"{self.server.endpoint}/{repo}"})
+
+    def _paths_info(self, repo, paths):
+        files = self.server.repos[repo]["files"]
+        sizes = {path: (len(files[path]), hashlib.sha1(files[path]).hexdigest()) for path in paths if path in files}
+        return [{"type": "file", "path": path, "size": size, "oid": oid} for path, (size, oid) in sizes.items()]
 
     def _commit(self, repo, operations):
         files = self.server.repos[repo]["files"]
@@ -161,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _file(self, path):
         if path in self.server.pages:
             return self._content(self.server.pages[path], {})
-        wanted = re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path)
+        wanted = re.fullmatch(r"/((?:datasets/)?[^/]+/[^/]+)/resolve/[^/]+/(.+)", path)
         repo = self.server.repos.get(wanted[1]) if wanted else None
         if repo is None:
             return self._answer(404, {"error": "not found"}, {"X-Error-Code": "RepoNotFound"})

@@ -32,10 +32,10 @@ def script(model, monkeypatch, answers, presences=()):
     """Let the model answer with given masks, one bool `[T, H, W]` a window, and presence logits, where given."""
     waiting, judged = iter(answers), iter(presences)
 
-    def forward(pixel_values, **inputs):
-        size = pixel_values.shape[-1] // 4
+    def forward(frame_mask, **inputs):
+        size = model.config.sam2_config.image_size // 4
         masks = torch.from_numpy(next(waiting)).float()
-        assert len(masks) == pixel_values.shape[1]
+        assert len(masks) == frame_mask.shape[1]
         logits = 20 * (low_resolution(size)(masks[None]) > 0.5).float()[:, None] - 10
         ones = torch.ones(1, 1, len(masks))
         presence = torch.tensor([[next(judged)]]) if presences else None

@@ -45,7 +45,7 @@ def test_what_is_said_of_the_web_app():
         "looking at a clip": f"{answers.LOOK_SECONDS} seconds",
         "a job": f"{answers.JOB_SECONDS} seconds, one at a time",
         "requests of a user that wait": str(limits.MAX_WAITING),
-        "requests of everybody that wait": str(web_page.MAX_QUEUE),
+        "requests of everybody that wait": str(answers.MAX_QUEUE),
         "what a user sends within an hour": f"{limits.MAX_HOURLY_MEGABYTES} MB",
         "uploads and results of everybody": f"{limits.MAX_DISK_MEGABYTES} MB",
     }

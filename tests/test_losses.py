@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lavseg.losses import mask_bce, mask_dice, mask_iou, weighted_mean
+from lavseg.losses import mask_bce, mask_dice, mask_iou, mean_terms, weighted_mean
 
 # One mask that is all right and one that is all wrong, of two by two pixels.
 TARGETS = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]] * 2)
@@ -19,6 +19,14 @@ def test_dice_equals_its_definition():
     p = logits.sigmoid()
     plain = 1 - (2 * (p * targets).sum((1, 2)) + 1e-3) / (p.sum((1, 2)) + targets.sum((1, 2)) + 1e-3)
     torch.testing.assert_close(mask_dice(logits, targets), plain)
+
+
+def test_terms_of_parts_are_averaged_by_name():
+    parts = [
+        {"bce": torch.tensor(1.0), "dice": torch.tensor(4.0)},
+        {"bce": torch.tensor(2.0), "dice": torch.tensor(0.0)},
+    ]
+    assert mean_terms(parts) == {"bce": 1.5, "dice": 2} and mean_terms(parts[:1]) == parts[0]
 
 
 def test_an_empty_target_costs_one_and_hardly_pulls():

@@ -46,7 +46,7 @@ from .training import WatchedTraining, about, seconds_of
 from .video import Video, write_scene
 
 STAGES = 8
-DEFAULTS = {"sam2-love": {"steps": 1100, "clips": 40}}
+DEFAULTS = {"sam2-love": {"steps": 850, "clips": 40}}
 # With fewer not every kind of sentence occurs.
 FEWEST_CLIPS = 4
 EXAMPLES_PER_KIND, WORST_EXAMPLES = 2, 4

@@ -26,7 +26,7 @@ FRAMES = 10
 STAGES = (
     {"num_frames": 1, "steps": 1200, "peak_rate": 1e-3, "clips": 48, "expressions": 2, "kinds": ("words",)},
     {"num_frames": 1, "steps": 3600, "peak_rate": 1e-3, "clips": 48, "expressions": 2},
-    {"num_frames": 10, "steps": 600, "peak_rate": 7e-4, "clips": 16, "expressions": 3},
+    {"num_frames": 10, "steps": 2200, "peak_rate": 7e-4, "clips": 16, "expressions": 3},
 )
 KINDS = ("words", "sound", "both")
 # An object with fewer visible pixels is not pointed at.
@@ -176,7 +176,7 @@ def teach_pointing(
     model: Sam2LoveModel,
     processor: Sam2LoveProcessor,
     seed: int,
-    clips: int = 2500,
+    clips: int = 5500,
     stages: Sequence[dict] = STAGES,
     on_log: Callable[[dict], None] = lambda entry: None,
     progress: Callable[[Sequence], Iterable] | None = None,

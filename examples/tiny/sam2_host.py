@@ -1,14 +1,16 @@
 """Train the smallest SAM2 host on synthetic clips from clicks, as SAM2 itself was trained before any method used it.
 
 A click on one object of the first frame, the object tracked through the following ones, SAM2's own losses; then the
-same from the object's mask.
+same from the object's mask, in the end as a method that prompts hands it over.
 """
 
+import itertools
 import time
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers import Sam2VideoModel
 
@@ -42,7 +44,10 @@ STAGES = (
     {"num_frames": 2, "steps": 250, "batch": 12, "peak_rate": 5e-4, "clicks": 2},
     {"num_frames": 10, "steps": 280, "batch": 6, "peak_rate": 5e-4, "learns": "tracking"},
     {"num_frames": 4, "steps": 120, "batch": 8, "peak_rate": 1e-2, "learns": "masks"},
+    {"num_frames": 10, "steps": 600, "batch": 6, "peak_rate": 5e-4, "learns": "handoff"},
 )
+# Of the steps that learn the handoff one in so many is from clicks, which would be forgotten.
+CLICKS_EVERY = 3
 
 
 def build_host(seed: int) -> Sam2VideoModel:
@@ -105,7 +110,8 @@ def train_stage(
     """Train on `num_frames` frames in a row.
 
     From clicks learns "all" or, with the image encoder as it is, what does the "tracking"; from masks only what reads
-    "masks".
+    "masks"; from masks as coarse as a method hands over, and from some clicks, the "handoff": all but what a method
+    that prompts the first frame reads, so that it can be learnt before the method or after.
 
     Returns:
         A log of `{learns, frames, step, loss, iou, seconds}`, the IoU that of the last frame.
@@ -113,15 +119,23 @@ def train_stage(
     rng = np.random.default_rng([seed, num_frames])
     sam.requires_grad_(learns != "masks")
     sam.vision_encoder.requires_grad_(learns == "all")
+    if learns == "handoff":
+        for part in (sam.prompt_encoder, sam.mask_decoder.conv_s0, sam.mask_decoder.conv_s1):
+            part.requires_grad_(False)
+        for code in (sam.no_memory_embedding, sam.no_memory_positional_encoding):
+            code.requires_grad_(False)
     for part in (sam.mask_downsample, sam.prompt_encoder.mask_embed):
         part.requires_grad_(True)
     parameters = [parameter for parameter in sam.parameters() if parameter.requires_grad]
     sam.train()
+    step = itertools.count(1)
 
     def terms() -> dict[str, torch.Tensor]:
         images, points, labels = (part.to(sam.device) for part in pool.draw(rng, batch, num_frames, clicks))
         if learns == "masks":
             predictions = track_masks(sam, images, labels[:, 0])
+        elif learns == "handoff" and next(step) % CLICKS_EVERY:
+            predictions = track_masks(sam, images, _handed_over(labels[:, 0]))
         else:
             predictions = track_clicks(sam, images, points)
         losses = [
@@ -135,6 +149,13 @@ def train_stage(
         {"learns": learns, "frames": num_frames, **entry, "seconds": round(time.monotonic() - began, 1)}
         for entry in optimize(parameters, terms, peak_rate, steps, title)
     ]
+
+
+def _handed_over(masks: torch.Tensor) -> torch.Tensor:
+    """Logits `[N, S, S]` of masks at a quarter of their size, which is what a decoder predicts."""
+    size = masks.shape[-1]
+    coarse = F.interpolate(masks[:, None], size=(size // 4, size // 4), mode="area")
+    return F.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)[:, 0] - 0.5
 
 
 def train_host(seed: int, clips: int = 2000, stages: Sequence[dict] = STAGES) -> tuple[Sam2VideoModel, list[dict]]:

@@ -1,5 +1,7 @@
 """Mask losses as plain functions. Each returns one value a mask, so that callers choose the weighting."""
 
+from collections.abc import Mapping, Sequence
+
 import torch
 import torch.nn.functional as F
 
@@ -31,3 +33,8 @@ def mask_iou(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def weighted_mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Mean of `values` under `weights` of the same shape; zero, with a gradient, when all weights are zero."""
     return (values * weights).sum() / weights.sum().clamp(min=1)
+
+
+def mean_terms(parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The mean of each term of a loss, of parts that have the same terms."""
+    return {name: sum(part[name] for part in parts) / len(parts) for name in parts[0]}

@@ -261,12 +261,36 @@ def test_rate_threshold_and_form_of_the_masks(love, tiny_processor, tmp_path):
         segment(web_app, clip, TEXTS[0], mask_format="gif")
 
 
-def test_work_that_is_stopped_leaves_nothing(web_app, clips, tmp_path):
+def test_work_that_is_left_leaves_nothing(web_app, clips, tmp_path):
     work = web_app.segment(str(clips / "clip.mp4"), TEXTS[0])
     next(work)
     assert len(list(tmp_path.iterdir())) == 1
     work.close()
     assert not list(tmp_path.iterdir())
+
+
+def test_work_that_its_user_ends_leaves_nothing(web_app, clips, tmp_path):
+    request = gr.Request(session_hash="a")
+    work = web_app.segment(str(clips / "clip.mp4"), TEXTS[0], request=request)
+    next(work)
+    waiting = web_app.segment(str(clips / "clip.mp4"), TEXTS[0], request=request)
+    next(waiting)
+    web_app.end_work(gr.Request(session_hash="b"))
+    web_app.end_work(request, unless=str(clips / "clip.mp4"))
+    next(work)
+    web_app.end_work(request)
+    assert not list(work) and not list(waiting) and not list(tmp_path.iterdir())
+    assert segment(web_app, str(clips / "clip.mp4"), TEXTS[0], request=request)[2].endswith(".zip")
+
+
+def test_an_example_that_is_ended_is_not_kept(web_app):
+    request = gr.Request(session_hash="a")
+    work = web_app.segment_example((1, None), "tiny", request=request)
+    for _ in range(2):
+        next(work)
+    web_app.end_work(request)
+    assert not list(work)
+    assert Path(list(web_app.segment_example((1, None), "tiny"))[-1][0]).is_file()
 
 
 def test_an_example_is_segmented_once_while_its_files_are_there(web_app, monkeypatch):
@@ -288,8 +312,8 @@ def test_an_example_is_segmented_once_while_its_files_are_there(web_app, monkeyp
 def test_an_example_is_known_by_its_content(web_app, clips, tmp_path):
     copy = tmp_path / "other.mp4"
     shutil.copy(web_app.examples[0][0], copy)
-    assert web_app.is_example(str(copy))
-    assert not web_app.is_example(None) and not web_app.is_example(str(clips / "clip.mp4"))
+    assert web_app.example_like(str(copy)) == web_app.examples[0][0]
+    assert web_app.example_like(None) is None and web_app.example_like(str(clips / "clip.mp4")) is None
 
 
 def test_there_is_an_object_to_click_on_for_each_sentence():

@@ -10,7 +10,7 @@ from lavseg.cli.command_group import _debug_first
     ("arguments", "said"),
     [
         (["segment", "clip.mp4", "--format", "bmp"], "lavseg segment: Invalid value for '--format'"),
-        (["segment"], "lavseg segment: Missing argument 'CLIP'"),
+        (["segment"], "lavseg segment: Missing argument 'CLIP...'"),
         (["data", "synthetic", "--clips", "many"], "lavseg data synthetic: Invalid value for '--clips'"),
         (["--paint"], "lavseg: No such option: --paint"),
     ],

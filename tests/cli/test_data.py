@@ -174,6 +174,14 @@ def test_an_exported_data_set_needs_no_other_files(ref_avs, tmp_path):
     batches_equal(found["test_s"], expected["test_s"])
 
 
+def test_what_was_exported_is_checked_as_the_original(ref_avs, tmp_path):
+    assert data("export", ref_avs, "--out", tmp_path / "parquet").exit_code == 0
+    found = {report["split"]: report for report in json.loads(data("check", tmp_path / "parquet", "--json").stdout)}
+    expected = {report["split"]: report for report in json.loads(data("check", ref_avs, "--json").stdout)}
+    assert expected.pop("TODO")["rows"] and found == expected
+    refused(data("check", tmp_path / "parquet", "--dataset", "avsbench"), "check", "'avsbench'", "holds ref_avs")
+
+
 def test_a_subset_of_avsbench_is_exported_in_files_of_a_few_rows(avsbench, tmp_path, monkeypatch):
     monkeypatch.setattr("lavseg.data.layouts._ROWS_PER_FILE", 1)
     result = data("export", avsbench, "--out", tmp_path / "parquet", "--subset", "s4", "--json")

@@ -87,6 +87,7 @@ def test_classes_are_scored_as_avsbench_semantic_does(folder, tmp_path):
         (["--subset", "s4"], ["subset", "Ref-AVS has none"]),
         (["--model", "no-such-folder/model/here"], ["no-such-folder", "Hub"]),
         (["--data", "absent"], ["absent"]),
+        (["--sentences", "0"], ["sentences", "above 0"]),
         (["--out", "."], ["out", "is a folder"]),
     ],
 )

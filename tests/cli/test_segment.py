@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from lavseg.checkpoint import load_checkpoint
 from lavseg.cli import app
 from lavseg.data import build_tokenizer, render_clip
+from lavseg.inference import segment_file
 from lavseg.inference.mask_files import PngMasks
 from lavseg.inference.segment_video import segment_video
 from lavseg.media import read_video, write_video
@@ -433,6 +434,55 @@ def test_prompts_say_which_object_they_show_to_a_method_that_takes_them(checkpoi
     ):
         result = segment(clips / "clip.mp4", *options(texts, checkpoint, tmp_path / "out"), "--point", "1:4,4")
         assert result.exit_code == 2 and len(result.stderr.splitlines()) == 1 and words in result.stderr
+
+
+@pytest.fixture
+def band(clips, tmp_path):
+    """A folder with two clips and a file that is none, and one with a sentence."""
+    (tmp_path / "band").mkdir()
+    for name, source in {"a.mp4": "clip.mp4", "b.mp4": "notes.mp4", "c.mp4": "clip.mp4"}.items():
+        shutil.copyfile(clips / source, tmp_path / "band" / name)
+    (tmp_path / "texts").write_text(f"{TEXTS[0]}\n")
+    return tmp_path / "band"
+
+
+def test_many_clips_with_one_that_is_none_and_again(checkpoint, band, tmp_path, monkeypatch):
+    out, given = tmp_path / "out", ["--texts", tmp_path / "texts", "--model", checkpoint, "--out", tmp_path / "out"]
+    loaded = []
+    load = segment_file.load_checkpoint
+    monkeypatch.setattr(segment_file, "load_checkpoint", lambda *args: loaded.append(args) or load(*args))
+    result = segment(band, *given)
+    assert result.exit_code == 2 and len(loaded) == 1
+    [line] = result.stderr.splitlines()
+    assert line.startswith("lavseg segment: b.mp4: ") and "not a media file" in line
+    assert [line.split(":")[0] for line in result.stdout.splitlines()] == [str(out / "a" / "0"), str(out / "c" / "0")]
+    assert sorted(path.name for path in out.iterdir()) == ["a", "c"]
+    check_results(out / "a", band / "a.mp4", TEXTS[:1])
+    (band / "b.mp4").unlink()
+    written = (out / "a" / "result.json").stat().st_mtime_ns
+    result = segment(band / "a.mp4", band / "c.mp4", *given, "--json")
+    assert (result.exit_code, result.stderr, len(loaded)) == (0, "", 1)
+    assert [clip["state"] for clip in json.loads(result.stdout)] == ["finished", "finished"]
+    assert (out / "a" / "result.json").stat().st_mtime_ns == written
+
+
+def test_points_are_of_one_clip(follower, band, tmp_path):
+    out = tmp_path / "new" / "out"
+    refused(segment(band, *options([], follower, out), "--point", "1:4,4"), out, "--point", "one clip")
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_clips(checkpoint, band, tmp_path):
+    out, program = tmp_path / "out", tmp_path / "program.py"
+    program.write_text("from lavseg.cli import main\n\nmain()\n")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", program, "segment", band]
+    arguments = [*map(str, [*launch, *options(TEXTS[:1], checkpoint, out)])]
+    done = subprocess.run(arguments, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode != 0
+    assert sum("lavseg segment: b.mp4: " in line for line in done.stderr.splitlines()) == 1
+    assert {path.name for path in out.iterdir()} == {"a", "c"}
+    for name in "ac":
+        check_results(out / name, band / f"{name}.mp4", TEXTS[:1])
 
 
 @pytest.fixture

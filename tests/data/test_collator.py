@@ -7,6 +7,7 @@ from transformers import BatchFeature
 from lavseg.data.augmentation import ClipAugmentation
 from lavseg.data.avsbench import load_avsbench
 from lavseg.data.classes import row_classes
+from lavseg.data.clip_rows import NamedRows
 from lavseg.data.collator import ClipCollator
 from lavseg.data.masks import row_masks
 from lavseg.data.ref_avs import load_ref_avs
@@ -73,6 +74,54 @@ def test_the_processor_gets_clips_sounds_and_sentences(processor, ten):
         (16000, 1),
     }
     assert all(sound.dtype == np.float32 and sound.ndim == 2 for sound in given["audio"])
+
+
+def of_clips(rows, count):
+    """So many rows about each of two clips."""
+    names = list(dict.fromkeys(rows["clip"]))
+    numbers = [[n for n, name in enumerate(rows["clip"]) if name == clip][:count] for clip in names]
+    full = [chosen for chosen in numbers if len(chosen) == count]
+    return [[rows[number] for number in chosen] for chosen in full[:2]]
+
+
+def test_rows_about_one_clip_are_its_sentences_and_truths(processor, ten):
+    clips = of_clips(ten, 2)
+    batch = ClipCollator(processor)(clips)
+    assert processor.inputs["text"] == [[row["text"] for row in clip] for clip in clips]
+    assert len(processor.inputs["video"]) == len(processor.inputs["audio"]) == 2
+    assert batch["labels"].shape[:2] == (2, 2) and batch["label_mask"].all() and batch["label_mask"].shape == (2, 10)
+    for clip, truths in zip(clips, batch["labels"], strict=True):
+        assert all(np.array_equal(row_masks(row), truth) for row, truth in zip(clip, truths, strict=True))
+
+
+def test_rows_that_share_frames_are_taken_together_and_clips_of_as_many(processor, ten):
+    places = {number: place for place, number in enumerate(ten["id"])}
+    first, second = (NamedRows(ten).__getitems__([places[row["id"]] for row in clip]) for clip in of_clips(ten, 3))
+    alone = {**second[0], "frames": list(second[0]["frames"])}
+    batches = ClipCollator(processor).by_clip([first[0], second[0], alone, first[1], second[1], first[2]], 2)
+    shapes = [tuple(batch["labels"].shape[:2]) for batch in batches]
+    assert shapes == [(2, 1), (2, 2)]  # a third row of the first clip and the other by itself, and two of each
+    expected = [[first[0], first[1]], [second[0], second[1]]]
+    assert processor.inputs["text"] == [[row["text"] for row in clip] for clip in expected]
+    for clip, truths in zip(expected, batches[1]["labels"], strict=True):
+        assert all(np.array_equal(row_masks(row), truth) for row, truth in zip(clip, truths, strict=True))
+
+
+def test_rows_about_one_clip_are_changed_alike(processor, ten):
+    [clip, _] = of_clips(ten, 2)
+    augment = ClipAugmentation(flip_probability=1, degrees=0, shear=0, grayscale_probability=0)
+    batch = ClipCollator(processor, augment=augment)([clip])
+    for row, truth in zip(clip, batch["labels"][0], strict=True):
+        assert np.array_equal(row_masks(row)[..., ::-1], truth) and truth.any()
+    [frames] = processor.inputs["video"]
+    assert np.array_equal(np.asarray(frames[0]), np.asarray(clip[0]["frames"][0])[:, ::-1])
+
+
+def test_rows_about_one_clip_have_as_many_labels(processor, ten):
+    [clip, _] = of_clips(ten, 2)
+    shorter = [clip[0], {**clip[1], "masks": clip[1]["masks"][:4]}]
+    with pytest.raises(ValueError, match=rf"^masks: the rows about clip {clip[0]['clip']} have \[4, 10\]"):
+        ClipCollator(processor)([shorter])
 
 
 def test_labels_are_the_masks_and_blank_for_null_rows(processor, ten):
@@ -232,3 +281,23 @@ def test_without_augmentation_frames_pass_untouched(audio_only, ten):
     rows = [ten[0]]
     ClipCollator(audio_only)(rows)
     assert audio_only.inputs["video"][0] is rows[0]["frames"]
+
+
+def test_key_frames_are_first_or_any_labelled_one_which_epoch_and_seed_draw(ten, processor, monkeypatch):
+    monkeypatch.setattr(ClipCollator, "_sound", lambda collator, row: (np.zeros((1, 10)), 1))
+    frames = [Image.new("RGB", (4, 4))] * 10
+    rows = [{**ten[index], "frames": frames, "masks": frames[:count]} for index, count in enumerate((10, 2, 0))]
+    rows[2]["is_null"] = True
+
+    def drawn(**values):
+        ClipCollator(processor, **values)(rows)
+        return processor.inputs.get("key_frames")
+
+    assert drawn() is None and drawn(key_frame="first") == [0, 0, 0]
+    several = [drawn(key_frame="random", epoch=epoch) for epoch in range(30)]
+    assert several == [drawn(key_frame="random", epoch=epoch) for epoch in range(30)]
+    assert [{*frames} for frames in zip(*several, strict=True)][1] == {0, 1}
+    assert all({*frames} > {0, 5, 9} for frames in list(zip(*several, strict=True))[::2])
+    assert several[0] != drawn(key_frame="random", seed=1)
+    with pytest.raises(ValueError, match=r"^key_frame: got 'best', expected 'first', 'random' or None"):
+        ClipCollator(processor, key_frame="best")

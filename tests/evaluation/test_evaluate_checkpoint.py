@@ -5,6 +5,7 @@ import torch
 from tiny.configurations import tiny_config
 
 from lavseg.data import CLASSES, ClipCollator, load_avsbench, write_avsbench
+from lavseg.data.layouts import export_parquet
 from lavseg.evaluation.evaluate_checkpoint import _SETTINGS, evaluate_checkpoint, protocol_settings
 from lavseg.evaluation.evaluate_model import evaluate
 from lavseg.metrics.protocols import PROTOCOLS
@@ -45,6 +46,14 @@ def test_masks_are_scored_as_in_memory_and_the_report_says_what_was_asked(checkp
     scores = evaluate(model, ClipCollator(processor), load_avsbench(data, "v1m", "test"), batch_size=1).compute()
     assert found.pop("loss") > 0 and found.pop("rows") == 2 and scores.pop("s_ratio") >= 0
     assert found == pytest.approx(scores, abs=1e-6)
+
+
+def test_an_exported_data_set_is_scored_as_the_original(checkpoint, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "unpacked")
+    exported = export_parquet({"test": load_avsbench(data, "v1m", "test")}, tmp_path / "exported")
+    asked = None, "frame", "avsbench", ["v1m"]
+    found, expected = (evaluate_checkpoint(checkpoint, root, *asked)["splits"] for root in (exported, data))
+    assert found == expected
 
 
 def test_bfloat16_is_used_where_it_is_asked_for(checkpoint, data):

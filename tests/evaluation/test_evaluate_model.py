@@ -99,13 +99,13 @@ def test_perfect_masks_score_one_in_every_protocol(collator, rows, protocol):
     assert scores["jaccard"] == pytest.approx(1) and scores["f_score"] == pytest.approx(1)
 
 
-def test_padding_frames_do_not_count(collator, rows):
+def test_clips_may_differ_in_length(collator, rows):
     shorter = {**rows[0], "frames": rows[0]["frames"][:-1], "masks": rows[0]["masks"][:-1]}
     metric = evaluate(Oracle(), LabelsAsTokens(collator), [rows[1], shorter])
     assert metric.state[0] == len(rows[1]["frames"]) + len(rows[0]["frames"]) - 1
 
 
-def test_transform_sees_every_batch(collator, rows):
+def test_transform_sees_every_clip(collator, rows):
     def invert(inputs):
         inputs["input_ids"] = -inputs["input_ids"]
         return inputs
@@ -125,7 +125,7 @@ def test_parts_join_to_the_whole(model, collator, rows):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_mode_of_the_model_is_given_back_and_progress_sees_the_batches(collator, rows, training):
+def test_mode_of_the_model_is_given_back_and_progress_sees_the_clips(collator, rows, training):
     seen = []
     model = Oracle().train(training)
     evaluate(
@@ -133,9 +133,9 @@ def test_mode_of_the_model_is_given_back_and_progress_sees_the_batches(collator,
         LabelsAsTokens(collator),
         rows,
         batch_size=2,
-        progress=lambda batches: seen.append(len(batches)) or batches,
+        progress=lambda clips: seen.append(len(clips)) or clips,
     )
-    assert model.training is training and seen == [3]
+    assert model.training is training and seen == [len({*rows["clip"]})]
 
 
 def test_errors(model, collator, rows):

@@ -30,10 +30,12 @@ def collator(model):
     return ClipCollator(AuralSam2Processor.from_config(model.config), label_size=(24, 28))
 
 
-def test_scores_do_not_depend_on_batches_and_leave_the_model_in_its_mode(model, collator, rows):
-    values = [evaluate_semantic(model, collator, rows["test"], batch_size=size).compute() for size in (1, 2)]
-    assert values[0] == pytest.approx(values[1], abs=1e-6)
-    assert model.training and 0 <= values[0]["miou"] <= 1
+def test_parts_join_to_the_whole_and_the_model_is_left_in_its_mode(model, collator, rows):
+    whole = evaluate_semantic(model, collator, rows["test"])
+    joined = evaluate_semantic(model, collator, rows["test"].select([0]))
+    joined.merge(evaluate_semantic(model, collator, rows["test"].select(range(1, len(rows["test"])))))
+    assert joined.compute() == pytest.approx(whole.compute(), abs=1e-6)
+    assert model.training and 0 <= whole.compute()["miou"] <= 1
 
 
 def test_a_model_that_always_knows_scores_fully(model, collator, rows, monkeypatch):
@@ -42,7 +44,7 @@ def test_a_model_that_always_knows_scores_fully(model, collator, rows, monkeypat
 
     monkeypatch.setattr(AuralSam2Processor, "post_process_semantic_segmentation", classes)
     truth = list(ClipCollator(collator.processor, (24, 28), class_labels=True)(list(rows["test"]))["class_labels"])
-    metric = evaluate_semantic(model, collator, rows["test"], batch_size=1)
+    metric = evaluate_semantic(model, collator, rows["test"])
     shown = metric.state[2] > 0
     assert shown.sum() >= 2 and metric.state[0][shown].equal(metric.state[2][shown])
 

@@ -4,13 +4,11 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.data_loader import BatchSamplerShard
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import BatchSampler, SequentialSampler
 from transformers import BatchFeature
 
-from lavseg.evaluation.loop import results, run, unrepeated
+from lavseg.evaluation.loop import results, run
 from lavseg.evaluation.scores import Scores
 from lavseg.modeling.outputs import AudioVisualSegmentationOutput
 
@@ -31,47 +29,63 @@ class Model(nn.Module):
 
 
 class Recorder(Scores):
-    """Remembers clips, and gives a value."""
+    """Remembers rows, and gives a value."""
 
     def __init__(self, value=0.0, of_losses=False):
-        self.value, self.of_losses, self.clips = value, of_losses, []
+        self.value, self.of_losses, self.rows = value, of_losses, []
 
-    def update(self, outputs, batch, clips):
-        assert "labels" in batch and len(outputs.pred_masks) == len(batch["labels"])
-        self.clips.append(clips)
+    def update(self, outputs, batch, rows):
+        assert "labels" in batch and "rows" not in batch and len(outputs.pred_masks) == len(batch["labels"])
+        self.rows.append(rows)
 
     def compute(self, reduce=lambda sums: sums):
         return {"value": reduce(torch.tensor(self.value)).item()}
 
 
-def batch_of(clips, frames=3):
-    labels, masks = torch.zeros(clips, 1, frames, 2, 2), torch.ones(clips, frames, dtype=torch.bool)
-    return BatchFeature({"labels": labels, "label_mask": masks, "frame_mask": masks.clone()})
+def clip_of(rows, frames=3):
+    labels, masks = torch.zeros(1, len(rows), frames, 2, 2), torch.ones(1, frames, dtype=torch.bool)
+    return BatchFeature({"labels": labels, "label_mask": masks, "frame_mask": masks.clone(), "rows": rows})
 
 
-@given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 4))
-def test_every_clip_counts_once_over_all_processes(length, size, processes):
-    counted = []
+def of_process(process, processes, clips):
+    """Batches of a process that Accelerate deals out, and the accelerator as it is in each."""
+    sampler = BatchSampler(SequentialSampler(range(clips)), 1, drop_last=False)
+    dealt = list(BatchSamplerShard(sampler, processes, process))
+    accelerator = copy.copy(Accelerator(cpu=True))
+    accelerator.state = type("State", (), {"process_index": process})
+    accelerator.gradient_state = type("State", (), {"end_of_dataloader": False, "remainder": clips % processes})()
+
+    def batches():
+        for index, [clip] in enumerate(dealt):
+            accelerator.gradient_state.end_of_dataloader = index == len(dealt) - 1
+            yield clip_of([clip])
+
+    return batches(), accelerator
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("clips", [1, 2, 3, 4, 7])
+def test_every_clip_counts_once_over_all_processes_which_all_run_as_many(processes, clips):
+    counted, runs = [], set()
     for process in range(processes):
-        sampler = BatchSampler(SequentialSampler(range(length)), size, drop_last=False)
-        batches = list(BatchSamplerShard(sampler, processes, process))
-        remainder = length % (size * processes)
-        for index, batch in enumerate(batches):
-            last = index == len(batches) - 1
-            counted += batch[: unrepeated(len(batch), process, remainder)] if last and remainder else batch
-    assert sorted(counted) == list(range(length))
+        model, scores = Model(), Recorder()
+        batches, accelerator = of_process(process, processes, clips)
+        run(model, batches, [scores], accelerator)
+        counted += [row for rows in scores.rows for row in rows]
+        runs.add((len(model.calls), len(scores.rows)))
+    assert sorted(counted) == list(range(clips)) and len(runs) == 1
 
 
-def test_all_scores_see_all_batches_and_the_model_no_labels():
+def test_all_scores_see_all_clips_and_the_model_no_labels():
     model, scores = Model(), [Recorder(), Recorder()]
-    run(model, [batch_of(2), batch_of(1)], scores)
-    assert [part.clips for part in scores] == [[2, 1], [2, 1]]
+    run(model, [clip_of([0, 3]), clip_of([1])], scores)
+    assert [part.rows for part in scores] == [[[0, 3], [1]], [[0, 3], [1]]]
     assert all(call.keys() == {"frame_mask"} for call in model.calls)
 
 
 def test_the_model_gets_labels_where_losses_are_asked_for():
     model = Model()
-    run(model, [batch_of(1)], [Recorder(), Recorder(of_losses=True)])
+    run(model, [clip_of([0])], [Recorder(), Recorder(of_losses=True)])
     assert "labels" in model.calls[0]
 
 
@@ -81,9 +95,9 @@ def test_the_transform_changes_what_the_model_sees_and_nothing_else():
         inputs["frame_mask"][:, 1:] = False
         return inputs
 
-    model, batch = Model(), batch_of(2)
+    model, batch = Model(), clip_of([0])
     run(model, [batch], [Recorder()], transform=first_frame)
-    assert model.calls[0]["frame_mask"].sum() == 2 and batch["frame_mask"].all()
+    assert model.calls[0]["frame_mask"].sum() == 1 and batch["frame_mask"].all()
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -91,21 +105,11 @@ def test_the_transform_changes_what_the_model_sees_and_nothing_else():
 def test_the_mode_of_the_model_is_given_back_also_after_an_error(training, value):
     model = Model(value).train(training)
     if value == 1:
-        run(model, [batch_of(1)], [Recorder()])
+        run(model, [clip_of([0])], [Recorder()])
     else:
         with pytest.raises(ValueError, match="pred_masks: the model gives NaN or infinite values"):
-            run(model, [batch_of(1)], [Recorder()])
+            run(model, [clip_of([0])], [Recorder()])
     assert model.training is training
-
-
-def test_clips_that_fill_up_the_last_round_are_left_out():
-    accelerator = copy.copy(Accelerator(cpu=True))
-    accelerator.gradient_state = type("State", (), {"end_of_dataloader": True, "remainder": 1})
-    for clips, process in ((1, 0), (0, 1)):
-        accelerator.state = type("State", (), {"process_index": process})
-        model, scores = Model(), Recorder()
-        run(model, [batch_of(2)], [scores], accelerator)
-        assert scores.clips == [clips] and len(model.calls[0]["frame_mask"]) == 1
 
 
 def test_results_are_finite():

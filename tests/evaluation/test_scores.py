@@ -25,8 +25,15 @@ def bilinear(masks, size):
     return F.interpolate(masks[:, None], size, mode="bilinear")[:, 0]
 
 
-def mask_scores(*protocols, processor=Ungated):
-    return MaskScores(protocols, processor(), bilinear)
+def mask_scores(*protocols, processor=Ungated, batch_size=3):
+    return MaskScores(protocols, processor(), bilinear, num_rows=6, batch_size=batch_size)
+
+
+def add_clips(scores, outputs, batch, rows=((0, 4, 2), (1, 5, 3))):
+    """Each clip by itself; `rows` are the numbers of the rows that its expressions are from."""
+    for clip, numbers in enumerate(rows):
+        part = AudioVisualSegmentationOutput(pred_masks=outputs.pred_masks[clip : clip + 1])
+        scores.update(part, {name: value[clip : clip + 1] for name, value in batch.items()}, list(numbers))
 
 
 @pytest.fixture
@@ -47,66 +54,74 @@ def batch():
     }
 
 
-def expected_of(protocol, outputs, batch, frames):
-    """The metric of frames (clip, expression, time), scaled one by one."""
-    metric = AvsMetric(protocol)
-    logits = [F.interpolate(outputs.pred_masks[frame][None, None], (10, 9), mode="bilinear")[0, 0] for frame in frames]
-    metric.update(torch.stack(logits), torch.stack([batch["labels"][frame] for frame in frames]))
-    return metric.compute()
+def frames_of(outputs, batch, clip, expression):
+    """Scaled logits and truth of the frames that count."""
+    counted = [t for t in range(4) if t in ((0, 1, 2), (0, 2))[clip]]
+    logits = [
+        F.interpolate(outputs.pred_masks[clip, expression, t][None, None], (10, 9), mode="bilinear")[0, 0]
+        for t in counted
+    ]
+    return torch.stack(logits), batch["labels"][clip, expression, counted]
 
 
-@pytest.mark.parametrize("clips", [1, 2])
-def test_frames_that_count_are_one_batch_of_each_protocol_at_the_labels_size(outputs, batch, clips):
-    scores = mask_scores(*PROTOCOLS)
-    scores.update(outputs, batch, clips)
-    counted = {0: (0, 1, 2), 1: (0, 2)}
-    frames = [(clip, expression, t) for clip in range(clips) for expression in range(3) for t in counted[clip]]
-    expected = {
-        f"{protocol}_{name}": value
-        for protocol in PROTOCOLS
-        for name, value in expected_of(protocol, outputs, batch, frames).items()
-    }
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 6])
+def test_consecutive_rows_are_one_batch_of_each_protocol_at_the_labels_size(outputs, batch, batch_size):
+    scores = mask_scores(*PROTOCOLS, batch_size=batch_size)
+    add_clips(scores, outputs, batch)
+    places = {0: (0, 0), 4: (0, 1), 2: (0, 2), 1: (1, 0), 5: (1, 1), 3: (1, 2)}
+    rows = [frames_of(outputs, batch, *places[row]) for row in range(6)]
+    expected = {}
+    for protocol in PROTOCOLS:
+        metric = AvsMetric(protocol)
+        for start in range(0, 6, batch_size):
+            logits, truth = zip(*rows[start : start + batch_size], strict=True)
+            metric.update(torch.cat(logits), torch.cat(truth))
+        expected |= {f"{protocol}_{name}": value for name, value in metric.compute().items()}
     assert scores.compute() == pytest.approx(expected, abs=1e-9)
 
 
 def test_masks_are_gated_by_the_processor(outputs, batch):
     scores = mask_scores("frame", processor=Gated)
-    scores.update(outputs, batch, 2)
+    add_clips(scores, outputs, batch)
     assert scores.compute()["s_ratio"] == 0
 
 
-def test_one_expression_may_come_without_its_axis(outputs, batch):
+def test_one_mask_is_scored_against_all_truths(outputs, batch):
+    """Of a model that reads nothing."""
+    one, repeated = mask_scores("ref_avs"), mask_scores("ref_avs")
     outputs.pred_masks = outputs.pred_masks[:, :1]
-    first, second = mask_scores("frame"), mask_scores("frame")
-    first.update(outputs, {**batch, "labels": batch["labels"][:, 0]}, 2)
-    second.update(outputs, {**batch, "labels": batch["labels"][:, :1]}, 2)
-    assert first.compute() == second.compute()
+    add_clips(one, outputs, batch)
+    outputs.pred_masks = outputs.pred_masks.expand(-1, 3, -1, -1, -1)
+    add_clips(repeated, outputs, batch)
+    assert one.compute() == repeated.compute()
 
 
-def test_a_batch_without_counted_frames_changes_nothing(outputs, batch):
+def test_what_does_not_count_changes_nothing(outputs, batch):
     scores = mask_scores("ref_avs")
-    scores.update(outputs, batch, 2)
+    add_clips(scores, outputs, batch)
     before = scores.compute()
-    scores.update(outputs, batch, 0)
-    scores.update(outputs, {**batch, "label_mask": torch.zeros_like(batch["label_mask"])}, 2)
+    add_clips(scores, outputs, batch, [(), ()])
+    add_clips(scores, outputs, {**batch, "label_mask": torch.zeros_like(batch["label_mask"])})
     assert scores.compute() == before
 
 
 def test_values_are_those_of_all_processes_and_what_this_one_saw_stays(outputs, batch):
-    scores = mask_scores("ref_avs")
-    scores.update(outputs, batch, 2)
-    own = scores.compute()
-    # As if the other process had seen nothing but a blank batch of one pixel.
-    other = torch.tensor([1, 1, 0, 0, 0, 0], dtype=torch.float64)
-    assert scores.compute(lambda sums: sums + other)["jaccard"] == pytest.approx(own["jaccard"] / 2)
-    assert scores.compute() == own
+    whole, own, other = (mask_scores("ref_avs") for _ in range(3))
+    add_clips(whole, outputs, batch)
+    add_clips(own, outputs, batch, [(0, 4, 2), ()])
+    add_clips(other, outputs, batch, [(), (1, 5, 3)])
+    before, sums = own.compute(), []
+    other.compute(lambda values: sums.append(values) or values)
+    assert own.compute(lambda values: values + sums[0]) == pytest.approx(whole.compute(), abs=1e-9)
+    assert own.compute() == before
 
 
-def test_losses_are_means_over_clips(outputs, batch):
+def test_losses_are_means_over_rows(outputs, batch):
     scores = LossScores()
-    scores.update(outputs, batch, 2)
+    scores.update(outputs, batch, [0, 1])
     outputs.loss = torch.tensor(0.0)
-    scores.update(outputs, batch, 1)
+    scores.update(outputs, batch, [2])
+    scores.update(outputs, batch, [])
     assert scores.compute() == pytest.approx({"loss": 2, "loss_bce": 1, "loss_dice": 2})
 
 

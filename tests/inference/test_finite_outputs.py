@@ -84,7 +84,7 @@ def test_scoring_classes(tokenizer):
     }
     del inputs["original_sizes"]
     # dataclasses.replace needs a real collator; its batches are these.
-    collator = type("Collator", (ClipCollator,), {"__call__": lambda self, rows: type(inputs)({**inputs, **collated})})
+    collator = type("Collator", (ClipCollator,), {"__call__": lambda self, clips: type(inputs)({**inputs, **collated})})
     with pytest.raises(ValueError, match=NOT_FINITE):
         evaluate_semantic(poison(model), collator(processor), [0])
 
@@ -93,8 +93,8 @@ def test_scoring_classes(tokenizer):
 def test_scores_count_where_the_masks_are_fine(tokenizer, clip, name, monkeypatch):
     model, processor = tiny_method(EVERY_METHOD[2].values[0], tokenizer)
 
-    def forward(self, pixel_values, **inputs):
-        masks = torch.zeros(1, 1, pixel_values.shape[1], 8, 8)
+    def forward(self, frame_mask, **inputs):
+        masks = torch.zeros(1, 1, frame_mask.shape[1], 8, 8)
         frames = masks[..., 0, 0]
         scores = {"iou_scores": frames, "object_score_logits": frames, "presence_logits": frames[..., 0]}
         scores[name] = scores[name] / 0

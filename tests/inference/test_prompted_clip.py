@@ -5,7 +5,8 @@ import pytest
 import torch
 from tiny.configurations import nano_sam2_config, tiny_config
 
-from lavseg.inference.clip_segmenter import ClipSegmenter, FrameInput
+from lavseg.inference.clip_segmenter import ClipSegmenter
+from lavseg.inference.encoded_frames import FrameInput
 from lavseg.inference.prompted_clip import check_places, prompted_clip
 from lavseg.inference.segment_video import segment_video
 from lavseg.media import iter_clip

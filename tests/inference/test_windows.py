@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lavseg.inference.clip_segmenter import FrameInput
+from lavseg.inference.encoded_frames import FrameInput
 from lavseg.inference.frame_predictions import FramePredictions
 from lavseg.inference.segment_video import segment_video
 from lavseg.inference.windows import OVERLAP, _windows, segment_windows, tracking_scores
@@ -32,9 +32,15 @@ def test_windows_cover_all_frames_and_are_of_one_length(count, length, data):
 def test_a_window_that_means_something_else_does_not_take_the_object_away(shipped, tmp_path, monkeypatch):
     first, second = large_objects(write_clip(tmp_path / "clip.mp4", 14, seed=7))
     script(shipped[0], monkeypatch, [first[:10], second[4:]])
+    seen = []
+    handle = (
+        shipped[0].sam2.get_input_embeddings().register_forward_pre_hook(lambda layer, given: seen.extend(given[0]))
+    )
     found = np.stack([frame.masks[0] for frame in segment_video(*shipped, tmp_path / "clip.mp4", ["it"])])
     assert jaccard(found[:10], first[:10]) > 0.6
     assert jaccard(found[10:], first[10:]) > 0.5 > 0.1 > jaccard(found[10:], second[10:])
+    handle.remove()
+    assert len(seen) == 14  # tracking takes what the windows have encoded
 
 
 def test_an_object_that_is_tracked_on_keeps_the_presence_with_which_it_was_found(shipped, tmp_path, monkeypatch):
@@ -63,7 +69,7 @@ def test_windows_have_the_length_that_the_model_asks_for(length, windows):
         seen.append(len(window))
         return FramePredictions(torch.zeros(1, len(window), 2, 2), {}, {})
 
-    inputs = iter([FrameInput(None, None)] * (sum(windows) - OVERLAP * (len(windows) - 1)))
+    inputs = iter([FrameInput(None, None, 0)] * (sum(windows) - OVERLAP * (len(windows) - 1)))
     assert len(list(segment_windows(segmenter, inputs, segment))) == sum(windows) - OVERLAP * (len(windows) - 1)
     assert seen == windows
 

@@ -132,6 +132,20 @@ def test_merge_equals_one_pass(protocol, pairs, cut):
     assert left.compute() == pytest.approx(run(protocol, pairs), abs=1e-12)
 
 
+@settings(max_examples=30, deadline=None)
+@given(protocol=st.sampled_from(list(PROTOCOLS)), pairs=batches(max_batches=4), seed=st.integers(0, 2**16))
+def test_batches_may_be_added_up_frame_by_frame_in_any_order(protocol, pairs, seed):
+    metric = AvsMetric(protocol)
+    # One more than there are: a batch without frames does not count.
+    sums = torch.zeros(len(pairs) + 1, metric.num_sums, dtype=torch.float64)
+    frames = [(batch, *frame) for batch, pair in enumerate(pairs) for frame in zip(*pair, strict=True)]
+    random.Random(seed).shuffle(frames)
+    for batch, logits, targets in frames:
+        sums[batch] += metric.frame_sums(logits[None], targets[None])
+    metric.add(sums)
+    assert metric.compute() == pytest.approx(run(protocol, pairs), abs=1e-12)
+
+
 def test_merge_refuses_another_protocol():
     with pytest.raises(ValueError, match=r"other must follow the protocol 'gavs', got 'frame'"):
         AvsMetric("gavs").merge(AvsMetric("frame"))

@@ -99,6 +99,7 @@ def test_what_a_method_says_about_itself(classes, tokenizer):
     assert not model.gives_attentions or "output_attentions" in parameters
     assert model.tracking_host is parts.get("sam2")
     assert (model.frame_encoder is None) or "image_embeddings" in parameters
+    assert not model.embedding_inputs or {"image_embeddings", "text_embeddings"} <= parameters.keys()
     assert model.clip_length is None or model.clip_length > 0
     [audio] = model.parameter_groups().values()
     assert {id(parameter) for parameter in audio} == {id(parameter) for parameter in parts["audio"].parameters()}

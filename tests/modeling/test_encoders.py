@@ -91,6 +91,18 @@ def test_gradient_is_kept_where_a_parameter_takes_it(roberta):
         assert not encode_text(encoder, ids, None)[0].requires_grad
 
 
+def test_states_made_before_stand_in_for_tokens(roberta):
+    ids, mask = torch.randint(3, 50, (1, 2, 4)), torch.tensor([[[1, 1, 1, 0], [1, 1, 0, 0]]])
+    states, real = encode_text(roberta, ids, mask)
+    again, again_real = encode_text(None, None, mask, states)
+    assert again is states and torch.equal(real, again_real)
+    assert encode_text(None, None, None, states)[1].all()
+    with pytest.raises(ValueError, match=r"attention_mask: has to be \[1, 2, 4\] as text_embeddings, got \[1, 4\]"):
+        encode_text(None, None, mask[:, 0], states)
+    with pytest.raises(ValueError, match="text_embeddings: input_ids was given, too"):
+        encode_text(roberta, ids, mask, states)
+
+
 def test_a_mask_of_other_tokens_is_named(roberta):
     with pytest.raises(ValueError, match=r"attention_mask: has to be \[2, 1, 5\] as input_ids, got \[2, 1, 4\]"):
         encode_text(roberta, torch.ones(2, 1, 5).long(), torch.ones(2, 1, 4))

@@ -10,6 +10,7 @@ from lavseg.modeling.inputs import (
     check_constants,
     check_ids,
     check_shapes,
+    embedding_shapes,
     first_non_finite,
     prepare_clips,
     real_lengths,
@@ -95,15 +96,34 @@ def test_inputs_of_clips_are_brought_to_one_form():
     assert given.labeled.tolist() == [[True, False, True], [True, True, False]]
     several = prepare(input_ids=torch.zeros(2, 6, 5).long(), labels=torch.zeros(2, 6, 3, 4, 4))
     assert several.batch == (2, 6, 3) and several.labels.shape == (2, 6, 3, 4, 4)
+    assert [truth.shape for truth in several.truths] == [(2, 6, 3, 4, 4)]
+
+
+def test_where_nothing_is_read_there_may_be_several_truths_for_one_mask():
+    labels = torch.arange(5).fmod(2).view(1, 5, 1, 1, 1).expand(2, 5, 3, 4, 4)
+    given = prepare(labels=labels)
+    assert given.batch == (2, 1, 3) and torch.equal(torch.cat(given.truths, dim=1), labels)
+    assert [truth.shape for truth in given.truths] == [(2, 1, 3, 4, 4)] * 5
+    with pytest.raises(ValueError, match=r"^labels: has to be \[2, 6, 3, height, width\]"):
+        prepare(labels=labels, input_ids=torch.zeros(2, 6, 5).long())
 
 
 @pytest.mark.parametrize(
     "name, shape",
-    [("input_ids", (3, 1, 5)), ("frame_mask", (2, 4)), ("audio_mask", (2, 3)), ("labels", (2, 2, 3, 4, 4))],
+    [("input_ids", (3, 1, 5)), ("frame_mask", (2, 4)), ("audio_mask", (2, 3)), ("labels", (2, 2, 4, 4, 4))],
 )
 def test_inputs_of_clips_that_do_not_fit_together_are_named(name, shape):
     with pytest.raises(ValueError, match=rf"^{name}: has to be \[.*\] for 2 clips of 3 frames, got "):
         prepare(**{name: torch.zeros(shape, dtype=torch.bool)})
+
+
+def test_embeddings_are_checked_one_by_one():
+    parts = (torch.zeros(2, 3, 4), torch.zeros(2, 3, 5, 6))
+    assert embedding_shapes(None, (4,)) == {}
+    named = embedding_shapes(parts, (4,), (5, "width"))
+    assert named == {"image_embeddings[0]": (parts[0], (4,)), "image_embeddings[1]": (parts[1], (5, "width"))}
+    with pytest.raises(ValueError, match="image_embeddings: have to be the 1 tensors of embed_frames, got 2"):
+        embedding_shapes(parts, (4,))
 
 
 @pytest.mark.parametrize("foreign", [255, -1, 2, 0.5, math.nan, math.inf])

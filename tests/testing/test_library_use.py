@@ -11,7 +11,7 @@ from lavseg.testing import MethodContract, Variant
 
 class HearsWithoutGradient(SamaAvsModel):
     @torch.no_grad()
-    def _encode_audio(self, input_features):
+    def embed_audio(self, input_features):
         return self.audio_encoder(input_features).embeddings.squeeze(2)
 
 

@@ -12,6 +12,14 @@ def test_loss_weights_are_a_mapping_or_json(tmp_path, given):
     assert LavsegTrainingArguments(str(tmp_path), loss_weights=given).loss_weights == {"dice": 0.5, "iou": 0}
 
 
+def test_sentences_of_a_clip_have_to_fit_into_a_batch(tmp_path):
+    given = {"output_dir": str(tmp_path), "per_device_train_batch_size": 4}
+    assert LavsegTrainingArguments(**given, sentences_per_clip=4).sentences_per_clip == 4
+    for value, message in ((5, "5 do not fit into batches of 4"), (0, "has to be a number above 0, got 0")):
+        with pytest.raises(ValueError, match=f"^sentences_per_clip: {message}"):
+            LavsegTrainingArguments(**given, sentences_per_clip=value)
+
+
 def test_defaults_that_differ_from_transformers(tmp_path):
     args = LavsegTrainingArguments(str(tmp_path))
     assert args.metric_protocols == ["frame"] and args.synthetic_null_probability == 0

@@ -69,6 +69,14 @@ def test_two_processes_learn_as_one_does(tmp_path, arguments):
 
 
 @pytest.mark.slow
+def test_two_processes_learn_as_one_does_from_sentences_taken_together(tmp_path, arguments):
+    given = [*arguments, "--sentences_per_clip=2"]
+    one = curve([], [*given, "--gradient_accumulation_steps=2"], tmp_path / "one", 3)
+    two = curve(["-m", "torch.distributed.run", "--nproc_per_node=2"], given, tmp_path / "two", 3)
+    assert len(one) == 4 and two == [pytest.approx(step, rel=1e-4) for step in one]
+
+
+@pytest.mark.slow
 def test_steps_that_reach_all_that_trains_are_no_reason_to_warn(tmp_path, arguments, tokenizer):
     torch.manual_seed(0)
     config = tiny_config(AuralSam2Config, len(tokenizer))

@@ -52,17 +52,19 @@ def test_tensorboard_gets_losses_scores_and_pictures_of_masks(rows, tiny_process
 
 
 def test_a_picture_has_what_was_found_above_what_is_true(rows, tiny_processor):
-    batch = ClipCollator(tiny_processor)(list(rows))
+    batch = ClipCollator(tiny_processor)([[rows[0], rows[0]]])
     batch["labels"] = torch.zeros_like(batch["labels"])
     batch["labels"][:, :, :, 16:] = 1  # the lower half is true, the left half is found
-    masks = torch.full((2, 1, 2, 8, 8), -9.0)
+    masks = torch.full((1, 2, 2, 8, 8), -9.0)
     masks[..., :4] = 9.0
     samples = SampleMasks(tiny_processor)
-    samples.update(AudioVisualSegmentationOutput(pred_masks=masks), batch, 2)
-    samples.update(None, batch, 2)  # further batches are not looked at
-    assert samples.compute() == {}
+    samples.update(None, batch, [])  # does not count
+    for numbers in ([0, 1], [1, 0], [0]):
+        samples.update(AudioVisualSegmentationOutput(pred_masks=masks), batch, numbers)
+    samples.update(None, batch, [1])  # further clips are not looked at
+    assert samples.compute() == {} and [row for row, *_ in samples.clips] == [0, 1, 0]
     pictures = samples.draw(rows)
-    assert len(pictures) == 2
+    assert len(pictures) == 3
     picture, color = np.asarray(pictures[0]).astype(int), OKABE_ITO[0].astype(int)
     colored = np.abs(picture - color).sum(-1) < 200
     plain = np.asarray(samples_of_nothing(samples, rows)).astype(int)
@@ -75,7 +77,7 @@ def test_a_picture_has_what_was_found_above_what_is_true(rows, tiny_processor):
 def samples_of_nothing(samples, rows):
     """The first picture with empty masks."""
     empty = SampleMasks(samples.processor)
-    empty.clips = [tuple(np.zeros_like(part) for part in masks) for masks in samples.clips]
+    empty.clips = [(row, *(np.zeros_like(part) for part in masks)) for row, *masks in samples.clips]
     return empty.draw(rows)[0]
 
 
@@ -96,10 +98,10 @@ def test_the_preview_is_of_a_clip_with_something_to_find_and_of_the_weights_that
 ):
     preview, samples = Preview(), SampleMasks(tiny_processor)
     nothing, something = np.zeros((2, 32, 40), bool), np.ones((2, 32, 40), bool)
-    samples.clips = [(something, nothing)]
+    samples.clips = [(0, something, nothing)]
     preview.keep(samples, rows, None)
     assert not preview.save(tmp_path, 3) and not any(tmp_path.iterdir())
-    samples.clips.append((nothing, something))
+    samples.clips.append((1, nothing, something))
     preview.keep(samples, rows, 2)
     assert not preview.save(tmp_path, 3) and preview.save(tmp_path, 2)
     with Image.open(tmp_path / "preview.jpg") as picture:

@@ -13,6 +13,7 @@ from conftest import ROOT
 from lavseg import auto
 from lavseg.auto import methods
 from lavseg.data import ClipAugmentation, write_avsbench, write_ref_avs
+from lavseg.data.layouts import export_parquet, load_rows
 from lavseg.metrics.protocols import PROTOCOLS
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
@@ -119,7 +120,7 @@ def test_every_variant_fits_its_method_and_says_what_it_reproduces():
         names = {field.name for field in fields(methods()[recipe.keys["method"]][0])}
         assert recipe.keys.keys() <= accepted_keys() | {"model"}, recipe.name
         assert recipe.keys.get("model", {}).keys() <= names, recipe.name
-        if recipe.name == "sam2_love_plus":  # ours, of no table
+        if recipe.name in ("sam2_love_plus", "sam2_love_by_clip"):  # ours, of no table
             continue
         assert recipe.reproduces.keys() >= {"paper", "table", "row", "published", "protocol"}, recipe.name
         assert recipe.reproduces["protocol"] in {*PROTOCOLS, "avss"}, recipe.name
@@ -240,7 +241,7 @@ def test_a_wrong_recipe_is_refused_and_writes_nothing(tmp_path, data, checkpoint
     "arguments, message",
     [
         ([], "--data_root"),
-        (["--data=absent", "--out=O", "--model=M"], "absent/metadata.csv does not exist"),
+        (["--data=absent", "--out=O", "--model=M"], "there is no folder absent; give one, or the Hub id"),
         (["--data=absent", "--out=O", "--lerning_rate=1"], "'lerning_rate'; did you mean 'learning_rate'?"),
         (["--data=absent", "--out=O", "recipe.yaml"], "recipe.yaml"),
         (["absent.yaml"], "absent.yaml"),
@@ -382,6 +383,33 @@ def test_training_on_avsbench_takes_a_method_without_text(tmp_path, save, sounds
         train([*arguments, f"--model={save('sam2-love')}", f"--out={tmp_path / 'other'}"])
 
 
+def test_training_reads_an_exported_data_set_also_as_a_stream(tmp_path, save, sounds, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "unpacked")
+    splits = {split: load_rows(sounds, split, "avsbench", ["s4"]) for split in ("train", "test")}
+    exported = export_parquet(splits, tmp_path / "exported")
+    given = [f"--model={save('sama-avs')}", f"--out={tmp_path / 'out'}", "--dataset=avsbench", "--subset=s4", *FAST]
+
+    def batches(data, *arguments):
+        trainer, _ = prepare([f"--data={data}", "--eval_splits=test", *given, *arguments])
+        loaders = trainer.get_train_dataloader(), trainer.get_eval_dataloader(trainer.eval_dataset["test"])
+        return [next(iter(loader)) for loader in loaders]
+
+    def equal(found, expected, order=slice(None)):
+        names = [name for name, value in expected.items() if isinstance(value, torch.Tensor)]
+        return "labels" in names and all(torch.equal(found[name][order], expected[name]) for name in names)
+
+    original, found, streamed = batches(sounds), batches(exported), batches(exported, "--streaming=true")
+    assert all(map(equal, found, original)) and equal(streamed[1], original[1])
+    assert any(equal(streamed[0], original[0], order) for order in ([0, 1], [1, 0]))
+    with pytest.raises(ValueError, match=r"^max_steps: missing; a stream has no length, say how many steps"):
+        batches(exported, "--streaming=true", "--max_steps=-1")
+    with pytest.raises(ValueError, match=r"^streaming: is for what `lavseg data export` wrote"):
+        batches(sounds, "--streaming=true")
+    with pytest.raises(ValueError, match=r"^feature_cache: is filled from all rows, of which streaming keeps none"):
+        batches(exported, "--streaming=true", f"--feature_cache={tmp_path / 'cache'}")
+    assert not (tmp_path / "out").exists()
+
+
 def test_augmentation_is_for_training(tmp_path, save, sounds):
     arguments = [f"--data={sounds}", f"--out={tmp_path}", "--dataset=avsbench", "--subset=s4", *FAST]
     recipe = tmp_path / "recipe.yaml"
@@ -389,7 +417,7 @@ def test_augmentation_is_for_training(tmp_path, save, sounds):
     trainer, _ = prepare([str(recipe), *arguments, f"--model={save('sama-avs')}"])
     expected = ClipAugmentation(degrees=0, color_jitter=True)
     assert trainer.get_train_dataloader().collate_fn.augment == expected
-    assert trainer.get_eval_dataloader(trainer.eval_dataset["test"]).collate_fn.augment is None
+    assert trainer.get_eval_dataloader(trainer.eval_dataset["test"]).collate_fn.collator.augment is None
     trainer.args.max_steps, trainer.args.num_train_epochs = -1, 3
     trainer.train()
     assert trainer.get_train_dataloader().collate_fn.epoch == 2

@@ -13,6 +13,7 @@ from tiny.configurations import tiny_config
 from transformers import ProgressCallback, TrainerCallback, get_linear_schedule_with_warmup
 
 from lavseg.data import ClipCollator, load_ref_avs, write_ref_avs
+from lavseg.data.clip_rows import group_by_clip
 from lavseg.hub.record import read_record
 from lavseg.metrics.protocols import AvsMetric
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
@@ -132,6 +133,73 @@ def test_gradients_are_averaged_over_accumulation_steps(build, untrained):
     torch.testing.assert_close(runs[0].model.prompter.seg_tokens, runs[1].model.prompter.seg_tokens)
 
 
+def test_rows_of_a_stream_are_not_taken_together(build, short):
+    trainer = build(train_dataset=short["train"].to_iterable_dataset(), max_steps=1, sentences_per_clip=2)
+    with pytest.raises(ValueError, match=r"^sentences_per_clip: takes rows .* and no stream; leave it at 1"):
+        trainer.train()
+
+
+@pytest.fixture(scope="module")
+def uneven(short):
+    """Three, two and one rows about three clips, mixed."""
+    groups = sorted(group_by_clip(short["train"], 100), key=len)
+    chosen = [groups[-1][:3], groups[-2][:2], groups[0][:1]]
+    assert [len(group) for group in chosen] == [3, 2, 1]
+    return short["train"].select([chosen[0][0], chosen[1][0], chosen[0][1], chosen[2][0], chosen[1][1], chosen[0][2]])
+
+
+def test_sentences_taken_together_teach_what_they_teach_one_by_one(build, untrained, uneven):
+    runs = []
+    for sentences, size, accumulation in ((1, 6, 1), (3, 6, 1), (3, 3, 2), (2, 2, 3)):
+        model, frames = copy.deepcopy(untrained), []
+        model.image_blocks[0].register_forward_hook(
+            lambda block, given, out, frames=frames: frames.append(len(given[0]))
+        )
+        trainer = build(
+            model,
+            train_dataset=uneven,
+            max_steps=1,
+            sentences_per_clip=sentences,
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=accumulation,
+            optim="sgd",
+            learning_rate=0.1,
+        )
+        trainer.train()
+        runs.append((trainer, sum(frames)))
+    first = runs[0][0]
+    for trainer, _ in runs[1:]:
+        for name in ("loss", "loss_bce", "loss_dice"):
+            assert logged(trainer, name) == pytest.approx(logged(first, name), rel=1e-5)
+        assert logged(trainer, "grad_norm") == pytest.approx(logged(first, "grad_norm"), rel=1e-3)
+        torch.testing.assert_close(trainer.model.prompter.seg_tokens, first.model.prompter.seg_tokens)
+    # A clip's key frame is encoded once for up to so many sentences, and again where a batch ends.
+    assert [frames for _, frames in runs] == [6, 3, 3, 4]
+
+
+def test_rows_taken_together_all_come_once_an_epoch_also_after_an_interruption(build, untrained, uneven, monkeypatch):
+    seen, by_clip = [], ClipCollator.by_clip
+
+    def spy(self, rows, sentences):
+        seen.append([row["id"] for row in rows])
+        return by_clip(self, rows, sentences)
+
+    monkeypatch.setattr(ClipCollator, "by_clip", spy)
+    values = {"train_dataset": uneven, "sentences_per_clip": 2, "num_train_epochs": 2}
+    whole = build(copy.deepcopy(untrained), folder="whole", save_strategy="steps", save_steps=4, **values)
+    whole.train()
+    batches = seen.copy()
+    assert [len(batch) for batch in batches] == [2] * 6
+    for epoch in (batches[:3], batches[3:]):
+        assert sorted(row for batch in epoch for row in batch) == sorted(uneven["id"])
+    seen.clear()
+    resumed = build(copy.deepcopy(untrained), folder="resumed", **values)
+    resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-4")
+    assert seen[-2:] == batches[-2:] and logged(resumed, "loss") == logged(whole, "loss")
+    found = resumed.model.state_dict()
+    assert all(torch.equal(found[name], expected) for name, expected in whole.model.state_dict().items())
+
+
 def test_the_schedule_is_linear_warmup_and_decay(build, model):
     trainer = build(
         max_steps=5, warmup_steps=2, learning_rate=1e-4, lr_scheduler_type="linear", per_device_train_batch_size=1
@@ -153,7 +221,7 @@ def test_scores_are_those_of_the_metric(build, model, tiny_processor, mixed, sho
     found = trainer.evaluate()
     model.eval()
     for split, rows in splits.items():
-        metrics, losses = [AvsMetric(protocol) for protocol in protocols], []
+        metrics = [AvsMetric(protocol) for protocol in protocols]
         for start in range(0, len(rows), 3):
             chunk = [rows[index] for index in range(start, min(start + 3, len(rows)))]
             batch = ClipCollator(tiny_processor)(chunk)
@@ -162,7 +230,8 @@ def test_scores_are_those_of_the_metric(build, model, tiny_processor, mixed, sho
             logits = F.interpolate(tiny_processor.gate_masks(output)[:, 0], batch["labels"].shape[-2:], mode="bilinear")
             for metric in metrics:
                 metric.update(logits[batch["label_mask"]], batch["labels"][:, 0][batch["label_mask"]])
-            losses += [output.loss.item()] * len(chunk)
+        with torch.no_grad():
+            losses = [model(**ClipCollator(tiny_processor)([row])).loss.item() for row in rows]
         for metric in metrics:
             for name, value in metric.compute().items():
                 assert found[f"eval_{split}_{metric.protocol}_{name}"] == pytest.approx(value, abs=1e-9)
@@ -183,17 +252,17 @@ def test_evaluation_keeps_no_masks(build, model, short, monkeypatch):
         alive.append(sum(reference() is not None for reference in seen))
         seen.append(weakref.ref(output.pred_masks))
 
-    update = AvsMetric.update
+    frame_sums = AvsMetric.frame_sums
 
     def spy_on_metric(self, logits, targets):
         seen.extend([weakref.ref(logits), weakref.ref(targets)])
-        update(self, logits, targets)
+        return frame_sums(self, logits, targets)
 
-    monkeypatch.setattr(AvsMetric, "update", spy_on_metric)
+    monkeypatch.setattr(AvsMetric, "frame_sums", spy_on_metric)
     model.register_forward_hook(spy)
-    trainer = build(per_device_eval_batch_size=1)
+    trainer = build(per_device_eval_batch_size=1, eval_sentences=2)
     output = trainer.predict(short["train"])
-    assert len(alive) == len(short["train"]) and max(alive) == 0
+    assert len(alive) > len({*short["train"]["clip"]}) and max(alive) == 0
     assert not any(reference() is not None for reference in seen)
     assert output.predictions is None and output.label_ids is None and "test_jaccard" in output.metrics
 
@@ -203,8 +272,15 @@ def test_synthetic_nulls_are_for_training_batches_only(build, short):
     plain = ClipCollator(trainer.processing_class)(list(short["train"]))
     shown = plain["labels"].flatten(1).any(1).sum()
     trained = sum(batch["labels"].flatten(1).any(1).sum() for batch in trainer.get_train_dataloader())
-    evaluated = sum(batch["labels"].flatten(1).any(1).sum() for batch in trainer.get_eval_dataloader())
+    evaluated = sum(batch["labels"].flatten(2).any(2).sum() for batch in trainer.get_eval_dataloader())
     assert trained < shown and evaluated == shown
+
+
+def test_training_prepares_the_key_frame_alone_for_sam2(build, short):
+    trainer = build(eval_dataset=short["train"])
+    trained, evaluated = next(iter(trainer.get_train_dataloader())), next(iter(trainer.get_eval_dataloader()))
+    assert trained["pixel_values"].shape[1] == 1 and trained["vit_pixel_values"].shape[1] == 3
+    assert evaluated["pixel_values"].shape[1] == 3 and "key_frames" not in evaluated
 
 
 def test_resuming_restores_everything(build, tiny_processor, short):
@@ -223,6 +299,17 @@ def test_resuming_restores_everything(build, tiny_processor, short):
     for (name, expected), found in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
         assert torch.equal(found, expected), name
     assert logged(resumed, "loss") == logged(whole, "loss")
+
+
+def test_a_stream_is_resumed_where_it_was_also_in_a_later_pass(build, model, short):
+    rows = short["train"].select(range(3)).to_iterable_dataset().shuffle(seed=0, buffer_size=3)
+    values = {"train_dataset": rows, "max_steps": 4, "per_device_train_batch_size": 1}
+    whole = build(copy.deepcopy(model), save_strategy="steps", save_steps=3, folder="whole", **values)
+    whole.train()
+    resumed = build(folder="resumed", **values)
+    resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-3")
+    assert logged(resumed, "loss") == logged(whole, "loss") and len({*logged(whole, "loss")}) == 4
+    resumed.save_model()
 
 
 def test_the_disk_keeps_a_checkpoint_before_the_file_that_says_it_is_complete(build, tmp_path, monkeypatch):

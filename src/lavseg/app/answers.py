@@ -17,7 +17,8 @@ import numpy as np
 
 from ..data.synthetic.rendering import SAMPLING_RATE, render_clip
 from ..data.synthetic.sentences import draw_expressions, draw_scene
-from ..inference.clip_segmenter import ClipSegmenter, FrameInput
+from ..inference.clip_segmenter import ClipSegmenter
+from ..inference.encoded_frames import FrameInput
 from ..inference.frame_predictions import segmented_frame
 from ..inference.mask_files import MASK_FILES
 from ..inference.segment_video import segment_video
@@ -29,10 +30,13 @@ from ..visualization import overlay, palette
 from .answer_files import AnswerFiles
 from .clicks import Click, add_click, click_prompts, draw_clicks
 from .user_input import check_clip, filled_lines, mask_logit, shown_errors, split_sentences
+from .work import Work, WorkLine
 
 # Everybody waits for one request: seconds that looking at a clip and segmenting it may take. Large models need minutes
 # for a clip on a CPU.
 LOOK_SECONDS, JOB_SECONDS = 60, 900
+# Requests of everybody that wait.
+MAX_QUEUE = 16
 # Frames that are kept decoded for clicks, of all users together.
 KEPT_FRAMES = 4
 EXAMPLE_SCENES = ("both", "sound", "words")
@@ -60,6 +64,7 @@ class WebApp:
         self.folder = Path(folder)
         self._kept: dict[tuple[str, int], Results] = {}
         self._part = lru_cache(KEPT_FRAMES)(_read_part)
+        self._line = WorkLine(MAX_QUEUE)
 
     def look_at_clip(self, clip: str | None, model: str) -> tuple[Any, Any, Any, list[Click]]:
         """Refuse a clip that cannot be used as soon as it is chosen; show its first frame to click on.
@@ -120,7 +125,9 @@ class WebApp:
                 return _draw(part.frame, clicks, frame)
             del prompts["prompt_frames"]
             inputs = [FrameInput(part, part.waveform, 0)]
-            found = ClipSegmenter(network, processor, texts).segment_clip(inputs, prompts, prompt_frames=[0])
+            with self._line.joined(None, clip) as work:
+                deque(self._line.waiting(work), maxlen=0)
+                found = ClipSegmenter(network, processor, texts).segment_clip(inputs, prompts, prompt_frames=[0])
             masks = segmented_frame(processor, part, found, mask_logit(threshold)).masks
         return _draw(overlay(part.frame[None], masks[:, None])[0], clicks, frame)
 
@@ -134,6 +141,7 @@ class WebApp:
         mask_format: str = "png",
         clicks: Sequence[Click] = (),
         progress: gr.Progress = gr.Progress(),  # noqa: B008
+        request: gr.Request | None = None,
     ) -> Iterator[Results]:
         """Segment a clip with sound: give the clip and sentences that say which objects are meant, one on each line.
 
@@ -141,20 +149,41 @@ class WebApp:
         and how masks are stored: `png`, `rle` or `npz`. The results are the clip with the masks over it, the sound and
         the objects' scores over time as HTML, and a zip file with masks, `overlay.mp4` and `result.json`.
         """
-        name = model or next(iter(self.models))
+        session = None if request is None else request.session_hash
+        with shown_errors(clip), self._line.joined(session, clip) as work:
+            for before in self._line.waiting(work):
+                progress(0, f"Waiting: {before} before you")
+                yield unchanged()
+            asked = sentences, model or next(iter(self.models)), fps, threshold, mask_format, clicks
+            if not work.ended:
+                yield from self._segmented(work, *asked, progress)
+
+    def _segmented(
+        self,
+        work: Work,
+        sentences: str,
+        name: str,
+        fps: float | None,
+        threshold: float,
+        mask_format: str,
+        clicks: Sequence[Click],
+        progress: gr.Progress,
+    ) -> Iterator[Results]:
+        """The results of [`segment`] at the end; before that, nothing new with every frame, where work may end."""
+        clip = work.clip
+        if clip is None:
+            raise ValueError("Choose or record a clip first.")
+        if mask_format not in MASK_FILES:
+            raise ValueError(f"Masks as {mask_format} are not known here; give one of {', '.join(MASK_FILES)}")
         network, processor = self.models[name]
-        with shown_errors(clip), ExitStack() as undo:
-            if clip is None:
-                raise ValueError("Choose or record a clip first.")
-            if mask_format not in MASK_FILES:
-                raise ValueError(f"Masks as {mask_format} are not known here; give one of {', '.join(MASK_FILES)}")
-            texts = split_sentences(sentences) if processor.needs_text else []
-            labels, rate = texts or [SOUNDING], float(fps or processor.fps)
-            prompts = click_prompts(clicks, len(labels)) if network.takes_points else {}
-            reader = IsolatedClipReader(clip, JOB_SECONDS)
-            check_clip(reader)
-            total = int(reader.info.seconds * rate)
-            progress(0, "Reading the clip")
+        texts = split_sentences(sentences) if processor.needs_text else []
+        labels, rate = texts or [SOUNDING], float(fps or processor.fps)
+        prompts = click_prompts(clicks, len(labels)) if network.takes_points else {}
+        reader = IsolatedClipReader(clip, JOB_SECONDS)
+        check_clip(reader)
+        total = int(reader.info.seconds * rate)
+        progress(0, "Reading the clip")
+        with ExitStack() as undo:
             folder = Path(tempfile.mkdtemp(dir=self.folder))
             undo.callback(shutil.rmtree, folder)
             frames = segment_video(
@@ -163,21 +192,27 @@ class WebApp:
             first = next(frames)
             with closing(AnswerFiles(folder, labels, first, rate, mask_format)) as files:
                 for frame in chain([first], frames):
+                    if work.ended:
+                        return
                     done = files.write(frame)
                     progress((done, max(done, total)), "Segmenting", unit="frames")
-                    # Where the work may be stopped.
-                    yield gr.skip(), gr.skip(), gr.skip()
+                    yield unchanged()
                 answer = files.finish({"model": name})
             undo.pop_all()
         remarks = [remark.removeprefix(f"{clip}: ") for remark in reader.remarks] + answer.warnings
         notes = "".join(f"<div>Note: {escape(remark)}</div>" for remark in remarks)
         yield str(answer.video), notes + answer.strip, str(answer.archive)
 
+    def end_work(self, request: gr.Request, unless: str | None = None) -> None:
+        """End what a session has begun, other than on the clip `unless`."""
+        self._line.end(request.session_hash, unless)
+
     def segment_example(
         self,
         example: tuple[int, Any],
         model: str,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
+        request: gr.Request | None = None,
     ) -> Iterator[Results]:
         """The results for an example, which are kept for whoever asks next; of an example only its number is read."""
         key = model, example[0]
@@ -189,13 +224,15 @@ class WebApp:
                 file.touch()  # Gradio deletes old ones
             yield results
             return
-        for results in self.segment(*self.examples[example[0]], model=model, progress=progress):
+        for results in self.segment(*self.examples[example[0]], model=model, progress=progress, request=request):
             yield results
-        self._kept[key] = results
+        if isinstance(results[0], str):
+            self._kept[key] = results
 
-    def is_example(self, clip: str | None) -> bool:
-        """Whether a clip is that of an example."""
-        return clip is not None and any(filecmp.cmp(clip, example[0], shallow=False) for example in self.examples)
+    def example_like(self, clip: str | None) -> str | None:
+        """The example that a clip is a copy of."""
+        paths = (example[0] for example in self.examples if clip is not None)
+        return next((path for path in paths if filecmp.cmp(clip, path, shallow=False)), None)
 
     @cached_property
     def examples(self) -> list[list[str]]:
@@ -211,6 +248,11 @@ class WebApp:
             texts = {item.kind: item.text.strip() for item in draw_expressions(rng, objects) if item.target is not None}
             found.append([str(path), "\n".join(texts.values())] if reads else [str(path)])
         return found
+
+
+def unchanged() -> tuple:
+    """Results that leave on the page what is there."""
+    return gr.skip(), gr.skip(), gr.skip()
 
 
 def choose_object(sentences: str) -> gr.Dropdown:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..checkpoint import load_checkpoint
-from .answers import NOTHING, WebApp, choose_object
+from .answers import MAX_QUEUE, NOTHING, WebApp, choose_object, unchanged
 from .layout import TITLE, Controls, about_model, lay_out
 from .limits import Limits
 from .time_strip import STRIP_CSS
@@ -20,8 +20,6 @@ from .user_input import MAX_MEGABYTES
 
 # How long uploads and results stay on the server.
 KEPT_SECONDS = 3600
-# Requests that wait.
-MAX_QUEUE = 16
 # Moves a line over the time strip as the overlay video plays, and says why a file that is too large is not taken.
 HEAD = (
     """<script>
@@ -45,8 +43,6 @@ def build_page(web_app: WebApp) -> gr.Blocks:
     """The page, to be launched."""
     with gr.Blocks(title=TITLE, delete_cache=(KEPT_SECONDS // 6, KEPT_SECONDS)) as page:
         controls = lay_out(web_app)
-        # In this order: a browser ends the former work before it waits for the look at a new clip, not after it, when
-        # it might end new work.
         _connect_work(web_app, controls)
         _connect_clicks(web_app, controls)
     return page.queue(max_size=MAX_QUEUE)
@@ -56,7 +52,12 @@ def _connect_work(web_app: WebApp, on: Controls) -> None:
     """What starts and ends the work, and what is shown of it: its progress over the video alone."""
     private: dict[str, Any] = {"api_visibility": "private"}
     quiet = {"show_progress": "hidden", "queue": False, **private}
-    at_work: dict[str, Any] = {"concurrency_id": "model", "show_progress_on": on.video}
+    # Work that is asked for while other work of the page ends begins after it.
+    at_work: dict[str, Any] = {
+        "concurrency_limit": None,
+        "show_progress_on": on.video,
+        "trigger_mode": "always_last",
+    }
     asked = [on.clip, on.sentences, on.model, on.fps, on.threshold, on.mask_format, on.clicks]
     segmented = on.find.click(web_app.segment, asked, on.results, api_name="segment", **at_work)
     shown = on.examples.load_input_event.then(
@@ -64,16 +65,20 @@ def _connect_work(web_app: WebApp, on: Controls) -> None:
     )
 
     for done in (segmented, shown):
-        # Work that was stopped counts as a success, without a file.
+        # Work that was ended counts as a success, without a file.
         done.success(lambda file: gr.DownloadButton(interactive=file is not None), on.download, on.download, **quiet)
 
-    def cleared(clip: str | None) -> tuple:
-        return (gr.skip(),) * 3 if web_app.is_example(clip) else nothing_found()
+    def stopped(request: gr.Request) -> tuple:
+        web_app.end_work(request)
+        return nothing_found()
 
-    on.clip.change(cleared, on.clip, on.results, cancels=segmented, **quiet)
-    gr.on([on.clip.upload, on.clip.clear, on.examples.dataset.click], None, cancels=shown)
-    stopped = on.stop.click(None, cancels=[segmented, shown], **private)
-    stopped.then(nothing_found, None, on.results, **quiet)
+    def changed(clip: str | None, request: gr.Request) -> tuple:
+        example = web_app.example_like(clip)
+        web_app.end_work(request, unless=example or clip)
+        return nothing_found() if example is None else unchanged()
+
+    on.stop.click(stopped, None, on.results, **quiet)
+    on.clip.change(changed, on.clip, on.results, **quiet)
 
     def chosen(name: str) -> tuple:
         model, processor = web_app.models[name]
@@ -115,7 +120,6 @@ def _connect_clicks(web_app: WebApp, on: Controls) -> None:
             web_app.preview,
             [on.clip, on.sentences, on.model, on.frame, on.threshold, on.clicks],
             on.picture,
-            concurrency_id="model",
             trigger_mode="always_last",
             **private,
         )

@@ -1,6 +1,5 @@
 """`lavseg data`: look at a data set on disk, write a synthetic one, export one."""
 
-import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from operator import attrgetter
@@ -11,16 +10,22 @@ import typer
 
 from .one_line_errors import one_line_errors
 from .printing import print_json, print_table
+from .quiet import silence_data_sets
 
 if TYPE_CHECKING:
     from ..data.synthetic.cast import Cast
 
 data = typer.Typer(help="Check, synthesise and export data sets.", no_args_is_help=True)
 
-_Root = Annotated[Path, typer.Argument(help="Folder of the data set.", metavar="ROOT", show_default=False)]
+_Root = Annotated[
+    str,
+    typer.Argument(
+        help="Folder of the data set, or Hub id of an exported one, ORG/NAME.", metavar="ROOT", show_default=False
+    ),
+]
 _Dataset = Annotated[
     str | None,
-    typer.Option(help="Layout of the data set, ref_avs or avsbench.", show_default="the one its tables have"),
+    typer.Option(help="Layout of the data set, ref_avs or avsbench.", show_default="the one it has"),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -32,10 +37,14 @@ def check(
     deep: Annotated[bool, typer.Option("--deep", help="Decode all images and sounds, which takes longer.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Count what ROOT holds and look at every file for faults. Exit status 1 where there are any."""
+    """Count what ROOT holds and look at every file for faults. Exit status 1 where there are any.
+
+    Of an exported data set the images and sounds inside are looked at; tables and names of files are no longer there.
+    """
     with one_line_errors("lavseg data check"):
         from ..data.layouts import check_data_set
 
+        silence_data_sets()
         reports = list(check_data_set(root, dataset, deep))
     if as_json:
         print_json([asdict(report) for report in reports])
@@ -124,7 +133,8 @@ def export(
         str | None, typer.Option(help="Of AVSBench: s4, ms3, v1s, v1m or v2.", show_default=False)
     ] = None,
     split: Annotated[
-        list[str] | None, typer.Option(help="Split to export; give it again for further ones.", show_default="all")
+        list[str] | None,
+        typer.Option(help="Split to export; give it again for further ones.", show_default="all, without TODO"),
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
     as_json: _Json = False,
@@ -134,12 +144,9 @@ def export(
     Mind the licence of the data before making them public.
     """
     with one_line_errors("lavseg data export"):
-        from datasets import disable_progress_bars
-
         from ..data.layouts import export_parquet, load_rows, push_rows, splits_of
 
-        if not sys.stderr.isatty():
-            disable_progress_bars()
+        silence_data_sets()
         if (out is None) == (repo is None):
             raise ValueError("--out, --repo: give one of them, a folder or a name on the Hub")
         names, layout = splits_of(root, dataset, subset, split or [])

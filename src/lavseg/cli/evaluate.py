@@ -9,7 +9,7 @@ from .first_use import MODEL, Yes, make_available
 from .one_line_errors import one_line_errors
 from .outside import Plugins, TrustRemoteCode, load_plugins
 from .printing import print_json, print_table
-from .quiet import silence_libraries
+from .quiet import silence_data_sets, silence_libraries
 
 # Scores where something is to be found, and where nothing is.
 _OF_OBJECTS, _OF_NULLS = {"jaccard", "f_score", "j_and_f"}, {"s"}
@@ -17,7 +17,9 @@ _OF_OBJECTS, _OF_NULLS = {"jaccard", "f_score", "j_and_f"}, {"s"}
 
 def evaluate(
     model: Annotated[str, typer.Option(help=MODEL, show_default=False)],
-    data: Annotated[Path, typer.Option(help="Folder of the data set.", show_default=False)],
+    data: Annotated[
+        str, typer.Option(help="Folder of the data set, or Hub id of an exported one, ORG/NAME.", show_default=False)
+    ],
     dataset: Annotated[str, typer.Option(help="Layout of the data set, ref_avs or avsbench.")] = "ref_avs",
     subset: Annotated[
         list[str] | None,
@@ -37,6 +39,9 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File for the scores as JSON.", show_default=False)] = None,
     workers: Annotated[int, typer.Option(help="Processes that read the data.")] = 0,
+    sentences: Annotated[
+        int, typer.Option(help="Sentences about a clip that are run together; fewer take less memory and more time.")
+    ] = 16,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     plugin: Plugins = None,
     trust_remote_code: TrustRemoteCode = False,
@@ -51,6 +56,7 @@ def evaluate(
     with one_line_errors("lavseg evaluate"):
         make_available(model, yes)
         silence_libraries()
+        silence_data_sets()
         from ..evaluation.evaluate_checkpoint import evaluate_checkpoint
 
         load_plugins(plugin)
@@ -65,6 +71,7 @@ def evaluate(
             workers=workers,
             out=out,
             trust_remote_code=trust_remote_code,
+            sentences=sentences,
         )
         if report is None:
             return

@@ -1,6 +1,7 @@
 """Commands that show their own progress keep the libraries' to themselves."""
 
 import logging
+import sys
 import warnings
 
 
@@ -18,3 +19,11 @@ def silence_libraries(downloads: bool = False) -> None:
     warnings.simplefilter("ignore")
     if downloads:
         enable_progress_bars()
+
+
+def silence_data_sets() -> None:
+    """Switch off progress bars of `datasets` where stderr is no terminal."""
+    from datasets import disable_progress_bars
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()

@@ -1,9 +1,10 @@
-"""`lavseg segment`: masks for a clip."""
+"""`lavseg segment`: masks for a clip, or for many."""
 
 import warnings
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
@@ -12,6 +13,12 @@ from .one_line_errors import INTERRUPTED, one_line_errors
 from .outside import Plugins, TrustRemoteCode, load_plugins
 from .printing import print_json
 from .quiet import silence_libraries
+
+if TYPE_CHECKING:
+    from ..inference.segment_files import ClipOutcome
+
+Result = TypeVar("Result")
+_GOES_ON = "the same command goes on with what is missing"
 
 
 class MaskFormat(StrEnum):
@@ -39,13 +46,19 @@ Masks = Annotated[
 
 
 def segment(
-    clip: Annotated[Path, typer.Argument(help="Video file with sound.", metavar="CLIP", show_default=False)],
+    clip: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Video file with sound; or several, a folder, a list of paths.", metavar="CLIP...", show_default=False
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the results, new or empty.", show_default=False)],
     model: Annotated[str | None, typer.Option(help=MODEL, show_default=False)] = None,
     text: Annotated[
         list[str] | None,
         typer.Option(help="Which object is meant; give it again for further ones.", show_default=False),
     ] = None,
+    texts: Annotated[Path | None, typer.Option(help="File with one text a line.", show_default=False)] = None,
     point: Points = None,
     negative: Negatives = None,
     box: Boxes = None,
@@ -64,7 +77,9 @@ def segment(
     plugin: Plugins = None,
     trust_remote_code: TrustRemoteCode = False,
     yes: Yes = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what result.json holds.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what result.json holds, of several clips what became of each.")
+    ] = False,
 ) -> None:
     """Write a mask for every second of CLIP and every text.
 
@@ -74,37 +89,112 @@ def segment(
     Points, boxes and masks show the object that is meant, together with its text if the method reads. They may be given
     more than once, are in pixels of CLIP, and go to the nearest of the frames that the method looks at. With several
     texts, OBJECT is the number of the object's folder: --point 1@3.0:40,30 goes with the second text.
+
+    Several clips, a folder, or a .txt file with one path a line are segmented with the same texts, each into a folder
+    in OUT that is called as the clip. A clip that cannot be segmented is named at the end; the same command again goes
+    on with what is missing. Started by `accelerate launch` on several processes or GPUs, each takes its share.
     """
     with one_line_errors("lavseg segment"):
-        if any(not expression.strip() for expression in text or []):
+        from ..inference.clip_lists import means_many, read_lines
+
+        sentences = [*(text or []), *([] if texts is None else read_lines(texts, "--texts"))]
+        if not all(map(str.strip, sentences)):
             raise ValueError("--text: is empty; say which object is meant, such as 'the louder of the two dogs'")
+        make_available(model, yes)
         shown = {"point": point, "negative": negative, "box": box, "mask": mask}
-        try:
-            make_available(model, yes)
-            summary, said = _run(
-                plugin,
-                clip,
-                text or [],
-                model,
-                out,
-                device,
-                overwrite,
-                shown=shown,
-                fps=fps,
-                mask_format=mask_format.value,
-                attention=attention,
-                trust_remote_code=trust_remote_code,
-            )
-        except KeyboardInterrupt:
-            _exit_early("stopped before the first frame was done, nothing was written")
+        given = (sentences, model, out, device, overwrite)
+        options = {"fps": fps, "mask_format": mask_format.value, "attention": attention}
+        segment_them = _segment_many if means_many(clip) else _segment_one
+        segment_them(clip, *given, shown, as_json, plugins=plugin, trust_remote_code=trust_remote_code, **options)
+
+
+def _segment_one(
+    clips: list[Path],
+    texts: list[str],
+    model: str,
+    out: Path,
+    device: str | None,
+    overwrite: bool,
+    shown: dict[str, list[str] | None],
+    as_json: bool,
+    **options: object,
+) -> None:
+    """Segment a clip and say what was found in it."""
+
+    def work(**options: object) -> dict:
+        from ..inference.segment_file import segment_file
+        from ..inference.timed_prompts import parse_prompts
+
+        return segment_file(clips[0], texts, model, out, device, overwrite, prompts=parse_prompts(shown), **options)
+
+    try:
+        summary, said = _run(work, **options)
+    except KeyboardInterrupt:
+        _exit_early("stopped before the first frame was done, nothing was written")
     if as_json:
         print_json(summary)
     else:
         _print_places(summary, out)
-    for message in said:
-        typer.echo(f"lavseg segment: {message}", err=True)
+    _say(said)
     if not summary["complete"]:
         _exit_early(f"stopped; {out} holds the {len(summary['frame_times'])} frames done by then")
+
+
+def _segment_many(
+    clips: list[Path],
+    texts: list[str],
+    model: str,
+    out: Path,
+    device: str | None,
+    overwrite: bool,
+    shown: dict[str, list[str] | None],
+    as_json: bool,
+    **options: object,
+) -> None:
+    """Segment clips, say of each what was found in it and at the end which ones failed."""
+    if names := [name for name, values in shown.items() if values]:
+        raise ValueError(f"--{names[0]}: lies at a second and in pixels of one clip; give one clip, or leave it out")
+
+    def work(**options: object) -> tuple[list["ClipOutcome"], bool]:
+        from ..inference.clip_lists import find_clips
+        from ..inference.segment_files import launched_processes, segment_files
+
+        tell = (lambda outcome: None) if as_json else _print_outcome
+        found = segment_files(find_clips(clips), texts, model, out, device, overwrite, on_outcome=tell, **options)
+        return found, launched_processes()[0] == 0
+
+    try:
+        (outcomes, first), said = _run(work, **options)
+    except KeyboardInterrupt:
+        _exit_early(f"stopped; {_GOES_ON}")
+    if as_json and first:
+        print_json(
+            [
+                {"clip": str(each.clip), "folder": str(each.folder), "state": each.state, "reason": each.reason}
+                for each in outcomes
+            ]
+        )
+    _say(said)
+    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
+    if first:
+        _say(f"{outcome.clip.name}: {outcome.reason.removeprefix(f'{outcome.clip}: ')}" for outcome in failed)
+    if outcomes and outcomes[-1].state == "stopped":
+        _exit_early(f"stopped; {outcomes[-1].folder} holds the frames done by then, and {_GOES_ON}")
+    if failed:
+        raise typer.Exit(2)
+
+
+def _print_outcome(outcome: "ClipOutcome") -> None:
+    """What was found in a clip; what failed is said at the end."""
+    if outcome.state == "finished":
+        typer.echo(f"{outcome.folder}: finished before")
+    elif outcome.summary is not None:
+        _print_places(outcome.summary, outcome.folder)
+
+
+def _say(messages: Iterable[str]) -> None:
+    for message in messages:
+        typer.echo(f"lavseg segment: {message}", err=True)
 
 
 def _exit_early(message: str) -> NoReturn:
@@ -123,11 +213,9 @@ def _print_places(summary: dict, out: Path) -> None:
         typer.echo(f"{place}: {expression['text'] or 'sounding objects'} ({found})")
 
 
-def _run(
-    plugins: list[str] | None, *arguments: object, shown: dict[str, list[str] | None], **options: object
-) -> tuple[dict, list[str]]:
-    """`segment_file` with its stages and progress shown on stderr and the libraries' own messages silenced; its summary
-    and what was said about the clip."""
+def _run(work: Callable[..., Result], plugins: list[str] | None, **options: object) -> tuple[Result, list[str]]:
+    """What `work` returns, with its stages and progress shown on stderr and the libraries' own messages silenced; and
+    what was said about clips."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -136,20 +224,15 @@ def _run(
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("Starting", total=None)
         silence_libraries()
-        from ..inference.segment_file import segment_file
-        from ..inference.timed_prompts import parse_prompts
         from ..media import MediaWarning
 
-        prompts = parse_prompts(shown)
         load_plugins(plugins)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("ignore")
             warnings.simplefilter("default", MediaWarning)
-            summary = segment_file(
-                *arguments,
+            found = work(
                 on_stage=lambda stage: progress.update(task, description=stage),
                 on_frame=lambda done, total: progress.update(task, completed=done, total=total),
-                prompts=prompts,
                 **options,
             )
-        return summary, [*dict.fromkeys(str(one.message) for one in caught)]
+        return found, [*dict.fromkeys(str(one.message) for one in caught)]

@@ -10,15 +10,25 @@ import typer
 from .one_line_errors import one_line_errors
 from .outside import Plugins, TrustRemoteCode
 from .printing import print_json, print_table
-from .quiet import silence_libraries
+from .quiet import silence_data_sets, silence_libraries
 
 # This package's own keys; encoders are those of the methods in it.
 KEY_GROUPS = {
-    "data": ("data_root", "dataset", "subset", "train_split", "eval_splits", "label_size", "augment"),
+    "data": (
+        "data_root",
+        "dataset",
+        "subset",
+        "train_split",
+        "streaming",
+        "sentences_per_clip",
+        "eval_splits",
+        "label_size",
+        "augment",
+    ),
     "model": ("method", "architecture", "model", "processor", "lora", "feature_cache"),
     "encoders": ("sam2", "sam", "vision", "text", "audio"),
     "loss and optimiser": ("loss_weights", "audio_learning_rate_factor", "synthetic_null_probability"),
-    "evaluation": ("metric_protocols", "early_stopping_patience", "early_stopping_threshold"),
+    "evaluation": ("metric_protocols", "eval_sentences", "early_stopping_patience", "early_stopping_threshold"),
     "running": ("resume", "plugin", "trust_remote_code"),
 }
 KEY_HELP = "\n\n".join(
@@ -39,7 +49,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of the data set.", show_default=False)] = None,
+    data: Annotated[str | None, typer.Option(help="Folder of the data set or its Hub id.", show_default=False)] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the trained model.", show_default=False)] = None,
     model: Annotated[
         list[str] | None,
@@ -79,6 +89,7 @@ def train(
     given = _arguments(recipe, values, {"resume": resume, "trust_remote_code": trust_remote_code})
     with one_line_errors("lavseg train"):
         silence_libraries()
+        silence_data_sets()
         if keys:
             return _print_keys(as_json)
         if check:

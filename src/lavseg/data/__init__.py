@@ -4,6 +4,7 @@ from .augmentation import ClipAugmentation
 from .avsbench import load_avsbench
 from .classes import CLASSES, PALETTE, class_masks, row_classes
 from .collator import ClipCollator
+from .exported import load_exported
 from .masks import binary_masks, row_masks
 from .ref_avs import load_ref_avs
 from .synthetic import row_kinds, row_novelties, write_avsbench, write_ref_avs
@@ -32,6 +33,7 @@ __all__ = [
     "draw_objects",
     "draw_scene",
     "load_avsbench",
+    "load_exported",
     "load_ref_avs",
     "render_clip",
     "row_classes",

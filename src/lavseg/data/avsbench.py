@@ -12,7 +12,7 @@ from .tables import ROW_FEATURES, DataError, as_root, build_dataset, check_liste
 SUBSETS = ("s4", "ms3", "v1s", "v1m", "v2")
 SPLITS = ("train", "val", "test")
 _SEMANTIC_TABLES = ("metadata.csv", "avss_index/metadata.csv")
-_FEATURES = Features({**ROW_FEATURES, "subset": Value("string"), "has_classes": Value("bool")})
+FEATURES = Features({**ROW_FEATURES, "subset": Value("string"), "has_classes": Value("bool")})
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def load_avsbench(root: str | Path, subset: str, split: str, on_error: str = "ra
         _check_row(f"{path}, row {index}", row)
     selected = [(i, row) for i, row in rows if row["split"] == split and row.get("label", subset) == subset]
     load_row = partial(_load_row, root, subset)
-    return build_dataset(selected, load_row, _FEATURES, on_error, f"AVSBench {subset} {split!r}", path)
+    return build_dataset(selected, load_row, FEATURES, on_error, f"AVSBench {subset} {split!r}", path)
 
 
 def table_of(root: Path, subset: str) -> tuple[Path, tuple[str, ...], str]:

@@ -1,7 +1,9 @@
 """Batches for training and evaluation from rows of a data set and the processor of a model."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from numbers import Real
 
 import numpy as np
@@ -17,12 +19,14 @@ from .masks import check_masks, row_masks
 
 @dataclass
 class ClipCollator:
-    """Turns rows of `load_ref_avs` or `load_avsbench` into the inputs of a model with labels; one row is one clip.
+    """Turns rows of `load_ref_avs` or `load_avsbench` into the inputs of a model with labels. One row is one clip, or a
+    list of rows with the same frames and sound is: then each of its clips has as many sentences and truths, `E`.
 
     ```python
     rows = load_ref_avs(data_root, split="train")
     collator = ClipCollator(processor, label_size=(256, 256))
     loss = model(**collator([rows[0], rows[1]])).loss
+    of_one_clip = collator([[rows[0], {**rows[0], "text": "the other dog"}]])
     ```
 
     Attributes:
@@ -38,9 +42,12 @@ class ClipCollator:
         class_labels: whether to add the classes of the pixels, which rows of AVSBench's semantic release have.
         augment: changes a row before anything else, for training only; called with the row and `epoch`, such as
             `ClipAugmentation`.
-        epoch: number of the training epoch, set at the start of each.
+        key_frame: for training only, the frame that a model with one learns on, its `training_key_frame`: "first", or
+            "random" for any labelled one, drawn from `seed`, `epoch` and the `id` of the clip's first row.
+        seed: of the draw of key frames.
+        epoch: number of the training epoch, set at the start of each; rows of a stream say it themselves.
 
-    Calling it returns what the processor returns with `labels` uint8 `[B, 1, T, h, w]` and `label_mask` bool `[B, T]`,
+    Calling it returns what the processor returns with `labels` uint8 `[B, E, T, h, w]` and `label_mask` bool `[B, T]`,
     false where a clip has fewer frames than the longest one of the batch or carries fewer labels than frames; with
     `class_labels` also that, class ids as uint8 `[B, T, h, w]`.
 
@@ -54,38 +61,93 @@ class ClipCollator:
     null_probability: float = 0.0
     class_labels: bool = False
     augment: Callable[[dict, int], dict] | None = None
+    key_frame: str | None = None
+    seed: int = 0
     epoch: int = 0
 
     def __post_init__(self):
         if not isinstance(self.null_probability, Real) or not 0 <= self.null_probability <= 1:
             raise ValueError(f"null_probability: got {self.null_probability!r}, has to be from 0 to 1")
+        if self.key_frame not in (None, "first", "random"):
+            raise ValueError(f"key_frame: got {self.key_frame!r}, expected 'first', 'random' or None")
 
-    def __call__(self, rows: list[dict]) -> BatchFeature:
-        self._check_text(rows)
+    def __call__(self, rows: list[dict] | list[list[dict]]) -> BatchFeature:
+        return self._batch(self._changed([[row] if isinstance(row, dict) else row for row in rows]))
+
+    def by_clip(self, rows: list[dict], sentences: int) -> list[BatchFeature]:
+        """Rows of which those about one clip hold the very same frames, as [`NamedRows`] gives them.
+
+        Args:
+            rows: a batch, in any order.
+            sentences: rows that are taken together as one clip at most.
+
+        Returns:
+            For each number `E` of rows that clips have here, what calling it returns for these clips.
+        """
+        clips, same = defaultdict(list), defaultdict(list)
+        for row in rows:
+            clips[id(row["frames"])].append(row)
+        parts = [found[at : at + sentences] for found in clips.values() for at in range(0, len(found), sentences)]
+        for clip in self._changed(parts):
+            same[len(clip)].append(clip)
+        return [self._batch(alike) for _, alike in sorted(same.items())]
+
+    def _changed(self, clips: list[list[dict]]) -> list[list[dict]]:
+        """The rows of each clip as training asks for them."""
+        self._check_text([row for clip in clips for row in clip])
         if self.augment is not None:
-            # What was JPEG is not seen any more afterwards.
-            for row in rows:
-                if not row["is_null"]:
-                    check_masks(row)
-            rows = [self.augment(row, self.epoch) for row in rows]
-        if self.null_probability:
-            rows = self._with_nulls(rows)
-        sounds, rates = zip(*(self._sound(row) for row in rows), strict=True)
-        text = {"text": [[row["text"]] for row in rows]} if self.processor.needs_text else {}
+            clips = [self._augmented(clip) for clip in clips]
+        return self._with_nulls(clips) if self.null_probability else clips
+
+    def _batch(self, clips: list[list[dict]]) -> BatchFeature:
+        firsts = [clip[0] for clip in clips]
+        sounds, rates = zip(*(self._sound(row) for row in firsts), strict=True)
+        text = {"text": [[row["text"] for row in clip] for clip in clips]} if self.processor.needs_text else {}
+        key_frames = {"key_frames": [self._key_frame(row) for row in firsts]} if self.key_frame else {}
         inputs = self.processor(
-            video=[row["frames"] for row in rows],
+            video=[row["frames"] for row in firsts],
             audio=list(sounds),
             sampling_rate=list(rates),
             return_tensors="pt",
             **text,
+            **key_frames,
         )
-        num_frames = max(len(row["frames"]) for row in rows)
-        masks = [row_masks(row, self.label_size, self.mask_resize) for row in rows]
-        inputs["labels"] = _filled_up(masks, num_frames)[:, None]
-        inputs["label_mask"] = torch.arange(num_frames) < torch.tensor([[len(clip)] for clip in masks])
+        num_frames = max(len(row["frames"]) for row in firsts)
+        masks = [self._masks(clip) for clip in clips]
+        filled = _filled_up([each for clip in masks for each in clip], num_frames)
+        inputs["labels"] = filled.unflatten(0, (len(clips), -1))
+        inputs["label_mask"] = torch.arange(num_frames) < torch.tensor([[len(clip[0])] for clip in masks])
         if self.class_labels:
-            inputs["class_labels"] = _filled_up([row_classes(row, self.label_size) for row in rows], num_frames)
+            inputs["class_labels"] = _filled_up([row_classes(row, self.label_size) for row in firsts], num_frames)
         return inputs
+
+    def _key_frame(self, row: dict) -> int:
+        if self.key_frame == "first":
+            return 0
+        labelled = len(row["frames"] if row["is_null"] else row["masks"])
+        rng = np.random.default_rng([self.seed, row.get("epoch", self.epoch), row["id"]])
+        return int(rng.integers(labelled))
+
+    def _masks(self, clip: list[dict]) -> list[np.ndarray]:
+        """Masks `[L, h, w]` of each row about a clip."""
+        masks = [row_masks(row, self.label_size, self.mask_resize) for row in clip]
+        lengths = sorted({len(each) for each in masks})
+        if len(lengths) > 1:
+            raise ValueError(f"masks: the rows about clip {clip[0]['clip']} have {lengths}, expected as many in each")
+        return masks
+
+    def _augmented(self, clip: list[dict]) -> list[dict]:
+        """All rows about a clip changed in the same way, which the first one's `id` chooses."""
+        for row in clip:
+            # What was JPEG is not seen any more afterwards.
+            if not row["is_null"]:
+                check_masks(row)
+        epoch = clip[0].get("epoch", self.epoch)
+        if len(clip) == 1:
+            return [self.augment(clip[0], epoch)]
+        whole = self.augment({**clip[0], "masks": [mask for row in clip for mask in row["masks"]]}, epoch)
+        masks, shared = iter(whole["masks"]), {"frames": whole["frames"], "audio": whole["audio"]}
+        return [{**row, **shared, "masks": list(islice(masks, len(row["masks"])))} for row in clip]
 
     def _sound(self, row: dict) -> tuple[np.ndarray, int]:
         """Waveform and rate of a row's sound; where it ends well before its frames, one a second, silence follows."""
@@ -112,12 +174,14 @@ class ClipCollator:
                 "sentences, of which synthetic nulls are made; leave it at 0"
             )
 
-    def _with_nulls(self, rows: list[dict]) -> list[dict]:
+    def _with_nulls(self, clips: list[list[dict]]) -> list[list[dict]]:
+        rows = [row for clip in clips for row in clip]
         rng = np.random.default_rng([row["id"] for row in rows])
-        return [
+        changed = iter(
             self._as_null(row, rows, rng) if chosen and not row["is_null"] else row
             for row, chosen in zip(rows, rng.random(len(rows)) < self.null_probability, strict=True)
-        ]
+        )
+        return [[next(changed) for _ in clip] for clip in clips]
 
     def _as_null(self, row: dict, rows: list[dict], rng: np.random.Generator) -> dict:
         texts = [

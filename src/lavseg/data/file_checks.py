@@ -2,6 +2,7 @@
 
 import struct
 import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,7 +17,7 @@ from .tables import DataError
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 # Pillow's names. JPEG blurs the edges of masks.
-_FRAMES, _MASKS = ("JPEG", "MPO", "PNG", "WEBP"), ("PNG",)
+FRAMES, MASKS = ("JPEG", "MPO", "PNG", "WEBP"), ("PNG",)
 # A frame of 8K video has as many.
 MAX_PIXELS = 7680 * 4320
 _TURNED = (5, 6, 7, 8)
@@ -49,13 +50,13 @@ def numbered_images(clip: str, folder: Path, first: int = 0, masks: bool = False
     numbers = sorted(found)
     if numbers != list(range(first, first + len(numbers))):
         raise DataError("missing image", clip, folder, f"Numbers are {numbers}, expected {first} on, no gaps. {_FETCH}")
-    sizes = {check_image(clip, path, _MASKS if masks else _FRAMES) for path in found.values()}
+    sizes = {check_image(clip, path, MASKS if masks else FRAMES) for path in found.values()}
     if len(sizes) > 1:
         raise DataError("images of different sizes", clip, folder, f"Sizes are {sorted(sizes)}.")
     return {number: str(found[number]) for number in numbers}
 
 
-def check_image(clip: str, path: Path, formats: tuple[str, ...] = _FRAMES) -> tuple[int, int]:
+def check_image(clip: str, path: Path, formats: tuple[str, ...] = FRAMES) -> tuple[int, int]:
     """Width and height, as it is shown, of an image that has its header and its end; pixels are not decoded.
 
     Raises:
@@ -63,34 +64,41 @@ def check_image(clip: str, path: Path, formats: tuple[str, ...] = _FRAMES) -> tu
     """
     if not path.is_file():
         raise DataError("missing file", clip, path, "It is a folder or a link to nothing.")
-    if path.stat().st_size == 0:
-        raise DataError("empty file", clip, path, _FETCH)
+    with path.open("rb") as file:
+        return check_image_in(file, clip, path, formats)
+
+
+def check_image_in(file: BinaryIO, clip: str, name: str | Path, formats: tuple[str, ...] = FRAMES) -> tuple[int, int]:
+    """[`check_image`] of an open file, which errors call `name`."""
+    length = file.seek(0, 2)
+    if length == 0:
+        raise DataError("empty file", clip, name, _FETCH)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            size, found, animated = _look_at(path)
+            size, found, animated = _look_at(file)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError("image too large", clip, path, f"Up to {MAX_PIXELS} pixels are taken.") from error
+        raise DataError("image too large", clip, name, f"Up to {MAX_PIXELS} pixels are taken.") from error
     except Exception as error:  # Pillow's readers of damaged files raise any
-        raise DataError("damaged image", clip, path, _FETCH) from error
+        raise DataError("damaged image", clip, name, _FETCH) from error
     if size[0] * size[1] > MAX_PIXELS:
-        raise DataError("image too large", clip, path, f"It has {size}, up to {MAX_PIXELS} pixels are taken.")
+        raise DataError("image too large", clip, name, f"It has {size}, up to {MAX_PIXELS} pixels are taken.")
     if found not in formats:
-        kind = "mask" if formats == _MASKS else "image"
-        raise DataError(f"{kind} in another format", clip, path, f"It is {found}; save it as {' or '.join(formats)}.")
+        kind = "mask" if formats == MASKS else "image"
+        raise DataError(f"{kind} in another format", clip, name, f"It is {found}; save it as {' or '.join(formats)}.")
     if animated:
-        raise DataError("animation", clip, path, "Give an image of one picture.")
+        raise DataError("animation", clip, name, "Give an image of one picture.")
     if found in ("JPEG", "MPO"):
-        with path.open("rb") as file:
-            file.seek(-min(path.stat().st_size, 4096), 2)
-            if b"\xff\xd9" not in file.read():
-                raise DataError("truncated image", clip, path, _FETCH)
+        file.seek(-min(length, 4096), 2)
+        if b"\xff\xd9" not in file.read():
+            raise DataError("truncated image", clip, name, _FETCH)
     return size
 
 
-def _look_at(path: Path) -> tuple[tuple[int, int], str, bool]:
+def _look_at(file: BinaryIO) -> tuple[tuple[int, int], str, bool]:
     """Size as shown, format, and whether it is an animation, of an image whose checksums are right."""
-    with Image.open(path) as image:
+    file.seek(0)
+    with Image.open(file) as image:
         size, found = _upright(image), image.format or ""
         animated = found in ("PNG", "WEBP") and getattr(image, "is_animated", False)
         if found == "PNG":
@@ -142,57 +150,66 @@ def checked_sound(clip: str, path: Path, num_frames: int, short: list[DataError]
     """
     if not path.is_file():
         raise DataError("missing file", clip, path, _FETCH)
-    if path.stat().st_size == 0:
-        raise DataError("empty file", clip, path, _FETCH)
-    rate, seconds = _pcm_wav(clip, path) or _decoded_length(clip, path)
-    try:
-        check_sampling_rate(rate)
-    except ValueError as error:
-        raise DataError("sound at an unusual rate", clip, path, f"{error}.") from error
-    lasts = f"It lasts {seconds:.4g} s, and the {num_frames} frames stand for a second each."
-    if seconds - num_frames > SOUND_SLACK:
-        raise DataError("sound longer than the clip", clip, path, lasts)
-    if num_frames - seconds > SOUND_SLACK:
-        short.append(DataError("sound shorter than the clip", clip, path, f"{lasts} Silence stands for the rest."))
+    check_sound(clip, path, path, num_frames, short)
     return str(path)
 
 
-def decode_sound(clip: str, path: Path) -> tuple[np.ndarray, int]:
-    """The whole sound, see `read_audio`.
+def check_sound(clip: str, name: str | Path, source: Path | bytes, num_frames: int, short: list[DataError]) -> None:
+    """[`checked_sound`] of a file or its content, which errors call `name`."""
+    with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        rate, seconds = _pcm_wav(clip, name, file) or _decoded_length(clip, name, source)
+    try:
+        check_sampling_rate(rate)
+    except ValueError as error:
+        raise DataError("sound at an unusual rate", clip, name, f"{error}.") from error
+    lasts = f"It lasts {seconds:.4g} s, and the {num_frames} frames stand for a second each."
+    if seconds - num_frames > SOUND_SLACK:
+        raise DataError("sound longer than the clip", clip, name, lasts)
+    if num_frames - seconds > SOUND_SLACK:
+        short.append(DataError("sound shorter than the clip", clip, name, f"{lasts} Silence stands for the rest."))
+
+
+def decode_sound(clip: str, name: str | Path, source: Path | bytes) -> tuple[np.ndarray, int]:
+    """The whole sound of a file or its content, see `read_audio`.
+
+    Args:
+        name: of the file, for the message.
 
     Raises:
         DataError: when it cannot be decoded, or has samples that no model takes, such as NaN.
     """
     try:
-        waveform, rate = read_audio(path)
+        waveform, rate = read_audio(source)
         to_channels(waveform, "its sound")
     except ValueError as error:
-        raise DataError("damaged sound", clip, path, f"{error}. {_FETCH}") from error
+        raise DataError("damaged sound", clip, name, f"{error}. {_FETCH}") from error
     return waveform, rate
 
 
-def _decoded_length(clip: str, path: Path) -> tuple[int, float]:
-    waveform, rate = decode_sound(clip, path)
+def _decoded_length(clip: str, name: str | Path, source: Path | bytes) -> tuple[int, float]:
+    waveform, rate = decode_sound(clip, name, source)
     return rate, waveform.shape[1] / rate
 
 
-def _pcm_wav(clip: str, path: Path) -> tuple[int, float] | None:
+def _pcm_wav(clip: str, name: str | Path, file: BinaryIO) -> tuple[int, float] | None:
     """Rate and seconds of a WAV file of whole numbers in mono or stereo, by its header; None for anything else."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(12)
-        stated = int.from_bytes(start[4:8], "little") + 8
-        if start[:4] != b"RIFF" or start[8:] != b"WAVE":
-            return None
-        fields, length = _chunks(file)
-        if length is None or fields is None:
-            return None
-        kind, channels, rate, _, align, bits = fields
-        if length != 0xFFFFFFFF and file.tell() + length > size:
-            raise DataError("truncated sound", clip, path, _FETCH)
-        usual = kind == _PCM and channels in (1, 2) and bits in (8, 16, 24, 32) and align == channels * bits // 8
-        whole = stated <= size and length != 0xFFFFFFFF and length >= align
-        return (rate, length / align / rate) if usual and whole and rate else None
+    size = file.seek(0, 2)
+    if size == 0:
+        raise DataError("empty file", clip, name, _FETCH)
+    file.seek(0)
+    start = file.read(12)
+    stated = int.from_bytes(start[4:8], "little") + 8
+    if start[:4] != b"RIFF" or start[8:] != b"WAVE":
+        return None
+    fields, length = _chunks(file)
+    if length is None or fields is None:
+        return None
+    kind, channels, rate, _, align, bits = fields
+    if length != 0xFFFFFFFF and file.tell() + length > size:
+        raise DataError("truncated sound", clip, name, _FETCH)
+    usual = kind == _PCM and channels in (1, 2) and bits in (8, 16, 24, 32) and align == channels * bits // 8
+    whole = stated <= size and length != 0xFFFFFFFF and length >= align
+    return (rate, length / align / rate) if usual and whole and rate else None
 
 
 def _chunks(file: BinaryIO) -> tuple[tuple[int, ...] | None, int | None]:

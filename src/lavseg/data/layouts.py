@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from datasets import Audio, Dataset, concatenate_datasets
+from datasets import Audio, Dataset, IterableDataset, concatenate_datasets
 from datasets.table import embed_table_storage
+from pyarrow.compute import list_element
 
 from ..hub.hub_errors import HUB_ERRORS, refusal
 from ..output_folders import check_new_folder, staged_folder
 from . import avsbench
 from .classes import CLASSES
-from .decoding import undecodable_rows, without_decoding
+from .decoding import undecodable_rows
+from .exported import ExportedSplit, exported_splits, load_splits
+from .exported_checks import look_through
 from .file_checks import shown_size
 from .ref_avs import load_ref_avs
 from .tables import as_root, read_table, summary
@@ -25,27 +28,54 @@ DATASETS = ("ref_avs", "avsbench")
 _ROWS_PER_FILE = 256
 
 
-def load_rows(
-    root: str | Path, split: str, dataset: str = "ref_avs", subsets: Sequence[str] = (), on_error: str = "raise"
-) -> Dataset:
-    """Rows of one split of a data set, see [`load_ref_avs`] and [`load_avsbench`].
+def _exported(root: str | Path, dataset: str | None) -> list[ExportedSplit]:
+    """Splits of an exported data set, nothing for one with tables.
 
     Args:
-        root: the data set's folder.
+        dataset: the layout that is expected, if one is.
+    """
+    layout = known_layout(dataset) if dataset else None
+    if _layout_of_tables(as_root(root)):
+        return []
+    found = exported_splits(root)
+    if found and layout not in (None, found[0].layout):
+        raise ValueError(f"dataset: got {dataset!r}, {root} holds {found[0].layout}")
+    return found
+
+
+def load_rows(
+    root: str | Path,
+    split: str,
+    dataset: str = "ref_avs",
+    subsets: Sequence[str] = (),
+    on_error: str = "raise",
+    streaming: bool = False,
+) -> Dataset | IterableDataset:
+    """Rows of one split of a data set, see [`load_ref_avs`], [`load_avsbench`] and [`load_exported`].
+
+    Args:
+        root: the data set's folder as its authors hand it out or as it was exported, or the Hub id of an exported one.
         split: one of its splits.
         dataset: its layout, "ref_avs" or "avsbench".
         subsets: for AVSBench, one or several to join; Ref-AVS has none.
-        on_error: `raise` at the first missing or damaged file, or `skip` such rows with a warning.
+        on_error: `raise` at the first missing or damaged file, or `skip` such rows with a warning; exported ones are
+            not looked at.
+        streaming: read an exported one row after row.
 
     Raises:
         ValueError: when these do not fit together or there is nothing to load.
     """
-    if known_layout(dataset) == "ref_avs":
-        if subsets:
-            raise ValueError(f"subset: Ref-AVS has none, got {', '.join(subsets)}")
-        return load_ref_avs(root, split, on_error=on_error)
-    if not subsets:
+    layout = known_layout(dataset)
+    if layout == "ref_avs" and subsets:
+        raise ValueError(f"subset: Ref-AVS has none, got {', '.join(subsets)}")
+    if layout == "avsbench" and not subsets:
         raise ValueError(f"subset: missing; AVSBench consists of {', '.join(avsbench.SUBSETS)}")
+    if exported := _exported(root, layout):
+        return load_splits(root, exported, split, subsets, streaming)
+    if streaming:
+        raise ValueError(f"streaming: is for what `lavseg data export` wrote, and {root} holds none of that")
+    if layout == "ref_avs":
+        return load_ref_avs(root, split, on_error=on_error)
     return concatenate_datasets([avsbench.load_avsbench(root, name, split, on_error=on_error) for name in subsets])
 
 
@@ -68,14 +98,23 @@ def known_layout(dataset: str) -> str:
 
 
 def layout_of(root: str | Path) -> str:
-    """The layout that a folder's tables have, one of `DATASETS`.
+    """The layout that a folder's tables have, or the rows of an exported data set, one of `DATASETS`.
 
     Raises:
         ValueError: when it is neither's.
     """
-    root = as_root(root)
-    if not root.is_dir():
-        raise ValueError(f"root: there is no folder {root}")
+    if exported := _exported(root, None):
+        return exported[0].layout
+    if layout := _layout_of_tables(as_root(root)):
+        return layout
+    raise ValueError(
+        f"root: {root} is neither Ref-AVS (metadata.csv with media and gt_mask beside it) nor AVSBench (Single-source, "
+        "Multi-sources, or metadata.csv with v1s, v1m and v2 beside it), nor holds it Parquet files of `lavseg data "
+        "export`"
+    )
+
+
+def _layout_of_tables(root: Path) -> str | None:
     table = root / "metadata.csv"
     if table.is_file():
         with table.open("rb") as file:
@@ -84,10 +123,7 @@ def layout_of(root: str | Path) -> str:
                 return "ref_avs"
     if any(avsbench.table_of(root, subset)[0].is_file() for subset in avsbench.SUBSETS):
         return "avsbench"
-    raise ValueError(
-        f"root: {root} is neither Ref-AVS (metadata.csv with media and gt_mask beside it) nor AVSBench (Single-source, "
-        "Multi-sources, or metadata.csv with v1s, v1m and v2 beside it)"
-    )
+    return None
 
 
 @dataclass(frozen=True)
@@ -116,15 +152,17 @@ class SplitReport:
 
 
 def listed_splits(root: str | Path, dataset: str | None = None) -> list[tuple[str | None, str, int]]:
-    """Subset (None for Ref-AVS), split and number of rows of all that a data set's tables list.
+    """Subset (None for Ref-AVS), split and number of rows of all that a data set's tables list, or that was exported.
 
     Args:
-        root: the data set's folder.
-        dataset: its layout; by default the one that its tables have.
+        root: see [`load_rows`].
+        dataset: its layout; by default the one that it has.
 
     Raises:
         ValueError: when there is no such folder, or its tables are not a data set's.
     """
+    if exported := _exported(root, dataset):
+        return [(part.subset, part.split, part.count_rows()) for part in exported]
     root = as_root(root)
     if (known_layout(dataset) if dataset else layout_of(root)) == "ref_avs":
         table = read_table(root / "metadata.csv", ("split", "exp"), "metadata.csv, media and gt_mask")
@@ -141,10 +179,17 @@ def listed_splits(root: str | Path, dataset: str | None = None) -> list[tuple[st
 def check_data_set(root: str | Path, dataset: str | None = None, deep: bool = False) -> Iterator[SplitReport]:
     """Look at every file of a data set, split by split. What passes can be trained on.
 
+    Of an exported one rows are read as a stream, and the images and sounds in them looked at. Tables, names of files
+    and numbers of frames are no longer there to be looked at.
+
     Args:
         root, dataset: as in [`listed_splits`], whose errors it raises.
         deep: decode all images and sounds; otherwise their headers, ends and checksums are looked at.
     """
+    if exported := _exported(root, dataset):
+        for part in exported:
+            yield SplitReport(part.subset, part.split, *look_through(part, deep))
+        return
     dataset = dataset or layout_of(root)
     for subset, split, listed in listed_splits(root, dataset):
         readable, clips, nulls, sizes, fault = 0, 0, 0, 0, None
@@ -166,10 +211,11 @@ def check_data_set(root: str | Path, dataset: str | None = None, deep: bool = Fa
 def frame_sizes(rows: Dataset) -> list[tuple[int, int]]:
     """The different heights and widths that the frames of rows have, from the header of each row's first frame."""
     found = set()
-    for row in without_decoding(rows, ["frames"]):
-        first = row["frames"][0]
-        source = first["path"] if first["bytes"] is None else BytesIO(first["bytes"])
-        found.add(shown_size(source)[::-1])
+    # Of rows that hold their frames, nothing but the first one is read.
+    for table in rows.select_columns(["frames"]).with_format("arrow").iter(batch_size=64):
+        for first in list_element(table["frames"], 0).to_pylist():
+            source = first["path"] if first["bytes"] is None else BytesIO(first["bytes"])
+            found.add(shown_size(source)[::-1])
     return sorted(found)
 
 
@@ -233,7 +279,7 @@ def push_rows(splits: dict[str, Dataset], repo: str, subset: str | None = None, 
 def splits_of(
     root: str | Path, dataset: str | None = None, subset: str | None = None, wanted: Sequence[str] = ()
 ) -> tuple[list[str], str]:
-    """The splits that a data set lists, or those `wanted` of them, and its layout.
+    """The splits that a data set lists but Ref-AVS's TODO, which nobody uses, or those `wanted`, and its layout.
 
     Raises:
         ValueError: when the data set has no such subset or splits.
@@ -247,4 +293,4 @@ def splits_of(
     missing = [split for split in wanted if split not in present]
     if missing:
         raise ValueError(f"split: {root} lists no {', '.join(missing)}, only {', '.join(present)}")
-    return list(wanted) or present, layout
+    return list(wanted) or [split for split in present if split != "TODO"], layout

@@ -13,7 +13,7 @@ SPLITS = ("train", "val", "test_s", "test_u", "test_n", "TODO")
 # Whose sentences mean nothing that is in their clips.
 NULL_SPLITS = ("test_n",)
 _COLUMNS = ("vid", "uid", "split", "fid", "exp")
-_FEATURES = Features({**ROW_FEATURES, "fid": Value("int64")})
+FEATURES = Features({**ROW_FEATURES, "fid": Value("int64")})
 
 
 def load_ref_avs(root: str | Path, split: str, novel_unseen_only: bool = False, on_error: str = "raise") -> Dataset:
@@ -47,7 +47,7 @@ def load_ref_avs(root: str | Path, split: str, novel_unseen_only: bool = False, 
         if row["split"] == split and not (novel_unseen_only and _object(row) in trained)
     ]
     load_row = partial(_load_row, _Files(root))
-    return build_dataset(selected, load_row, _FEATURES, on_error, f"Ref-AVS {split!r}", root / "metadata.csv")
+    return build_dataset(selected, load_row, FEATURES, on_error, f"Ref-AVS {split!r}", root / "metadata.csv")
 
 
 def _read_metadata(path: Path) -> list[dict[str, str]]:

@@ -1,11 +1,10 @@
 """Scores of a checkpoint on splits of a data set under a named protocol."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from transformers import BatchFeature
 from transformers.utils import logging
 
 from ..checkpoint import load_checkpoint
@@ -13,14 +12,12 @@ from ..data.collator import ClipCollator
 from ..data.layouts import known_layout, load_rows
 from ..data.tables import logged_warnings
 from ..metrics.semantic import AVSS
-from ..modeling.base import AudioVisualPreTrainedModel
-from ..modeling.processing import AudioVisualProcessor
 from ..output_folders import check_new_file, write_report
-from .evaluate_model import load_batches
+from .clip_batches import SENTENCES, check_sentences, load_clips
 from .loop import results, run
 from .scores import ClassScores, LossScores, MaskScores
 
-# Clips per batch, size and resizing of the true masks with which the publications evaluate.
+# Rows per batch, size and resizing of the true masks with which the publications evaluate.
 _SETTINGS = {
     "avsbench": (4, (224, 224), "nearest"),
     "ref_avs": (4, (256, 256), "bilinear_gt0"),
@@ -39,7 +36,7 @@ def protocol_settings(protocol: str, layout: str) -> tuple[int, tuple[int, int] 
     """How a publication evaluates on a data set of this layout.
 
     Returns:
-        Clips per batch, size (None: the data set's own) and resizing of the true masks.
+        Rows per batch, size (None: the data set's own) and resizing of the true masks.
     """
     batch_size, label_size, mask_resize = _SETTINGS[protocol]
     if protocol == "aural_sam2" and layout == "avsbench":
@@ -58,19 +55,23 @@ def evaluate_checkpoint(
     bf16: bool = False,
     out: str | Path | None = None,
     trust_remote_code: bool = False,
+    sentences: int = SENTENCES,
 ) -> dict | None:
     """Score a checkpoint on splits of a data set as a publication does, on all processes that were launched.
+
+    Each clip is read and run once, with all sentences about it.
 
     Args:
         model: folder or Hub id of a checkpoint, or the name of a released one.
         data_root, dataset, subsets: see [`load_rows`].
         splits: to score; None takes all test splits.
         protocol: a key of `lavseg.metrics.protocols.PROTOCOLS`, or "avss" for the classes that a model with a class
-            head names; it also rules the clips per batch and the size of the true masks. None takes the data set's own.
+            head names; it also rules the rows per batch and the size of the true masks. None takes the data set's own.
         workers: processes that read the data.
         bf16: compute in bfloat16, by autocast.
         out: file for what is returned, as JSON.
         trust_remote_code: see [`load_checkpoint`].
+        sentences: about one clip that are run together at most, which memory grows with; with more it is run again.
 
     Returns:
         What was given, and `splits`: for each `jaccard`, `f_score`, their mean `j_and_f`, `s`, `loss`, or under "avss"
@@ -84,6 +85,7 @@ def evaluate_checkpoint(
         check_new_file(out, "out")
     layout = known_layout(dataset)
     protocol = protocol or layout
+    check_sentences("sentences", sentences)
     if protocol not in _SETTINGS:
         raise ValueError(f"protocol: got {protocol!r}, expected one of {', '.join(_SETTINGS)}")
     with logged_warnings():
@@ -95,10 +97,16 @@ def evaluate_checkpoint(
     network.to(accelerator.device)
     scores = {}
     for split, part in rows.items():
-        batches = accelerator.prepare_data_loader(load_batches(part, collator, batch_size, workers))
-        batches = logging.tqdm(batches, desc=split, disable=not accelerator.is_local_main_process)
+        clips = accelerator.prepare_data_loader(load_clips(part, collator, sentences, workers))
+        clips = logging.tqdm(clips, desc=split, disable=not accelerator.is_local_main_process)
+        if protocol == AVSS:
+            added = [ClassScores(network, processor)]
+        else:
+            added = [MaskScores([protocol], processor, network.scale_masks, len(part), batch_size), LossScores()]
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=bf16):
-            scores[split] = _split_scores(network, processor, batches, protocol, accelerator)
+            run(network, clips, added, accelerator)
+        values = results(added, accelerator)
+        scores[split] = {name: values[name] for name in (values if protocol == AVSS else _MASK_COLUMNS)}
         scores[split]["rows"] = len(part)
     if not accelerator.is_main_process:
         return None
@@ -107,20 +115,3 @@ def evaluate_checkpoint(
     if out is not None:
         write_report(out, report)
     return report
-
-
-def _split_scores(
-    model: AudioVisualPreTrainedModel,
-    processor: AudioVisualProcessor,
-    batches: Iterable[BatchFeature],
-    protocol: str,
-    accelerator: Accelerator,
-) -> dict[str, float]:
-    """Scores of one split by name, over all processes."""
-    if protocol == AVSS:
-        scores, names = [ClassScores(model, processor)], None
-    else:
-        scores, names = [MaskScores([protocol], processor, model.scale_masks), LossScores()], _MASK_COLUMNS
-    run(model, batches, scores, accelerator)
-    values = results(scores, accelerator)
-    return {name: values[name] for name in names or values}

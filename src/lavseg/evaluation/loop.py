@@ -23,13 +23,13 @@ def run(
     accelerator: Accelerator | None = None,
     transform: Callable[[BatchFeature], BatchFeature] | None = None,
 ) -> None:
-    """Run a model, in evaluation mode and without gradients, over batches of [`ClipCollator`], and add them to scores.
+    """Run a model, in evaluation mode and without gradients, over the clips of [`load_clips`], and add them to scores.
 
     Args:
         model: where it is, on its device; it gets the labels only if some of the `scores` are of losses.
         batches: each process its own.
         scores: what is to be added up.
-        accelerator: that dealt out the batches to several processes; clips that it repeated to fill up the last round
+        accelerator: that dealt out the batches to several processes; those that it repeated to fill up the last round
             do not count. None on one process.
         transform: changes the model's inputs of each batch.
 
@@ -38,11 +38,9 @@ def run(
     """
     with torch.no_grad(), _evaluation_mode(model):
         for batch in batches:
-            clips = _own_clips(len(batch["label_mask"]), accelerator)
             # A process without a clip of its own runs one all the same: others may wait for parts of the model.
-            if accelerator is not None:
-                batch = BatchFeature({name: value[: max(clips, 1)] for name, value in batch.items()})
-            _add(model, batch, clips, scores, transform)
+            rows = batch.pop("rows")
+            _add(model, batch, rows if _is_own(accelerator) else [], scores, transform)
 
 
 def results(scores: Sequence[Scores], accelerator: Accelerator) -> dict[str, float]:
@@ -62,26 +60,21 @@ def results(scores: Sequence[Scores], accelerator: Accelerator) -> dict[str, flo
     return values
 
 
-def unrepeated(clips: int, process: int, remainder: int) -> int:
-    """How many of the `clips` that a process gets in the last round count: that round holds `remainder` clips, dealt
-    out to the processes in order, and is filled up with clips from the beginning of the data."""
-    return min(max(remainder - process * clips, 0), clips)
-
-
-def _own_clips(clips: int, accelerator: Accelerator | None) -> int:
+def _is_own(accelerator: Accelerator | None) -> bool:
+    """Whether a process got the present batch to count it. Of the last round, which is filled up with batches from the
+    beginning of the data, only the first processes did."""
     if accelerator is None:
-        return clips
+        return True
     state = accelerator.gradient_state
-    if state.end_of_dataloader and state.remainder > 0:
-        return unrepeated(clips, accelerator.process_index, state.remainder)
-    return clips
+    last_round = state.end_of_dataloader and state.remainder > 0
+    return not last_round or accelerator.process_index < state.remainder
 
 
 # A function of its own, so that no output of one batch is kept while the next one is computed.
 def _add(
     model: nn.Module,
     batch: BatchFeature,
-    clips: int,
+    rows: Sequence[int],
     scores: Sequence[Scores],
     transform: Callable[[BatchFeature], BatchFeature] | None,
 ) -> None:
@@ -92,7 +85,7 @@ def _add(
     check_outputs(outputs.predictions(), inputs["frame_mask"])
     batch = batch.to(model.device)
     for part in scores:
-        part.update(outputs, batch, clips)
+        part.update(outputs, batch, rows)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What is added up while a model runs over a data set: masks, classes, losses."""
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,7 +22,7 @@ Reduce = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Scores(ABC):
-    """Sums over the batches of a data set, in memory that does not grow with their number.
+    """Sums over the clips of a data set, of which nothing else is kept.
 
     Attributes:
         of_losses: whether `update` reads the loss, for which the model has to be given the labels.
@@ -30,13 +31,14 @@ class Scores(ABC):
     of_losses = False
 
     @abstractmethod
-    def update(self, outputs: AudioVisualSegmentationOutput, batch: Mapping[str, Any], clips: int) -> None:
-        """Add one batch; nothing of it is kept but sums.
+    def update(self, outputs: AudioVisualSegmentationOutput, batch: Mapping[str, Any], rows: Sequence[int]) -> None:
+        """Add one clip.
 
         Args:
-            outputs: what the model returned.
-            batch: what [`ClipCollator`] made, on the same device.
-            clips: how many of the batch count, from the first on; the others only fill it up.
+            outputs: what the model returned: a mask for each of the clip's `E` truths, or one for all where it reads
+                no sentences.
+            batch: what [`ClipCollator`] made of the clip, on the same device.
+            rows: numbers of the `E` rows of the data set that the truths are of; none when it is not to be counted.
         """
 
     @abstractmethod
@@ -49,12 +51,15 @@ class Scores(ABC):
 
 
 class MaskScores(Scores):
-    """J, F and S of the masks under one or more protocols; the frames of one batch are one batch of the protocol.
+    """J, F and S of the masks under one or more protocols; so many rows of the data set, one after the other, are one
+    batch of the protocol. Of each batch about 2 KB are kept.
 
     Args:
         protocols: keys of `lavseg.metrics.protocols.PROTOCOLS`.
         processor: the model's; masks go through its `gate_masks`.
         scale_masks: brings logits `[N, h, w]` to the size of the labels, see `AudioVisualPreTrainedModel.scale_masks`.
+        num_rows: rows of the data set.
+        batch_size: rows that are one batch.
 
     Raises:
         ValueError: for an unknown protocol.
@@ -65,9 +70,13 @@ class MaskScores(Scores):
         protocols: Sequence[str],
         processor: AudioVisualProcessor,
         scale_masks: Callable[[torch.Tensor, tuple[int, int]], torch.Tensor],
+        num_rows: int,
+        batch_size: int,
     ):
-        self.processor, self.scale_masks = processor, scale_masks
-        self.metrics = [AvsMetric(protocol) for protocol in protocols]
+        self.processor, self.scale_masks, self.batch_size = processor, scale_masks, batch_size
+        self._metrics = [AvsMetric(protocol) for protocol in protocols]
+        batches = math.ceil(num_rows / batch_size)
+        self._sums = [torch.zeros(batches, metric.num_sums, dtype=torch.float64) for metric in self._metrics]
 
     @staticmethod
     def names(protocols: Sequence[str]) -> list[str]:
@@ -76,24 +85,32 @@ class MaskScores(Scores):
             return list(MASK_SCORES)
         return [f"{protocol}_{score}" for protocol in protocols for score in MASK_SCORES]
 
-    def update(self, outputs: AudioVisualSegmentationOutput, batch: Mapping[str, Any], clips: int) -> None:
-        counted, labels = _labelled_frames(batch, clips), batch["labels"]
-        if not counted.any():
+    def update(self, outputs: AudioVisualSegmentationOutput, batch: Mapping[str, Any], rows: Sequence[int]) -> None:
+        [counted], [labels] = _labelled_frames(batch), batch["labels"]
+        if not rows or not counted.any():
             return
-        if labels.dim() == 4:
-            labels = labels[:, None]
-        counted = counted[:, None].expand(labels.shape[:3])
-        logits = self.processor.gate_masks(outputs)[counted].float()
-        logits, targets = self.scale_masks(logits, tuple(labels.shape[-2:])), labels[counted]
-        for metric in self.metrics:
-            metric.update(logits, targets)
+        masks = self.processor.gate_masks(outputs)[0, :, counted].float()
+        # Row by row, so that memory does not grow with the sentences.
+        for index, (row, truth) in enumerate(zip(rows, labels[:, counted], strict=True)):
+            if index < len(masks):
+                logits = self.scale_masks(masks[index], tuple(labels.shape[-2:]))
+            for number, metric in enumerate(self._metrics):
+                self._sums[number] = self._sums[number].to(logits.device)
+                self._sums[number][row // self.batch_size] += metric.frame_sums(logits, truth)
+
+    def metrics(self, reduce: Reduce = lambda sums: sums) -> list[AvsMetric]:
+        """The metric of each protocol, over what all processes have added."""
+        for metric, sums in zip(self._metrics, self._sums, strict=True):
+            metric.reset()
+            metric.add(reduce(sums))
+        return self._metrics
 
     def compute(self, reduce: Reduce = lambda sums: sums) -> dict[str, float]:
         values = []
-        for metric in self.metrics:
-            scores = _reduced(metric, reduce).compute()
+        for metric in self.metrics(reduce):
+            scores = metric.compute()
             values += [scores[name] for name in MASK_SCORES]
-        return dict(zip(self.names([metric.protocol for metric in self.metrics]), values, strict=True))
+        return dict(zip(self.names([metric.protocol for metric in self._metrics]), values, strict=True))
 
 
 class ClassScores(Scores):
@@ -112,43 +129,37 @@ class ClassScores(Scores):
             raise ValueError(f"model: {type(model).__name__} names no classes, AuralSam2ForSemanticSegmentation does")
         self.processor, self.metric = processor, SemanticMetric(model.num_classes + 1)
 
-    def update(self, outputs: AudioVisualSegmentationOutput, batch: Mapping[str, Any], clips: int) -> None:
-        counted, classes = _labelled_frames(batch, clips), batch["class_labels"]
-        if not counted.any():
+    def update(self, outputs: AudioVisualSegmentationOutput, batch: Mapping[str, Any], rows: Sequence[int]) -> None:
+        counted, classes = _labelled_frames(batch), batch["class_labels"]
+        if not rows or not counted.any():
             return
         sizes = [tuple(classes.shape[-2:])] * len(classes)
         found = self.processor.post_process_semantic_segmentation(outputs, sizes)
-        self.metric.update(torch.stack(found)[counted], classes[counted])
+        for _ in rows:
+            self.metric.update(torch.stack(found)[counted], classes[counted])
 
     def compute(self, reduce: Reduce = lambda sums: sums) -> dict[str, float]:
-        return _reduced(self.metric, reduce).compute()
+        whole = copy.copy(self.metric)
+        whole.state = reduce(self.metric.state)
+        return whole.compute()
 
 
 class LossScores(Scores):
-    """Means over clips of the loss, as `loss`, and of its terms, as `loss_<term>`."""
+    """Means over rows of the loss, as `loss`, and of its terms, as `loss_<term>`."""
 
     of_losses = True
 
     def __init__(self):
         self.means = WeightedMeans()
 
-    def update(self, outputs: AudioVisualSegmentationOutput, batch: Mapping[str, Any], clips: int) -> None:
+    def update(self, outputs: AudioVisualSegmentationOutput, batch: Mapping[str, Any], rows: Sequence[int]) -> None:
         terms = {f"loss_{name}": value for name, value in outputs.loss_dict.items()}
-        self.means.add({"loss": outputs.loss, **terms}, clips)
+        self.means.add({"loss": outputs.loss, **terms}, len(rows))
 
     def compute(self, reduce: Reduce = lambda sums: sums) -> dict[str, float]:
         return self.means.compute(reduce)
 
 
-def _labelled_frames(batch: Mapping[str, Any], clips: int) -> torch.Tensor:
-    """Frames of the clips that count which carry a label, bool `[B, T]`."""
-    counted = batch["label_mask"] & batch["frame_mask"]
-    counted[clips:] = False
-    return counted
-
-
-def _reduced(metric: AvsMetric | SemanticMetric, reduce: Reduce) -> AvsMetric | SemanticMetric:
-    """A metric of what all processes have added; the one given stays as it is."""
-    whole = copy.copy(metric)
-    whole.state = reduce(metric.state)
-    return whole
+def _labelled_frames(batch: Mapping[str, Any]) -> torch.Tensor:
+    """Frames of a clip which carry a label, bool `[1, T]`."""
+    return batch["label_mask"] & batch["frame_mask"]

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..modeling.base import AudioVisualPreTrainedModel
-from .clip_segmenter import ClipSegmenter, FrameInput
+from .clip_segmenter import ClipSegmenter
+from .encoded_frames import FrameInput
 from .frame_predictions import FramePredictions
 
 # SAM2's label of padding.

@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import torch
 
 from ..checkpoint import load_checkpoint
 from ..media import ClipReader, MediaWarning
+from ..modeling.base import AudioVisualPreTrainedModel
+from ..modeling.processing import AudioVisualProcessor
 from ..output_folders import check_new_folder, check_writable_folder, holds_results, staged_folder
 from .mask_files import MASK_FILES
 from .prompted_clip import check_takes_prompts
@@ -83,6 +86,35 @@ def segment_file(
         ValueError: (of which `MediaError` and `CheckpointError` are kinds) something given cannot be used.
         KeyboardInterrupt: by Ctrl-C before the first frame was done.
     """
+    load = partial(load_on_device, model, device, trust_remote_code)
+    return segment_with(
+        load, clip, texts, model, out, overwrite, on_stage, fps, mask_format, attention, on_frame, prompts
+    )
+
+
+def load_on_device(
+    model: str | Path, device: str | None = None, trust_remote_code: bool = False
+) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:
+    """A checkpoint's model, on a device, and its processor; as `segment_file` takes and refuses them."""
+    network, processor = load_checkpoint(model, trust_remote_code)
+    return network.to(_device(device)), processor
+
+
+def segment_with(
+    load: Callable[[], tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]],
+    clip: str | Path,
+    texts: Sequence[str],
+    model: str | Path,
+    out: str | Path,
+    overwrite: bool = False,
+    on_stage: Callable[[str], None] = lambda stage: None,
+    fps: float | None = None,
+    mask_format: str = "png",
+    attention: bool = False,
+    on_frame: Callable[[int, int], None] = lambda done, total: None,
+    prompts: Sequence[TimedPrompt] = (),
+) -> dict:
+    """`segment_file` with what `load` gives, which is called once the clip was found to be one; `model` is its name."""
     _check_out(Path(out), overwrite, Path(clip))
     if mask_format not in MASK_FILES:
         raise ValueError(f"format: {mask_format!r} was given, accepted are {', '.join(MASK_FILES)}")
@@ -92,10 +124,9 @@ def segment_file(
     reader = ClipReader(clip)
     seconds = reader.info.seconds
     on_stage("Loading the model")
-    network, processor = load_checkpoint(model, trust_remote_code)
+    network, processor = load()
     check_takes_prompts(network, [f"--{prompt.kind}" for prompt in prompts])
     shown = prompt_arguments(prompts, reader, processor.fps, objects)
-    network = network.to(_device(device))
     on_stage("Segmenting")
     rate = float(processor.fps if fps is None else fps)
     frames = segment_video(network, processor, reader, texts, rate, attention, **shown)

@@ -11,7 +11,8 @@ from ..media import ClipReader
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.inputs import renamed_arguments
 from ..modeling.processing import AudioVisualProcessor
-from .clip_segmenter import ClipSegmenter, FrameInput
+from .clip_segmenter import ClipSegmenter
+from .encoded_frames import FrameInput
 from .frame_predictions import SegmentedFrame, segmented_frame
 from .free_memory import returning_free_memory
 from .prompted_clip import prompted_clip

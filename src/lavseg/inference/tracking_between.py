@@ -59,7 +59,8 @@ def _key_frames(
     """The frames that the method has segmented, `spacing` frames of the denser clip apart."""
     memory = segmenter.memory
     for number, (part, predictions) in enumerate(segmented):
-        features = memory.encode(frame_pixels(segmenter.processor.image_inputs, part.frame))
+        # Still there: a frame comes before the next window is segmented.
+        features = segmenter.frames.features(number, part.frame)
         encoded = memory.encode_mask(features, predictions.logits[:, 0])
         yield _KeyFrame((number + 1) * spacing - 1, predictions, encoded)
 

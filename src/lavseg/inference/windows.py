@@ -5,10 +5,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 import torch
 
-from ..backbones.sam2.mask_tracking import frame_pixels
 from ..backbones.sam2.tracking_sam2 import MaskPrediction
 from ..media import ClipPart
-from .clip_segmenter import ClipSegmenter, FrameInput
+from .clip_segmenter import ClipSegmenter
+from .encoded_frames import FrameInput
 from .frame_predictions import FramePredictions
 
 # Frames at a time where the method takes any number: clips of Ref-AVS have ten.
@@ -113,7 +113,7 @@ def _track_through(
     # What tracking does not say, the presence, is as it was in the window that found the object.
     known, given = {name: values[objects, -1] for name, values in earlier.scores.items()}, {}
     for frame, item in enumerate(inputs):
-        features = memory.encode(frame_pixels(segmenter.processor.image_inputs, item.part.frame))
+        features = segmenter.frames.features(item.number, item.part.frame)
         if frame < len(earlier):
             given[frame] = memory.encode_mask(features, earlier.logits[objects, frame])
             memory.start(given)

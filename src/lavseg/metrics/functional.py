@@ -107,12 +107,16 @@ def f_curve(counts: CurveCounts) -> Tensor:
     return f_measure(counts.true_positive, counts.predicted, counts.truth[:, None])
 
 
-def max_mean_f(counts: CurveCounts) -> Tensor:
-    """Maximum of the F curve averaged over the frames whose truth is not empty, a float64 scalar; 0 without any."""
-    frames_with_truth = counts.truth.count_nonzero().clamp(min=1)
-    return (f_curve(counts).sum(0) / frames_with_truth).max()
+def max_mean_f(f_curves: Tensor, frames_with_truth: Tensor) -> Tensor:
+    """Maximum of the F curves of `G` batches, float64 `[G]`, each averaged over the frames whose truth is not empty.
+
+    Args:
+        f_curves: those of the frames of each batch summed, `[G, 255]`.
+        frames_with_truth: how many of them have one, `[G]`; 0 where none has.
+    """
+    return (f_curves / frames_with_truth.clamp(min=1)[:, None]).amax(1)
 
 
-def null_s(positives: Tensor, pixels: int) -> Tensor:
+def null_s(positives: Tensor, pixels: int | Tensor) -> Tensor:
     """Root of the share of `pixels` that is predicted foreground (S of Ref-AVS), float64, lower is better."""
     return (positives.double() / pixels).sqrt()

@@ -104,6 +104,16 @@ class AvsMetric:
             ValueError: if the shapes differ or are not `[N, H, W]`, if `logits` is not floating or holds NaN, or if
                 `targets` holds anything but 0 and 1.
         """
+        self.add(self.frame_sums(logits, targets)[None])
+
+    @torch.no_grad()
+    def frame_sums(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """What the score of a batch is made of, as float64 sums over frames `[num_sums]`: those of a batch are the sums
+        of its parts added up, in whatever order the parts were seen.
+
+        Args:
+            logits, targets: as `update` takes them, with its errors.
+        """
         logits, targets = _checked(logits, targets)
         protocol = PROTOCOLS[self.protocol]
         probabilities = logits.sigmoid()
@@ -111,15 +121,24 @@ class AvsMetric:
         counts = functional.mask_counts(scores > protocol.mask_threshold, targets)
         positives = functional.count_pixels(probabilities > 0.5)
         pixels = logits[0].numel()
+        seen = positives.new_tensor([len(logits), logits.numel()], dtype=torch.float64)
         if protocol.per_frame:
-            units, sums = len(logits), _frame_sums(counts, positives, pixels)
-        else:
-            curve = functional.curve_counts(logits if protocol.curve_from_logits else probabilities, targets)
-            batch_s = functional.null_s(positives.sum(), logits.numel())
-            units, sums = 1, [functional.jaccard(counts, "specificity").mean(), functional.max_mean_f(curve), batch_s]
-        added = torch.stack([*sums, positives.sum().double()])
-        seen = added.new_tensor([units, logits.numel()])
-        self.state = self.state.to(logits.device) + torch.cat([seen, added])
+            return torch.cat([seen, torch.stack([*_frame_sums(counts, positives, pixels), positives.sum().double()])])
+        curve = functional.curve_counts(logits if protocol.curve_from_logits else probabilities, targets)
+        scalars = [functional.jaccard(counts, "specificity").sum(), positives.sum(), curve.truth.count_nonzero()]
+        scalars = torch.stack([value.double() for value in scalars])
+        return torch.cat([seen, scalars, functional.f_curve(curve).sum(0)])
+
+    @property
+    def num_sums(self) -> int:
+        """Length of what `frame_sums` returns."""
+        return 6 if PROTOCOLS[self.protocol].per_frame else 5 + functional.CURVE_THRESHOLDS
+
+    def add(self, sums: Tensor) -> None:
+        """Add `G` batches by what `frame_sums` says of each, `[G, num_sums]`; one without frames does not count."""
+        if not PROTOCOLS[self.protocol].per_frame:
+            sums = _batch_scores(sums[sums[:, 0] > 0])
+        self.state = self.state.to(sums.device) + sums.sum(0)
 
     def compute(self) -> dict[str, float]:
         """Values over everything seen since the last reset; the state stays as it is.
@@ -168,6 +187,14 @@ def _checked(logits: Any, targets: Any) -> tuple[Tensor, Tensor]:
                 f"targets must hold only 0 and 1, got {foreign[0].item()}: for 0/255 masks pass targets > 0."
             )
     return logits.float(), targets.bool()
+
+
+def _batch_scores(sums: Tensor) -> Tensor:
+    """Of `G` batches, from what `frame_sums` says of each: batches, pixels, J, F, S and foreground pixels, `[G, 6]`."""
+    frames, pixels, jaccard, positives, frames_with_truth = sums[:, :5].unbind(1)
+    f_score = functional.max_mean_f(sums[:, 5:], frames_with_truth)
+    batch_s = functional.null_s(positives, pixels)
+    return torch.stack([torch.ones_like(frames), pixels, jaccard / frames, f_score, batch_s, positives], dim=1)
 
 
 def _frame_sums(counts: functional.MaskCounts, positives: Tensor, pixels: int) -> list[Tensor]:

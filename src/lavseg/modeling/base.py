@@ -19,6 +19,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, Sam2VideoModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration import AudioVisualConfig, changed_fields
+from .encoders import encode_text
 from .inputs import check_keys, check_weights
 from .offloading import keep_what_is_read
 from .remote_code import AUTO_MAP, write_stub
@@ -99,6 +100,8 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
             `input_masks` and `prompt_frames`, and so does the processor, but for the last.
         text_backbone: name in `backbones` of the network that reads, whose tokenizer goes with the model.
         names_classes: whether it names the classes inside its masks, those of `config.id2label`.
+        training_key_frame: where training sees one frame of each clip in full, which that is: "first", or "random"
+            for any that carries a label; `forward` then takes it as `key_frames`. None where it sees all frames.
     """
 
     main_input_name = "pixel_values"
@@ -114,6 +117,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     takes_points: ClassVar[bool] = False
     text_backbone: ClassVar[str] = "text"
     names_classes: ClassVar[bool] = False
+    training_key_frame: str | None = None
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -199,9 +203,44 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         `forward` takes in place of frames; None for a method without one."""
         return None
 
-    def embed_frames(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """`image_embeddings [N, C, e, e]` of frames `[N, 3, S, S]` by `frame_encoder`."""
+    @property
+    def embedding_inputs(self) -> tuple[str, ...]:
+        """What `embed_frames` takes, by the names that `forward` has for it: frames and, where the image encoder hears
+        or reads, sound or sentences too. Nothing for a method whose `forward` takes no `image_embeddings` and no
+        `text_embeddings`."""
+        return ()
+
+    def embed_frames(
+        self, pixel_values: torch.Tensor, **others: torch.Tensor
+    ) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        """What the image encoders make of `N` frames, each by itself.
+
+        Args:
+            pixel_values: `[N, 3, S, S]`.
+            others: the rest of `embedding_inputs`: other forms of the frames, `audio_embeddings [N, D]`, the sound of
+                each, and `text_embeddings [E, P, D]` with `attention_mask [E, P]`, sentences about them all.
+
+        Returns:
+            One or several tensors `[N, ...]`, or `[N, E, ...]` where the encoder reads. With a first axis for the clip
+            `forward` takes them as `image_embeddings` in place of the frames.
+        """
         raise NotImplementedError
+
+    def embed_text(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+        """States `[B, E, P, D]` of tokens `[B, E, P]`, which `forward` takes as `text_embeddings` in their place."""
+        return encode_text(self.backbones()[self.text_backbone], input_ids, attention_mask)[0]
+
+    def embed_audio(self, input_features: torch.Tensor) -> torch.Tensor:
+        """Embeddings `[B, T, D]` of the sounds `[B, T, 1, 96, 64]` of frames, which `forward` takes as
+        `audio_embeddings` in their place; of a method whose image encoder hears."""
+        raise NotImplementedError
+
+    def tracking_embeddings(
+        self, image_embeddings: torch.Tensor | tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, ...] | None:
+        """What `tracking_host` by itself makes of frames, the three maps that its mask decoder reads, out of what
+        `embed_frames` returns; None where that holds something else."""
+        return None
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters whose learning rate the training arguments may set apart, by the name they have there."""

@@ -71,7 +71,10 @@ def gradient_where_needed(module: nn.Module) -> torch.set_grad_enabled:
 
 
 def encode_text(
-    encoder: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor | None
+    encoder: nn.Module,
+    input_ids: torch.Tensor | None,
+    attention_mask: torch.Tensor | None,
+    text_embeddings: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """States `[B, E, P, D]` of the tokens `[B, E, P]`, and which of them are real, bool `[B, E, P]`.
 
@@ -79,17 +82,22 @@ def encode_text(
         encoder: a text encoder; one of Transformers' says how many tokens it knows.
         input_ids: long `[B, E, P]`, tokens of `E` expressions about each of `B` clips.
         attention_mask: as many entries as `input_ids`, 1 for real tokens; all real when None.
+        text_embeddings: the states, where they were made before, in place of `input_ids`.
 
     Raises:
-        ValueError: when it has another number of tokens, or a token is none of the encoder's.
+        ValueError: when the mask has another number of tokens, or a token is none of the encoder's.
     """
-    if attention_mask is not None and attention_mask.numel() != input_ids.numel():
-        raise ValueError(
-            f"attention_mask: has to be {list(input_ids.shape)} as input_ids, got {list(attention_mask.shape)}"
-        )
+    if input_ids is not None and text_embeddings is not None:
+        raise ValueError("text_embeddings: input_ids was given, too; pass one of them")
+    name, given = ("input_ids", input_ids) if text_embeddings is None else ("text_embeddings", text_embeddings)
+    tokens = given.shape[:3]
+    if attention_mask is not None and attention_mask.numel() != tokens.numel():
+        raise ValueError(f"attention_mask: has to be {list(tokens)} as {name}, got {list(attention_mask.shape)}")
+    mask = given.new_ones(tokens, dtype=torch.long) if attention_mask is None else attention_mask.view(tokens)
+    if text_embeddings is not None:
+        return text_embeddings, mask.bool()
     if isinstance(encoder, PreTrainedModel):
         check_ids("input_ids", input_ids, encoder.config.vocab_size)
-    mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.view_as(input_ids)
     with gradient_where_needed(encoder):
         flat = encoder(input_ids=input_ids.flatten(0, 1), attention_mask=mask.flatten(0, 1))
     return flat.last_hidden_state.unflatten(0, input_ids.shape[:2]), mask.bool()

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import wraps
@@ -146,9 +146,10 @@ class ClipInputs:
     """Inputs of `B` clips of up to `T` frames for `E` expressions each, in the one form that models work with.
 
     input_ids: `[B, E, P]`, or None.
+    text_embeddings: `[B, E, P, D]` in its place, or None.
     lengths: number of real frames of each clip.
     frame_mask: bool `[B, T]`; audio_mask: bool `[B, A]`.
-    labels: `[B, E, T, h, w]`, or None.
+    labels: `[B, E, T, h, w]`, or None; where nothing is read there may be several truths for one mask.
     labeled: bool `[B, T]`, real frames whose labels count.
     """
 
@@ -158,12 +159,20 @@ class ClipInputs:
     audio_mask: torch.Tensor
     labels: torch.Tensor | None
     labeled: torch.Tensor
+    text_embeddings: torch.Tensor | None = None
 
     @property
     def batch(self) -> tuple[int, int, int]:
         """Numbers of clips, of expressions about each, and of frames."""
         clips, frames = self.frame_mask.shape
-        return clips, 1 if self.input_ids is None else self.input_ids.shape[1], frames
+        read = self.input_ids if self.text_embeddings is None else self.text_embeddings
+        return clips, 1 if read is None else read.shape[1], frames
+
+    @property
+    def truths(self) -> tuple[torch.Tensor, ...]:
+        """Labels `[B, E, T, h, w]` of as many masks as are predicted, which the loss is a mean over: all of them, or
+        where nothing is read one after the other."""
+        return self.labels.split(self.batch[1], dim=1)
 
 
 def prepare_clips(
@@ -174,6 +183,7 @@ def prepare_clips(
     audio_mask: torch.Tensor | None,
     labels: torch.Tensor | None,
     label_mask: torch.Tensor | None,
+    text_embeddings: torch.Tensor | None = None,
 ) -> ClipInputs:
     """Compare the inputs of a `forward` with each other and fill in what was left out; waits for masks and labels.
 
@@ -182,8 +192,9 @@ def prepare_clips(
         sounds: by name forms of the sound, and their axes after `[B]`; some are None, but not all.
         input_ids: `[B, E, P]`, or `[B, P]` for one expression per clip.
         frame_mask, audio_mask: bool `[B, T]` and `[B, A]`; all is real when None.
-        labels: `[B, E, T, h, w]`, or `[B, T, h, w]` for one expression per clip.
+        labels: `[B, E, T, h, w]`, or `[B, T, h, w]` for one expression per clip; without `input_ids` any number `E`.
         label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
+        text_embeddings: `[B, E, P, D]` in place of `input_ids`.
 
     Raises:
         ValueError: that names the first input of another shape or type, the first mask that is not bool, or a label
@@ -200,11 +211,13 @@ def prepare_clips(
         frame_mask = torch.ones(clips, length, dtype=torch.bool, device=seen.device)
     if audio_mask is None:
         audio_mask = torch.ones(heard.shape[:2], dtype=torch.bool, device=heard.device)
-    expressions = 1 if input_ids is None else input_ids.shape[1]
+    read = input_ids if text_embeddings is None else text_embeddings
+    expressions = "truths" if read is None else read.shape[1]
     shapes = {
         **{name: (value, (clips, length, *axes)) for name, (value, axes) in frames.items()},
         **{name: (value, (clips, *axes)) for name, (value, axes) in sounds.items()},
         "input_ids": (input_ids, (clips, "expressions", "tokens")),
+        "text_embeddings": (text_embeddings, (clips, "expressions", "tokens", "channels")),
         "frame_mask": (frame_mask, (clips, length)),
         "audio_mask": (audio_mask, tuple(heard.shape[:2])),
         "label_mask": (label_mask, (clips, length)),
@@ -215,7 +228,24 @@ def prepare_clips(
     lengths = [length] * clips if all_real else real_lengths("frame_mask", frame_mask.tolist())
     floats = {name: value for name, (value, _) in (frames | sounds).items() if name != "class_labels"}
     _check_values(floats, labels, labeled)
-    return ClipInputs(input_ids, lengths, frame_mask, audio_mask, labels, labeled)
+    return ClipInputs(input_ids, lengths, frame_mask, audio_mask, labels, labeled, text_embeddings)
+
+
+def embedding_shapes(
+    image_embeddings: Sequence[torch.Tensor] | None, *axes: tuple[int | str, ...]
+) -> dict[str, tuple[torch.Tensor, tuple[int | str, ...]]]:
+    """For `prepare_clips` the tensors that `embed_frames` returns, with the `axes` of each after `[B, T]`.
+
+    Raises:
+        ValueError: when there are more or fewer.
+    """
+    if image_embeddings is None:
+        return {}
+    if len(image_embeddings) != len(axes):
+        raise ValueError(
+            f"image_embeddings: have to be the {len(axes)} tensors of embed_frames, got {len(image_embeddings)}"
+        )
+    return {f"image_embeddings[{index}]": pair for index, pair in enumerate(zip(image_embeddings, axes, strict=True))}
 
 
 def real_lengths(name: str, rows: list[list[bool]]) -> list[int]:

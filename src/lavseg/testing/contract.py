@@ -21,6 +21,7 @@ from .device_waits import DeviceWaits
 from .library_use import LibraryUse
 from .variants import (
     FRAME_SIZE,
+    LABEL_SIZE,
     LENGTHS,
     RATE,
     SENTENCES,
@@ -186,6 +187,24 @@ class MethodContract(LibraryUse):
         assert losses[0].dim() == 0 and losses[0].isfinite()
         assert losses[0] == losses[1] > 0
         torch.testing.assert_close(outputs.loss, sum(outputs.loss_dict.values()))
+
+    def test_the_loss_is_the_mean_over_what_is_asked_of_a_clip(self, variant: Variant) -> None:
+        if variant.model.names_classes:
+            pytest.skip("classes are not asked for")
+        inputs, counts = as_double(variant.prepare([1])), (1, len(SENTENCES), LENGTHS[1], *LABEL_SIZE)
+        labels = torch.rand(counts, generator=torch.Generator().manual_seed(0)) > 0.5
+        read = {"input_ids", "attention_mask"} & inputs.keys()
+
+        def loss(of: slice) -> torch.Tensor:
+            torch.manual_seed(0)
+            return variant.model(
+                **{**inputs, **{name: inputs[name][:, of] for name in read}}, labels=labels[:, of]
+            ).loss
+
+        with torch.no_grad():
+            alone = [loss(slice(index, index + 1)) for index in range(len(SENTENCES))]
+            assert alone[0] != alone[1]
+            torch.testing.assert_close(loss(slice(None)), sum(alone) / len(alone), atol=1e-9, rtol=1e-9)
 
     def test_every_implementation_of_attention_gives_the_same(
         self, variant: Variant, monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,7 @@ import torch
 from transformers import IntervalStrategy, TrainingArguments
 from transformers.utils import is_in_notebook
 
+from ..evaluation.clip_batches import SENTENCES, check_sentences
 from ..metrics.protocols import PROTOCOLS
 from .reporting import check_loggers
 
@@ -22,7 +23,11 @@ class LavsegTrainingArguments(TrainingArguments):
 
     Args:
         metric_protocols: protocols that evaluation follows, keys of `lavseg.metrics.protocols.PROTOCOLS`. All but
-            `frame` depend on how clips are grouped: `per_device_eval_batch_size` has to be the protocol's.
+            `frame` depend on how rows are grouped: `per_device_eval_batch_size` has to be the protocol's.
+        sentences_per_clip: sentences about one clip that training takes together at most, so that what does not depend
+            on them is computed once. `per_device_train_batch_size` counts sentences, which still are all seen once an
+            epoch. 1 draws each by itself, as the papers do. Not with DeepSpeed.
+        eval_sentences: sentences about one clip that evaluation runs together at most.
         synthetic_null_probability: share of training clips that get a sentence about another clip of the batch and
             empty masks, see [`ClipCollator`]. Not in the papers.
         audio_learning_rate_factor: learning rate of the model's audio encoder, where it trains, in units of
@@ -46,6 +51,13 @@ class LavsegTrainingArguments(TrainingArguments):
     metric_protocols: list[str] = field(
         default_factory=lambda: ["frame"],
         metadata={"help": f"Protocols that evaluation follows, of {', '.join(PROTOCOLS)}."},
+    )
+    sentences_per_clip: int = field(
+        default=1,
+        metadata={"help": "Sentences about one clip that training takes together at most, of those of a batch."},
+    )
+    eval_sentences: int = field(
+        default=SENTENCES, metadata={"help": "Sentences about a clip that evaluation runs together at most."}
     )
     synthetic_null_probability: float = field(
         default=0.0,
@@ -85,6 +97,8 @@ class LavsegTrainingArguments(TrainingArguments):
         # There is no such memory without an accelerator, and PyTorch warns.
         self.dataloader_pin_memory = self.dataloader_pin_memory and torch.accelerator.is_available()
         check_loggers(self.report_to)
+        check_sentences("eval_sentences", self.eval_sentences)
+        self._check_sentences_per_clip()
         self._check_early_stopping()
         unknown = [name for name in self.metric_protocols if name not in PROTOCOLS]
         if unknown or not self.metric_protocols:
@@ -105,6 +119,16 @@ class LavsegTrainingArguments(TrainingArguments):
             raise ValueError(f"loss_weights: takes weights by name, such as {{'dice': 0.5}}, got {self.loss_weights!r}")
         if self.remove_unused_columns:
             raise ValueError("remove_unused_columns: has to be False, or no column would reach the collator")
+
+    def _check_sentences_per_clip(self) -> None:
+        check_sentences("sentences_per_clip", self.sentences_per_clip)
+        if self.sentences_per_clip > self.per_device_train_batch_size:
+            raise ValueError(
+                f"sentences_per_clip: {self.sentences_per_clip} do not fit into batches of "
+                f"{self.per_device_train_batch_size} sentences, set per_device_train_batch_size to as many or more"
+            )
+        if self.sentences_per_clip > 1 and self.deepspeed:
+            raise ValueError("sentences_per_clip: has to be 1 with DeepSpeed, which takes one backward pass a batch")
 
     def _check_early_stopping(self) -> None:
         if self.early_stopping_patience is None:

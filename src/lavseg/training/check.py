@@ -30,8 +30,8 @@ def check(argv: list[str]) -> dict[str, Any]:
     Returns:
         `configuration` (keys of a recipe as they rule here: all of this package's that are set, and those of
         Transformers that are not the defaults), `start` (checkpoints or encoders by name), `parameters` (for `all` and
-        each part of the model, how many it has and how many of them train), `rows` of each split, `clips_per_step`, and
-        `batch`: its `clips`, `loss`, `seconds` and on a GPU `peak_gib` of memory.
+        each part of the model, how many it has and how many of them train), `rows` of each split that is no stream,
+        `clips_per_step`, and `batch`: its `clips`, `loss`, `seconds` and on a GPU `peak_gib` of memory.
 
     Raises:
         ValueError, OSError: as `train` does.
@@ -49,7 +49,12 @@ def check(argv: list[str]) -> dict[str, Any]:
     began = time.perf_counter()
     with without_empty_folders(args.output_dir):
         loss = trainer.train().training_loss
-    batch = {"clips": min(args.train_batch_size, len(trainer.train_dataset)), "loss": loss}
+    counts = {split: len(rows) for split, rows in (trainer.eval_dataset or {}).items()}
+    clips = args.train_batch_size
+    if not run.streaming:
+        counts = {run.train_split: len(trainer.train_dataset), **counts}
+        clips = min(clips, len(trainer.train_dataset))
+    batch = {"clips": clips, "loss": loss}
     batch["seconds"] = round(time.perf_counter() - began, 1)
     if torch.cuda.is_available():
         batch["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 1)
@@ -57,8 +62,7 @@ def check(argv: list[str]) -> dict[str, Any]:
         "configuration": configuration | ({"model": _plain(overrides)} if overrides else {}),
         "start": {"model": run.model} if run.model else dict(run.encoders),
         "parameters": parameters,
-        "rows": {run.train_split: len(trainer.train_dataset)}
-        | {split: len(rows) for split, rows in (trainer.eval_dataset or {}).items()},
+        "rows": counts,
         "clips_per_step": clips_per_step,
         "batch": batch,
     }

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from transformers import TrainingArguments
 from transformers.trainer_pt_utils import safe_globals
 from transformers.utils import logging
+
+from ..output_folders import check_writable_folder
 
 # What the Trainer's files hold at least, by their names.
 _KEYS = {
@@ -93,3 +96,33 @@ def _holds(path: Path, keys: set[str]) -> bool:
             return whole and keys <= torch.load(path, map_location="cpu", weights_only=True, mmap=True).keys()
     except Exception:  # what torch raises for a damaged file is not bounded
         return False
+
+
+def resumed_from(args: TrainingArguments, resume: bool) -> str | None:
+    """The checkpoint of an interrupted run to go on from, if it is to.
+
+    Args:
+        resume: from the newest complete one.
+
+    Raises:
+        ValueError: when there is none, it cannot be resumed, or a new run would write over an earlier one.
+    """
+    output_dir = check_writable_folder(args.output_dir, "output_dir")
+    if resume:
+        if (found := last_checkpoint(output_dir)) is None:
+            raise ValueError(
+                f"resume: {output_dir} holds no complete checkpoint; leave --resume out or choose another folder to "
+                "start anew"
+            )
+        return found
+    if args.resume_from_checkpoint is not None:
+        if fault := checkpoint_fault(args.resume_from_checkpoint):
+            raise ValueError(f"resume_from_checkpoint: {args.resume_from_checkpoint} cannot be resumed, {fault}")
+        return args.resume_from_checkpoint
+    for state in output_dir.glob("checkpoint-*/trainer_state.json"):
+        raise ValueError(
+            f"output_dir: {state.parent} is there already; pass --resume to go on, or choose another folder"
+        )
+    if (output_dir / "config.json").exists():
+        raise ValueError(f"output_dir: {output_dir} holds a model already, choose another folder")
+    return None

@@ -45,25 +45,28 @@ def check_loggers(report_to: Sequence[str]) -> None:
 
 
 class SampleMasks(Scores):
-    """Keeps the masks of the first clips of an evaluation, to be drawn beside the true ones.
+    """Keeps the masks of the first sentence about each of the first clips of an evaluation, to be drawn beside the true
+    ones.
 
     Args:
         processor: the model's.
+
+    Attributes:
+        clips: number of the row, masks found and true masks, bool `[T, H, W]`.
     """
 
     def __init__(self, processor: AudioVisualProcessor):
         self.processor = processor
-        self.clips: list[tuple[np.ndarray, np.ndarray]] = []
+        self.clips: list[tuple[int, np.ndarray, np.ndarray]] = []
 
-    def update(self, outputs: AudioVisualSegmentationOutput, batch: Mapping[str, Any], clips: int) -> None:
-        labels, shown = batch["labels"], min(clips, _CLIPS)
-        if self.clips or not shown:
+    def update(self, outputs: AudioVisualSegmentationOutput, batch: Mapping[str, Any], rows: Sequence[int]) -> None:
+        if len(self.clips) == _CLIPS or not rows:
             return
-        logits = self.processor.gate_masks(outputs)[:shown, :1]
-        found = self.processor.binarize(logits, [tuple(labels.shape[-2:])] * shown, batch["frame_mask"][:shown])
-        for masks, truth, labelled in zip(found, labels, batch["label_mask"], strict=False):
-            true = truth[0, : len(masks)].bool() & labelled[: len(masks), None, None]
-            self.clips.append((masks.cpu().numpy(), true.cpu().numpy()))
+        labels = batch["labels"][0, 0]
+        logits = self.processor.gate_masks(outputs)[:, :1]
+        [found] = self.processor.binarize(logits, [tuple(labels.shape[-2:])], batch["frame_mask"])
+        true = labels.bool() & batch["label_mask"][0, :, None, None]
+        self.clips.append((rows[0], found.cpu().numpy(), true.cpu().numpy()))
 
     def compute(self, reduce: Reduce = lambda sums: sums) -> dict[str, float]:
         """No values: pictures are no scores."""
@@ -73,9 +76,9 @@ class SampleMasks(Scores):
         """A picture of each clip: above what was found, below what is true.
 
         Args:
-            rows: the data set, whose first rows the clips are.
+            rows: the data set that was evaluated.
         """
-        return [_sheet(rows[index], *masks) for index, masks in enumerate(self.clips)]
+        return [_sheet(rows[row], found, true) for row, found, true in self.clips]
 
 
 class Preview:
@@ -89,12 +92,12 @@ class Preview:
 
         Args:
             samples: its clips.
-            rows: the data set, whose first rows they are.
+            rows: the data set that was evaluated.
             step: of the training in which the evaluation was, None where it was in none.
         """
-        for index, masks in enumerate(samples.clips):
-            if masks[1].any():
-                self._picture, self._step = _sheet(rows[index], *masks), step
+        for row, found, true in samples.clips:
+            if true.any():
+                self._picture, self._step = _sheet(rows[row], found, true), step
                 return
 
     def save(self, folder: str | Path, step: int) -> bool:

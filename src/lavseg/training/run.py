@@ -9,7 +9,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from tqdm.auto import tqdm
 from transformers import AutoTokenizer, HfArgumentParser, set_seed
 from transformers.utils import logging
@@ -24,11 +24,11 @@ from ..modeling.configuration import AudioVisualConfig, changed_fields, differin
 from ..modeling.encoders import load_image_processor
 from ..modeling.inputs import check_keys
 from ..modeling.processing import AudioVisualProcessor
-from ..output_folders import check_writable_folder, without_empty_folders
+from ..output_folders import without_empty_folders
 from ..recipe_files import Recipe, load_recipe, parse_settings, with_settings
 from .architectures import chosen_architecture, with_class_names
 from .arguments import LavsegTrainingArguments
-from .checkpoints import checkpoint_fault, last_checkpoint
+from .checkpoints import resumed_from
 from .feature_cache import FeatureCache
 from .lora import LoraSettings, add_adapters
 from .settings import read_settings, read_yaml
@@ -40,6 +40,9 @@ _HELP = (
 )
 _SET = "Key of a recipe at any depth and its value, such as model.num_hidden_layers=12; may be given again."
 
+# Of a stream, of which the next one is drawn; a row of Ref-AVS weighs about a megabyte.
+_SHUFFLED_ROWS = 256
+
 logger = logging.get_logger(__name__)
 
 
@@ -47,7 +50,9 @@ logger = logging.get_logger(__name__)
 class RunArguments:
     """What is trained, and on what."""
 
-    data_root: str = field(metadata={"help": "Folder of the data set.", "aliases": ["--data"]})
+    data_root: str = field(
+        metadata={"help": "Folder of the data set, or Hub id of an exported one.", "aliases": ["--data"]}
+    )
     dataset: str = field(default="ref_avs", metadata={"help": "Layout of the data set, ref_avs or avsbench."})
     subset: list[str] = field(
         default_factory=list, metadata={"help": "Of AVSBench, one or more of s4, ms3, v1s, v1m and v2."}
@@ -62,6 +67,10 @@ class RunArguments:
         metadata={"help": "Checkpoint to start from, in place of the encoders; others fill in parts that it lacks."},
     )
     train_split: str = field(default="train", metadata={"help": "Split to train on."})
+    streaming: bool = field(
+        default=False,
+        metadata={"help": "Read the training split of an exported data set row after row; takes max_steps."},
+    )
     eval_splits: list[str] = field(default_factory=list, metadata={"help": "Splits to evaluate on while training."})
     label_size: list[int] | None = field(
         default=None, metadata={"help": "Height and width of the labels where frames differ in size."}
@@ -140,18 +149,17 @@ def make_trainer(run: RunArguments, args: LavsegTrainingArguments, overrides: di
     if run.label_size is not None and len(run.label_size) != 2:
         raise ValueError(f"label_size: takes height and width, got {run.label_size}")
     augment = read_settings("augment", run.augment, ClipAugmentation)
+    if run.feature_cache is not None and run.streaming:
+        raise ValueError(
+            "feature_cache: is filled from all rows, of which streaming keeps none, leave one of the two out"
+        )
     if run.feature_cache is not None and augment is not None:
         raise ValueError("feature_cache: augment gives other frames in every epoch, leave one of the two out")
     lora = read_settings("lora", run.lora, LoraSettings)
     if lora is not None and (not run.model or run.feature_cache):
         raise ValueError("lora: adapts a trained model, given as --model, and its encoders, so takes no feature_cache")
-    checkpoint = _resumed_from(run, args)
-    with logged_warnings():
-        train_dataset = load_rows(run.data_root, run.train_split, run.dataset, run.subset)
-        eval_dataset = {split: load_rows(run.data_root, split, run.dataset, run.subset) for split in run.eval_splits}
-    if run.label_size is None:
-        check_sizes({run.train_split: train_dataset}, args.train_batch_size)
-        check_sizes(eval_dataset, args.eval_batch_size)
+    checkpoint = resumed_from(args, run.resume)
+    train_dataset, eval_dataset = _load_data(run, args)
     set_seed(args.seed)
     model, processor = build_model(run, overrides)
     model = model if lora is None else add_adapters(model, lora)
@@ -174,6 +182,22 @@ def make_trainer(run: RunArguments, args: LavsegTrainingArguments, overrides: di
     if cache is not None:
         _fill(cache, trainer, [train_dataset, *eval_dataset.values()])
     return trainer, checkpoint
+
+
+def _load_data(
+    run: RunArguments, args: LavsegTrainingArguments
+) -> tuple[Dataset | IterableDataset, dict[str, Dataset]]:
+    """Rows to train on and those to evaluate on by split; what is known of them is looked at."""
+    load = partial(load_rows, run.data_root, dataset=run.dataset, subsets=run.subset)
+    with logged_warnings():
+        train_dataset = load(run.train_split, streaming=run.streaming)
+        eval_dataset = {split: load(split) for split in run.eval_splits}
+    if run.streaming:
+        seed = args.seed if args.data_seed is None else args.data_seed
+        train_dataset = train_dataset.shuffle(seed, buffer_size=_SHUFFLED_ROWS)
+    if run.label_size is None:
+        check_sizes({} if run.streaming else {run.train_split: train_dataset}, args.train_batch_size)
+    return train_dataset, eval_dataset
 
 
 def _fill(cache: FeatureCache, trainer: LavsegTrainer, datasets: list[Dataset]) -> None:
@@ -211,6 +235,10 @@ def parse(argv: list[str]) -> tuple[RunArguments, LavsegTrainingArguments, dict]
             check_keys("command line", [word[2:].partition("=")[0].replace("-", "_")], accepted_keys())
     if unknown:
         raise ValueError(f"command line: {' '.join(unknown)} belongs to no option")
+    if run.streaming and args.max_steps < 1:
+        raise ValueError(
+            "max_steps: missing; a stream has no length, say how many steps to train, such as --max_steps 10000"
+        )
     return run, args, overrides
 
 
@@ -261,29 +289,6 @@ def accepted_keys() -> set[str]:
     """Keys of recipes and, after two dashes, options of the command line."""
     kinds = (RunArguments, LavsegTrainingArguments)
     return {item.name for kind in kinds for item in fields(kind) if item.init} | encoders().keys()
-
-
-def _resumed_from(run: RunArguments, args: LavsegTrainingArguments) -> str | None:
-    """The checkpoint of an interrupted run to go on from."""
-    output_dir = check_writable_folder(args.output_dir, "output_dir")
-    if run.resume:
-        if (found := last_checkpoint(output_dir)) is None:
-            raise ValueError(
-                f"resume: {output_dir} holds no complete checkpoint; leave --resume out or choose another folder to "
-                "start anew"
-            )
-        return found
-    if args.resume_from_checkpoint is not None:
-        if fault := checkpoint_fault(args.resume_from_checkpoint):
-            raise ValueError(f"resume_from_checkpoint: {args.resume_from_checkpoint} cannot be resumed, {fault}")
-        return args.resume_from_checkpoint
-    for state in output_dir.glob("checkpoint-*/trainer_state.json"):
-        raise ValueError(
-            f"output_dir: {state.parent} is there already; pass --resume to go on, or choose another folder"
-        )
-    if (output_dir / "config.json").exists():
-        raise ValueError(f"output_dir: {output_dir} holds a model already, choose another folder")
-    return None
 
 
 def build_model(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:

@@ -2,31 +2,25 @@
 
 import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from torch import nn
-from torch.utils.data import DataLoader
-from transformers import (
-    BatchFeature,
-    EarlyStoppingCallback,
-    PrinterCallback,
-    ProgressCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-)
+from torch.utils.data import DataLoader, Sampler
+from transformers import BatchFeature, PrinterCallback, ProgressCallback, Trainer
 from transformers.modeling_outputs import ModelOutput
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
 
+from ..data.clip_rows import NamedRows
 from ..data.collator import ClipCollator
-from ..data.decoding import NamedRows
+from ..data.decoding import NamedStream
 from ..data.workers import shorten_worker_sockets
+from ..evaluation.clip_batches import ClipItems, OneClip
 from ..evaluation.loop import results, run
 from ..evaluation.scores import LossScores, MaskScores
 from ..hub.hub_errors import HUB_ERRORS, refusal
@@ -35,7 +29,9 @@ from ..hub.record import Record
 from ..metrics.weighted_means import WeightedMeans
 from ..output_folders import flush_files, staged_file, staged_files
 from .arguments import LavsegTrainingArguments
+from .callbacks import EarlyStopping, EpochOf
 from .checkpoints import last_checkpoint, warn_of_other_processes
+from .clip_sampler import ClipSampler, training_batches
 from .divergence import DivergenceWatch
 from .progress import LossLinesCallback, LossProgressCallback
 from .reporting import Preview, SampleMasks, showing
@@ -52,7 +48,8 @@ class LavsegTrainer(Trainer):
     TensorBoard, Weights & Biases and Trackio (`report_to`) are shown the masks of some clips at every evaluation.
 
     Scores are named `eval_jaccard`, or `eval_<split>_jaccard` where `eval_dataset` is a dictionary of splits, with the
-    protocol's name before the score where there are several. One batch of the evaluation is one batch of the protocol.
+    protocol's name before the score where there are several. Each clip is run once, with all sentences about it;
+    `args.per_device_eval_batch_size` consecutive rows are one batch of the protocol.
 
     ```python
     trainer = LavsegTrainer(model, args, ClipCollator(processor), train_dataset=rows, processing_class=processor)
@@ -80,7 +77,12 @@ class LavsegTrainer(Trainer):
     ):
         if kwargs.get("compute_metrics") is not None:
             raise ValueError("compute_metrics: not taken here; name the metrics in args.metric_protocols")
-        self._training_collator = replace(data_collator, null_probability=args.synthetic_null_probability)
+        self._training_collator = replace(
+            data_collator,
+            null_probability=args.synthetic_null_probability,
+            key_frame=model.training_key_frame,
+            seed=args.seed,
+        )
         data_collator = replace(data_collator, augment=None)
         _check_best_metric(args, kwargs.get("eval_dataset"))
         if args.loss_weights:
@@ -94,20 +96,37 @@ class LavsegTrainer(Trainer):
         if self.pop_callback(PrinterCallback) is not None:
             self.add_callback(LossLinesCallback)
         if args.early_stopping_patience is not None:
-            self.add_callback(_EarlyStopping(args.early_stopping_patience, args.early_stopping_threshold))
-        self.add_callback(_EpochOfCollator(self._training_collator))
+            self.add_callback(EarlyStopping(args.early_stopping_patience, args.early_stopping_threshold))
+        self._epoch, self._share = EpochOf(self._training_collator), 1.0
+        self.add_callback(self._epoch)
 
     def get_train_dataloader(self) -> DataLoader:
         self._take_back_processor()
-        plain, self.data_collator = self.data_collator, self._training_collator
+        return super().get_train_dataloader()
+
+    def _get_dataloader(self, dataset: Dataset, description: str, batch_size: int, **kwargs) -> DataLoader:
+        """As in Transformers; batches of rows for training, and of one clip with all its rows for evaluation."""
+        plain = self.data_collator
+        if kwargs.get("is_training"):
+            dataset = NamedRows(dataset) if isinstance(dataset, Dataset) else dataset
+            dataset = NamedStream(dataset) if isinstance(dataset, IterableDataset) else dataset
+            self.data_collator = training_batches(self._training_collator, dataset, self.args.sentences_per_clip)
+        else:
+            dataset, batch_size = ClipItems(dataset, self.args.eval_sentences), 1
+            self.data_collator = OneClip(plain)
         try:
-            return super().get_train_dataloader()
+            return super()._get_dataloader(dataset, description, batch_size, **kwargs)
         finally:
             self.data_collator = plain
 
-    def _get_dataloader(self, dataset: Dataset, *args, **kwargs) -> DataLoader:
-        named = NamedRows(dataset) if isinstance(dataset, Dataset) else dataset
-        return super()._get_dataloader(named, *args, **kwargs)
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
+        args, together = self.args, self.args.sentences_per_clip
+        if together == 1:
+            return super()._get_train_sampler(train_dataset)
+        seed = args.seed if args.data_seed is None else args.data_seed
+        sampler = ClipSampler(train_dataset.clips, together, self._train_batch_size, seed)
+        self._epoch.parts[1:] = [sampler]
+        return sampler
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """As in Transformers, with groups of their own for the audio encoder's weights where their rate differs."""
@@ -161,8 +180,15 @@ class LavsegTrainer(Trainer):
         if self._hidden_processor is not None:
             self.processing_class, self._hidden_processor = self._hidden_processor, None
 
-    def training_step(self, *args, **kwargs) -> torch.Tensor:
-        loss = super().training_step(*args, **kwargs)
+    def training_step(self, model: nn.Module, inputs: Any, *args, **kwargs) -> torch.Tensor:
+        """As in Transformers, in a pass for each number of sentences about a clip; every sentence counts alike."""
+        parts = inputs if isinstance(inputs, list) else [inputs]
+        sentences, loss = [part["labels"].shape[:2].numel() for part in parts], 0
+        for part, count in zip(parts, sentences, strict=True):
+            self._share = count / sum(sentences)
+            # Processes exchange gradients once a step, however many parts each of them has.
+            with nullcontext() if part is parts[-1] else self.accelerator.no_sync(model):
+                loss = loss + super().training_step(model, part, *args, **kwargs)
         self._divergence.add(loss, self.state.global_step + 1)
         return loss
 
@@ -177,7 +203,8 @@ class LavsegTrainer(Trainer):
     ) -> torch.Tensor | tuple[torch.Tensor, ModelOutput]:
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
         if model.training:
-            self._terms.add(outputs.loss_dict, 1 / self.current_gradient_accumulation_steps)
+            loss = loss * self._share
+            self._terms.add(outputs.loss_dict, self._share / self.current_gradient_accumulation_steps)
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -293,7 +320,7 @@ class LavsegTrainer(Trainer):
             self.accelerator.unwrap_model(self.model),
             self.args,
             self.state,
-            None if self.train_dataset is None else len(self.train_dataset),
+            len(self.train_dataset) if isinstance(self.train_dataset, Sized) else None,
             [dataset] if isinstance(dataset, str) else dataset or (),
             [finetuned_from] if isinstance(finetuned_from, str) else finetuned_from or (),
             license,
@@ -319,14 +346,18 @@ class LavsegTrainer(Trainer):
         # Transformers' own loop over no batch prepares the model: device, precision, parts on other processes.
         output = super().evaluation_loop(_NoBatch(dataloader), description, True, ignore_keys, metric_key_prefix)
         model, processor = self.accelerator.unwrap_model(self.model), self.data_collator.processor
-        scores = [LossScores(), MaskScores(self.args.metric_protocols, processor, model.scale_masks)]
+        rows = dataloader.dataset.rows.rows
+        masks = MaskScores(
+            self.args.metric_protocols, processor, model.scale_masks, len(rows), self.args.eval_batch_size
+        )
+        scores = [LossScores(), masks]
         samples, shown = SampleMasks(processor), showing(self.callback_handler.callbacks)
         scores += [samples] if self.is_world_process_zero() else []
         run(self.model, self._evaluated(dataloader), scores, self.accelerator)
-        for clip, picture in enumerate(samples.draw(dataloader.dataset) if shown else []):
+        for clip, picture in enumerate(samples.draw(rows) if shown else []):
             for show in shown:
                 show(f"{metric_key_prefix}/clip_{clip}", picture, self.state.global_step)
-        self._preview.keep(samples, dataloader.dataset, self.state.global_step if self.is_in_train else None)
+        self._preview.keep(samples, rows, self.state.global_step if self.is_in_train else None)
         values = results(scores, self.accelerator)
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in values.items()})
         return output
@@ -344,37 +375,17 @@ class LavsegTrainer(Trainer):
         return self.accelerator.reduce(values.to(self.args.device), "sum")
 
 
-class _EarlyStopping(EarlyStoppingCallback):
-    """Transformers' own, which is not troubled by the evaluation of a split that does not have the metric."""
-
-    def on_evaluate(self, args: LavsegTrainingArguments, *rest: Any, metrics: dict[str, float], **kwargs: Any) -> None:
-        if f"eval_{args.metric_for_best_model.removeprefix('eval_')}" in metrics:
-            super().on_evaluate(args, *rest, metrics=metrics, **kwargs)
-
-
 class _NoBatch:
-    """A loader's length and data set without its batches."""
+    """The length of a loader of clips and its rows, without the clips."""
 
     def __init__(self, dataloader: DataLoader):
-        self.dataloader, self.dataset = dataloader, dataloader.dataset
+        self.dataloader, self.dataset = dataloader, dataloader.dataset.rows
 
     def __len__(self) -> int:
         return len(self.dataloader)
 
     def __iter__(self) -> Iterator[BatchFeature]:
         return iter(())
-
-
-class _EpochOfCollator(TrainerCallback):
-    """Tells the collator which epoch begins, so that it changes clips differently in each."""
-
-    def __init__(self, collator: ClipCollator):
-        self.collator = collator
-
-    def on_epoch_begin(
-        self, args: LavsegTrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
-    ) -> None:
-        self.collator.epoch = int(state.epoch)
 
 
 def _check_best_metric(args: LavsegTrainingArguments, eval_dataset: Any) -> None:

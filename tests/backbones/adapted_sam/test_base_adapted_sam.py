@@ -5,7 +5,7 @@ import torch
 from tiny.configurations import nano_sam2_config, tiny_config
 from transformers import Sam2VideoModel
 
-from lavseg.backbones.adapted_sam.base_adapted_sam import AdaptedSamModel, to_clips
+from lavseg.backbones.adapted_sam.base_adapted_sam import AdaptedSamModel
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.losses import mask_bce, weighted_mean
 from lavseg.models.st_bava import StBavaConfig
@@ -86,12 +86,6 @@ def test_masks_reach_any_size_by_way_of_sams_input():
     whole = torch.nn.functional.interpolate(masks[:, None], (128, 128), mode="bilinear")
     expected = torch.nn.functional.interpolate(whole, (48, 80), mode="bilinear")[:, 0]
     assert torch.equal(make_model().scale_masks(masks, (48, 80)), expected)
-
-
-def test_values_of_real_frames_find_their_places():
-    frame_mask = torch.tensor([[[True, False]], [[True, True]]])
-    clips = to_clips(torch.tensor([[1.0], [2.0], [3.0]]), frame_mask, fill=-5)
-    assert clips.tolist() == [[[[1.0], [-5.0]]], [[[2.0], [3.0]]]]
 
 
 def test_another_host_is_refused(tmp_path):

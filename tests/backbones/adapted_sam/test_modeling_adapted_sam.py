@@ -6,7 +6,7 @@ from tiny.configurations import nano_sam2_config, nano_sam_config, tiny_config
 from transformers import RobertaConfig, RobertaModel, Sam2VideoModel, SamModel, ViTConfig, ViTModel
 
 import tiny_clips
-from lavseg.backbones.sam2.tracking_sam2 import Sam2Tracker, project_features
+from lavseg.backbones.sam2.tracking_sam2 import ImageFeatures, Sam2Tracker
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.models.gavs import GavsConfig, GavsModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
@@ -212,7 +212,11 @@ def test_another_host_is_refused(tmp_path):
     ("host", "change", "message"),
     [
         ("sam2-text", {"input_ids": torch.ones(2, 1, 4).long(), "attention_mask": None}, r"input_ids: .*\[1, exp"),
-        ("sam2", {"image_embeddings": torch.zeros(1, 3, 128, 8, 8)}, "image_embeddings: only models on SAM"),
+        (
+            "sam2",
+            {"pixel_values": None, "image_embeddings": torch.zeros(1, 3, 128, 8, 8)},
+            "image_embeddings: a model on",
+        ),
         ("sam2", {"output_attentions": True}, "output_attentions: .* no attention"),
     ],
 )
@@ -262,7 +266,7 @@ def test_points_on_sam2_without_sound_are_sam2s_own():
     points, labels = torch.tensor([[[[60.0, 50.0]]]]), torch.ones(1, 1, 1, dtype=torch.int32)
     sparse, dense = model.sam.prompt_encoder(points, labels, None, None)
     tracker = Sam2Tracker(model.sam, 1)
-    features = project_features(model.sam, model.sam.encode(inputs["pixel_values"][0]))
+    features = ImageFeatures(*model.sam.encode(inputs["pixel_values"][0]))
     expected = tracker.prompt(features, sparse[:, 0], dense).masks
     torch.testing.assert_close(model(**inputs, input_points=points, input_labels=labels).pred_masks[0, 0], expected)
     mask = torch.zeros(1, 1, *model.sam.prompt_encoder.mask_input_size)

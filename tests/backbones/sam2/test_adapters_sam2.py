@@ -45,7 +45,7 @@ def test_the_prompt_is_added_to_the_input_of_every_block():
         block.layer_norm1.register_forward_pre_hook(lambda module, args: seen.append(args[0])) for block in blocks
     ]
     maps = adapters(sam.encode, frames, audio)
-    assert [tuple(level.shape) for level in maps] == [(2, 128, edge, edge) for edge in (32, 16, 8)]
+    assert [tuple(level.shape) for level in maps] == [(2, 16, 32, 32), (2, 32, 16, 16), (2, 128, 8, 8)]
     for index, prompt in enumerate(adapters.prompts(audio)):
         entered, taken = seen[2 * index : 2 * index + 2]
         assert prompt.shape == (2, blocks[index].dim)

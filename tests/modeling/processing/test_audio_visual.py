@@ -176,6 +176,15 @@ def test_real_clips(tiny_processor, media, name, silent):
     assert (inputs["input_features"].std() < 1e-3) == silent
 
 
+def test_what_was_made_before_takes_the_place_of_frames_and_sentences(tiny_processor):
+    given = (make_frames(), make_sound(), [TEXT, "the violin"], RATE)
+    plain, made = tiny_processor(*given), {"text_embeddings": torch.zeros(1, 2, 3, 4)}
+    assert_same(tiny_processor.text_inputs([given[2]]), {name: plain[name] for name in ("input_ids", "attention_mask")})
+    other = tiny_processor.with_text_inputs(lambda texts: made).with_image_inputs(lambda frames: {})(*given)
+    kept = ("input_features", "audio_mask", "frame_mask", "original_sizes")
+    assert_same(other, {**{name: plain[name] for name in kept}, **made})
+
+
 def test_several_expressions_about_one_clip(tiny_processor):
     frames, sound = make_frames(), make_sound()
     texts = [TEXT, " the violin ", "the object making the most sound"]
@@ -506,3 +515,13 @@ def test_former_names_of_arguments_are_read(tiny_processor, caplog):
         assert tiny_processor.frames_per_second == 1.0
     with pytest.deprecated_call(match="losses: is called loss_dict now"):
         assert AudioVisualSegmentationOutput(loss_dict={"bce": logits})["losses"] == {"bce": logits}
+
+
+def test_a_clip_by_itself_is_not_copied(tiny_processor):
+    prepared = torch.rand(3, 4)
+    serving = tiny_processor.with_image_inputs(lambda frames, **options: {"pixel_values": prepared})
+    frames, sound = make_frames(), make_sound()
+    one = serving(frames, sound, TEXT, RATE)["pixel_values"]
+    two = serving([frames] * 2, [sound] * 2, [[TEXT]] * 2, RATE)["pixel_values"]
+    assert one.data_ptr() == prepared.data_ptr() and torch.equal(one[0], prepared)
+    assert torch.equal(two, torch.stack([prepared] * 2))

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import golden_files
+from lavseg.models.aural_sam2 import loss_aural_sam2
 from lavseg.models.aural_sam2.loss_aural_sam2 import (
     contrastive_loss,
     draw_pixels,
@@ -125,3 +126,25 @@ def test_supervised_contrast_equals_its_definition():
         total = sum(scores[i, j] for j in others)
         expected.append(-sum((scores[i, j] / total).log() for j in positives) / len(positives))
     torch.testing.assert_close(supervised_contrast(vectors, labels), torch.stack(expected).mean())
+
+
+@pytest.mark.parametrize("kind", ["audiocon", "audiocon_release", "supcon"])
+def test_pairs_by_blocks_cost_what_all_pairs_do(monkeypatch, kind):
+    """The same value and gradient, and nothing with a row for each pixel and a column for each is held."""
+    targets = torch.zeros(3, 8, 8)
+    targets[:2, 2:6, 1:5] = 1
+    logits = torch.randn(3, 8, 8, generator=torch.Generator().manual_seed(1))
+    found, largest = [], []
+    for block in (1024, 7):
+        monkeypatch.setattr(loss_aural_sam2, "BLOCK", block)
+        frames, sounds = ([units(3, *shape, 8, seed=k).requires_grad_() for k in (0, 1)] for shape in ((64,), ()))
+        kept = []
+        torch.manual_seed(0)
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, kept=kept: kept.append(x.numel()) or x, lambda x: x):
+            loss = contrastive_loss(kind, frames, sounds, logits, targets, samples=40)
+        loss.backward()
+        found.append([loss.detach(), *(part.grad for part in (*frames, *sounds))])
+        largest.append(max(kept))
+    for value, expected in zip(*found[::-1], strict=True):
+        torch.testing.assert_close(value, expected, atol=1e-6, rtol=1e-5)
+    assert largest[1] < largest[0] / 4

@@ -40,6 +40,7 @@ def test_recipes_hold_the_published_numbers(recipe):
     assert run.subset == expected[data] and run.dataset == ("ref_avs" if data == "ref_avs" else "avsbench")
     assert run.label_size == [1024, 1024] and args.metric_protocols == ["aural_sam2"]
     assert args.per_device_eval_batch_size == (4 if data == "ref_avs" else 1)
+    assert bool(args.gradient_checkpointing) == (data in ("ref_avs", "v2"))  # clips of ten frames
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)

@@ -87,3 +87,43 @@ def test_the_trainer_fits_a_class_head_to_masks_that_stay(tmp_path):
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert losses[-1] < losses[0] and trainer.state.best_metric > 0
     assert all(torch.equal(value, before[name]) for name, value in model.fuser.state_dict().items())
+
+
+@pytest.mark.parametrize("behavior", ["release", "paper"])
+def test_checkpointing_keeps_little_of_a_frame_and_changes_no_gradient(behavior):
+    """On five frames the object pointers of earlier frames bring a gradient through the attention to the memory."""
+    torch.manual_seed(0)
+    config = tiny_config(AuralSam2Config, use_text=False, behavior=behavior)
+    state = AuralSam2Model(config).state_dict()
+    pixels, sounds = torch.randn(1, 5, 3, 128, 128), torch.randn(1, 5, 2, 96, 64)
+    labels = torch.zeros(1, 5, 128, 128, dtype=torch.uint8)
+    labels[..., 32:64, 32:64] = 1
+    models, sizes = [], []
+    for checkpointing in (False, True):
+        model, kept = AuralSam2Model(config), {}
+        model.load_state_dict(state)
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        model.train()
+        known = {value.data_ptr() for value in (*model.parameters(), *model.buffers(), pixels, sounds)}
+
+        def keep(value, kept=kept, known=known):
+            if value.data_ptr() not in known:
+                kept[value.untyped_storage().data_ptr()] = value
+            return value
+
+        torch.manual_seed(1)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+            loss = model(pixel_values=pixels, input_features=sounds, labels=labels).loss
+        sizes.append(sum(value.untyped_storage().nbytes() for value in kept.values()))
+        loss.backward()
+        models.append(model)
+    plain, checkpointed = models
+    for name, parameter in checkpointed.named_parameters():
+        expected = plain.get_parameter(name).grad
+        assert (parameter.grad is None) == (expected is None), name
+        if expected is not None:
+            torch.testing.assert_close(parameter.grad, expected, atol=1e-6, rtol=1e-6, msg=name)
+    for name, value in checkpointed.named_buffers():
+        assert torch.equal(value, plain.get_buffer(name)), name
+    assert sizes[1] < 0.5 * sizes[0]

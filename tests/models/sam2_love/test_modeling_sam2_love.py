@@ -234,6 +234,41 @@ def test_the_best_key_frame_has_the_highest_score_and_covers_the_clip():
     assert len(output.key_frames.unique()) > 1
 
 
+def test_a_key_frame_by_itself_trains_as_among_all_frames(monkeypatch):
+    inputs, labels = make_inputs(clips=2, expressions=2), make_labels(clips=2, expressions=2)
+    for kind, numbers in (("first", [0, 0]), ("best", [3, 1])):
+        model, chosen = make_model(key_frame=kind).train(), torch.tensor(numbers)
+        monkeypatch.setattr(model, "_training_key_frames", lambda labeled, chosen=chosen: chosen)
+        found = []
+        for given in (inputs, {**inputs, "pixel_values": inputs["pixel_values"][[0, 1], chosen][:, None]}):
+            model.zero_grad()
+            torch.manual_seed(0)
+            output = model(**given, labels=labels, **({"key_frames": chosen} if given is not inputs else {}))
+            output.loss.backward()
+            gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+            found.append([output.loss, output.pred_masks, output.key_frames, *gradients])
+        assert len(found[0]) > 20 and all(map(torch.equal, *found)), kind
+    assert make_model().training_key_frame == "first" and make_model(key_frame="best").training_key_frame == "random"
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda model, inputs: model.eval(), "^key_frames: are for training with labels; leave them out"),
+        (lambda model, inputs: inputs.update(pixel_values=torch.zeros(1, 4, 3, 128, 128)), "^pixel_values: has to be"),
+        (lambda model, inputs: inputs.update(key_frames=torch.zeros(2, dtype=torch.long)), "^key_frames: has to be"),
+        (lambda model, inputs: inputs.update(key_frames=torch.tensor([4])), "^key_frames: has to hold ids from 0 to 3"),
+    ],
+)
+def test_key_frames_that_do_not_fit_are_refused(change, message):
+    model = make_model().train()
+    inputs = {**make_inputs(), "labels": make_labels(), "key_frames": torch.tensor([0])}
+    inputs["pixel_values"] = inputs["pixel_values"][:, :1]
+    change(model, inputs)
+    with pytest.raises(ValueError, match=message):
+        model(**inputs)
+
+
 def test_clip_encoders_take_the_place_of_roberta_and_vit():
     model = make_model(
         text_config=CLIPTextConfig(

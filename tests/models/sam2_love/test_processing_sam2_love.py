@@ -133,3 +133,16 @@ def test_its_settings_are_saved(tmp_path, tiny_processor, tokenizer):
     assert (loaded.fps, loaded.max_text_length) == (2.0, 12)
     frames, sound = make_clip()
     assert loaded(frames, sound, TEXT, RATE)["input_ids"].shape == (1, 1, 12)
+
+
+def test_key_frames_alone_are_prepared_for_sam2(tiny_processor):
+    clips, sounds = zip(make_clip(3), make_clip(4, seed=1), strict=True)
+    given = {"video": list(clips), "audio": list(sounds), "text": [[TEXT], [TEXT]], "sampling_rate": RATE}
+    whole, found = tiny_processor(**given), tiny_processor(**given, key_frames=[2, 0])
+    assert found["key_frames"].tolist() == [2, 0] and found.keys() == whole.keys() | {"key_frames"}
+    assert torch.equal(found["pixel_values"], whole["pixel_values"][[0, 1], [2, 0]][:, None])
+    rest = whole.keys() - {"pixel_values", "original_sizes"}
+    assert all(torch.equal(found[name], whole[name]) for name in rest) and "vit_pixel_values" in rest
+    for wrong in ([2], [3, 0], [-1, 0], [0, 1.0]):
+        with pytest.raises(ValueError, match=r"^key_frames: one number of a frame for each clip of \[3, 4\] frames"):
+            tiny_processor(**given, key_frames=wrong)

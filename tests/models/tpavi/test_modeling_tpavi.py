@@ -81,3 +81,38 @@ def test_the_image_encoder_trains_and_vggish_does_not():
     model = make_model().train()
     assert all(parameter.requires_grad for parameter in model.vision.parameters()) and model.vision.training
     assert not any(parameter.requires_grad for parameter in model.audio_encoder.parameters())
+
+
+@torch.no_grad()
+def test_several_sentences_and_several_truths_of_a_clip_count_as_their_mean(tokenizer):
+    labels = torch.rand(1, 2, 3, 64, 64, generator=torch.Generator().manual_seed(2)) > 0.5
+    ids = torch.tensor([[[5, 6], [7, 8]]])
+    for fields, said in (({}, {}), ({"vocab_size": len(tokenizer), "use_text": True}, {"input_ids": ids})):
+        model, inputs = make_model(**fields), make_inputs(3)
+        for words in model.words.values():
+            torch.nn.init.normal_(words.attention.out_proj.weight)
+        parts = [
+            model(**inputs, **{name: value[:, of] for name, value in said.items()}, labels=labels[:, of]).loss_dict
+            for of in (slice(0, 1), slice(1, 2))
+        ]
+        assert parts[0]["bce"] != parts[1]["bce"]
+        for name, value in model(**inputs, **said, labels=labels).loss_dict.items():
+            torch.testing.assert_close(value, (parts[0][name] + parts[1][name]) / 2)
+
+
+@torch.no_grad()
+def test_maps_of_the_frames_take_their_place():
+    model, inputs = make_model(), make_inputs(3)
+    embeddings = model.embed_frames(inputs["pixel_values"][0])
+    assert [tuple(maps.shape) for maps in embeddings] == [(3, 32, edge, edge) for edge in (16, 8, 4, 2)]
+    given = {"audio_embeddings": inputs["audio_embeddings"], "image_embeddings": [maps[None] for maps in embeddings]}
+    torch.testing.assert_close(model(**given).pred_masks, model(**inputs).pred_masks)
+    first = given["image_embeddings"][0]
+    for wrong, message in (
+        ([], "image_embeddings: have to be the 4 tensors of embed_frames, got 0"),
+        ([first[..., :12], *given["image_embeddings"][1:]], r"image_embeddings\[0\]: has to be \[1, 3, 32, 16, 16\]"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            model(**{**given, "image_embeddings": wrong})
+    with pytest.raises(ValueError, match=r"^pixel_values: image_embeddings was given, too"):
+        model(**given, pixel_values=inputs["pixel_values"])

@@ -1,8 +1,7 @@
 """What the methods share whose host, SAM or SAM2, is given the sound of each frame: clips in, masks and losses out."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -10,73 +9,21 @@ from transformers import PreTrainedConfig, Sam2VideoConfig, SamModel
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from ...losses import mean_terms
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import gradient_where_needed, load_host
 from ...modeling.initialization import init_attention, init_linear
-from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips
+from ...modeling.inputs import ClipInputs, check_given, check_text, embedding_shapes, prepare_clips
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput, MaskPrediction
-from ..rows import as_index, frames_of, true_places
+from ..rows import frames_of
 from ..sam.adapters_sam import SamAudioAdapters
 from ..sam.modeling_sam import SamBackbone
 from ..sam2.adapters_sam2 import Sam2AudioAdapters
 from ..sam2.modeling_sam2 import Sam2Backbone
+from ..sam2.tracking_sam2 import ImageFeatures
 from ..sam2.user_prompts import PROMPT_NAMES, UserPrompt, encode_user_prompts
 from ..vggish import VggishModel, load_vggish
-
-
-@dataclass(frozen=True, eq=False)
-class HeardClips:
-    """`B` clips of up to `T` frames with their sounds, in each of which `E` objects are asked for.
-
-    given: what else was given with them.
-    frames: `[B, T, 3, S, S]`, or None where `embeddings [B, T, C, e, e]`, made of them before, take their place.
-    audio: `[B, T, D]`.
-    words: states `[B E, P, D]` of the sentences and which tokens are real, bool `[B E, P]`; empty without text.
-    user_prompts: what a user shows of the `B E` objects, for each of the `prompt_frames`; empty for nothing.
-    """
-
-    given: ClipInputs
-    frames: torch.Tensor | None
-    embeddings: torch.Tensor | None
-    audio: torch.Tensor
-    words: tuple[torch.Tensor, ...]
-    user_prompts: list[UserPrompt] = field(default_factory=list)
-    prompt_frames: Sequence[int] | None = None
-
-    @property
-    def real(self) -> torch.Tensor:
-        """Which frames are no padding, bool `[B, E, T]`."""
-        return self.given.frame_mask[:, None].expand(self.given.batch)
-
-    @property
-    def lengths(self) -> list[int]:
-        """How many real frames there are for each of the `B E` objects."""
-        return [length for length in self.given.lengths for _ in range(self.given.batch[1])]
-
-    def encode(self, encode: Callable, objects: Sequence[int], frames: Sequence[int]) -> Any:
-        """What `encode` makes of some frames, their sounds and the words about the `objects` looked for on them."""
-        clips = self._clips(objects)
-        if self.embeddings is not None:
-            return _pick(self.embeddings, clips, frames)
-        return encode(_pick(self.frames, clips, frames), *self._said(objects, frames))
-
-    def encode_all(self, encode: Callable) -> Any:
-        """What `encode` makes of all real frames, which for a method that reads there are for each object."""
-        return self.encode(encode, *frames_of(self.lengths))
-
-    def decode(self, decode: Callable, objects: Sequence[int], frames: Sequence[int], run: Callable) -> MaskPrediction:
-        """What `decode` makes of the sounds of some frames and the words about the `objects` looked for on them."""
-        return decode(run, *self._said(objects, frames))
-
-    def _said(self, objects: Sequence[int], frames: Sequence[int]) -> list[torch.Tensor]:
-        return [_pick(self.audio, self._clips(objects), frames), *(_pick(value, objects) for value in self.words)]
-
-    def _clips(self, objects: Sequence[int]) -> list[int]:
-        return [number // self.given.batch[1] for number in objects]
-
-
-def _pick(values: torch.Tensor, *places: Sequence[int]) -> torch.Tensor:
-    return values[tuple(as_index(numbers, values.device) for numbers in places)]
+from .heard_clips import HeardClips, from_clips, pick, to_clips
 
 
 class AdaptedSamModel(AudioVisualPreTrainedModel):
@@ -104,6 +51,8 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
     """
 
     input_modalities = ("video", "audio")
+    # Whether adapters of the image encoder take the sound.
+    adapters_hear: ClassVar[bool] = True
     output_class = AudioVisualSegmentationOutput
 
     def __init__(self, config: PreTrainedConfig):
@@ -149,8 +98,35 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
     def frame_encoder(self) -> nn.Module | None:
         return self.sam.vision_encoder if self.tracking_host is None and self.adapters is None else None
 
-    def embed_frames(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        return self.sam.encode(pixel_values)
+    @property
+    def embedding_inputs(self) -> tuple[str, ...]:
+        names = ["pixel_values"]
+        if self.adapters is not None:
+            names += ["audio_embeddings"] if self.adapters_hear else []
+            names += ["text_embeddings", "attention_mask"] if self.reads_text else []
+        return tuple(names)
+
+    def embed_frames(
+        self,
+        pixel_values: torch.Tensor,
+        audio_embeddings: torch.Tensor | None = None,
+        text_embeddings: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        if text_embeddings is None:
+            return self.encode(pixel_values, audio_embeddings)
+        count, words = len(pixel_values), self._encode_text(None, attention_mask, text_embeddings[None])
+        frames, objects = frames_of([len(text_embeddings)] * count)
+        heard = None if audio_embeddings is None else pick(audio_embeddings, frames)
+        embedded = self.encode(pick(pixel_values, frames), heard, *(pick(value, objects) for value in words))
+        if torch.is_tensor(embedded):
+            return embedded.unflatten(0, (count, -1))
+        return tuple(part.unflatten(0, (count, -1)) for part in embedded)
+
+    def tracking_embeddings(
+        self, image_embeddings: torch.Tensor | tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, ...] | None:
+        return image_embeddings if self.tracking_host is not None and self.adapters is None else None
 
     def frozen_modules(self) -> list[nn.Module]:
         fixed = self.adapters is not None and not self.config.train_adapters
@@ -188,9 +164,9 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
         else:
             super()._init_weights(module)
 
-    def encode(self, pixel_values: torch.Tensor, audio: torch.Tensor, *words: torch.Tensor) -> Any:
-        """What the host's decoder reads of frames `[N, 3, S, S]` with sounds `[N, D]` and, on a model that reads, the
-        states and mask of the words about them: SAM's embeddings, or SAM2's maps."""
+    def encode(self, pixel_values: torch.Tensor, audio: torch.Tensor | None, *words: torch.Tensor) -> Any:
+        """What the host's decoder reads of frames `[N, 3, S, S]` with sounds `[N, D]`, where adapters hear, and on a
+        model that reads the states and mask of the words about them: SAM's embeddings, or SAM2's features."""
         if self.adapters is None:
             return self.sam.encode(pixel_values)
         return self.adapters(self.sam.encode, pixel_values, audio, *words)
@@ -217,8 +193,9 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
         label_mask: torch.Tensor | None = None,
         original_sizes: list[tuple[int, int]] | None = None,
         reshaped_input_sizes: torch.Tensor | None = None,
-        image_embeddings: torch.Tensor | None = None,
+        image_embeddings: torch.Tensor | Sequence[torch.Tensor] | None = None,
         audio_embeddings: torch.Tensor | None = None,
+        text_embeddings: torch.Tensor | None = None,
         input_points: torch.Tensor | None = None,
         input_labels: torch.Tensor | None = None,
         input_boxes: torch.Tensor | None = None,
@@ -236,13 +213,16 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
             attention_mask: as `input_ids`, 1 for real tokens; all real when None.
             frame_mask: bool `[B, T]`, True for real frames, which come first; all real when None.
             audio_mask: bool `[B, T]`, not used: every frame has its patch.
-            labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
+            labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size; of a model that does not
+                read any number `E`, and the loss is the mean over them.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
             original_sizes: not used, it is for the way back; processors hand it out.
             reshaped_input_sizes: long `[B, T, 2]`, height and width that each frame has in `pixel_values`, from
                 processors that pad it (GAVS' on SAM): masks then cover the frame, and not the padding.
-            image_embeddings: `[B, T, C, e, e]` in place of `pixel_values`: SAM's embeddings, made before. SAM only.
+            image_embeddings: in place of `pixel_values` what `embed_frames` makes of them: SAM's `[B, T, C, e, e]`, or
+                SAM2's three tensors `[B, T, ...]`; with an axis `E` after `T` on a model that reads.
             audio_embeddings: `[B, T, D]` in place of `input_features`: VGGish's embeddings, made before.
+            text_embeddings: `[B, E, P, D]` in place of `input_ids` what `embed_text` makes of them.
             input_points: `[B, E, n, 2]` (x, y) in pixels of `pixel_values`, or `[B, E, F, n, 2]` for `F` frames; this
                 and a user's other prompts where the model `takes_points`. Frames with prompts are segmented first and
                 without memory, in place of the conditioning frame.
@@ -266,14 +246,15 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
             input_features,
             audio_embeddings,
             input_ids,
+            text_embeddings,
             frame_mask,
             audio_mask,
             labels,
             label_mask,
         )
-        words = self._encode_text(given.input_ids, attention_mask)
-        audio = self._encode_audio(input_features) if audio_embeddings is None else audio_embeddings.to(self.dtype)
-        images = None if image_embeddings is None else image_embeddings.to(self.dtype)
+        words = self._encode_text(given.input_ids, attention_mask, text_embeddings)
+        audio = self.embed_audio(input_features) if audio_embeddings is None else audio_embeddings.to(self.dtype)
+        images = image_embeddings.to(self.dtype) if torch.is_tensor(image_embeddings) else image_embeddings
         shown = self._encode_user_prompts(given, prompt_frames, input_points, input_labels, input_boxes, input_masks)
         clips = HeardClips(given, pixel_values, images, audio, words, shown, prompt_frames)
         prediction, extra = self.segment(clips, output_attentions)
@@ -289,12 +270,15 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
             raise ValueError("reshaped_input_sizes: this method was made for frames that fill the square; leave it out")
         return prediction
 
-    def _encode_audio(self, input_features: torch.Tensor) -> torch.Tensor:
+    def embed_audio(self, input_features: torch.Tensor) -> torch.Tensor:
         with gradient_where_needed(self.audio_encoder):
             return self.audio_encoder(input_features).embeddings.squeeze(2)
 
     def _encode_text(
-        self, input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None
+        self,
+        input_ids: torch.Tensor | None,
+        attention_mask: torch.Tensor | None,
+        text_embeddings: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, ...]:
         """States and mask of the words about each object; none on a model that does not read."""
         return ()
@@ -322,8 +306,9 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
             precise = torch.promote_types(prediction.masks.dtype, torch.float32)
             values = prediction.map(lambda value: value.to(precise) if value.is_floating_point() else value)
             labeled = given.labeled[:, None].expand_as(real)
-            targets, weights = (from_clips(each, real, len(values.masks)) for each in (given.labels, labeled))
-            losses = self.mask_losses(values, targets.to(precise), weights.to(precise))
+            weights = from_clips(labeled, real, len(values.masks)).to(precise)
+            targets = (from_clips(truth, real, len(values.masks)).to(precise) for truth in given.truths)
+            losses = mean_terms([self.mask_losses(values, each, weights) for each in targets])
         iou_scores, object_score_logits = prediction.iou_scores, prediction.object_score_logits
         return self.output_class(
             **self.loss_fields(self.weigh(losses)),
@@ -342,46 +327,44 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
     def _prepare(
         self,
         pixel_values: torch.Tensor | None,
-        image_embeddings: torch.Tensor | None,
+        image_embeddings: torch.Tensor | Sequence[torch.Tensor] | None,
         input_features: torch.Tensor | None,
         audio_embeddings: torch.Tensor | None,
         input_ids: torch.Tensor | None,
+        text_embeddings: torch.Tensor | None,
         frame_mask: torch.Tensor | None,
         audio_mask: torch.Tensor | None,
         labels: torch.Tensor | None,
         label_mask: torch.Tensor | None,
     ) -> ClipInputs:
-        if image_embeddings is not None and self.tracking_host is not None:
-            raise ValueError("image_embeddings: only models on SAM take them; pass pixel_values")
         check_given("pixel_values", pixel_values, "image_embeddings", image_embeddings)
         check_given("input_features", input_features, "audio_embeddings", audio_embeddings)
-        check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
-        prompts, size = self.config.sam_config.prompt_encoder_config, self.image_size
-        edge = size // prompts.patch_size
-        frames = {
-            "pixel_values": (pixel_values, (3, size, size)),
-            "image_embeddings": (image_embeddings, (prompts.hidden_size, edge, edge)),
-        }
-        length = (image_embeddings if pixel_values is None else pixel_values).shape[1]
+        read = input_ids if text_embeddings is None else text_embeddings
+        check_text("input_ids", type(self).__name__, read, self.reads_text)
+        size = self.image_size
+        frames = {"pixel_values": (pixel_values, (3, size, size)), **self._embedding_shapes(image_embeddings)}
+        length = next(value.shape[1] for value, _ in frames.values() if value is not None)
         sounds = {
             "input_features": (input_features, (length, 1, 96, 64)),
             "audio_embeddings": (audio_embeddings, (length, self.config.audio_config.embedding_size)),
         }
-        return prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
+        texts = (input_ids, frame_mask, audio_mask, labels, label_mask, text_embeddings)
+        return prepare_clips(frames, sounds, *texts)
+
+    def _embedding_shapes(
+        self, image_embeddings: torch.Tensor | Sequence[torch.Tensor] | None
+    ) -> dict[str, tuple[torch.Tensor, tuple[int | str, ...]]]:
+        """For `prepare_clips` what was made of the frames before, with its axes."""
+        if image_embeddings is None:
+            return {}
+        said = ("expressions",) if self.reads_text else ()
+        if self.tracking_host is not None:
+            if torch.is_tensor(image_embeddings):
+                raise ValueError("image_embeddings: a model on SAM2 takes three tensors, see embed_frames; got one")
+            return embedding_shapes(image_embeddings, *((*said, *axes) for axes in ImageFeatures.shapes(self.sam)))
+        prompts = self.config.sam_config.prompt_encoder_config
+        edge = self.image_size // prompts.patch_size
+        return {"image_embeddings": (image_embeddings, (*said, prompts.hidden_size, edge, edge))}
 
 
-def to_clips(values: torch.Tensor, frame_mask: torch.Tensor, fill: float = 0.0) -> torch.Tensor:
-    """Values `[N, ...]` of the real frames as `[B, T, ...]`, with `fill` on padding frames; or any other axes that
-    `frame_mask` has."""
-    clips = values.new_full((frame_mask.numel(), *values.shape[1:]), fill)
-    clips[true_places(frame_mask, len(values))] = values
-    return clips.unflatten(0, frame_mask.shape)
-
-
-def from_clips(values: torch.Tensor, frame_mask: torch.Tensor, count: int) -> torch.Tensor:
-    """Values `[N, ...]` of the `count` real frames out of `[B, T, ...]`, or any other axes that `frame_mask` has: what
-    indexing with the mask gives, which would wait for the device."""
-    return values.flatten(0, frame_mask.dim() - 1)[true_places(frame_mask, count)]
-
-
-__all__ = ["AdaptedSamModel", "HeardClips", "from_clips", "to_clips"]
+__all__ = ["AdaptedSamModel"]

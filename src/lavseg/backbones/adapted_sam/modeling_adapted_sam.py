@@ -14,8 +14,9 @@ from ...modeling.outputs import MaskPrediction
 from ..sam2.losses_sam2 import SAM2_LOSS_WEIGHTS, sam2_losses
 from ..sam2.user_prompts import UserPrompt, conditioning_frames
 from ..vggish import VggishModel, load_vggish
-from .base_adapted_sam import AdaptedSamModel, HeardClips
+from .base_adapted_sam import AdaptedSamModel
 from .configuration_adapted_sam import AdapterConfig
+from .heard_clips import HeardClips
 
 
 class AdapterClipModel(AdaptedSamModel):
@@ -72,11 +73,15 @@ class AdapterClipModel(AdaptedSamModel):
         return super().backbones() | ({} if self.text_encoder is None else {"text": self.text_encoder})
 
     def _encode_text(
-        self, input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None
+        self,
+        input_ids: torch.Tensor | None,
+        attention_mask: torch.Tensor | None,
+        text_embeddings: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, ...]:
-        if input_ids is None:
+        if self.text_encoder is None:
             return ()
-        return tuple(value.flatten(0, 1) for value in encode_text(self.text_encoder, input_ids, attention_mask))
+        words = encode_text(self.text_encoder, input_ids, attention_mask, text_embeddings)
+        return tuple(value.flatten(0, 1) for value in words)
 
     def decode(
         self, run: Callable[[torch.Tensor | None], MaskPrediction], audio: torch.Tensor, *words: torch.Tensor

@@ -106,7 +106,7 @@ class Sam2AudioAdapters(GradientCheckpointingLayer):
             text_mask: bool `[N, P]`, True for real tokens.
 
         Returns:
-            The maps of `encode_images` at strides 4, 8 and 16, each `[N, C, S/stride, S/stride]`.
+            What `encode` makes of them, features at strides 4, 8 and 16.
         """
         return encode(pixel_values, self.prompts(audio, text, text_mask))
 

@@ -73,7 +73,7 @@ class FasterMultiScaleBlock(Sam2MultiScaleBlock):
 
 
 class FasterMemoryAttention(Sam2VideoRoPEAttention):
-    """Attention to the memory; on a CPU without gradient and in single precision it is computed piece by piece.
+    """Attention to the memory; on a CPU without gradient, in float32 and bfloat16, it is computed piece by piece.
 
     Weights are then applied to the memory itself, which is narrower than the projected values: they sum to one, so the
     projection may come after. Keys are projected and rotated as they are needed.
@@ -103,7 +103,7 @@ class FasterMemoryAttention(Sam2VideoRoPEAttention):
             return self._at_once(query, key, value, position_embeddings, num_k_exclude_rope, **kwargs)
         rotation = [code.flatten(0, -2) for code in position_embeddings]
         pieces = self._pieces(key.flatten(0, 1), value.flatten(0, 1), rotation, num_k_exclude_rope)
-        asked = rotate(self.q_proj(query.flatten(0, 1)), *rotation) * self.scaling
+        asked = rotate_precisely(self.q_proj(query.flatten(0, 1)), *rotation) * self.scaling
         remembered = streamed_attention(asked, pieces)
         return self.o_proj(self.v_proj(remembered)).unflatten(0, query.shape[:2]), None
 
@@ -122,14 +122,13 @@ class FasterMemoryAttention(Sam2VideoRoPEAttention):
             project(tokens.flatten(0, 1)).unflatten(-1, (self.num_attention_heads, -1)).transpose(1, 2)
             for project, tokens in ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value))
         )
-        # In single precision, as the original.
-        maps = key[..., :num_keys, :].unflatten(-2, (-1, query.shape[-2])).float()
+        maps = key[..., :num_keys, :].unflatten(-2, (-1, query.shape[-2]))
         cos, sin = (code.flatten(0, -3) for code in position_embeddings)
-        maps = rotate(maps, cos, sin).flatten(-3, -2).to(key.dtype)
+        maps = rotate_precisely(maps, cos, sin).flatten(-3, -2)
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
         output, weights = attend(
             self,
-            rotate(query.float(), cos, sin).to(query.dtype),
+            rotate_precisely(query, cos, sin),
             torch.cat([maps, key[..., num_keys:, :]], dim=-2),
             value,
             attention_mask=None,
@@ -143,8 +142,8 @@ class FasterMemoryAttention(Sam2VideoRoPEAttention):
     def _in_pieces(self, query: torch.Tensor) -> bool:
         # A compiler would unroll the pieces.
         inference = not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())
-        inference = inference and not torch.is_autocast_enabled("cpu")
-        on_cpu = query.device.type == "cpu" and query.dtype == torch.float32
+        precision = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else query.dtype
+        on_cpu = query.device.type == "cpu" and precision in (torch.float32, torch.bfloat16)
         return inference and on_cpu and self.config._attn_implementation == "sdpa" and self.num_attention_heads == 1
 
     def _pieces(
@@ -157,30 +156,37 @@ class FasterMemoryAttention(Sam2VideoRoPEAttention):
         pieces = zip(keys.split(sizes, dim=1), values.split(sizes, dim=1), strict=True)
         for index, (key, value) in enumerate(pieces):
             key = self.k_proj(key)
-            yield (rotate(key, *codes[index]) if index < len(codes) else key), value
+            yield (rotate_precisely(key, *codes[index]) if index < len(codes) else key), value
 
 
-def rotate(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Rotary position code of `states [..., L, C]` by `cos` and `sin` `[L, C]`."""
-    return states * cos + rotate_pairwise(states) * sin
+def rotate_precisely(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotary position code of `states [..., L, C]` by `cos` and `sin` `[L, C]`, in float32 as the original."""
+    precise = states.float()
+    return (precise * cos + rotate_pairwise(precise) * sin).to(states.dtype)
 
 
 def streamed_attention(query: torch.Tensor, pieces: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
     """`softmax(query keys^T) values` without a map of all queries by all keys (online softmax).
 
+    In bfloat16 a score is rounded as its distance from the highest one of the first piece, so that those that count
+    are exact; sums are in float32.
+
     Args:
-        query: `[N, Q, C]`, scaled.
+        query: `[N, Q, C]`, scaled, in float32 or bfloat16.
         pieces: keys `[N, K, C]` and values `[N, K, D]`, of `K` that may vary, each read once.
 
     Returns:
         `[N, Q, D]`.
     """
-    blocks = query.split(max(QUERY_BLOCK // len(query), 1), dim=1)
-    states = [(block.new_full((*block.shape[:2], 1), -torch.inf), 0.0, 0.0) for block in blocks]
+    blocks, origins = query.split(max(QUERY_BLOCK // len(query), 1), dim=1), None
+    states = [(block.new_full((*block.shape[:2], 1), -torch.inf, dtype=torch.float32), 0.0, 0.0) for block in blocks]
     for keys, values in pieces:
+        if origins is None and query.dtype == torch.bfloat16:
+            origins = [-(block @ keys.mT).amax(-1, keepdim=True) for block in blocks]
         for index, (block, (highest, norm, total)) in enumerate(zip(blocks, states, strict=True)):
-            scores = block @ keys.mT
+            scores = block @ keys.mT if origins is None else torch.baddbmm(origins[index], block, keys.mT).float()
             higher = torch.maximum(highest, scores.amax(-1, keepdim=True))
             weights, faded = scores.sub_(higher).exp_(), (highest - higher).exp()
-            states[index] = (higher, norm * faded + weights.sum(-1, keepdim=True), total * faded + weights @ values)
-    return torch.cat([total / norm for _, norm, total in states], dim=1)
+            seen = weights.to(query.dtype) @ values.to(query.dtype)
+            states[index] = (higher, norm * faded + weights.sum(-1, keepdim=True), total * faded + seen)
+    return torch.cat([total / norm for _, norm, total in states], dim=1).to(query.dtype)

@@ -1,6 +1,7 @@
 """SAM2's tracking where something prompts every frame, as AuralSAM2 and the baselines it was compared with drive it."""
 
 from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 import torch
 
@@ -36,11 +37,17 @@ class EveryFrameTracker(Sam2Tracker):
         return FrameMemory(spatial.flatten(2).permute(2, 0, 1), pointer)
 
 
+def call(function: Callable, *args: Any) -> Any:
+    """Call a function."""
+    return function(*args)
+
+
 def track_every_frame(
     tracker: EveryFrameTracker,
     features_of: Callable[[int], ImageFeatures],
     decode: Callable[[int, ImageFeatures, torch.Tensor], MaskPrediction],
     conditioning: Collection[int],
+    run: Callable = call,
 ) -> Iterator[tuple[int, MaskPrediction]]:
     """Segment the conditioning frames without memory, then all other frames in ascending order with memory.
 
@@ -49,17 +56,22 @@ def track_every_frame(
         features_of: features of a frame, one row per object; asked for each frame once.
         decode: makes the prediction of a frame from its features and its map `[N, C, h, w]`, with or without memory.
         conditioning: indices of the frames that come first.
+        run: calls what segments a frame, a function of values, with its arguments.
     """
     memory, done = Memory(), None
+
+    def segment(frame: int, features: ImageFeatures, memory: Memory) -> MaskPrediction:
+        if frame in conditioning:
+            embeddings = features.stride16 + tracker.sam.no_memory_embedding.view(1, -1, 1, 1)
+        else:
+            embeddings = tracker.condition_on_memory(features.stride16, memory, frame)
+        return decode(frame, features, embeddings)
+
     others = (frame for frame in range(tracker.num_frames) if frame not in conditioning)
     for frame in (*sorted(conditioning), *others):
         if done is not None:  # nothing reads a memory of the last frame
             memory = tracker.remember(memory, *done)
-        features, conditions = features_of(frame), frame in conditioning
-        if conditions:
-            embeddings = features.stride16 + tracker.sam.no_memory_embedding.view(1, -1, 1, 1)
-        else:
-            embeddings = tracker.condition_on_memory(features.stride16, memory, frame)
-        prediction = decode(frame, features, embeddings)
-        done = (frame, features, prediction, conditions)
+        features = features_of(frame)
+        prediction = run(segment, frame, features, memory)
+        done = (frame, features, prediction, frame in conditioning)
         yield frame, prediction

@@ -25,23 +25,25 @@ class KeyFrameTracker:
 
     Args:
         sam2: the host. Its image encoder runs without gradient where none of its parameters takes one.
-        pixel_values: `[B, T, 3, S, S]`.
+        pixel_values: `[B, T, 3, S, S]`; None where `features` take their place.
         lengths: number of real frames of each of the `B` clips, which come first.
         clips: the clip of each of the `N` objects. A tensor is taken, too, here and for key frames, and waited for.
         prompts: `[N, n, C]`, the prompt tokens of each object.
         multimask: choose among three masks on prompted frames, or take the single-mask token.
         prompt_decoder: decodes prompted frames, see `Sam2Tracker`.
+        features: what the mask decoder reads of the frames, each `[B, T, ...]`, where it was made before.
     """
 
     def __init__(
         self,
         sam2: Sam2VideoModel,
-        pixel_values: torch.Tensor,
+        pixel_values: torch.Tensor | None,
         lengths: Sequence[int] | torch.Tensor,
         clips: Sequence[int] | torch.Tensor,
         prompts: torch.Tensor,
         multimask: bool = True,
         prompt_decoder: nn.Module | None = None,
+        features: ImageFeatures | None = None,
     ):
         self.sam2 = sam2
         self.pixel_values = pixel_values
@@ -50,12 +52,14 @@ class KeyFrameTracker:
         self.prompts = prompts
         self.multimask = multimask
         self.prompt_decoder = prompt_decoder
+        self.features = features
+        self.num_frames = (pixel_values if features is None else features.stride16).shape[1]
         self._kept: dict[int, ImageFeatures] = {}
 
     def prompt(self, key_frames: torch.Tensor) -> MaskPrediction:
         """Prompt every object on its clip's key frame, `key_frames [B]`, without tracking."""
-        images = self.pixel_values[torch.arange(len(key_frames), device=key_frames.device), key_frames]
-        features = self._encode(images).select(self._index(self.clips))
+        clips = torch.arange(len(key_frames), device=key_frames.device)
+        features = self._encode(clips, key_frames).select(self._index(self.clips))
         return self._tracker(1).prompt(features, self.prompts, multimask=self.multimask)
 
     def best_key_frames(self) -> torch.Tensor:
@@ -63,13 +67,12 @@ class KeyFrameTracker:
 
         The features of all frames are kept for `segment`.
         """
-        num_frames = self.pixel_values.shape[1]
-        self._kept = {frame: self._encode(self.pixel_values[:, frame]) for frame in range(num_frames)}
+        self._kept = {frame: self._encode(slice(None), frame) for frame in range(self.num_frames)}
         tracker, scores, clips = self._tracker(1), [], self._index(self.clips)
         for features in self._kept.values():
             prediction = tracker.prompt(features.select(clips), self.prompts, multimask=self.multimask)
             scores.append(prediction.object_score_logits.sigmoid() * prediction.iou_scores)
-        frames = torch.arange(num_frames, device=clips.device)
+        frames = torch.arange(self.num_frames, device=clips.device)
         real = frames < self._index(self.lengths)[clips, None]
         return torch.stack(scores, dim=1).masked_fill(~real, -1).argmax(-1)
 
@@ -82,7 +85,7 @@ class KeyFrameTracker:
             Mask logits `[N, T, h, w]` (-1024 on padding frames), predicted IoU `[N, T]`, object scores `[N, T]`, and
             the predictions on the key frames.
         """
-        num_objects, num_frames = len(self.clips), self.pixel_values.shape[1]
+        num_objects, num_frames = len(self.clips), self.num_frames
         masks = self.prompts.new_full(
             (num_objects, num_frames, *self.sam2.prompt_encoder.mask_input_size), NO_MASK_LOGIT
         )
@@ -110,7 +113,7 @@ class KeyFrameTracker:
         return sorted(runs.items())
 
     def _index(self, numbers: list[int]) -> torch.Tensor:
-        return as_index(numbers, self.pixel_values.device)
+        return as_index(numbers, self.prompts.device)
 
     def _tracker(self, num_frames: int) -> Sam2Tracker:
         return Sam2Tracker(self.sam2, num_frames, self.prompt_decoder)
@@ -119,9 +122,13 @@ class KeyFrameTracker:
         """Features of a frame of the `clips`, one row for each of `rows`, places among them."""
         if frame in self._kept:
             return self._kept[frame].select(clips[rows])
-        return self._encode(self.pixel_values[clips, frame]).select(rows)
+        return self._encode(clips, frame).select(rows)
 
-    def _encode(self, images: torch.Tensor) -> ImageFeatures:
+    def _encode(self, clips: torch.Tensor | slice, frames: torch.Tensor | int) -> ImageFeatures:
+        """Features of some clips, one frame of each."""
+        if self.features is not None:
+            return ImageFeatures(*(feature[clips, frames] for feature in self.features))
+        images = self.pixel_values[clips, frames]
         with gradient_where_needed(self.sam2.vision_encoder):
             maps = encode_images(self.sam2, images)
         return project_features(self.sam2, maps)

@@ -69,9 +69,10 @@ class Sam2Backbone(Sam2VideoModel):
     def encode(
         self, pixel_values: torch.Tensor, prompts: Iterable[torch.Tensor] | None = None
     ) -> tuple[torch.Tensor, ...]:
-        """Maps of frames `[N, 3, S, S]`, see `encode_images`; each block's input is raised by the block's prompt."""
+        """`ImageFeatures` of frames `[N, 3, S, S]`, as a tuple; each block's input is raised by the block's prompt."""
         with nullcontext() if prompts is None else raised_inputs(self.blocks, prompts):
-            return encode_images(self, pixel_values)
+            maps = encode_images(self, pixel_values)
+        return tuple(project_features(self, maps))
 
     def segment(
         self,
@@ -84,7 +85,7 @@ class Sam2Backbone(Sam2VideoModel):
 
         Args:
             lengths: numbers of frames on which each object is looked for.
-            encode: gives the maps of frames, from the number of the object and of the frame of each.
+            encode: gives the features of frames, from the number of the object and of the frame of each.
             decode: gives the prediction for them; it is handed a function from prompt tokens, or None, to that.
             first: gives for the length of a clip the frames that are segmented first, without memory, and what a user
                 shows there of all objects, or None.
@@ -116,7 +117,7 @@ class Sam2Backbone(Sam2VideoModel):
         tracker = EveryFrameTracker(self, length)
 
         def features_of(frame: int) -> ImageFeatures:
-            return project_features(self, encode(objects, [frame] * len(objects)))
+            return ImageFeatures(*encode(objects, [frame] * len(objects)))
 
         def decode_frame(frame: int, features: ImageFeatures, embeddings: torch.Tensor) -> MaskPrediction:
             user = first.get(frame)

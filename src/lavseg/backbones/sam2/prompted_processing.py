@@ -49,7 +49,8 @@ class UserPromptsMixin:
             ValueError: when an argument is missing, not of these kinds, or not to be read by this method.
         """
         inputs = super().__call__(video, audio, text, sampling_rate, videos, **kwargs)
-        height, width = inputs["pixel_values"].shape[-2:]
+        seen = inputs.get("pixel_values")
+        height, width = self.input_size if seen is None else seen.shape[-2:]
         sizes = inputs["original_sizes"]
         scales = torch.tensor([[width / w, height / h] for h, w in sizes])
         given = {"input_points": input_points, "input_boxes": input_boxes}

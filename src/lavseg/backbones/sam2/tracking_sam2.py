@@ -27,6 +27,16 @@ class ImageFeatures:
     stride8: torch.Tensor
     stride16: torch.Tensor
 
+    @staticmethod
+    def shapes(sam: Sam2VideoModel) -> tuple[tuple[int, ...], ...]:
+        """Axes of the three after `N`, of a host."""
+        (height, width), channels = sam.prompt_encoder.image_embedding_size, sam.hidden_dim
+        return tuple((channels // part, scale * height, scale * width) for part, scale in ((8, 4), (4, 2), (1, 1)))
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        """The three tensors."""
+        return iter((self.stride4, self.stride8, self.stride16))
+
     def select(self, images: torch.Tensor) -> "ImageFeatures":
         """Features of the images `[N]`, which may repeat: one row per object."""
         return ImageFeatures(self.stride4[images], self.stride8[images], self.stride16[images])

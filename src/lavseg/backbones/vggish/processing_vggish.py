@@ -48,7 +48,7 @@ class SoundPerFrameProcessor(AudioVisualProcessor):
         patches = [self._patches(sound, sampling_rate, f"[{index}]")[:1] for index, sound in enumerate(sounds)]
         data = self._pad_frames([frames])
         data |= {"input_features": torch.cat(patches)[None], "audio_mask": data["frame_mask"]}
-        data |= self._text_inputs(None if text is None else [list(text)])
+        data |= self.text_inputs(None if text is None else [list(text)])
         return BatchFeature({**data, "original_sizes": [tuple(frames.shape[-2:])]})
 
 

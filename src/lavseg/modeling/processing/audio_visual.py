@@ -189,7 +189,7 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         self, videos: list, audios: list, texts: list[list[str]] | None, rates: list, options: dict[str, dict]
     ) -> dict[str, Any]:
         """Model inputs of a batch as tensors, from its clips, their sounds, texts and rates."""
-        tokens = self._text_inputs(texts, **options["text_kwargs"])
+        tokens = self.text_inputs(texts, **options["text_kwargs"])
         clips, sounds = [], []
         for index, (clip, sound, rate) in enumerate(zip(videos, audios, rates, strict=True)):
             name = f"[{index}]" if len(videos) > 1 else ""
@@ -236,6 +236,12 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         """A copy for which `image_inputs` says what frames become, such as embeddings that were made before."""
         other = copy.copy(self)
         other.image_inputs = image_inputs
+        return other
+
+    def with_text_inputs(self, text_inputs: Callable[..., dict[str, torch.Tensor]]) -> "AudioVisualProcessor":
+        """A copy for which `text_inputs` says what sentences become, such as embeddings that were made before."""
+        other = copy.copy(self)
+        other.text_inputs = text_inputs
         return other
 
     def _read(self, clip: Any, sound: Any, rate: int | None, name: str) -> tuple[torch.Tensor, Any, int]:
@@ -294,12 +300,17 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
     def _pad_frames(self, clips: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
         check_constants("images_kwargs", images_kwargs)
         prepared = [self.image_inputs(list(frames), **images_kwargs) for frames in clips]
-        pad = torch.nn.utils.rnn.pad_sequence
-        data = {name: pad([inputs[name] for inputs in prepared], batch_first=True) for name in prepared[0]}
-        data["frame_mask"] = pad([torch.ones(len(frames), dtype=torch.bool) for frames in clips], batch_first=True)
+        data = {name: _padded([inputs[name] for inputs in prepared]) for name in prepared[0]}
+        data["frame_mask"] = _padded([torch.ones(len(frames), dtype=torch.bool) for frames in clips])
         return data
 
-    def _text_inputs(self, texts: list[list[str]] | None, **text_kwargs: Any) -> dict[str, torch.Tensor]:
+    def text_inputs(self, texts: list[list[str]] | None, **text_kwargs: Any) -> dict[str, torch.Tensor]:
+        """`input_ids` and `attention_mask`, `[B, E, P]`, of the sentences about each clip; nothing without sentences.
+
+        Raises:
+            ValueError: when there are none for a method that reads, or some for one that does not, or not as many about
+                every clip.
+        """
         check_text("text", type(self).__name__, texts, self.needs_text)
         if texts is None:
             return {}
@@ -321,6 +332,11 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
                 f"text: {sentence!r} has {count} tokens, {type(self).__name__} reads the first {length}; a shorter "
                 "sentence would be read whole"
             )
+
+
+def _padded(clips: list[torch.Tensor]) -> torch.Tensor:
+    """Clips `[T, ...]` as one tensor `[B, T, ...]`; one by itself is not copied, ten frames at 1024 are 120 MiB."""
+    return torch.nn.utils.rnn.pad_sequence(clips, batch_first=True) if len(clips) > 1 else clips[0][None]
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:

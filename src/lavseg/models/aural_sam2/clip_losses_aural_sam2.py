@@ -1,10 +1,11 @@
 """The loss terms of AuralSAM2's clips: SAM2's own on each labelled frame, and the contrast over all of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
 
+from ...backbones.sam2.every_frame_tracking import call
 from ...backbones.sam2.losses_sam2 import sam2_losses
 from ...modeling.outputs import MaskPrediction
 from .batch_aural_sam2 import ClipGroup
@@ -22,22 +23,21 @@ def clip_losses(
     group: ClipGroup,
     labels: torch.Tensor,
     counted: torch.Tensor,
+    run: Callable = call,
 ) -> dict[str, torch.Tensor]:
     """Loss terms `[n]` of `n` objects, not weighted, summed over the frames that are `counted`, bool `[b, T]`.
 
     `found` holds masks `[n, T, h, w]` with scores, which `levels` prompted.
 
-    Masks are compared with `labels [n, T, h, w]` at the labels' own size; `loss_weights` choose among candidates.
+    Masks are compared with `labels [n, T, h, w]` at the labels' own size; `loss_weights` choose among candidates. `run`
+    calls what compares them on a frame, a function of values.
     """
-    expressions = len(labels) // len(group.clips)
-    counted = counted.repeat_interleave(expressions, dim=0)
-    nothing = found.candidate_scores.float().sum((1, 2)) * 0  # with a gradient, for clips without labels
-    totals = dict.fromkeys(("focal", "dice", "iou", "object"), nothing)
-    for frame in sorted({frame for frames in group.labeled for frame in frames}):
+
+    def compare(frame: int) -> dict[str, torch.Tensor]:
         resized = F.interpolate(
             found.candidates[:, frame].float(), labels.shape[-2:], mode="bilinear", align_corners=False
         )
-        terms = sam2_losses(
+        return sam2_losses(
             resized,
             found.candidate_scores[:, frame].float(),
             found.object_score_logits[:, frame].float(),
@@ -46,7 +46,13 @@ def clip_losses(
             loss_weights["dice"],
             iou_of_best=config.behavior == "paper",
         )
-        for name, value in terms.items():
+
+    expressions = len(labels) // len(group.clips)
+    counted = counted.repeat_interleave(expressions, dim=0)
+    nothing = found.candidate_scores.float().sum((1, 2)) * 0  # with a gradient, for clips without labels
+    totals = dict.fromkeys(("focal", "dice", "iou", "object"), nothing)
+    for frame in sorted({frame for frames in group.labeled for frame in frames}):
+        for name, value in run(compare, frame).items():
             totals[name] = totals[name] + value * counted[:, frame]
     if config.contrastive_loss != "none":
         frames = [frames for frames in group.labeled for _ in range(expressions)]

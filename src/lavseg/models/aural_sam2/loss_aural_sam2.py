@@ -1,8 +1,14 @@
 """Contrastive losses of AuralSAM2 between pixels and sounds."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
 
+# Vectors that are compared with all others at a time: ten frames give 15,000, and a gigabyte of pairs.
+BLOCK = 1024
 # The released code cuts its samples at a random number below this when it has more.
 RELEASE_SAMPLE_LIMIT = 15240
 
@@ -29,15 +35,47 @@ def info_nce(
     Returns:
         Scalar, the mean over pixels; one without a sound of its label counts zero.
     """
+    cost = partial(
+        _info_nce_of,
+        pixels=pixels,
+        pixel_labels=pixel_labels,
+        sounds=sounds,
+        sound_labels=sound_labels,
+        temperature=temperature,
+        sound_negatives=sound_negatives,
+    )
+    return _by_blocks(cost, pixels, pixel_labels).sum() / max(len(pixels), 1)
+
+
+def _info_nce_of(
+    some: torch.Tensor,
+    their_labels: torch.Tensor,
+    pixels: torch.Tensor,
+    pixel_labels: torch.Tensor,
+    sounds: torch.Tensor,
+    sound_labels: torch.Tensor,
+    temperature: float,
+    sound_negatives: bool,
+) -> torch.Tensor:
+    """Costs `[s]` of some of the pixels, see `info_nce`."""
     lowest = torch.finfo(pixels.dtype).min
-    to_sounds = pixels @ sounds.T / temperature
-    same = pixel_labels[:, None] == sound_labels
-    alike = pixel_labels[:, None] == pixel_labels
-    against = (pixels @ pixels.T / temperature).masked_fill(alike, lowest).logsumexp(1, keepdim=True)
+    to_sounds = some @ sounds.T / temperature
+    same = their_labels[:, None] == sound_labels
+    alike = their_labels[:, None] == pixel_labels
+    against = (some @ pixels.T / temperature).masked_fill(alike, lowest).logsumexp(1, keepdim=True)
     if sound_negatives:
         against = torch.logaddexp(against, to_sounds.masked_fill(same, lowest).logsumexp(1, keepdim=True))
     likelihood = (to_sounds - torch.logaddexp(to_sounds, against)) * same
-    return -(likelihood.sum(1) / same.sum(1).clamp(min=1)).sum() / max(len(pixels), 1)
+    return -likelihood.sum(1) / same.sum(1).clamp(min=1)
+
+
+def _by_blocks(cost: Callable, vectors: torch.Tensor, marks: torch.Tensor) -> torch.Tensor:
+    """What `cost` gives for vectors `[n, c]` with marks `[n]`, for blocks of them one after the other and again in the
+    backward pass, so that all pairs of vectors are never held."""
+    if len(vectors) <= BLOCK:
+        return cost(vectors, marks)
+    blocks = zip(vectors.split(BLOCK), marks.split(BLOCK), strict=True)
+    return torch.cat([checkpoint(cost, *block, use_reentrant=False, preserve_rng_state=False) for block in blocks])
 
 
 def supervised_contrast(vectors: torch.Tensor, labels: torch.Tensor, temperature: float = 0.1) -> torch.Tensor:
@@ -50,13 +88,18 @@ def supervised_contrast(vectors: torch.Tensor, labels: torch.Tensor, temperature
     Returns:
         Scalar, the mean over vectors that have another one of their label.
     """
-    similarity = vectors @ vectors.T / temperature
-    itself = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
-    likelihood = similarity - similarity.masked_fill(itself, -torch.inf).logsumexp(1, keepdim=True)
-    same = (labels[:, None] == labels) & ~itself
-    counts = same.sum(1)
-    means = likelihood.masked_fill(~same, 0).sum(1) / counts.clamp(min=1)
-    return -means.sum() / (counts > 0).sum().clamp(min=1)
+    places = torch.arange(len(vectors), device=vectors.device)
+
+    def cost(some: torch.Tensor, their_places: torch.Tensor) -> torch.Tensor:
+        similarity = some @ vectors.T / temperature
+        itself = their_places[:, None] == places
+        likelihood = similarity - similarity.masked_fill(itself, -torch.inf).logsumexp(1, keepdim=True)
+        same = (labels[their_places, None] == labels) & ~itself
+        return -likelihood.masked_fill(~same, 0).sum(1) / same.sum(1).clamp(min=1)
+
+    ones = labels.sum()
+    alike = torch.where(labels > 0, ones, len(labels) - ones)
+    return _by_blocks(cost, vectors, places).sum() / (alike > 1).sum().clamp(min=1)
 
 
 def draw_pixels(logits: torch.Tensor, targets: torch.Tensor, count: int) -> torch.Tensor:

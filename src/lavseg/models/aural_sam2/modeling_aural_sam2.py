@@ -1,7 +1,9 @@
 """AuralSAM2: sound and text fused with SAM2's frame features prompt its mask decoder from within (arXiv 2506.01015)."""
 
 import math
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,10 +17,11 @@ from ...backbones.sam2.modeling_sam2 import Sam2Backbone
 from ...backbones.sam2.tracking_sam2 import ImageFeatures, project_features
 from ...backbones.sam2.user_prompts import UserPrompt, conditioning_frames, encode_user_prompts
 from ...backbones.vggish import VggishModel, load_vggish
+from ...losses import mean_terms
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder, load_host
 from ...modeling.initialization import init_linear, rebuild
-from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips
+from ...modeling.inputs import ClipInputs, check_given, check_text, embedding_shapes, prepare_clips
 from ...modeling.outputs import NO_MASK_LOGIT, MaskPrediction
 from .batch_aural_sam2 import ClipGroup, group_clips
 from .clip_losses_aural_sam2 import clip_losses
@@ -84,6 +87,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
 
     default_loss_weights = {**SAM2_LOSS_WEIGHTS, "contrastive": 1.0}
     takes_points = True
+    gradient_checkpointing = False
     # A checkpoint with a class head holds the whole model of masks.
     _keys_to_ignore_on_load_unexpected = [r"^class_head\."]
 
@@ -132,6 +136,19 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         # The released layout mixes positions and channels, so that no weight belongs to a position.
         return self.config.behavior == "paper"
 
+    @property
+    def embedding_inputs(self) -> tuple[str, ...]:
+        return ("pixel_values",)
+
+    def embed_frames(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """As the base class says: what SAM2's mask decoder reads, and the fuser's patches `[N, P, C]` of each level."""
+        with gradient_where_needed(self.sam2.vision_encoder):
+            maps = encode_images(self.sam2, pixel_values)
+        return (*project_features(self.sam2, maps), *self.fuser.embed_patches(maps))
+
+    def tracking_embeddings(self, image_embeddings: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return image_embeddings[:3]
+
     def frozen_modules(self) -> list[nn.Module]:
         trained = {"audio"} if self.config.train_audio_encoder else set()
         return [module for name, module in self.backbones().items() if name not in trained]
@@ -153,6 +170,8 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         label_mask: torch.Tensor | None = None,
         class_labels: torch.Tensor | None = None,
         original_sizes: list[tuple[int, int]] | None = None,
+        image_embeddings: Sequence[torch.Tensor] | None = None,
+        text_embeddings: torch.Tensor | None = None,
         output_attentions: bool = False,
     ) -> AuralSam2Output:
         """Segment `B` clips of up to `T` frames for `E` expressions each (one without text).
@@ -174,11 +193,14 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             input_masks: `[B, E, h, w]` or `[B, E, F, h, w]`, mask logits such as `pred_masks` of an earlier call; NaN
                 alone where there is no mask of an object on a frame.
             prompt_frames: the `F` frames of these prompts; the conditioning frame when None.
-            labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
+            labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size; with `use_text=False` any
+                number `E`, and the loss is the mean over them.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
             class_labels: integer `[B, T, h, w]`, 0 for background. [`AuralSam2ForSemanticSegmentation`] learns from
                 these and not from `labels`; other models leave them aside.
             original_sizes: not used here; processors hand it out for `post_process_masks`.
+            image_embeddings: in place of `pixel_values` what `embed_frames` makes of them, each `[B, T, ...]`.
+            text_embeddings: `[B, E, P, D]` in place of `input_ids` what `embed_text` makes of them.
             output_attentions: give attention maps; with `behavior="paper"`.
 
         Returns:
@@ -187,21 +209,21 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         Raises:
             ValueError: when an input is missing or not read, or shapes do not fit together.
         """
-        check_given("pixel_values", pixel_values)
+        check_given("pixel_values", pixel_values, "image_embeddings", image_embeddings)
         check_given("input_features", input_features)
-        check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
+        read = input_ids if text_embeddings is None else text_embeddings
+        check_text("input_ids", type(self).__name__, read, self.reads_text)
         class_labels = class_labels if self.names_classes else None
-        edge = self.config.sam2_config.image_size
-        frames = {"pixel_values": (pixel_values, (3, edge, edge)), "class_labels": (class_labels, ("height", "width"))}
+        frames = self._frame_shapes(pixel_values, image_embeddings, class_labels)
         sounds = {"input_features": (input_features, ("patches", 2, 96, 64))}
-        given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
+        texts = (input_ids, frame_mask, audio_mask, labels, label_mask, text_embeddings)
+        given = prepare_clips(frames, sounds, *texts)
         groups = group_clips(given.lengths, given.audio_mask, given.labeled)
         if self.fuser.training and any(group.length * len(group.clips) < 2 for group in groups):
             raise ValueError("pixel_values: a single clip of one frame is too little to train on (batch normalisation)")
 
-        text = text_mask = None
-        if given.input_ids is not None:  # first, as some text encoders wait for the device
-            text, text_mask = encode_text(self.text_encoder, given.input_ids, attention_mask)
+        # First, as some text encoders wait for the device.
+        read = () if read is None else encode_text(self.text_encoder, given.input_ids, attention_mask, text_embeddings)
         audio = self._encode_audio(input_features, given.audio_mask, given.batch[2])
         user_prompts = encode_user_prompts(
             self.sam2.prompt_encoder, given.batch[:2], input_points, input_labels, input_boxes, input_masks
@@ -211,10 +233,9 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             default = self._conditioning_frame(group.length)
             first = conditioning_frames(group.length, default, prompt_frames, user_prompts)
             found, levels = self._segment(
-                group.pick(pixel_values)[:, : group.length],
+                self._embedded(group, pixel_values, image_embeddings),
                 group.pick(audio)[:, : group.length],
-                None if text is None else group.pick(text),
-                None if text_mask is None else group.pick(text_mask),
+                [group.pick(each) for each in read] or (None, None),
                 {frame: user and user.map(group.pick) for frame, user in first.items()},
                 output_attentions,
             )
@@ -227,6 +248,34 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
 
         losses = {name: torch.cat([part[name] for part in losses]).mean() for name in losses[0]} if losses else {}
         return AuralSam2Output(**self.loss_fields(losses), **totals)
+
+    def _frame_shapes(
+        self,
+        pixel_values: torch.Tensor | None,
+        image_embeddings: Sequence[torch.Tensor] | None,
+        class_labels: torch.Tensor | None,
+    ) -> dict[str, tuple[torch.Tensor | None, tuple[int | str, ...]]]:
+        """For `prepare_clips` what is given for each frame, with its axes."""
+        edge, features = self.config.sam2_config.image_size, ImageFeatures.shapes(self.sam2)
+        patches = (features[-1][1] * features[-1][2], self.config.hidden_size)
+        axes = (*features, *[patches] * len(self.config.pyramid_levels))
+        return {
+            "pixel_values": (pixel_values, (3, edge, edge)),
+            "class_labels": (class_labels, ("height", "width")),
+            **embedding_shapes(image_embeddings, *axes),
+        }
+
+    def _embedded(
+        self, group: ClipGroup, pixel_values: torch.Tensor | None, image_embeddings: Sequence[torch.Tensor] | None
+    ) -> list[tuple[torch.Tensor, ...]]:
+        """What `embed_frames` makes of each frame of some clips.
+
+        One frame at a time: the neck's wide maps need not be held for the whole clip.
+        """
+        if image_embeddings is None:
+            return [self.embed_frames(images) for images in group.pick(pixel_values)[:, : group.length].unbind(1)]
+        parts = [group.pick(part) for part in image_embeddings]
+        return [tuple(part[:, frame] for part in parts) for frame in range(group.length)]
 
     def _nothing_found(self, audio: torch.Tensor, batch: tuple[int, int, int]) -> dict[str, torch.Tensor]:
         """Outputs for `batch` clips, expressions and frames, as they are on padding frames."""
@@ -276,9 +325,21 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
     ) -> dict[str, torch.Tensor]:
         """Weighted loss terms `[n]` of the `n` objects in some of the clips."""
         counted = group.pick(given.labeled)[:, : group.length]
-        truth = group.pick(given.labels)[:, :, : group.length].flatten(0, 1)
-        terms = clip_losses(self.config, self.loss_weights, self.fuser, found, levels, group, truth, counted)
-        return self.weigh(terms)
+        truths = (group.pick(truth)[:, :, : group.length].flatten(0, 1) for truth in given.truths)
+        known = (self.config, self.loss_weights, self.fuser, found, levels, group)
+        return self.weigh(mean_terms([clip_losses(*known, each, counted, self._checkpointed) for each in truths]))
+
+    def _checkpointed(self, function: Callable, *args: Any) -> Any:
+        """Call a function; under gradient checkpointing it is called again in the backward pass, for nothing of what
+        it computes is kept."""
+        if self.gradient_checkpointing and self.training:
+            return self._gradient_checkpointing_func(function, *args)
+        return function(*args)
+
+    def _checkpoint_what_learns(self) -> None:
+        super()._checkpoint_what_learns()
+        for layer in self.sam2.mask_decoder.transformer.layers:  # checkpointed with the rest of a frame
+            layer.training = False
 
     def _encode_audio(self, input_features: torch.Tensor, audio_mask: torch.Tensor, num_frames: int) -> torch.Tensor:
         """Embeddings of left and right at each frame, `[B, T, C]`."""
@@ -296,19 +357,19 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
 
     def _segment(
         self,
-        pixel_values: torch.Tensor,
+        embedded: list[tuple[torch.Tensor, ...]],
         audio: torch.Tensor,
-        text: torch.Tensor | None,
-        text_mask: torch.Tensor | None,
+        read: Sequence[torch.Tensor | None],
         user_prompts: dict[int, UserPrompt | None],
         output_attentions: bool,
     ) -> tuple[MaskPrediction, list[FusedLevel]]:
-        """Segment the objects of clips that all have the `T` frames of `pixel_values [b, T, 3, S, S]`: masks
-        `[n, T, h, w]` with scores, and the levels that prompted them."""
-        num_clips, num_frames = pixel_values.shape[:2]
-        features, patches = self._encode_frames(pixel_values)
+        """Segment the objects of clips that all have `T` frames, `embedded` one by one, from states and mask of what is
+        `read` about them: masks `[n, T, h, w]` with scores, and the levels that prompted them."""
+        num_clips, num_frames = audio.shape[:2]
+        features = [ImageFeatures(*frame[:3]) for frame in embedded]
+        patches = [torch.stack(level, dim=1) for level in zip(*(frame[3:] for frame in embedded), strict=True)]
         # Under autocast the residual streams stay in the weights' precision.
-        levels = self.fuser(patches, audio.to(self.dtype), text, text_mask, output_attentions)
+        levels = self.fuser(patches, audio.to(self.dtype), *read, output_attentions)
         clips = torch.arange(num_clips, device=audio.device).repeat_interleave(len(levels[0].frames) // num_clips)
         tracker = EveryFrameTracker(self.sam2, num_frames)
         decode = frame_decoder(
@@ -318,23 +379,12 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
             as_released=self.config.behavior == "release",
         )
         predictions = dict(
-            track_every_frame(tracker, lambda frame: features[frame].select(clips), decode, user_prompts)
+            track_every_frame(
+                tracker, lambda frame: features[frame].select(clips), decode, user_prompts, self._checkpointed
+            )
         )
         ordered = [predictions[frame] for frame in range(num_frames)]
         return MaskPrediction.join(ordered, partial(torch.stack, dim=1)), levels
-
-    def _encode_frames(self, pixel_values: torch.Tensor) -> tuple[list[ImageFeatures], list[torch.Tensor]]:
-        """Features of each frame, and the fuser's patches `[b, T, P, C]` of each level.
-
-        One frame at a time: the neck's wide maps need not be held for the whole clip.
-        """
-        features, patches = [], []
-        for images in pixel_values.unbind(1):
-            with gradient_where_needed(self.sam2.vision_encoder):
-                maps = encode_images(self.sam2, images)
-            features.append(project_features(self.sam2, maps))
-            patches.append(self.fuser.embed_patches(maps))
-        return features, [torch.stack(level, dim=1) for level in zip(*patches, strict=True)]
 
     def _stage_prompts(self, levels: list[FusedLevel], frame: int) -> list[StagePrompt]:
         """What the decoder's stages are given on `frame`: as released the deepest level comes first."""

@@ -28,5 +28,10 @@ class AuralSam2Processor(UserPromptsMixin, OptionalTextMixin, SemanticMixin, Aud
         frames = square_image_processor(config.sam2_config.image_size, PILImageResampling.BICUBIC)
         return frames, VggishFeatureExtractor(num_channels=2, min_patches=MIN_PATCHES)
 
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of `pixel_values`."""
+        return self.image_processor.size["height"], self.image_processor.size["width"]
+
 
 __all__ = ["AuralSam2Processor"]

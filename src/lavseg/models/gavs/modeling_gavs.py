@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...backbones.adapted_sam.base_adapted_sam import HeardClips, from_clips
+from ...backbones.adapted_sam.heard_clips import HeardClips, from_clips
 from ...backbones.adapted_sam.modeling_adapted_sam import AdapterClipModel
 from ...backbones.sam.adapters_sam import FRAMES_PER_PASS
 from ...backbones.sam2.adapters_sam2 import adapted_mlps
@@ -51,6 +51,7 @@ class GavsPreTrainedModel(AdapterClipModel):
     config: GavsConfig
     config_class = GavsConfig
     base_model_prefix = "gavs"
+    adapters_hear = False
     default_loss_weights = {"bce": 1.0}
 
 
@@ -104,7 +105,7 @@ class GavsModel(GavsPreTrainedModel):
         for layer in self.sam.mask_decoder.transformer.layers:
             layer.training = False
 
-    def encode(self, pixel_values: torch.Tensor, audio: torch.Tensor, *words: torch.Tensor) -> Any:
+    def encode(self, pixel_values: torch.Tensor, audio: torch.Tensor | None, *words: torch.Tensor) -> Any:
         if not words or self.tracking_host is not None:
             return self.adapters(self._encode_adapted, pixel_values, *words)
         # SAM encodes a few frames at a time, and their words have to be theirs.

@@ -1,6 +1,7 @@
 """SAM2-LOVE: one token that compresses frames, sound and sentence prompts SAM2 (Wang et al., CVPR 2025)."""
 
 import copy
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,14 +11,25 @@ from transformers import initialization as init
 
 from ...backbones.sam2.key_frame_tracking import KeyFrameTracker
 from ...backbones.sam2.modeling_sam2 import Sam2Backbone
+from ...backbones.sam2.tracking_sam2 import ImageFeatures
 from ...backbones.vggish import VggishModel, load_vggish
-from ...losses import mask_bce, mask_dice, mask_iou, weighted_mean
+from ...losses import weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder, load_host
 from ...modeling.initialization import init_linear
-from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips, real_lengths
+from ...modeling.inputs import (
+    ClipInputs,
+    check_given,
+    check_ids,
+    check_shapes,
+    check_text,
+    embedding_shapes,
+    prepare_clips,
+    real_lengths,
+)
 from ...modeling.outputs import MaskPrediction
 from .configuration_sam2_love import Sam2LoveConfig
+from .loss_sam2_love import mask_losses
 from .prompter_sam2_love import Sam2LoveFusionLayer, Sam2LoveMlp, Sam2LoveOutput, Sam2LovePrompter
 
 
@@ -148,6 +160,17 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         return True
 
     @property
+    def embedding_inputs(self) -> tuple[str, ...]:
+        return ("pixel_values", "vit_pixel_values")
+
+    def embed_frames(self, pixel_values: torch.Tensor, vit_pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """As the base class says: what SAM2's mask decoder reads, and the frame encoder's states `[N, 1 + hw, D]`."""
+        return (*self.sam2.encode(pixel_values), self._encode_frames(vit_pixel_values[None])[0])
+
+    def tracking_embeddings(self, image_embeddings: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return image_embeddings[:3]
+
+    @property
     def clip_length(self) -> int:
         return self.config.max_frames
 
@@ -182,7 +205,10 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         labels: torch.Tensor | None = None,
         label_mask: torch.Tensor | None = None,
         original_sizes: list[tuple[int, int]] | None = None,
+        image_embeddings: Sequence[torch.Tensor] | None = None,
+        text_embeddings: torch.Tensor | None = None,
         output_attentions: bool = False,
+        key_frames: torch.Tensor | None = None,
     ) -> Sam2LoveOutput:
         """Segment `B` clips of up to `T` frames for `E` expressions each, or learn to.
 
@@ -196,7 +222,11 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
             original_sizes: not used here; processors hand it out for `post_process_masks`.
+            image_embeddings: in place of both forms of frames what `embed_frames` makes of them, each `[B, T, ...]`.
+            text_embeddings: `[B, E, P, D]` in place of `input_ids` what `embed_text` makes of them.
             output_attentions: give attention maps.
+            key_frames: `[B]`, in training with labels the frame of each clip to learn on, which `pixel_values` then
+                shows alone, `[B, 1, 3, S, S]`; chosen here when None.
 
         Returns:
             [`Sam2LoveOutput`]. In training mode with labels, SAM2 sees the key frame only (sec. 3.3) and
@@ -205,26 +235,23 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         Raises:
             ValueError: when an input is missing, or shapes do not fit together.
         """
-        check_given("pixel_values", pixel_values)
-        check_given("vit_pixel_values", vit_pixel_values)
         check_given("input_features", input_features)
-        check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
-        edge = self.config.sam2_config.image_size
-        frames = {
-            "pixel_values": (pixel_values, (3, edge, edge)),
-            "vit_pixel_values": (vit_pixel_values, (3, "height", "width")),
-        }
-        sounds = {"input_features": (input_features, ("patches", 1, 96, 64))}
-        given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
-        encoded = (vit_pixel_values, input_features, attention_mask)
-        prompts, presence, maps = self._prompts(given, *encoded, output_attentions)
+        read = input_ids if text_embeddings is None else text_embeddings
+        check_text("input_ids", type(self).__name__, read, self.reads_text)
+        learns = self.training and labels is not None
+        frames, single = self._frame_shapes(pixel_values, vit_pixel_values, image_embeddings, key_frames, learns)
+        whole = {"input_features": (input_features, ("patches", 1, 96, 64)), **single}
+        texts = (input_ids, frame_mask, audio_mask, labels, label_mask, text_embeddings)
+        given = prepare_clips(frames, whole, *texts)
+        seen = (vit_pixel_values, image_embeddings)
+        prompts, presence, maps = self._prompts(given, *seen, input_features, attention_mask, output_attentions)
         batch = given.batch[:2]
         clips = torch.arange(batch[0], device=prompts.device).repeat_interleave(batch[1])
-        segmenter = self._tracker(given, pixel_values, prompts)
-        learns = self.training and labels is not None
+        segmenter = self._tracker(given, pixel_values, image_embeddings, prompts)
         if learns:
-            key_of_clip = self._training_key_frames(given.labeled)
-            key_frames, prediction = key_of_clip[clips], segmenter.prompt(key_of_clip)
+            key_of_clip = self._training_key_frames(given.labeled) if key_frames is None else key_frames
+            shown = key_of_clip if key_frames is None else torch.zeros_like(key_frames)
+            key_frames, prediction = key_of_clip[clips], segmenter.prompt(shown)
         else:
             first = self.config.key_frame == "first"
             key_frames = torch.zeros_like(clips) if first else segmenter.best_key_frames()
@@ -249,17 +276,51 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             **{name: tuple(each.unflatten(0, batch) for each in blocks) for name, blocks in maps.items()},
         )
 
-    def _tracker(self, given: ClipInputs, pixel_values: torch.Tensor, prompts: torch.Tensor) -> KeyFrameTracker:
+    def _frame_shapes(
+        self,
+        pixel_values: torch.Tensor | None,
+        vit_pixel_values: torch.Tensor | None,
+        image_embeddings: Sequence[torch.Tensor] | None,
+        key_frames: torch.Tensor | None,
+        learns: bool,
+    ) -> tuple[dict, dict]:
+        """For `prepare_clips` what is given for each frame, and what of one frame for each clip, with the axes."""
+        check_given("pixel_values", pixel_values, "image_embeddings", image_embeddings)
+        check_given("vit_pixel_values", vit_pixel_values, "image_embeddings", image_embeddings)
+        edge, states = self.config.sam2_config.image_size, ("positions", self.config.vision_config.hidden_size)
+        frames = {
+            "pixel_values": (pixel_values, (3, edge, edge)),
+            "vit_pixel_values": (vit_pixel_values, (3, "height", "width")),
+            **embedding_shapes(image_embeddings, *ImageFeatures.shapes(self.sam2), states),
+        }
+        if key_frames is None:
+            return frames, {}
+        if not learns or image_embeddings is not None:
+            raise ValueError("key_frames: are for training with labels; leave them out and give all frames")
+        clips, length = vit_pixel_values.shape[:2]
+        check_shapes(clips, length, {"key_frames": (key_frames, (clips,))})
+        check_ids("key_frames", key_frames, length)
+        del frames["pixel_values"]
+        return frames, {"pixel_values": (pixel_values, (1, 3, edge, edge))}
+
+    def _tracker(
+        self,
+        given: ClipInputs,
+        pixel_values: torch.Tensor | None,
+        image_embeddings: Sequence[torch.Tensor] | None,
+        prompts: torch.Tensor,
+    ) -> KeyFrameTracker:
         clip_of_object = [clip for clip in range(given.batch[0]) for _ in range(given.batch[1])]
         multimask = self.config.mask_selection != "single"
-        return KeyFrameTracker(
-            self.sam2, pixel_values, given.lengths, clip_of_object, prompts[:, None], multimask, self.prompt_decoder
-        )
+        objects = (given.lengths, clip_of_object, prompts[:, None], multimask, self.prompt_decoder)
+        features = None if image_embeddings is None else ImageFeatures(*image_embeddings[:3])
+        return KeyFrameTracker(self.sam2, pixel_values, *objects, features)
 
     def _prompts(
         self,
         given: ClipInputs,
-        vit_pixel_values: torch.Tensor,
+        vit_pixel_values: torch.Tensor | None,
+        image_embeddings: Sequence[torch.Tensor] | None,
         input_features: torch.Tensor,
         attention_mask: torch.Tensor | None,
         output_attentions: bool,
@@ -268,11 +329,12 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         num_patches = real_lengths("audio_mask", given.audio_mask.tolist())
         all_real = min(given.lengths) == given.batch[2] and min(num_patches) == given.audio_mask.shape[1]
         all_real = all_real and (attention_mask is None or bool(attention_mask.all()))
-        text, text_mask = encode_text(self.text_encoder, given.input_ids, attention_mask)
+        text, text_mask = encode_text(self.text_encoder, given.input_ids, attention_mask, given.text_embeddings)
+        frames = self._encode_frames(vit_pixel_values) if image_embeddings is None else image_embeddings[3]
         prompts, presence, maps = self.prompter(
             self._encode_audio(input_features),
             text,
-            self._encode_frames(vit_pixel_values),
+            frames,
             given.audio_mask,
             text_mask,
             given.frame_mask,
@@ -280,8 +342,9 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             output_attentions,
         )
         if maps:
-            patch = self.config.vision_config.patch_size
-            grid = tuple(edge // patch for edge in vit_pixel_values.shape[-2:])
+            patch, size = self.config.vision_config.patch_size, self.config.vision_config.image_size
+            seen = (size, size) if vit_pixel_values is None else vit_pixel_values.shape[-2:]
+            grid = tuple(edge // patch for edge in seen)
             maps["vision_attentions"] = tuple(each.unflatten(-1, grid) for each in maps["vision_attentions"])
         return prompts, presence, maps
 
@@ -293,6 +356,10 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
         with gradient_where_needed(self.vision_encoder):
             flat = self.vision_encoder(pixel_values=vit_pixel_values.flatten(0, 1))
         return flat.last_hidden_state.unflatten(0, vit_pixel_values.shape[:2])
+
+    @property
+    def training_key_frame(self) -> str:
+        return "first" if self.config.key_frame == "first" else "random"
 
     def _training_key_frames(self, labeled: torch.Tensor) -> torch.Tensor:
         """The frame `[B]` that each clip is trained on: the first, or any labelled one."""
@@ -318,7 +385,8 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             clips: long `[N]`, the clip of each object.
         """
         labeled = given.labeled
-        prediction, losses = self._mask_losses(prediction, targets, labeled[clips, key_frames])
+        known = (self.config, self.loss_weights, self.weigh)
+        prediction, losses = mask_losses(*known, prediction, targets, labeled[clips, key_frames])
         if presence is not None:
             visible = (given.labels.flatten(3) > 0).any(-1) & labeled[:, None]
             costs = F.binary_cross_entropy_with_logits(
@@ -327,36 +395,6 @@ class Sam2LoveModel(Sam2LovePreTrainedModel):
             # What a clip without labels holds is not known.
             losses["presence"] = weighted_mean(costs, labeled.any(-1)[clips].to(costs.dtype))
         return prediction, self.weigh(losses)
-
-    def _mask_losses(
-        self, prediction: MaskPrediction, targets: torch.Tensor, labeled: torch.Tensor
-    ) -> tuple[MaskPrediction, dict[str, torch.Tensor]]:
-        """Loss terms of `N` predictions against `targets [N, h, w]` where `labeled [N]`."""
-        config, weights = self.config, labeled.to(targets.dtype)
-        if config.loss_size == "label":
-            size = targets.shape[-2:]
-            resized = F.interpolate(prediction.candidates, size=size, mode="bilinear", align_corners=False)
-        else:
-            resized = prediction.candidates
-            targets = F.interpolate(targets[:, None], size=resized.shape[-2:], mode="nearest")[:, 0]
-        every = targets[:, None].expand_as(resized)
-        if config.mask_selection == "min_loss":
-            costs = self.weigh({"bce": mask_bce(resized, every), "dice": mask_dice(resized, every)})
-            prediction = prediction.choose(sum(costs.values()).argmin(-1))
-        rows = torch.arange(len(resized), device=resized.device)
-        chosen = resized[rows, prediction.choice]
-        losses = {
-            "bce": weighted_mean(mask_bce(chosen, targets), weights),
-            "dice": weighted_mean(mask_dice(chosen, targets), weights),
-        }
-        if self.loss_weights["object"]:
-            visible = (targets > 0).flatten(1).any(-1).to(targets.dtype)
-            cost = F.binary_cross_entropy_with_logits(prediction.object_score_logits, visible, reduction="none")
-            losses["object"] = weighted_mean(cost, weights)
-        if self.loss_weights["iou"]:
-            error = (prediction.candidate_scores - mask_iou(resized, every)).abs().mean(-1)
-            losses["iou"] = weighted_mean(error, weights)
-        return prediction, losses
 
 
 __all__ = ["Sam2LoveModel", "Sam2LoveOutput", "Sam2LovePreTrainedModel", "build_prompt_decoder"]

@@ -1,5 +1,6 @@
 """Processor of SAM2-LOVE."""
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -80,10 +81,40 @@ class Sam2LoveProcessor(AudioVisualProcessor):
             max_text_length=max_text_length,
         )
 
-    def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
-        processors = {"pixel_values": self.image_processor, "vit_pixel_values": self.vit_image_processor}
+    def image_inputs(
+        self, frames: list[torch.Tensor], key_frame: int | None = None, **images_kwargs: Any
+    ) -> dict[str, torch.Tensor]:
+        """As in the base class; with a `key_frame` SAM2 is given that one alone, `pixel_values [1, 3, S, S]`."""
+        shown = frames if key_frame is None else [frames[key_frame]]
         options = {"return_tensors": "pt", "input_data_format": "channels_first", **images_kwargs}
-        return {name: processor(frames, **options)["pixel_values"] for name, processor in processors.items()}
+        return {
+            "pixel_values": self.image_processor(shown, **options)["pixel_values"],
+            "vit_pixel_values": self.vit_image_processor(frames, **options)["pixel_values"],
+        }
+
+    def _accepted_options(self) -> dict[str, Collection[str]]:
+        accepted = super()._accepted_options()
+        return {**accepted, "images_kwargs": {*accepted["images_kwargs"], "key_frames"}}
+
+    def _pad_frames(
+        self, clips: list[torch.Tensor], key_frames: Sequence[int] | None = None, **images_kwargs: Any
+    ) -> dict[str, torch.Tensor]:
+        """As in the base class; `key_frames` are what training takes, one for each clip, see [`Sam2LoveModel`]."""
+        if key_frames is None:
+            return super()._pad_frames(clips, **images_kwargs)
+        if len(key_frames) != len(clips) or not all(map(_is_frame, key_frames, clips)):
+            raise ValueError(
+                f"key_frames: one number of a frame for each clip of {[len(clip) for clip in clips]} frames is taken, "
+                f"got {key_frames}"
+            )
+        numbers = iter(key_frames)
+        prepare = self.image_inputs
+        other = self.with_image_inputs(lambda frames, **options: prepare(frames, next(numbers), **options))
+        return {**other._pad_frames(clips, **images_kwargs), "key_frames": torch.tensor(key_frames)}
+
+
+def _is_frame(number: int, clip: torch.Tensor) -> bool:
+    return isinstance(number, int) and 0 <= number < len(clip)
 
 
 def _without_cropping(own: BaseImageProcessor, size: int) -> ViTImageProcessor:

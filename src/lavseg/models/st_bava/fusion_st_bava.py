@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...backbones.adapted_sam.base_adapted_sam import to_clips
+from ...backbones.adapted_sam.heard_clips import to_clips
 from ...backbones.attention import MultiheadAttention
 from .configuration_st_bava import StBavaConfig
 

@@ -8,7 +8,8 @@ from torch import nn
 from transformers import initialization as init
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
 
-from ...backbones.adapted_sam.base_adapted_sam import AdaptedSamModel, HeardClips, from_clips, to_clips
+from ...backbones.adapted_sam.base_adapted_sam import AdaptedSamModel
+from ...backbones.adapted_sam.heard_clips import HeardClips, from_clips, to_clips
 from ...losses import mask_bce, mask_iou, weighted_mean
 from ...modeling.conversion import IN_PROJ_CONVERTERS
 from ...modeling.outputs import AudioVisualSegmentationOutput, MaskPrediction

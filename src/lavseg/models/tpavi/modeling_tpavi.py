@@ -1,5 +1,6 @@
 """TPAVI, the baseline of AVSBench: sound is mixed into four stages of an image encoder's maps (ECCV 2022)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from ...losses import mask_bce, weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder
 from ...modeling.initialization import init_attention, init_linear
-from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips
+from ...modeling.inputs import ClipInputs, check_given, check_text, embedding_shapes, prepare_clips
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .blocks_tpavi import TpaviBlock, TpaviDecoder, TpaviDilatedConvolutions, TpaviWords
 from .configuration_tpavi import TpaviConfig
@@ -81,7 +82,7 @@ class TpaviModel(TpaviPreTrainedModel):
     """TPAVI for masks. The image encoder trains, VGGish does not.
 
     Terms of the loss: `bce`, and the regulariser `avm`, a sum over labelled frames as in the release, with weight 0.5
-    as on MS3; on S4 it has none.
+    as on MS3; on S4 it has none. Of several sentences about a clip it is the mean.
 
     ```python
     model, processor = TpaviModel(TpaviConfig()).eval(), TpaviProcessor.from_config(TpaviConfig())
@@ -141,6 +142,19 @@ class TpaviModel(TpaviPreTrainedModel):
         """Blocks of the image encoder; states are `[N, h * w, C]` of PVT v2 and `[N, C, h, w]` of ResNet."""
         return self.vision.blocks
 
+    @property
+    def embedding_inputs(self) -> tuple[str, ...]:
+        return ("pixel_values",)
+
+    def embed_frames(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """As the base class says: maps `[N, C, h, w]` of the four stages, into which nothing is mixed yet."""
+        encoded = self.vision(pixel_values.to(self.dtype)).feature_maps
+        return tuple(stage(maps) for stage, maps in zip(self.stages, encoded, strict=True))
+
+    def embed_audio(self, input_features: torch.Tensor) -> torch.Tensor:
+        with gradient_where_needed(self.audio_encoder):
+            return self.audio_encoder(input_features).embeddings[:, :, 0]
+
     def frozen_modules(self) -> list[nn.Module]:
         return [module for name, module in self.backbones().items() if name != "vision"]
 
@@ -156,7 +170,9 @@ class TpaviModel(TpaviPreTrainedModel):
         label_mask: torch.Tensor | None = None,
         class_labels: torch.Tensor | None = None,
         original_sizes: list[tuple[int, int]] | None = None,
+        image_embeddings: Sequence[torch.Tensor] | None = None,
         audio_embeddings: torch.Tensor | None = None,
+        text_embeddings: torch.Tensor | None = None,
     ) -> TpaviOutput:
         """Segment `B` clips of up to `T` frames, or learn to; for `E` expressions each where the model reads, else one.
 
@@ -168,12 +184,15 @@ class TpaviModel(TpaviPreTrainedModel):
             frame_mask: bool `[B, T]`, True for real frames, which come first; all real when None. As in the release
                 padding frames take part in the batch statistics of training, and in nothing else.
             audio_mask: bool `[B, T]`, not used: every frame has its patch.
-            labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
+            labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size; of a model that does not
+                read any number `E`, and the loss is the mean over them.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
             class_labels: integer `[B, T, h, w]`, 0 for background. [`TpaviForSemanticSegmentation`] learns from these
                 and not from `labels`; other models leave them aside.
             original_sizes: not used, it is for the way back; processors hand it out.
+            image_embeddings: in place of `pixel_values` what `embed_frames` makes of them, each `[B, T, C, h, w]`.
             audio_embeddings: `[B, T, D]` in place of `input_features`: VGGish's embeddings, made before.
+            text_embeddings: `[B, E, P, D]` in place of `input_ids` what `embed_text` makes of them.
 
         Returns:
             [`TpaviOutput`] with masks at the size of the frames; padding frames hold -1024.
@@ -181,38 +200,62 @@ class TpaviModel(TpaviPreTrainedModel):
         Raises:
             ValueError: when an input is missing or given twice, or when shapes do not fit together.
         """
-        check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
-        check_given("pixel_values", pixel_values)
+        check_given("pixel_values", pixel_values, "image_embeddings", image_embeddings)
         check_given("input_features", input_features, "audio_embeddings", audio_embeddings)
+        read = input_ids if text_embeddings is None else text_embeddings
+        check_text("input_ids", type(self).__name__, read, self.reads_text)
         class_labels = class_labels if self.names_classes else None
-        length = pixel_values.shape[1] if pixel_values.dim() > 1 else 0
-        frames = {
-            "pixel_values": (pixel_values, (3, "height", "width")),
-            "class_labels": (class_labels, ("height", "width")),
-        }
+        frames = self._frame_shapes(pixel_values, image_embeddings, class_labels)
+        length = next(value.shape[1] for value, _ in frames.values() if value is not None)
         sounds = {
             "input_features": (input_features, (length, 1, 96, 64)),
             "audio_embeddings": (audio_embeddings, (length, self.config.audio_config.embedding_size)),
         }
-        given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
-        _check_edges(pixel_values)
-        words = () if given.input_ids is None else encode_text(self.text_encoder, given.input_ids, attention_mask)
-        audio = self._encode_audio(input_features) if audio_embeddings is None else audio_embeddings.to(self.dtype)
-        mixed = self.mix(pixel_values, audio, words, given)
+        texts = (input_ids, frame_mask, audio_mask, labels, label_mask, text_embeddings)
+        given = prepare_clips(frames, sounds, *texts)
+        words = ()
+        if read is not None:
+            words = encode_text(self.text_encoder, given.input_ids, attention_mask, text_embeddings)
+        audio = self.embed_audio(input_features) if audio_embeddings is None else audio_embeddings.to(self.dtype)
+        mixed = self.mix(self._embedded(pixel_values, image_embeddings), audio, words, given)
         logits = self.decoder(mixed.maps).unflatten(0, given.batch)
         return self._output(logits, mixed, given, class_labels)
 
-    def _encode_audio(self, input_features: torch.Tensor) -> torch.Tensor:
-        with gradient_where_needed(self.audio_encoder):
-            return self.audio_encoder(input_features).embeddings[:, :, 0]
+    def _frame_shapes(
+        self,
+        pixel_values: torch.Tensor | None,
+        image_embeddings: Sequence[torch.Tensor] | None,
+        class_labels: torch.Tensor | None,
+    ) -> dict[str, tuple[torch.Tensor | None, tuple[int | str, ...]]]:
+        """For `prepare_clips` what is given for each frame, with its axes."""
+        edges = image_embeddings[-1].shape[3:] if image_embeddings is not None and len(image_embeddings) else ()
+        sizes = [[scale * edge for edge in edges] for scale in (8, 4, 2, 1)]
+        return {
+            "pixel_values": (pixel_values, (3, "height", "width")),
+            "class_labels": (class_labels, ("height", "width")),
+            **embedding_shapes(image_embeddings, *((self.config.hidden_size, *size) for size in sizes)),
+        }
+
+    def _embedded(
+        self, pixel_values: torch.Tensor | None, image_embeddings: Sequence[torch.Tensor] | None
+    ) -> list[torch.Tensor]:
+        """What `embed_frames` makes of the `B * T` frames."""
+        if image_embeddings is None:
+            _check_edges(pixel_values)
+            return self.embed_frames(pixel_values.flatten(0, 1))
+        return [maps.flatten(0, 1).to(self.dtype) for maps in image_embeddings]
 
     def mix(
-        self, pixel_values: torch.Tensor, audio: torch.Tensor, words: tuple[torch.Tensor, ...], given: ClipInputs
+        self,
+        embedded: Sequence[torch.Tensor],
+        audio: torch.Tensor,
+        words: tuple[torch.Tensor, ...],
+        given: ClipInputs,
     ) -> MixedStages:
-        """Encode the frames once, and mix sound and words into each stage for every expression.
+        """Mix sound and words into each stage for every expression.
 
         Args:
-            pixel_values: `[B, T, 3, H, W]`.
+            embedded: maps `[B * T, C, h, w]` of each stage.
             audio: `[B, T, D]`.
             words: states `[B, E, P, D]` and mask `[B, E, P]`; none on a model that does not read.
             given: the inputs as `forward` prepares them.
@@ -223,9 +266,9 @@ class TpaviModel(TpaviPreTrainedModel):
         frame_mask = real.repeat_interleave(expressions, dim=0)
         words = tuple(value.flatten(0, 1) for value in words)
         maps, sounds = [], {}
-        for stage, encoded in enumerate(self.vision(pixel_values.flatten(0, 1).to(self.dtype)).feature_maps):
-            size = encoded.shape[-2:]
-            tokens = self.stages[stage](encoded).flatten(2).transpose(1, 2).unflatten(0, (clips, frames))
+        for stage, stage_maps in enumerate(embedded):
+            size = stage_maps.shape[-2:]
+            tokens = stage_maps.flatten(2).transpose(1, 2).unflatten(0, (clips, frames))
             tokens = (tokens * real[..., None, None]).repeat_interleave(expressions, dim=0)
             if (name := str(stage)) in self.blocks:
                 if words:
@@ -248,12 +291,12 @@ class TpaviModel(TpaviPreTrainedModel):
     def _losses(self, masks: torch.Tensor, mixed: MixedStages, given: ClipInputs) -> dict[str, torch.Tensor]:
         """Weighted terms for mask logits `[N, H, W]`, `N = B * E * T`."""
         precise = torch.promote_types(masks.dtype, torch.float32)
-        masks, targets = masks.to(precise), given.labels.flatten(0, 2).to(precise)
-        weights = given.labeled[:, None].expand(given.batch).flatten().to(precise)
-        logits = self.scale_masks(masks, targets.shape[-2:])
-        terms = {"bce": weighted_mean(mask_bce(logits, targets), weights)}
+        masks, weights = masks.to(precise), given.labeled[:, None].expand(given.batch).flatten().to(precise)
+        logits = self.scale_masks(masks, given.labels.shape[-2:])
+        costs = [mask_bce(logits, truth.flatten(0, 2).to(precise)) for truth in given.truths]
+        terms = {"bce": weighted_mean(sum(costs) / len(costs), weights)}
         if self.loss_weights["avm"] and mixed.sounds:
-            terms["avm"] = (self._mapping(masks, mixed, soft=True) * weights).sum()
+            terms["avm"] = (self._mapping(masks, mixed, soft=True) * weights).sum() / given.batch[1]
         return self.weigh(terms)
 
     def _mapping(self, shown: torch.Tensor, mixed: MixedStages, soft: bool) -> torch.Tensor:

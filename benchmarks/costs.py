@@ -1,0 +1,253 @@
+"""What the methods cost: a table of times and peak memory for each, beside SAM2 alone and the released code.
+
+    python benchmarks/costs.py
+    python benchmarks/costs.py --only 'aural_sam2/tiny/*' 'sam2_love/*/ours x6/float32'
+    python benchmarks/costs.py --image-size 128 --frames 2 --only '*/tiny/*' --results runs/small_costs.jsonl
+
+Its cells are `method/host/arm/precision`. Each runs in a process of its own, one after the other, after a warm-up with
+a clip of two frames; weights and inputs are random. Results are added to `--results`, and a cell that is there is not
+run again: what was stopped goes on where it was. One that dies, as for memory, is in the table as that. Of the arms
+
+- `ours x1` and `ours x6` segment a clip for one sentence and for six, without gradient,
+- `sam2` is the host alone, which tracks a click through the same clip,
+- `sound` is AuralSAM2 without text in its released behaviour, and `released` the same network as the released code
+  computes it, over the original `sam2` package: see `released_aural_sam2.py`,
+- `step` is forward, backward and update for one sentence, with gradient checkpointing, labels at the input's size.
+
+Seconds are per frame: `encoder` of images, `tracking` with prompts, decoder and memory, and `fusion`, all the rest.
+Peak memory is the process's largest resident set, weights included, and on a GPU what was allocated at most. bfloat16
+is autocast.
+"""
+
+import argparse
+import resource
+import sys
+import time
+from contextlib import contextmanager, nullcontext
+from fnmatch import fnmatch
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from cells import run_cells
+
+from lavseg.backbones.sam2 import key_frame_tracking
+from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
+from lavseg.backbones.sam2.key_frame_tracking import KeyFrameTracker
+from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, modeling_aural_sam2
+from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
+
+ARMS = {
+    "aural_sam2": ("ours x1", "ours x6", "sound", "released", "sam2", "step"),
+    "sam2_love": ("ours x1", "ours x6", "sam2", "step"),
+}
+CLASSES = {"aural_sam2": (AuralSam2Config, AuralSam2Model), "sam2_love": (Sam2LoveConfig, Sam2LoveModel)}
+HOSTS = ("tiny", "base_plus", "large")
+PRECISIONS = ("float32", "bfloat16")
+PARTS = ("encoder", "fusion", "tracking")
+WORDS = 8
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class Clock:
+    """Seconds by name; what is measured inside of something else does not count there."""
+
+    def __init__(self):
+        self.seconds = {}
+        self._running = []
+
+    @contextmanager
+    def measure(self, name):
+        synchronize()
+        start = time.perf_counter()
+        self._running.append(0.0)
+        yield
+        synchronize()
+        spent = time.perf_counter() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + spent - self._running.pop()
+        if self._running:
+            self._running[-1] += spent
+
+    def watch(self, owner, method, name):
+        """Count the time that a function of `owner` takes."""
+        function = getattr(owner, method)
+
+        def measured(*args, **kwargs):
+            with self.measure(name):
+                return function(*args, **kwargs)
+
+        setattr(owner, method, measured)
+
+
+def synchronize():
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+
+
+def make_config(method, host, image_size, **fields):
+    """The published configuration on a host."""
+    return CLASSES[method][0](sam2_config=hiera_sam2_config(host, image_size), **fields)
+
+
+def make_clip(config, frames, sentences):
+    """Random inputs of a clip, without text where `sentences` is 0."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape):
+        return torch.randn(1, frames, *shape, generator=generator).to(DEVICE)
+
+    size, love = config.sam2_config.image_size, isinstance(config, Sam2LoveConfig)
+    clip = {"pixel_values": draw(3, size, size), "input_features": draw(1 if love else 2, 96, 64)}
+    if love:
+        edge = config.vision_config.image_size
+        clip["vit_pixel_values"] = draw(3, edge, edge)
+    if sentences:
+        clip["input_ids"] = torch.randint(5, 100, (1, sentences, WORDS), generator=generator).to(DEVICE)
+    return clip
+
+
+def track_alone(model, clip):
+    """SAM2 follows a click on the first frame."""
+    pixels = clip["pixel_values"]
+    point = torch.full((1, 1, 1, 2), pixels.shape[-1] / 2, device=DEVICE)
+    click = model.sam2.prompt_encoder(point, torch.ones(1, 1, 1, dtype=torch.int32, device=DEVICE), None, None)[0]
+    return KeyFrameTracker(model.sam2, pixels, [pixels.shape[1]], [0], click[:, 0]).segment([0])
+
+
+def make_step(model):
+    """A step of training."""
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
+    model.gradient_checkpointing_enable()
+    model.train()
+
+    def step(clip):
+        frames, size = clip["pixel_values"].shape[1], clip["pixel_values"].shape[-1]
+        labels = torch.zeros(1, 1, frames, size, size, dtype=torch.uint8, device=DEVICE)
+        labels[..., size // 4 : size // 2, size // 4 : size // 2] = 1
+        model(**clip, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def watch_parts(clock):
+    """Let the clock tell the image encoder and the tracking from the rest."""
+    track = modeling_aural_sam2.track_every_frame
+    modeling_aural_sam2.track_every_frame = lambda *args, **kwargs: list(track(*args, **kwargs))
+    clock.watch(modeling_aural_sam2, "track_every_frame", "tracking")
+    for method in ("segment", "best_key_frames", "prompt"):
+        clock.watch(KeyFrameTracker, method, "tracking")
+    for module in (modeling_aural_sam2, key_frame_tracking):
+        clock.watch(module, "encode_images", "encoder")
+
+
+def make_run(method, host, arm, image_size, frames, clock):
+    """What an arm does with a clip, and functions that make it clips."""
+    fields = {"use_text": False, "behavior": "release"} if arm in ("sound", "released") else {}
+    config = make_config(method, host, image_size, **fields)
+    sentences = {"ours x6": 6, "sound": 0, "released": 0}.get(arm, 1)
+    clips = [make_clip(config, length, sentences) for length in (2, frames)]
+    if arm == "released":
+        from released_aural_sam2 import ReleasedAuralSam2
+
+        network = ReleasedAuralSam2(host, image_size).to(DEVICE)
+        clock.watch(network.host.image_encoder, "forward", "encoder")
+        clock.watch(network, "track", "tracking")
+        return lambda clip: network(clip["pixel_values"][0], clip["input_features"][0]), clips
+    model = CLASSES[method][1](config).eval().to(DEVICE)
+    watch_parts(clock)
+    if arm == "step":
+        return make_step(model), clips
+    return (lambda clip: track_alone(model, clip)) if arm == "sam2" else (lambda clip: model(**clip)), clips
+
+
+def measure(method, host, arm, precision, image_size, frames):
+    """Seconds per frame of the parts of a cell, and the peak memory of this process in MB."""
+    torch.manual_seed(0)
+    clock = Clock()
+    run, (short, clip) = make_run(method, host, arm, image_size, frames, clock)
+    gradient = nullcontext() if arm == "step" else torch.no_grad()
+    with gradient, torch.autocast(DEVICE, torch.bfloat16, enabled=precision == "bfloat16"):
+        run(short)
+        clock.seconds.clear()
+        with clock.measure("fusion"):
+            run(clip)
+    if DEVICE == "cuda":
+        peak, device = torch.cuda.max_memory_allocated() / 2**20, torch.cuda.get_device_name()
+    else:
+        peak, device = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10, "cpu"
+    parts = {name: round(clock.seconds.get(name, 0.0) / frames, 4) for name in PARTS}
+    return {**parts, "peak_mb": round(peak), "device": device, "threads": torch.get_num_threads()}
+
+
+def name_of(cell):
+    return "/".join(cell[name] for name in ("method", "host", "arm", "precision"))
+
+
+def choose_cells(only, image_size, frames):
+    """The cells whose names match one of the patterns `only`."""
+    cells = [
+        {"method": method, "host": host, "arm": arm, "precision": precision, "image_size": image_size, "frames": frames}
+        for method, arms in ARMS.items()
+        for host in HOSTS
+        for precision in PRECISIONS
+        for arm in arms
+    ]
+    return [cell for cell in cells if any(fnmatch(name_of(cell), pattern) for pattern in only)]
+
+
+def tables(reports):
+    """Markdown, a table for each method: a row for each cell."""
+    totals = {name_of(report): sum(report[part] for part in PARTS) for report in reports if "died" not in report}
+    lines = []
+    for method in ARMS:
+        rows = [report for report in reports if report["method"] == method]
+        if rows:
+            columns = ("host", "arm", "precision", *PARTS, "frames per second", "a further sentence", "to SAM2")
+            lines += ["", f"## {method}", "", _row([*columns, "to released", "peak memory, MB"])]
+            lines += [_row(["---"] * (len(columns) + 2)), *(_row(_values(report, totals)) for report in rows)]
+    return "\n".join(lines[1:])
+
+
+def _row(values):
+    return f"| {' | '.join(values)} |"
+
+
+def _values(report, totals):
+    """What a row says: ratios where the other cell is there, too."""
+    known = [report["host"], report["arm"], report["precision"]]
+    if "died" in report:
+        return [*known, report["died"], *[""] * 7]
+
+    def total(arm):
+        return totals.get(name_of({**report, "arm": arm}))
+
+    own, one = total(report["arm"]), total("ours x1")
+    further = f"{(own - one) / 5 / one:.3f}" if report["arm"] == "ours x6" and one else ""
+    compared = {"sam2": report["arm"] in ("ours x1", "sound"), "released": report["arm"] == "sound"}
+    ratios = [f"{own / total(arm):.2f}" if asked and total(arm) else "" for arm, asked in compared.items()]
+    seconds = [f"{report[part]:.2f}" for part in PARTS]
+    return [*known, *seconds, f"{1 / own:.3f}", further, *ratios, str(report["peak_mb"])]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=["*"], help="patterns of names of cells")
+    parser.add_argument(
+        "--results", type=Path, default=Path("runs/costs.jsonl"), help="file that keeps what was measured"
+    )
+    parser.add_argument("--image-size", type=int, default=1024)
+    parser.add_argument("--frames", type=int, default=10, help="of a clip")
+    given = parser.parse_args()
+    cells = choose_cells(given.only, given.image_size, given.frames)
+    if not cells:
+        parser.error(f"--only: no cell is named so: {' '.join(given.only)}; names are like sam2_love/tiny/sam2/float32")
+    if find_spec("sam2") is None and any(cell["arm"] == "released" for cell in cells):
+        print("released is left out: the original sam2 package is missing, pip install -e '.[sam2]'", file=sys.stderr)
+        cells = [cell for cell in cells if cell["arm"] != "released"]
+    print(tables(run_cells(cells, measure, given.results)))
+
+
+if __name__ == "__main__":
+    main()
