@@ -5,7 +5,16 @@ import unittest
 from common_tests import load
 from tiny.configurations import tiny_config
 
-from lavseg import AuralSam2Config, GavsConfig, Sam2LoveConfig, SamaAvsConfig, StBavaConfig, TpaviConfig, VggishConfig
+from lavseg import (
+    AuralSam2Config,
+    EemcConfig,
+    GavsConfig,
+    Sam2LoveConfig,
+    SamaAvsConfig,
+    StBavaConfig,
+    TpaviConfig,
+    VggishConfig,
+)
 
 ConfigTester = load("test_configuration_common").ConfigTester
 
@@ -48,6 +57,10 @@ class SamaAvsConfigTest(ConfigurationTests, unittest.TestCase):
 
 class StBavaConfigTest(ConfigurationTests, unittest.TestCase):
     config_class = StBavaConfig
+
+
+class EemcConfigTest(ConfigurationTests, unittest.TestCase):
+    config_class = EemcConfig
 
 
 class TpaviConfigTest(ConfigurationTests, unittest.TestCase):

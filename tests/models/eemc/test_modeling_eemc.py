@@ -7,6 +7,9 @@ from lavseg.backbones.mask2former.modeling_mask2former import PromptedMask2Forme
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.models.eemc import EemcConfig, EemcModel
 
+# Maps of the pixel decoder for frames of 128 x 128.
+LEVELS = (32, 4, 4), (32, 8, 8), (32, 16, 16)
+
 
 def inputs_of(clips=2, frames=2, sentences=3):
     torch.manual_seed(1)
@@ -32,9 +35,32 @@ def test_frames_are_encoded_once_whatever_the_number_of_sentences(model):
 
 
 @torch.no_grad()
+def test_maps_of_the_frames_and_states_of_the_words_take_their_place(model):
+    model, inputs = model.double(), inputs_of(clips=1)
+    inputs["pixel_values"] = inputs["pixel_values"].double()
+    maps = model.embed_frames(inputs["pixel_values"][0])
+    assert [tuple(each.shape) for each in maps] == [(2, *shape) for shape in ((64, 4, 4), *LEVELS, (32, 32, 32))]
+    given = {
+        "image_embeddings": [each[None] for each in maps],
+        "text_embeddings": model.embed_text(inputs["input_ids"]),
+        "input_features": inputs["input_features"],
+    }
+    torch.testing.assert_close(model(**given).pred_masks, model(**inputs).pred_masks)
+    coarsest, *others = given["image_embeddings"]
+    for wrong, message in (
+        ([coarsest], "image_embeddings: have to be the 5 tensors of embed_frames, got 1"),
+        ([coarsest[..., :2], *others], r"image_embeddings\[0\]: has to be \[1, 2, 64, 4, 4\]"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            model(**{**given, "image_embeddings": wrong})
+    with pytest.raises(ValueError, match=r"^pixel_values: image_embeddings was given, too"):
+        model(**given, pixel_values=inputs["pixel_values"])
+
+
+@torch.no_grad()
 def test_across_clips_a_batch_is_one_and_needs_clips_of_one_length(model):
     inputs, alone = inputs_of(), model(**inputs_of()).pred_masks
-    model.config.across_clips = model.fusion.across_clips = True
+    model.config.across_clips = True
     assert not torch.allclose(model(**inputs).pred_masks, alone)
     single = {name: value[:1, :1] if name == "input_ids" else value[:1] for name, value in inputs.items()}
     torch.testing.assert_close(model(**single).pred_masks, alone[:1, :1], atol=1e-4, rtol=1e-4)

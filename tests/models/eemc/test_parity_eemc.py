@@ -131,7 +131,9 @@ def loss_of(model, seed, clips, frames, seconds):
     """Scaled logits `[clips * frames, 256, 256]` and the release's loss of a golden case."""
     pixels = det_input("pixel_values", seed, (clips, frames, 3, 384, 384))
     audio, text = inputs_of(seed, clips, seconds)
-    masks = torch.cat([each[0] for each in model.segment([*pixels], [*audio], text[:, None])])
+    masks = torch.cat(
+        [each[0] for each in model.segment([model.embed_frames(each) for each in pixels], [*audio], text[:, None])]
+    )
     logits = model.scale_masks(masks, (256, 256))
     return logits, mask_bce(logits, labels_of(seed, clips, frames).flatten(0, 1)).mean()
 

@@ -16,19 +16,34 @@ from transformers.models.mask2former.modeling_mask2former import (
 from ...modeling.encoders import gradient_where_needed
 from ...modeling.initialization import rebuild
 from ..attention import MultiheadAttention, attend
+from .configuration_mask2former import encoder_width
 
 
 class PixelFeatures(NamedTuple):
     """What Mask2Former knows of `N` frames before it is asked anything.
 
     encoder_map: `[N, D, S/32, S/32]`, the coarsest map of the image encoder.
-    levels: maps `[N, C, h, w]` of the pixel decoder, at 1/32, 1/16 and 1/8 of the frame.
+    level32, level16, level8: maps `[N, C, h, w]` of the pixel decoder, at 1/32, 1/16 and 1/8 of the frame.
     mask_features: `[N, C, S/4, S/4]`.
     """
 
     encoder_map: torch.Tensor
-    levels: tuple[torch.Tensor, ...]
+    level32: torch.Tensor
+    level16: torch.Tensor
+    level8: torch.Tensor
     mask_features: torch.Tensor
+
+    @property
+    def levels(self) -> tuple[torch.Tensor, ...]:
+        """Maps of the pixel decoder, from coarse to fine."""
+        return self.level32, self.level16, self.level8
+
+    @staticmethod
+    def shapes(config: Mask2FormerConfig, frame_size: int) -> tuple[tuple[int, ...], ...]:
+        """Axes of the five after `N`, for frames `frame_size` high and wide."""
+        edges = [frame_size // scale for scale in (32, 32, 16, 8, 4)]
+        widths = encoder_width(config), *[config.feature_size] * 3, config.mask_feature_size
+        return tuple((width, edge, edge) for width, edge in zip(widths, edges, strict=True))
 
 
 class QueryPredictions(NamedTuple):
@@ -200,7 +215,7 @@ class PromptedMask2Former(Mask2FormerPreTrainedModel):
             maps = pixels.encoder(pixel_values).feature_maps
         with gradient_where_needed(pixels):
             decoded = pixels.decoder(maps, output_hidden_states=False)
-        return PixelFeatures(maps[-1], decoded.multi_scale_features, decoded.mask_features)
+        return PixelFeatures(maps[-1], *decoded.multi_scale_features, decoded.mask_features)
 
     def start_queries(self, device: torch.device) -> torch.Tensor:
         """Features `[Q, C]` of the queries, which a method adds to or replaces, on the device that computes."""

@@ -4,7 +4,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from ...backbones.mask2former.configuration_mask2former import swin_base_mask2former_config
+from ...backbones.mask2former.configuration_mask2former import encoder_width, swin_base_mask2former_config
 from ...backbones.vggish import VggishConfig
 from ...modeling.configuration import DISTILROBERTA, AudioVisualConfig
 from ...modeling.inputs import check_choices
@@ -82,8 +82,7 @@ class EemcConfig(AudioVisualConfig):
     @property
     def fusion_size(self) -> int:
         """Width of the fusion, which is that of the host's coarsest map."""
-        swin = self.mask2former_config.backbone_config
-        return swin.embed_dim * 2 ** (len(swin.depths) - 1)
+        return encoder_width(self.mask2former_config)
 
 
 __all__ = ["EemcConfig"]

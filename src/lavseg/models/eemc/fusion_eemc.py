@@ -31,9 +31,9 @@ class EemcFusion(nn.Module):
 
     def __init__(self, config: EemcConfig):
         super().__init__()
+        self.config = config
         width, hidden = config.fusion_size, config.intermediate_size
         self.release = config.behavior == "release"
-        self.across_clips = config.across_clips
         self.audio_proj = _mlp(config.audio_config.embedding_size, hidden, width)
         self.text_proj = _mlp(config.text_config.hidden_size, hidden, width)
         self.prompt_proj = _mlp(width, hidden, config.mask2former_config.hidden_dim)
@@ -78,9 +78,11 @@ class EemcFusion(nn.Module):
         if not self.release:
             sets = cues.flatten(0, 1)
             return self.integration(sets, sets).view_as(cues)
-        flat = cues.flatten(1, 2).transpose(0, 1) if self.across_clips else cues.reshape(-1, 1, cues.shape[-1])
-        mixed = self.integration(flat, flat)
-        return mixed.transpose(0, 1).reshape_as(cues) if self.across_clips else mixed.view_as(cues)
+        if self.config.across_clips:
+            flat = cues.flatten(1, 2).transpose(0, 1)
+            return self.integration(flat, flat).transpose(0, 1).reshape_as(cues)
+        alone = cues.reshape(-1, 1, cues.shape[-1])
+        return self.integration(alone, alone).view_as(cues)
 
     def prompts(self, cues: torch.Tensor) -> torch.Tensor:
         """Prompts `[N, T, L, C]` from cues `[N, T, L, D]`."""

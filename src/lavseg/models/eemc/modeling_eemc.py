@@ -1,5 +1,7 @@
 """EEMC: cues of sound, image and sentence prompt the queries of Mask2Former (Ref-AVS, ECCV 2024)."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -11,7 +13,7 @@ from ...losses import mask_bce, mask_dice, weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder, load_host
 from ...modeling.initialization import init_attention, init_linear
-from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips, real_lengths
+from ...modeling.inputs import ClipInputs, check_given, check_text, embedding_shapes, prepare_clips, real_lengths
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .configuration_eemc import EemcConfig
 from .fusion_eemc import EemcFusion, EemcQueryAttention
@@ -119,6 +121,23 @@ class EemcModel(EemcPreTrainedModel):
     def image_blocks(self) -> nn.ModuleList:
         return self.mask2former.blocks
 
+    @property
+    def attends_across_clips(self) -> bool:
+        return self.config.across_clips
+
+    def attend_across_clips(self) -> None:
+        # Made anew, a configuration refuses what does not go with it.
+        type(self.config).from_dict({**self.config.to_dict(), "across_clips": True})
+        self.config.across_clips = True
+
+    @property
+    def embedding_inputs(self) -> tuple[str, ...]:
+        return ("pixel_values",)
+
+    def embed_frames(self, pixel_values: torch.Tensor) -> PixelFeatures:
+        """As the base class says: the five maps that the host makes before it is asked anything."""
+        return self.mask2former(pixel_values.to(self.dtype))
+
     def frozen_modules(self) -> list[nn.Module]:
         untrained = self.fusion.attentions() if self.config.behavior == "release" else []
         return [*super().frozen_modules(), *untrained]
@@ -148,6 +167,8 @@ class EemcModel(EemcPreTrainedModel):
         labels: torch.Tensor | None = None,
         label_mask: torch.Tensor | None = None,
         original_sizes: list[tuple[int, int]] | None = None,
+        image_embeddings: Sequence[torch.Tensor] | None = None,
+        text_embeddings: torch.Tensor | None = None,
     ) -> AudioVisualSegmentationOutput:
         """Segment `B` clips of up to `T` frames for `E` expressions each, or learn to.
 
@@ -160,60 +181,71 @@ class EemcModel(EemcPreTrainedModel):
             labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
             original_sizes: not used here; processors hand it out for `post_process_masks`.
+            image_embeddings: in place of `pixel_values` what `embed_frames` makes of them, each `[B, T, ...]`.
+            text_embeddings: `[B, E, P, D]` in place of `input_ids` what `embed_text` makes of them.
 
         Returns:
             [`AudioVisualSegmentationOutput`] with masks `[B, E, T, S / 4, S / 4]`, sums over queries of which some
             reach hundreds.
 
         Raises:
-            ValueError: when an input is missing, shapes do not fit together, or clips differ in length under
-                `across_clips`.
+            ValueError: when an input is missing or given twice, shapes do not fit together, or clips differ in length
+                under `across_clips`.
         """
-        check_given("pixel_values", pixel_values)
+        check_given("pixel_values", pixel_values, "image_embeddings", image_embeddings)
         check_given("input_features", input_features)
-        check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
+        read = input_ids if text_embeddings is None else text_embeddings
+        check_text("input_ids", type(self).__name__, read, self.reads_text)
         edge = self.config.frame_size
-        frames = {"pixel_values": (pixel_values, (3, edge, edge))}
+        shapes = PixelFeatures.shapes(self.config.mask2former_config, edge)
+        frames = {"pixel_values": (pixel_values, (3, edge, edge)), **embedding_shapes(image_embeddings, *shapes)}
         sounds = {"input_features": (input_features, ("patches", 1, 96, 64))}
-        given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
+        texts = (input_ids, frame_mask, audio_mask, labels, label_mask, text_embeddings)
+        given = prepare_clips(frames, sounds, *texts)
         patches = real_lengths("audio_mask", given.audio_mask.tolist())
-        text, _ = encode_text(self.text_encoder, given.input_ids, attention_mask)
+        text, _ = encode_text(self.text_encoder, given.input_ids, attention_mask, text_embeddings)
         with gradient_where_needed(self.audio_encoder):
             audio = self.audio_encoder(input_features).embeddings[:, :, 0]
-        pixel_values = pixel_values.to(self.dtype)
-        clips = [pixel_values[clip, :length] for clip, length in enumerate(given.lengths)]
         heard = [audio[clip, :length] for clip, length in enumerate(patches)]
-        masks = self.segment(clips, heard, text)
+        masks = self.segment(self._embedded(given.lengths, pixel_values, image_embeddings), heard, text)
         padded = [F.pad(each, (0, 0, 0, 0, 0, given.batch[2] - each.shape[1]), value=NO_MASK_LOGIT) for each in masks]
         masks = torch.stack(padded)
         terms = {} if labels is None else self._losses(masks, given)
         return AudioVisualSegmentationOutput(**self.loss_fields(self.weigh(terms)), pred_masks=masks)
 
-    def segment(self, clips: list[torch.Tensor], audio: list[torch.Tensor], text: torch.Tensor) -> list[torch.Tensor]:
+    def _embedded(
+        self, lengths: list[int], pixel_values: torch.Tensor | None, image_embeddings: Sequence[torch.Tensor] | None
+    ) -> list[PixelFeatures]:
+        """What the host makes of the real frames of each clip, of which there are `lengths`."""
+        if image_embeddings is None:
+            return [self.embed_frames(pixel_values[clip, :length]) for clip, length in enumerate(lengths)]
+        made = [maps.to(self.dtype) for maps in image_embeddings]
+        return [PixelFeatures(*(maps[clip, :length] for maps in made)) for clip, length in enumerate(lengths)]
+
+    def segment(self, clips: list[PixelFeatures], audio: list[torch.Tensor], text: torch.Tensor) -> list[torch.Tensor]:
         """Mask logits `[E, T, h, w]` of each clip.
 
         Args:
-            clips: the frames `[T, 3, S, S]` of each clip.
+            clips: what the host makes of the `T` frames of each clip.
             audio: the embeddings `[A, D]` of its sound.
             text: `[B, E, P, D]`, states of the words.
 
         Raises:
             ValueError: when clips or sounds differ in length under `across_clips`.
         """
-        lengths = [(len(frames), len(sound)) for frames, sound in zip(clips, audio, strict=True)]
+        lengths = [(len(frames.encoder_map), len(sound)) for frames, sound in zip(clips, audio, strict=True)]
         if self.config.across_clips and len(set(lengths)) > 1:
             raise ValueError(
                 "pixel_values: under across_clips all clips of a batch have as many frames and seconds of sound, got "
                 + ", ".join(f"{frames} and {sound}" for frames, sound in lengths)
             )
-        features = [self.mask2former(frames) for frames in clips]
-        each = zip(features, audio, text, strict=True)
+        each = zip(clips, audio, text, strict=True)
         cues = [self.fusion.cues(known.encoder_map, sound, words) for known, sound, words in each]
         if self.config.across_clips:
             prompts = self.fusion.prompts(torch.cat(cues)).split(text.shape[1])
         else:
             prompts = [self.fusion.prompts(each) for each in cues]
-        pairs = zip(features, prompts, strict=True)
+        pairs = zip(clips, prompts, strict=True)
         return [torch.stack([self._decode(known, prompt) for prompt in of_clip]) for known, of_clip in pairs]
 
     def _decode(self, features: PixelFeatures, prompts: torch.Tensor) -> torch.Tensor:
