@@ -102,3 +102,16 @@ def test_the_paper_trains_its_attentions_and_the_release_does_not():
     for behavior, trains in (("release", False), ("paper", True)):
         model = EemcModel(tiny_config(EemcConfig, behavior=behavior))
         assert {p.requires_grad for part in model.fusion.attentions() for p in part.parameters()} == {trains}
+
+
+def test_checkpointing_runs_the_layers_of_the_decoder_again(model):
+    labels = torch.zeros(2, 3, 2, 40, 40)
+    model.gradient_checkpointing_enable()
+    model.train()
+    calls = []
+    for layer in model.mask2former.decoder_layers:
+        layer.fc1.register_forward_hook(lambda *_: calls.append(1))
+    loss = model(**inputs_of(), labels=labels).loss
+    forward = len(calls)
+    loss.backward()
+    assert len(calls) == 2 * forward and not model.mask2former.training

@@ -193,6 +193,11 @@ class PromptedMask2Former(Mask2FormerPreTrainedModel):
         """Blocks of the image encoder."""
         return nn.ModuleList(block for stage in self.stages for block in stage.blocks)
 
+    @property
+    def decoder_layers(self) -> nn.ModuleList:
+        """Layers of the decoder of queries."""
+        return self.model.transformer_module.decoder.layers
+
     def get_input_embeddings(self) -> nn.Module:
         return self.model.pixel_level_module.encoder.get_input_embeddings()
 
