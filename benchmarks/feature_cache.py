@@ -63,7 +63,7 @@ def main():
         start = time.perf_counter()
         cache.fill(model, processor, [clip])
         filling = time.perf_counter() - start
-        cached, loss = seconds(model, cache.serve(processor), *arguments)
+        cached, loss = seconds(model, processor.with_image_inputs(cache.image_inputs), *arguments)
     encoded, expected = seconds(model, processor, *arguments)
     if abs(loss - expected) > 1e-4 * abs(expected):
         raise SystemExit(f"the losses differ: {loss} from the cache, {expected} from the encoder")

@@ -78,12 +78,12 @@ EXCUSED: list[tuple[str, tuple[str, ...], str]] = [
     (
         "test_training_gradient_checkpointing",
         ("EemcTest", "EemcPaperTest"),
-        "it looks at a stage of Swin; its blocks are checkpointed, and inside of a checkpointed stage would run once more",
+        "it looks at a stage of Swin; its blocks are checkpointed, which inside of such a stage would run once more",
     ),
     (
         "test_training_gradient_checkpointing_use_reentrant_false",
         ("EemcTest", "EemcPaperTest"),
-        "it looks at a stage of Swin; its blocks are checkpointed, and inside of a checkpointed stage would run once more",
+        "it looks at a stage of Swin; its blocks are checkpointed, which inside of such a stage would run once more",
     ),
     (
         "test_valid_processor_kwargs_set",
