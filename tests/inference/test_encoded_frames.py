@@ -39,7 +39,7 @@ METHODS = {
     "sam2_love": (LOVE, {"max_frames": 4}, {"windows": ONCE, "rate": [1] * 10}),
     "aural_sam2": (AURAL, {"use_text": True}, {"windows": ONCE, "rate": [1] * 10}),
     "aural_sam2 without text": (AURAL, {"use_text": False}, {"shown": ONCE}),
-    "eemc": (EEMC, {}, {"windows": ONCE, "rate": [1] * 10}),
+    "eemc": (EEMC, {}, {"windows": ONCE}),
     "gavs": (GAVS, {}, {"windows": ONCE, "rate": [1] * 10}),
     "gavs on sam2": (GAVS, NANO, {"shown": ONCE}),
     "gavs that reads two sentences": (GAVS, {"use_text": True}, {"windows": [2] * 5, "rate": [1] * 5 + [3] * 5}),

@@ -155,7 +155,7 @@ def check_host(kept, golden):
 
 
 def whole_cases():
-    return [*golden_files("eemc/base_*.npz"), *golden_files("eemc/tiny_*.npz")]
+    return [*golden_files("eemc/base_*.npz", quick=0), *golden_files("eemc/tiny_*.npz", quick=1)]
 
 
 @pytest.mark.parametrize("file", whole_cases())
@@ -184,7 +184,7 @@ def test_whole_model(file):
         assert_mostly_near(torch.cat(found), golden, "mask_logits_no_prompt", np.s_[:, ::10, ::8, ::8])
 
 
-@pytest.mark.parametrize("file", golden_files("eemc/train_step_*.json"))
+@pytest.mark.parametrize("file", golden_files("eemc/train_step_*.json", quick=0))
 def test_gradients(file):
     golden = json.loads(file.read_text())
     size, *numbers = re.search(r"train_step_(\w+)_seed(\d+)_b(\d+)t(\d+)a(\d+)", file.stem).groups()

@@ -1,3 +1,4 @@
+import pytest
 import torch
 import torch.nn.functional as F
 from tiny.configurations import tiny_config
@@ -14,3 +15,9 @@ def test_sizes_fit_the_model_and_masks_come_back_by_way_of_its_frames(tokenizer)
     found = processor.post_process_masks(masks, inputs["original_sizes"], binarize=False)[0]
     expected = F.interpolate(F.interpolate(masks[0], (128, 128), mode="bilinear"), (90, 120), mode="bilinear")[0]
     torch.testing.assert_close(found, expected)
+
+
+def test_the_sound_of_a_clip_is_heard_as_a_whole(tokenizer):
+    processor = EemcProcessor.from_config(tiny_config(EemcConfig, len(tokenizer)), tokenizer)
+    with pytest.raises(ValueError, match=r"^fps: EemcProcessor cannot give each frame a sound of its own"):
+        processor.frames_with_sounds([], [], ["the dog"], 16000)
