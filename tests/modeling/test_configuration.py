@@ -9,7 +9,7 @@ from lavseg.modeling.configuration import differing_fields
 from lavseg.models.sam2_love import Sam2LoveConfig
 from tiny_methods import EVERY_METHOD
 
-# What older files hold, and the loss weights it stands for.
+# What older files hold, and the loss weights it stands for; of TPAVI there are none.
 FORMER = {
     "aural_sam2": (
         {"focal_weight": 2.0, "contrastive_weight": 0.5, "max_text_length": 12},
@@ -29,7 +29,7 @@ def told(caught):
     return [str(warning.message) for warning in caught if issubclass(warning.category, DeprecationWarning)]
 
 
-@pytest.mark.parametrize("classes", [each for each in EVERY_METHOD if each.id in FORMER])
+@pytest.mark.parametrize("classes", [method for method in EVERY_METHOD if method.id in FORMER])
 def test_an_older_file_is_read_with_one_warning_and_written_without_its_fields(classes, tmp_path):
     config_class, model_class, _ = classes
     former, weights = FORMER[config_class.model_type]
