@@ -74,6 +74,7 @@ def test_the_loss_of_the_paper_has_a_second_term(model):
     assert model(**inputs_of(), labels=labels).loss_dict.keys() == {"bce"}
     model.set_loss_weights({"bce": 5.0, "dice": 5.0})
     assert model(**inputs_of(), labels=labels).loss_dict.keys() == {"bce", "dice"}
+    assert model.to(torch.bfloat16)(**inputs_of(), labels=labels).loss.dtype == torch.float32
 
 
 def test_it_starts_from_published_networks(tmp_path):

@@ -258,9 +258,10 @@ class EemcModel(EemcPreTrainedModel):
         return sum_of_masks(found.class_logits, found.masks)
 
     def _losses(self, masks: torch.Tensor, given: ClipInputs) -> dict[str, torch.Tensor]:
-        """Terms of the loss, means over labelled frames."""
-        targets, weights = given.labels.to(masks.dtype), given.labeled[:, None].expand(given.batch).to(masks.dtype)
-        logits = self.scale_masks(masks.flatten(0, 2), targets.shape[-2:]).view_as(targets)
+        """Terms of the loss, means over labelled frames, in single precision at least."""
+        precise = torch.promote_types(masks.dtype, torch.float32)
+        targets, weights = given.labels.to(precise), given.labeled[:, None].expand(given.batch).to(precise)
+        logits = self.scale_masks(masks.flatten(0, 2).to(precise), targets.shape[-2:]).view_as(targets)
         terms = {"bce": weighted_mean(mask_bce(logits, targets), weights)}
         if self.loss_weights["dice"]:
             terms["dice"] = weighted_mean(mask_dice(logits, targets), weights)
