@@ -162,7 +162,7 @@ FORWARD = {
     "frames of bytes": changed("pixel_values", lambda frames: frames.to(torch.uint8)),
     "frames of whole numbers": changed("pixel_values", lambda frames: frames.long()),
     "frames without a batch": changed("pixel_values", lambda frames: frames[0]),
-    "frames of another size": changed("pixel_values", lambda frames: frames[..., :64, :64]),
+    "frames of another size": changed("pixel_values", lambda frames: frames[..., :60, :60]),  # TPAVI takes 64
     "no frames": changed("pixel_values", lambda frames: None),
     "no frame in a clip": changed("pixel_values", lambda frames: frames[:, :0]),
     "no clip": changed("pixel_values", lambda frames: frames[:0]),
