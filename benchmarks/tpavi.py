@@ -12,22 +12,15 @@ machine counts little; arms take turns, and each one's least seconds count. That
 
 import argparse
 import json
-import time
-from collections.abc import Callable
 
 import torch
+from processor_seconds import least_seconds
 from released_tpavi import released_model
 
 from lavseg import TpaviConfig, TpaviModel, VggishConfig
 from lavseg.backbones.pyramids.configuration_pyramids import pvt_v2_b5_config, resnet50_config
 
 BACKBONES = {"pvt": pvt_v2_b5_config, "resnet": resnet50_config}
-
-
-def seconds_of(function: Callable[[], object]) -> float:
-    began = time.process_time()
-    function()
-    return time.process_time() - began
 
 
 @torch.inference_mode()
@@ -56,8 +49,7 @@ def measure(backbone: str, size: int, frames: int, runs: int, seed: int) -> dict
         "model": lambda: model(**clip),
         "released_model": lambda: released(**clip),
     }
-    rounds = [{name: seconds_of(arm) for name, arm in arms.items()} for _ in range(runs)]
-    found = {name: min(times[name] for times in rounds) for name in arms}
+    found = least_seconds(arms, runs)
     ratios = {f"{name}_of_released": found[name] / found[f"released_{name}"] for name in ("blocks", "model")}
     return {name: round(value, 4) for name, value in (found | ratios).items()}
 

@@ -28,6 +28,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--out", type=Path, help="file for the scores")
     parser.add_argument("--workers", type=int, default=0, help="processes that read the data")
     parser.add_argument("--sentences", type=int, default=SENTENCES, help="sentences about a clip that are run together")
+    parser.add_argument("--across_clips", action="store_true", help="EEMC alone: rows of a batch attend to one another")
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16 (autocast)")
     given = parser.parse_args(argv)
     with one_line_errors("run_eval.py"):
@@ -42,6 +43,7 @@ def main(argv: list[str]) -> None:
             given.bf16,
             given.out,
             sentences=given.sentences,
+            across_clips=given.across_clips,
         )
         if report is not None:
             print_scores(report)

@@ -1,5 +1,6 @@
 """Files as the methods' authors publish them, of tiny models, and the sizes that `convert` then has to expect."""
 
+import re
 from functools import partial
 
 import torch
@@ -7,8 +8,10 @@ from tiny.configurations import tiny_config, tiny_pyramid_config
 
 from avsegformer_reference import released_file
 from lavseg.backbones.vggish import VggishConfig, VggishModel, convert_vggish
+from lavseg.data import build_tokenizer
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, convert_aural_sam2
 from lavseg.models.avsegformer import AvsegFormerConfig, AvsegFormerModel, convert_avsegformer
+from lavseg.models.eemc import EemcConfig, EemcModel, convert_eemc
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, convert_sama_avs
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, convert_st_bava
 from lavseg.models.tpavi import TpaviConfig, TpaviModel, convert_tpavi
@@ -63,6 +66,42 @@ def aural_sam2_file(folder):
 def avsegformer_file(folder):
     torch.save(released_file(AvsegFormerModel(tiny_config(AvsegFormerConfig))), folder / "avsegformer.pth")
     return folder / "avsegformer.pth", []
+
+
+# The rules of `convert eemc`, from the last to the first, read backwards.
+EEMC_NAMES = [
+    (r"(\.blocks\.\d+)\.mlp\.fc2\.", r"\1.output.dense."),
+    (r"(\.blocks\.\d+)\.mlp\.fc1\.", r"\1.intermediate.dense."),
+    (r"\.attention\.o_proj\.", ".attention.output.dense."),
+    (r"\.relative_position_bias\.relative_position_bias_table$", ".self.relative_position_bias_table"),
+    (r"\.attention\.q_proj\.", ".attention.self.query."),
+    (r"\.attention\.k_proj\.", ".attention.self.key."),
+    (r"\.attention\.v_proj\.", ".attention.self.value."),
+    (r"\.encoder\.swin\.", ".encoder."),
+    (r"\.self_attn\.adapter\.", ".self_attn.avs_adapt."),
+    (r"^fusion\.integration\.", "mha_mm."),
+    (r"^fusion\.image_text\.", "mha_V_T."),
+    (r"^fusion\.audio_text\.", "mha_A_T."),
+    (r"^fusion\.", ""),
+    (r"^mask2former\.", "model_v."),
+    (r"^query_attention\.", "model_v.model.transformer_module.ref_avs_attn."),
+]
+
+
+def eemc_file(folder):
+    """A model without its encoders, and those in places of their own."""
+    tokenizer = build_tokenizer()
+    model = EemcModel(tiny_config(EemcConfig, len(tokenizer)))
+    state = {}
+    for key, value in model.state_dict().items():
+        if not key.startswith(("audio_encoder.", "text_encoder.")):
+            for pattern, name in EEMC_NAMES:
+                key = re.sub(pattern, name, key)
+            state[key] = torch.randn_like(value)
+    torch.save(state | {"model_v.criterion.empty_weight": torch.ones(3)}, folder / "eemc.pth")
+    model.text_encoder.save_pretrained(folder / "text")
+    tokenizer.save_pretrained(folder / "text")
+    return folder / "eemc.pth", ["--vggish", vggish_file(folder)[0], "--text", folder / "text"]
 
 
 def tpavi_file(folder):
@@ -127,6 +166,7 @@ PUBLISHED = {
     "st_bava": st_bava_file,
     "aural_sam2": aural_sam2_file,
     "avsegformer": avsegformer_file,
+    "eemc": eemc_file,
     "tpavi": tpavi_file,
 }
 
@@ -141,6 +181,7 @@ def expect_tiny(set_attribute=setattr):
     tiny = tiny_config(AuralSam2Config, use_text=False)
     set_attribute(convert_vggish, "VggishConfig", partial(tiny_config, VggishConfig))
     set_attribute(convert_sama_avs, "SamaAvsConfig", partial(tiny_config, SamaAvsConfig))
+    set_attribute(convert_eemc, "EemcConfig", partial(tiny_config, EemcConfig))
     set_attribute(convert_st_bava, "StBavaConfig", partial(tiny_config, StBavaConfig))
     set_attribute(convert_aural_sam2, "AuralSam2Config", lambda **fields: tiny)
     set_attribute(convert_aural_sam2, "sam2_config_of", lambda state, image_size: tiny.sam2_config)

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from transformers import PreTrainedConfig, Sam2VideoConfig, SamConfig
+from transformers import Mask2FormerConfig, PreTrainedConfig, Sam2VideoConfig, SamConfig, SwinConfig
 
 from lavseg import (
     AuralSam2Config,
     AvsegFormerConfig,
+    EemcConfig,
     GavsConfig,
     Sam2LoveConfig,
     SamaAvsConfig,
@@ -92,6 +93,18 @@ def _avsegformer(vocab_size: int, overrides: dict) -> dict:
     return {**fields, "text_config": tiny_text_config(vocab_size)} if overrides.get("use_text") else fields
 
 
+def _eemc(vocab_size: int, overrides: dict) -> dict:
+    return {
+        "mask2former_config": nano_mask2former_config(),
+        "text_config": tiny_text_config(vocab_size),
+        "audio_config": tiny_config(VggishConfig, final_relu=False),
+        "frame_size": 128,
+        "intermediate_size": 64,
+        "num_attention_heads": 4,
+        "adapter_size": 16,
+    }
+
+
 def _st_bava(vocab_size: int, overrides: dict) -> dict:
     return {
         "sam_config": nano_sam_config(128),
@@ -136,6 +149,7 @@ def _adapted(vocab_size: int, overrides: dict) -> dict:
 _FIELDS: dict[type[PreTrainedConfig], Callable[[int, dict], dict]] = {
     AuralSam2Config: _aural_sam2,
     AvsegFormerConfig: _avsegformer,
+    EemcConfig: _eemc,
     GavsConfig: _gavs,
     Sam2LoveConfig: _sam2_love,
     SamaAvsConfig: _sama_avs,
@@ -204,6 +218,30 @@ def nano_sam_config(image_size: int = 128) -> SamConfig:
             "mlp_dim": 64,
             "iou_head_hidden_dim": width,
         },
+    )
+
+
+def nano_mask2former_config() -> Mask2FormerConfig:
+    """The smallest host that serves tests and demonstrations, 0.1 M parameters."""
+    swin = SwinConfig(
+        embed_dim=8,
+        depths=[1, 1, 2, 1],
+        num_heads=[1, 1, 2, 4],
+        window_size=2,
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+    )
+    return Mask2FormerConfig(
+        backbone_config=swin,
+        feature_size=32,
+        mask_feature_size=32,
+        hidden_dim=32,
+        encoder_layers=1,
+        decoder_layers=3,
+        num_attention_heads=4,
+        dim_feedforward=32,
+        encoder_feedforward_dim=32,
+        num_queries=8,
+        num_labels=2,
     )
 
 

@@ -31,6 +31,7 @@ from .models.avsegformer import (
     AvsegFormerModel,
     AvsegFormerProcessor,
 )
+from .models.eemc import EemcConfig, EemcModel, EemcProcessor
 from .models.gavs import GavsConfig, GavsModel, GavsProcessor
 from .models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 from .models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
@@ -43,6 +44,7 @@ ENTRY_POINTS = "lavseg.methods"
 # Of this package first, then those from outside.
 METHODS = [
     (AuralSam2Config, AuralSam2Model, AuralSam2Processor),
+    (EemcConfig, EemcModel, EemcProcessor),
     (GavsConfig, GavsModel, GavsProcessor),
     (Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor),
     (SamaAvsConfig, SamaAvsModel, SamaAvsProcessor),

@@ -42,7 +42,15 @@ def test_help_imports_nothing_heavy():
 
 def test_the_commands():
     assert {"segment", "train", "evaluate", "convert", "data", "push", "info"} <= set(COMMANDS)
-    assert set(COMMANDS["convert"].commands) == {"aural-sam2", "avsegformer", "st-bava", "sama-avs", "tpavi", "vggish"}
+    assert set(COMMANDS["convert"].commands) == {
+        "aural-sam2",
+        "avsegformer",
+        "eemc",
+        "st-bava",
+        "sama-avs",
+        "tpavi",
+        "vggish",
+    }
     assert set(COMMANDS["data"].commands) == {"check", "synthetic", "export"}
 
 

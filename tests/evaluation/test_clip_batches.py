@@ -7,11 +7,12 @@ from tiny.configurations import tiny_config
 from transformers import BatchFeature
 
 from lavseg.data import ClipCollator, load_ref_avs, write_ref_avs
-from lavseg.evaluation.clip_batches import load_clips
+from lavseg.evaluation.clip_batches import load_clips, rows_together
 from lavseg.evaluation.evaluate_model import evaluate
 from lavseg.evaluation.loop import run
 from lavseg.evaluation.scores import LossScores, MaskScores
 from lavseg.metrics.protocols import PROTOCOLS, AvsMetric
+from lavseg.models.eemc import EemcConfig, EemcModel, EemcProcessor
 from lavseg.models.gavs import GavsConfig, GavsModel, GavsProcessor
 from lavseg.testing.variants import as_double, shift_object_scores
 from tiny_methods import EVERY_METHOD, tiny_method
@@ -139,3 +140,29 @@ def test_the_last_batch_of_a_protocol_may_be_smaller(tokenizer, rows):
     model, processor = tiny_method(EVERY_METHOD[0].values[0], tokenizer)
     metric = evaluate(model, ClipCollator(processor), rows, "ref_avs", batch_size=4)
     assert metric.state[0] == math.ceil(len(rows) / 4)
+
+
+def test_rows_that_attend_to_one_another_are_run_together(tokenizer, parts):
+    rows = concatenate_datasets([parts[1].select(range(2)), parts[2].select(range(1))])
+    torch.manual_seed(0)
+    model = EemcModel(tiny_config(EemcConfig, len(tokenizer), across_clips=True)).eval().double()
+    collator = ClipCollator(EemcProcessor.from_config(model.config, tokenizer))
+    scores = [MaskScores(["ref_avs"], collator.processor, model.scale_masks, 3, 2), LossScores()]
+    run(model, load_clips(rows, collator, together=rows_together(model, 2)), scores, transform=in_double)
+    expected, losses = AvsMetric("ref_avs"), []
+    for batch in (in_double(collator([rows[0], rows[1]])), in_double(collator([rows[2]]))):
+        with torch.no_grad():
+            outputs = model(**batch)
+        losses += [outputs.loss.item()] * len(outputs.pred_masks)
+        expected.update(
+            model.scale_masks(outputs.pred_masks.flatten(0, 2).float(), (32, 40)), batch["labels"].flatten(0, 2)
+        )
+    assert scores[0].metrics()[0].compute() == pytest.approx(expected.compute(), abs=1e-6)
+    assert scores[1].compute()["loss"] == pytest.approx(sum(losses) / 3)
+    metric = evaluate(model, collator, rows, "ref_avs", batch_size=2, transform=in_double)
+    assert metric.compute() == pytest.approx(expected.compute(), abs=1e-6)
+    model.config.across_clips = False
+    assert rows_together(model, 2) == 0
+    alone = LossScores()
+    run(model, load_clips(rows, collator), [alone], transform=in_double)
+    assert alone.compute()["loss"] != pytest.approx(sum(losses) / 3, rel=1e-10)

@@ -4,13 +4,14 @@ import pytest
 import torch
 from tiny.configurations import tiny_config
 
-from lavseg.data import CLASSES, ClipCollator, load_avsbench, write_avsbench
+from lavseg.data import CLASSES, ClipCollator, load_avsbench, load_ref_avs, write_avsbench, write_ref_avs
 from lavseg.data.layouts import export_parquet
 from lavseg.evaluation.evaluate_checkpoint import _SETTINGS, evaluate_checkpoint, protocol_settings
 from lavseg.evaluation.evaluate_model import evaluate
 from lavseg.metrics.protocols import PROTOCOLS
 from lavseg.metrics.semantic import AVSS
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2ForSemanticSegmentation, AuralSam2Processor
+from lavseg.models.eemc import EemcConfig, EemcModel, EemcProcessor
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +63,26 @@ def test_bfloat16_is_used_where_it_is_asked_for(checkpoint, data):
         for bf16 in (False, True)
     )
     assert rounded["loss"] != exact["loss"] and rounded["loss"] == pytest.approx(exact["loss"], rel=0.05)
+
+
+def test_the_released_evaluation_of_eemc_lets_rows_attend_to_one_another(checkpoint, data, tokenizer, tmp_path):
+    torch.manual_seed(0)
+    model = EemcModel(tiny_config(EemcConfig, len(tokenizer))).eval()
+    processor = EemcProcessor.from_config(model.config, tokenizer)
+    model.save_pretrained(tmp_path / "model")
+    processor.save_pretrained(tmp_path / "model")
+    root = write_ref_avs(tmp_path / "data", {"test_s": 1}, 2, (32, 40))
+    report = evaluate_checkpoint(tmp_path / "model", root, ["test_s"], across_clips=True)
+    assert report["across_clips"] is True
+    model.config.across_clips = True
+    collator = ClipCollator(processor, *protocol_settings("ref_avs", "ref_avs")[1:])
+    expected = evaluate(model, collator, load_ref_avs(root, "test_s"), "ref_avs", batch_size=4).compute()
+    assert report["splits"]["test_s"]["f_score"] == pytest.approx(expected["f_score"], abs=1e-6)
+    with pytest.raises(
+        ValueError,
+        match=r"^across_clips: AuralSam2ForSemanticSegmentation answers every sentence by itself; leave it out",
+    ):
+        evaluate_checkpoint(checkpoint, data, None, "frame", "avsbench", ["v1m"], across_clips=True)
+    EemcModel(tiny_config(EemcConfig, len(tokenizer), behavior="paper")).save_pretrained(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"across_clips: is what the release does; it goes with behavior='release'"):
+        evaluate_checkpoint(tmp_path / "model", root, ["test_s"], across_clips=True)

@@ -12,6 +12,7 @@ from lavseg.inference.encoded_frames import FrameInput
 from lavseg.media import iter_clip
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 from lavseg.models.avsegformer import AvsegFormerConfig, AvsegFormerModel, AvsegFormerProcessor
+from lavseg.models.eemc import EemcConfig, EemcModel, EemcProcessor
 from lavseg.models.gavs import GavsConfig, GavsModel, GavsProcessor
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
@@ -23,6 +24,7 @@ from tiny_clips import away_from_zero
 SENTENCES = ["the red circle", "the object making a sound"]
 AURAL = AuralSam2Config, AuralSam2Model, AuralSam2Processor
 AVSEGFORMER = AvsegFormerConfig, AvsegFormerModel, AvsegFormerProcessor
+EEMC = EemcConfig, EemcModel, EemcProcessor
 GAVS = GavsConfig, GavsModel, GavsProcessor
 LOVE = Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 SAMA = SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
@@ -41,6 +43,7 @@ METHODS = {
     "aural_sam2 without text": (AURAL, {"use_text": False}, {"shown": ONCE}),
     "avsegformer": (AVSEGFORMER, {}, {"windows": ONCE, "rate": [1] * 10}),
     "avsegformer that reads two sentences": (AVSEGFORMER, {"use_text": True}, {"windows": ONCE, "rate": [1] * 10}),
+    "eemc": (EEMC, {}, {"windows": ONCE}),
     "gavs": (GAVS, {}, {"windows": ONCE, "rate": [1] * 10}),
     "gavs on sam2": (GAVS, NANO, {"shown": ONCE}),
     "gavs that reads two sentences": (GAVS, {"use_text": True}, {"windows": [2] * 5, "rate": [1] * 5 + [3] * 5}),
@@ -54,7 +57,7 @@ METHODS = {
 # The default suite has one of each kind.
 QUICK = {("sam2_love", "rate"), ("aural_sam2 without text", "shown"), ("gavs", "windows"), ("sama_avs", "rate")}
 QUICK |= {("st_bava", "windows"), ("gavs that reads two sentences", "windows")}
-QUICK |= {("tpavi that reads two sentences", "windows")}
+QUICK |= {("eemc", "windows"), ("tpavi that reads two sentences", "windows")}
 CASES = [
     pytest.param(name, clip, marks=[] if (name, clip) in QUICK else pytest.mark.slow)
     for name, (_, _, expected) in METHODS.items()
@@ -64,7 +67,7 @@ CASES = [
 
 def make_method(classes, overrides, tokenizer):
     config_class, model_class, processor_class = classes
-    reads = overrides.get("use_text", processor_class is Sam2LoveProcessor)
+    reads = overrides.get("use_text", processor_class in (EemcProcessor, Sam2LoveProcessor))
     torch.manual_seed(0)
     config = tiny_config(config_class, vocab_size=len(tokenizer), **overrides)
     processor = processor_class.from_config(config, *([tokenizer] if reads else []))
@@ -78,7 +81,7 @@ def make_method(classes, overrides, tokenizer):
 def count(model):
     """How often each frame goes through each image encoder from now on, and calls of text, sound and whole model."""
     parts = model.backbones()
-    images = [part for name, part in parts.items() if name.startswith("sam") or name == "vision"]
+    images = [part for name, part in parts.items() if name.startswith(("sam", "mask2former", "vision"))]
     layers = dict(zip(("image", "vision"), images, strict=False))
     frames, calls = {name: Counter() for name in layers}, Counter()
     for name, part in layers.items():

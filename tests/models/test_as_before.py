@@ -36,6 +36,7 @@ MOVED = {
         "max_text_length",
     },
     "avsegformer": set(),
+    "eemc": set(),
     "gavs": {"max_text_length", "bgr_frames", "pad_frames"},
     "sam2_love": {"bce_weight", "dice_weight", "object_loss_weight", "iou_loss_weight", "max_text_length"},
     "sama_avs": {"max_text_length"},

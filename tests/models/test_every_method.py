@@ -58,6 +58,8 @@ class TestEveryMethod(MethodContract):
         "avsegformer-classes": variant(
             "avsegformer", 487_376, 412_144, architecture=AvsegFormerForSemanticSegmentation, num_labels=6
         ),
+        "eemc": variant("eemc", 360_991, 26_130, reads=True),
+        "eemc-paper": variant("eemc", 360_991, 76_050, reads=True, behavior="paper"),
         "gavs": variant("gavs", 186_796, 6_528, unreached=SAM_IOU),
         "gavs-sam2": variant("gavs", 1_652_770, 24_160, **ON_SAM2),
         "gavs-sam2_text": variant("gavs", 1_729_586, 31_920, reads=True, use_text=True),

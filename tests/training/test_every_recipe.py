@@ -4,7 +4,13 @@ import math
 
 import pytest
 import torch
-from tiny.configurations import nano_sam2_config, nano_sam_config, tiny_config, tiny_pyramid_config
+from tiny.configurations import (
+    nano_mask2former_config,
+    nano_sam2_config,
+    nano_sam_config,
+    tiny_config,
+    tiny_pyramid_config,
+)
 from transformers import (
     AutoModel,
     CLIPConfig,
@@ -14,6 +20,7 @@ from transformers import (
     ViTImageProcessor,
 )
 
+from lavseg.backbones.mask2former.modeling_mask2former import PromptedMask2Former
 from lavseg.backbones.pyramids import build_pyramid
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.data import write_avsbench, write_ref_avs
@@ -42,6 +49,7 @@ SIZES = {
         "generator_intermediate_size": 64,
     },
     "gavs": {"adapter_size": 16, "first_adapted_block": 1},
+    "eemc": {"frame_size": 128, "intermediate_size": 32, "num_attention_heads": 4, "adapter_size": 8},
 }
 pytestmark = pytest.mark.slow
 
@@ -65,6 +73,7 @@ def published(tmp_path_factory, tokenizer):
     torch.manual_seed(0)
     Sam2VideoModel(nano_sam2_config(128)).save_pretrained(folder / "sam2")
     SamModel(nano_sam_config(128)).save_pretrained(folder / "sam")
+    PromptedMask2Former(nano_mask2former_config()).save_pretrained(folder / "mask2former")
     VggishModel(tiny_config(VggishConfig, embedding_size=64)).save_pretrained(folder / "vggish")
     love = tiny_config(Sam2LoveConfig, words)
     AutoModel.from_config(love.vision_config).save_pretrained(folder / "vit")
@@ -84,6 +93,7 @@ def published(tmp_path_factory, tokenizer):
     named = dict.fromkeys(("facebook/sam2-hiera-large", "facebook/sam2-hiera-base-plus"), "sam2")
     named |= dict.fromkeys(("facebook/sam-vit-huge", "facebook/sam-vit-base"), "sam")
     named |= dict.fromkeys(("distilbert/distilroberta-base", "FacebookAI/roberta-base"), "roberta")
+    named["facebook/mask2former-swin-base-ade-semantic"] = "mask2former"
     named |= {"google/vit-base-patch16-224": "vit", "openai/clip-vit-base-patch16": "clip", None: "vggish"}
     named |= {"OpenGVLab/pvt_v2_b5": "pvt_v2", "microsoft/resnet-50": "resnet"}
     return {name: str(folder / stand_in) for name, stand_in in named.items()}

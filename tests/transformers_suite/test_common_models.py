@@ -78,6 +78,14 @@ class StBavaGateTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["st_bava-gate"]
 
 
+class EemcTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["eemc"]
+
+
+class EemcPaperTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["eemc-paper"]
+
+
 class TpaviTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["tpavi"]
 

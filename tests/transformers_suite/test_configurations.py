@@ -8,6 +8,7 @@ from tiny.configurations import tiny_config
 from lavseg import (
     AuralSam2Config,
     AvsegFormerConfig,
+    EemcConfig,
     GavsConfig,
     Sam2LoveConfig,
     SamaAvsConfig,
@@ -61,6 +62,10 @@ class SamaAvsConfigTest(ConfigurationTests, unittest.TestCase):
 
 class StBavaConfigTest(ConfigurationTests, unittest.TestCase):
     config_class = StBavaConfig
+
+
+class EemcConfigTest(ConfigurationTests, unittest.TestCase):
+    config_class = EemcConfig
 
 
 class TpaviConfigTest(ConfigurationTests, unittest.TestCase):

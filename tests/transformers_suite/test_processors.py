@@ -107,6 +107,10 @@ class StBavaProcessorTest(ProcessorTests, unittest.TestCase):
     variant = VARIANTS["st_bava"]
 
 
+class EemcProcessorTest(ProcessorTests, unittest.TestCase):
+    variant = VARIANTS["eemc"]
+
+
 class TpaviProcessorTest(ProcessorTests, unittest.TestCase):
     variant = VARIANTS["tpavi"]
 

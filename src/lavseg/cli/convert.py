@@ -81,6 +81,26 @@ def _avsegformer(
     _report("avsegformer", run, out, as_json)
 
 
+@convert.command("eemc")
+def _eemc(
+    checkpoint: _Checkpoint,
+    out: _Out,
+    vggish: _Vggish,
+    text: Annotated[str, typer.Option(help="Text encoder with its tokenizer, folder or Hub id.")] = (
+        "distilbert/distilroberta-base"
+    ),
+    as_json: _Json = False,
+) -> None:
+    """A checkpoint of the released Ref-AVS code."""
+
+    def run() -> "tuple[PreTrainedModel, list[str]]":
+        from ..models.eemc.convert_eemc import convert_eemc_checkpoint
+
+        return convert_eemc_checkpoint(_here(checkpoint), _here(vggish), out, text)
+
+    _report("eemc", run, out, as_json)
+
+
 @convert.command("st-bava")
 def _st_bava(
     checkpoint: _Checkpoint,

@@ -13,6 +13,16 @@ from .quiet import silence_data_sets, silence_libraries
 
 # Scores where something is to be found, and where nothing is.
 _OF_OBJECTS, _OF_NULLS = {"jaccard", "f_score", "j_and_f"}, {"s"}
+_Sentences = Annotated[
+    int, typer.Option(help="Sentences about a clip that are run together; fewer take less memory and more time.")
+]
+_AcrossClips = Annotated[
+    bool,
+    typer.Option(
+        "--across-clips",
+        help="Let the rows of a batch of the protocol attend to one another, as EEMC's released evaluation does.",
+    ),
+]
 
 
 def evaluate(
@@ -39,9 +49,8 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File for the scores as JSON.", show_default=False)] = None,
     workers: Annotated[int, typer.Option(help="Processes that read the data.")] = 0,
-    sentences: Annotated[
-        int, typer.Option(help="Sentences about a clip that are run together; fewer take less memory and more time.")
-    ] = 16,
+    sentences: _Sentences = 16,
+    across_clips: _AcrossClips = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     plugin: Plugins = None,
     trust_remote_code: TrustRemoteCode = False,
@@ -72,6 +81,7 @@ def evaluate(
             out=out,
             trust_remote_code=trust_remote_code,
             sentences=sentences,
+            across_clips=across_clips,
         )
         if report is None:
             return

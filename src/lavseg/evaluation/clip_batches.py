@@ -1,4 +1,5 @@
-"""The clips of a data set, each with all sentences about it, as batches of one for the evaluation."""
+"""The clips of a data set, each with all sentences about it, as batches of one for the evaluation; or rows that a model
+has to be given together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,58 +12,76 @@ from transformers import BatchFeature
 from ..data.clip_rows import NamedRows, group_by_clip
 from ..data.collator import ClipCollator
 from ..data.workers import shorten_worker_sockets
+from ..modeling.base import AudioVisualPreTrainedModel
 
 # Sentences about a clip that are run together unless told otherwise: of Ref-AVS all about most clips.
 SENTENCES = 16
 
 
 class ClipItems(TorchDataset):
-    """Numbers of the rows about a clip, up to `sentences` together, with these rows.
+    """Numbers of the rows about a clip, up to `sentences` together, with what a collator takes for them: the clip with
+    these rows. With `together`, so many consecutive rows instead, and each of them a clip.
 
     Raises:
         ValueError: when there are no rows.
     """
 
-    def __init__(self, rows: Dataset | Sequence[dict], sentences: int):
+    def __init__(self, rows: Dataset | Sequence[dict], sentences: int, together: int = 0):
         if not len(rows):
             raise ValueError("dataset: has no rows, there is nothing to evaluate")
-        self.rows, self.groups = NamedRows(rows), group_by_clip(rows, sentences)
+        self.rows, self.apart = NamedRows(rows), together > 0
+        if together:
+            starts = range(0, len(rows), together)
+            self.groups = [[*range(start, min(start + together, len(rows)))] for start in starts]
+        else:
+            self.groups = group_by_clip(rows, sentences)
 
     def __len__(self) -> int:
         return len(self.groups)
 
-    def __getitem__(self, item: int) -> tuple[list[int], list[dict]]:
-        return self.groups[item], self.rows.__getitems__(self.groups[item])
+    def __getitem__(self, item: int) -> tuple[list[int], list[list[dict]]]:
+        rows = self.rows.__getitems__(self.groups[item])
+        return self.groups[item], [[row] for row in rows] if self.apart else [rows]
 
 
 @dataclass
-class OneClip:
-    """Makes a batch of one item of [`ClipItems`], with the numbers of its rows as `rows`."""
+class OneItem:
+    """Makes a batch of one item of [`ClipItems`], with the numbers of its rows as `rows`, clip by clip."""
 
     collator: ClipCollator
 
-    def __call__(self, items: Sequence[tuple[list[int], list[dict]]]) -> BatchFeature:
-        [(numbers, rows)] = items
-        batch = self.collator([rows])
+    def __call__(self, items: Sequence[tuple[list[int], list[list[dict]]]]) -> BatchFeature:
+        [(numbers, clips)] = items
+        batch = self.collator(clips)
         batch["rows"] = numbers
         return batch
 
 
-def load_clips(dataset: Dataset, collator: ClipCollator, sentences: int = SENTENCES, workers: int = 0) -> DataLoader:
-    """All rows of a data set, those about one clip together.
+def load_clips(
+    dataset: Dataset, collator: ClipCollator, sentences: int = SENTENCES, workers: int = 0, together: int = 0
+) -> DataLoader:
+    """All rows of a data set, those about one clip together, or else those that a model has to be given together.
 
     Args:
         dataset: such as `load_ref_avs` returns.
         collator: makes model inputs of its rows.
         sentences: rows that a clip is run with at most; with more it is run again.
         workers: processes that read the data.
+        together: see [`rows_together`].
 
     Raises:
         ValueError: `dataset` is empty, or `sentences` no number above 0.
     """
     check_sentences("sentences", sentences)
     shorten_worker_sockets()
-    return DataLoader(ClipItems(dataset, sentences), num_workers=workers, collate_fn=OneClip(collator))
+    items = ClipItems(dataset, sentences, together)
+    return DataLoader(items, num_workers=workers, collate_fn=OneItem(collator))
+
+
+def rows_together(model: AudioVisualPreTrainedModel, batch_size: int) -> int:
+    """Consecutive rows that a model has to be given as one batch: `batch_size` where the clips of a batch attend to one
+    another, 0 for clip by clip."""
+    return batch_size if model.attends_across_clips else 0
 
 
 def check_sentences(name: str, given: int) -> None:

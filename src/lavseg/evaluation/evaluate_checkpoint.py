@@ -13,7 +13,7 @@ from ..data.layouts import known_layout, load_rows
 from ..data.tables import logged_warnings
 from ..metrics.semantic import AVSS
 from ..output_folders import check_new_file, write_report
-from .clip_batches import SENTENCES, check_sentences, load_clips
+from .clip_batches import SENTENCES, check_sentences, load_clips, rows_together
 from .loop import results, run
 from .scores import ClassScores, LossScores, MaskScores
 
@@ -56,6 +56,7 @@ def evaluate_checkpoint(
     out: str | Path | None = None,
     trust_remote_code: bool = False,
     sentences: int = SENTENCES,
+    across_clips: bool = False,
 ) -> dict | None:
     """Score a checkpoint on splits of a data set as a publication does, on all processes that were launched.
 
@@ -72,6 +73,8 @@ def evaluate_checkpoint(
         out: file for what is returned, as JSON.
         trust_remote_code: see [`load_checkpoint`].
         sentences: about one clip that are run together at most, which memory grows with; with more it is run again.
+        across_clips: let the consecutive rows of each batch of the protocol attend to one another, as the released
+            evaluation of EEMC does; no other method can. They are then run together.
 
     Returns:
         What was given, and `splits`: for each `jaccard`, `f_score`, their mean `j_and_f`, `s`, `loss`, or under "avss"
@@ -92,12 +95,15 @@ def evaluate_checkpoint(
         rows = {split: load_rows(data_root, split, layout, subsets) for split in splits or TEST_SPLITS[layout]}
     batch_size, label_size, mask_resize = protocol_settings(protocol, layout)
     network, processor = load_checkpoint(model, trust_remote_code)
+    if across_clips:
+        network.attend_across_clips()
     collator = ClipCollator(processor, label_size, mask_resize, class_labels=network.names_classes)
     accelerator = Accelerator(cpu=not torch.accelerator.is_available())
     network.to(accelerator.device)
     scores = {}
     for split, part in rows.items():
-        clips = accelerator.prepare_data_loader(load_clips(part, collator, sentences, workers))
+        clips = load_clips(part, collator, sentences, workers, rows_together(network, batch_size))
+        clips = accelerator.prepare_data_loader(clips)
         clips = logging.tqdm(clips, desc=split, disable=not accelerator.is_local_main_process)
         if protocol == AVSS:
             added = [ClassScores(network, processor)]
@@ -111,6 +117,8 @@ def evaluate_checkpoint(
     if not accelerator.is_main_process:
         return None
     asked = {"model": str(model), "data_root": str(data_root), "dataset": layout, "subsets": list(subsets)}
+    if across_clips:
+        asked["across_clips"] = True
     report = {**asked, "protocol": protocol, "splits": scores}
     if out is not None:
         write_report(out, report)

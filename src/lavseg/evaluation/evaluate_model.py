@@ -10,7 +10,7 @@ from ..data.collator import ClipCollator
 from ..metrics.protocols import AvsMetric
 from ..metrics.semantic import SemanticMetric
 from ..modeling.base import AudioVisualPreTrainedModel
-from .clip_batches import SENTENCES, load_clips
+from .clip_batches import SENTENCES, load_clips, rows_together
 from .loop import run
 from .scores import ClassScores, MaskScores
 
@@ -27,7 +27,8 @@ def evaluate(
 ) -> AvsMetric:
     """Run a model over all rows of a data set, in evaluation mode, and score its masks.
 
-    Each clip is read and run once, with all sentences about it. Mask logits are brought to the labels' size as the
+    Each clip is read and run once, with all sentences about it; `batch_size` rows are run together where the model's
+    `across_clips` lets them attend to one another. Mask logits are brought to the labels' size as the
     model's method does it; frames without a label do not count. All protocols but `frame` depend on which rows are one
     batch, `batch_size` consecutive ones: `PROTOCOLS[name].source` says what `batch_size` and `collator.label_size` the
     published numbers take.
@@ -48,7 +49,7 @@ def evaluate(
     Raises:
         ValueError: `dataset` is empty, `protocol` is unknown, or the model gives NaN or infinite values.
     """
-    clips = load_clips(dataset, collator, sentences)
+    clips = load_clips(dataset, collator, sentences, together=rows_together(model, batch_size))
     scores = MaskScores([protocol], collator.processor, model.scale_masks, len(dataset), batch_size)
     run(model, progress(clips) if progress else clips, [scores], transform=transform)
     return scores.metrics()[0]

@@ -1,8 +1,9 @@
 """The one loop that runs a model over a data set to score it, on any number of processes."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -84,8 +85,19 @@ def _add(
     outputs = model(**inputs)
     check_outputs(outputs.predictions(), inputs["frame_mask"])
     batch = batch.to(model.device)
-    for part in scores:
-        part.update(outputs, batch, rows)
+    clips = len(batch["frame_mask"])
+    each = len(rows) // clips
+    for clip in range(clips):
+        found, given = (outputs, batch) if clips == 1 else (type(outputs)(**_of(outputs, clip)), _of(batch, clip))
+        for part in scores:
+            part.update(found, given, rows[clip * each : (clip + 1) * each])
+
+
+def _of(values: Mapping[str, Any], clip: int) -> dict[str, Any]:
+    """Of a batch or of outputs what is of one clip, as a batch of one; a loss is of them all."""
+    one = slice(clip, clip + 1)
+    whole = {name: value for name, value in values.items() if isinstance(value, dict) or getattr(value, "ndim", 1) == 0}
+    return whole | {name: value[one] for name, value in values.items() if name not in whole}
 
 
 @contextmanager

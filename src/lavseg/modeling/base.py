@@ -176,6 +176,15 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         return None
 
     @property
+    def attends_across_clips(self) -> bool:
+        """Whether clips and sentences of a batch attend to one another: then answers depend on what is in the batch."""
+        return False
+
+    def attend_across_clips(self) -> None:
+        """Have them do so from now on; a method without that refuses."""
+        raise ValueError(f"across_clips: {type(self).__name__} answers every sentence by itself; leave it out")
+
+    @property
     def num_classes(self) -> int:
         """Classes that it names on top of masks, background not counted; 0 for masks alone."""
         return 0

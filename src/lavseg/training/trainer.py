@@ -20,7 +20,7 @@ from ..data.clip_rows import NamedRows
 from ..data.collator import ClipCollator
 from ..data.decoding import NamedStream
 from ..data.workers import shorten_worker_sockets
-from ..evaluation.clip_batches import ClipItems, OneClip
+from ..evaluation.clip_batches import ClipItems, OneItem, rows_together
 from ..evaluation.loop import results, run
 from ..evaluation.scores import LossScores, MaskScores
 from ..hub.hub_errors import HUB_ERRORS, refusal
@@ -105,15 +105,15 @@ class LavsegTrainer(Trainer):
         return super().get_train_dataloader()
 
     def _get_dataloader(self, dataset: Dataset, description: str, batch_size: int, **kwargs) -> DataLoader:
-        """As in Transformers; batches of rows for training, and of one clip with all its rows for evaluation."""
+        """As in Transformers; batches of rows for training, for evaluation of a clip's rows or of rows that attend."""
         plain = self.data_collator
         if kwargs.get("is_training"):
             dataset = NamedRows(dataset) if isinstance(dataset, Dataset) else dataset
             dataset = NamedStream(dataset) if isinstance(dataset, IterableDataset) else dataset
             self.data_collator = training_batches(self._training_collator, dataset, self.args.sentences_per_clip)
         else:
-            dataset, batch_size = ClipItems(dataset, self.args.eval_sentences), 1
-            self.data_collator = OneClip(plain)
+            dataset, batch_size = ClipItems(dataset, self.args.eval_sentences, rows_together(self.model, batch_size)), 1
+            self.data_collator = OneItem(plain)
         try:
             return super()._get_dataloader(dataset, description, batch_size, **kwargs)
         finally:

@@ -1,0 +1,60 @@
+"""What EEMC costs beside its released code's order of operations: all but VGGish and the text encoder.
+
+    python benchmarks/eemc.py
+    python benchmarks/eemc.py --frames 10 --sentences 4 --runs 3
+
+Prints one JSON line. Weights and inputs are random, one clip, Swin-B at 384, no gradient, one thread. `model` is
+seconds of this package for all sentences, `released` those of `released_eemc.py`, `model_of_released` the ratio.
+Seconds are the processor's; arms take turns, and each one's least count. That both compute the same is tested in
+`tests/benchmarks`.
+"""
+
+import argparse
+import json
+
+import torch
+from processor_seconds import least_seconds
+from released_eemc import released_masks
+
+from lavseg import EemcConfig, EemcModel, VggishConfig
+
+SECONDS, WORDS, SIZE = 10, 25, (256, 256)
+
+
+@torch.inference_mode()
+def measure(frames: int, sentences: int, runs: int, seed: int) -> dict[str, float]:
+    """Least seconds of each arm, and their ratio."""
+    torch.manual_seed(seed)
+    # Sounds and words are given as embeddings: of their encoders only the widths matter.
+    audio = VggishConfig(conv_channels=[8] * 6, hidden_size=8, final_relu=False)
+    text = {"model_type": "roberta", "vocab_size": 8, "num_hidden_layers": 1}
+    config = EemcConfig(audio_config=audio, text_config=text)
+    model = EemcModel(config).eval()
+    edge = config.frame_size
+    clip = torch.randn(frames, 3, edge, edge)
+    heard = torch.randn(SECONDS, audio.embedding_size)
+    read = torch.randn(sentences, WORDS, config.text_config.hidden_size)
+
+    def ours() -> torch.Tensor:
+        masks = model.segment([model.embed_frames(clip)], [heard], read[None])[0]
+        return model.scale_masks(masks.flatten(0, 1), SIZE)
+
+    arms = {"model": ours, "released": lambda: released_masks(model, clip, heard, read, SIZE)}
+    found = least_seconds(arms, runs)
+    found["model_of_released"] = found["model"] / found["released"]
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=2)
+    parser.add_argument("--sentences", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    print(json.dumps({**vars(arguments), **measure(**vars(arguments))}))
+
+
+if __name__ == "__main__":
+    main()
