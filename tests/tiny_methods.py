@@ -10,6 +10,11 @@ from lavseg.auto import METHODS
 EVERY_METHOD = [pytest.param(classes, id=classes[0].model_type) for classes in METHODS]
 
 
+def method_named(model_type):
+    """The entry of `METHODS` that a model type names."""
+    return next(classes for classes in METHODS if classes[0].model_type == model_type)
+
+
 def tiny_method(classes, tokenizer):
     """Model, in evaluation mode, and processor of one entry of `METHODS`."""
     config_class, model_class, processor_class = classes

@@ -71,6 +71,7 @@ class Oracle(nn.Module):
 
     device = torch.device("cpu")
     scale_masks = AudioVisualPreTrainedModel.scale_masks
+    attends_across_clips = False
 
     def forward(self, input_ids, **inputs):
         assert "labels" not in inputs and not self.training

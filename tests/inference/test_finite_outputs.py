@@ -16,7 +16,7 @@ from lavseg.media import write_video
 from lavseg.modeling.outputs import AudioVisualSegmentationOutput
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2ForSemanticSegmentation, AuralSam2Processor
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
-from tiny_methods import EVERY_METHOD, poison, texts_for, tiny_method
+from tiny_methods import EVERY_METHOD, method_named, poison, texts_for, tiny_method
 
 NOT_FINITE = "the model gives NaN or infinite values"
 
@@ -91,7 +91,7 @@ def test_scoring_classes(tokenizer):
 
 @pytest.mark.parametrize("name", ["iou_scores", "object_score_logits", "presence_logits"])
 def test_scores_count_where_the_masks_are_fine(tokenizer, clip, name, monkeypatch):
-    model, processor = tiny_method(EVERY_METHOD[2].values[0], tokenizer)
+    model, processor = tiny_method(method_named("sam2_love"), tokenizer)
 
     def forward(self, frame_mask, **inputs):
         masks = torch.zeros(1, 1, frame_mask.shape[1], 8, 8)
@@ -111,7 +111,7 @@ def test_half_precision_that_is_too_narrow_says_so(tokenizer, clip):
     decoder = model.sam2.mask_decoder
     torch.nn.init.constant_(decoder.pred_obj_score_head.proj_out.bias, 10.0)
     torch.nn.init.constant_(decoder.upscale_conv2.weight, 6e4)
-    processor = tiny_method(EVERY_METHOD[2].values[0], tokenizer)[1]
+    processor = tiny_method(method_named("sam2_love"), tokenizer)[1]
     made = pipeline(TASK, model=model.to(torch.float16), processor=processor, device="cpu")
     with pytest.raises(ValueError, match="float32 or bfloat16 would do"):
         made(str(clip), text="the red circle")
@@ -119,7 +119,7 @@ def test_half_precision_that_is_too_narrow_says_so(tokenizer, clip):
 
 @pytest.mark.parametrize("command", ["segment", "evaluate"])
 def test_commands_end_with_one_line_and_leave_nothing(command, tokenizer, clip, data, tmp_path):
-    model, processor = tiny_method(EVERY_METHOD[2].values[0], tokenizer)
+    model, processor = tiny_method(method_named("sam2_love"), tokenizer)
     overflowing(model).save_pretrained(tmp_path / "model")
     processor.save_pretrained(tmp_path / "model")
     given = {
@@ -135,7 +135,7 @@ def test_commands_end_with_one_line_and_leave_nothing(command, tokenizer, clip, 
 
 
 def test_a_later_window_is_looked_at_even_where_tracking_would_replace_its_masks(tokenizer, tmp_path, monkeypatch):
-    model, processor = tiny_method(EVERY_METHOD[2].values[0], tokenizer)
+    model, processor = tiny_method(method_named("sam2_love"), tokenizer)
     torch.nn.init.constant_(model.sam2.mask_decoder.pred_obj_score_head.proj_out.bias, 10.0)
     made = render_clip(np.random.default_rng(0), 13, (60, 82))
     write_video(tmp_path / "clip.mp4", made.frames, 1, made.waveform, 16000)

@@ -8,12 +8,11 @@ from tiny.configurations import nano_sam2_config, tiny_config
 from transformers import AutoModel
 
 from conftest import ROOT
-from lavseg.auto import METHODS
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2ForSemanticSegmentation
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 from lavseg.models.st_bava import StBavaConfig, StBavaModel
-from tiny_methods import EVERY_METHOD, damage_weights, texts_for, tiny_method
+from tiny_methods import EVERY_METHOD, damage_weights, method_named, texts_for, tiny_method
 
 
 @pytest.mark.parametrize("classes", EVERY_METHOD)
@@ -66,7 +65,7 @@ def test_every_term_of_the_loss_has_a_weight(classes, tokenizer):
 
 
 def test_wrong_loss_weights_are_refused(tokenizer):
-    model, _ = tiny_method(METHODS[0], tokenizer)
+    model, _ = tiny_method(method_named("aural_sam2"), tokenizer)
     before = dict(model.loss_weights)
     with pytest.raises(ValueError, match=r"^loss_weights, of focal, .*: unknown key 'focl'; did you mean 'focal'"):
         model.set_loss_weights({"dice": 0.5, "focl": 1.0})
@@ -126,7 +125,7 @@ def test_an_encoder_two_levels_deep_takes_the_precision_of_the_whole():
 
 
 def test_dropout_of_adapters_is_on_where_that_of_the_encoder_is_off(tokenizer):
-    model, _ = tiny_method(METHODS[2], tokenizer)
+    model, _ = tiny_method(method_named("sam2_love"), tokenizer)
     config = LoraConfig(target_modules=r"text_encoder\..*\.query", lora_dropout=0.5)
     model = get_peft_model(model, config).train()
     text = model.get_base_model().text_encoder

@@ -3,7 +3,7 @@ import pytest
 from harness import ForkServer
 
 from lavseg.auto import METHODS
-from tiny_methods import tiny_method
+from tiny_methods import method_named, tiny_method
 
 
 @pytest.fixture(scope="session")
@@ -16,11 +16,11 @@ def forked():
 
 @pytest.fixture(scope="session")
 def saved_method(tokenizer, tmp_path_factory):
-    """A function that gives a folder with a tiny checkpoint of the method with this number, and whether it reads."""
+    """A function that gives a folder with a tiny checkpoint of a method, by name or number, and whether it reads."""
     known = {}
 
-    def save(number):
-        classes = METHODS[number % len(METHODS)]
+    def save(method):
+        classes = method_named(method) if isinstance(method, str) else METHODS[method % len(METHODS)]
         if classes not in known:
             folder = tmp_path_factory.mktemp(classes[0].model_type)
             model, processor = tiny_method(classes, tokenizer)

@@ -70,7 +70,7 @@ def published(tmp_path_factory):
 @pytest.fixture
 def commands(saved_method, short_clip, small_data, published, tmp_path):
     """Every command that writes, by name, into `out` of a folder of its own."""
-    model, out = saved_method(2)[0], tmp_path / "results" / "out"
+    model, out = saved_method("sam2_love")[0], tmp_path / "results" / "out"
     return {
         "segment": ["segment", short_clip, "--model", model, "--text", "it", "--out", out, "--overwrite"],
         "synthetic": ["data", "synthetic", "--clips", "1", "--out", out],
@@ -184,7 +184,8 @@ def test_segment_stopped_on_the_way_leaves_whole_files(forked, saved_method, tmp
 
     write_clip(tmp_path / "long.mp4", 60)
     out = tmp_path / "out"
-    arguments = ["segment", tmp_path / "long.mp4", "--model", saved_method(2)[0], "--text", "it", "--out", out]
+    model = saved_method("sam2_love")[0]
+    arguments = ["segment", tmp_path / "long.mp4", "--model", model, "--text", "it", "--out", out]
     job = forked.start_command(*arguments, seconds=200)
     assert job.send_when(lambda: len(list(tmp_path.glob(".staged-out.0/new/0/*.png"))) > 2, signal.SIGTERM)
     outcome = job.wait()
@@ -196,7 +197,7 @@ def test_segment_stopped_on_the_way_leaves_whole_files(forked, saved_method, tmp
 
 
 def test_push_that_is_killed_or_lacks_something_leaves_the_folder_alone(forked, saved_method, tmp_path):
-    source, _ = saved_method(3)
+    source, _ = saved_method("sama_avs")
     folder = tmp_path / "model"
     shutil.copytree(source, folder)
     with running_hub() as hub, unchanged(tmp_path):

@@ -26,7 +26,7 @@ KEY_GROUPS = {
         "augment",
     ),
     "model": ("method", "architecture", "model", "processor", "lora", "feature_cache"),
-    "encoders": ("sam2", "sam", "vision", "text", "audio"),
+    "encoders": ("sam2", "sam", "mask2former", "vision", "text", "audio"),
     "loss and optimiser": ("loss_weights", "audio_learning_rate_factor", "synthetic_null_probability"),
     "evaluation": ("metric_protocols", "eval_sentences", "early_stopping_patience", "early_stopping_threshold"),
     "running": ("resume", "plugin", "trust_remote_code"),

@@ -2,7 +2,7 @@ import torch
 
 from lavseg.backbones.pyramids import build_pyramid
 from lavseg.backbones.pyramids.configuration_pyramids import pvt_v2_b5_config, resnet50_config
-from lavseg.backbones.pyramids.convert_pyramids import pvt_v2_keys, resnet_keys, split_pvt_v2
+from lavseg.backbones.pyramids.convert_pyramids import pvt_v2_keys, read_published, resnet_keys, split_pvt_v2
 from lavseg.backbones.sam.convert_sam import rename_keys
 
 
@@ -32,3 +32,12 @@ def test_pvts_names_stand_behind_prefixes():
     with torch.device("meta"):
         known = build_pyramid(pvt_v2_b5_config()).state_dict().keys()
     assert {name.removeprefix("vision.") for name in names.values()} <= known
+
+
+def test_batches_that_an_old_file_does_not_count_are_none(tmp_path):
+    count = "embedder.embedder.normalization.num_batches_tracked"
+    state = {"conv1.weight": torch.zeros(64, 3, 7, 7), "bn1.running_mean": torch.zeros(64), "fc.bias": torch.zeros(10)}
+    torch.save(state, tmp_path / "old.pth")
+    torch.save(state | {"bn1.num_batches_tracked": torch.tensor(7)}, tmp_path / "new.pth")
+    old, new = (read_published("vision", tmp_path / name)[1] for name in ("old.pth", "new.pth"))
+    assert old.keys() == new.keys() and len(old) == 3 and (old[count], new[count]) == (0, 7)

@@ -11,6 +11,7 @@ from lavseg.models.tpavi import TpaviConfig, TpaviForSemanticSegmentation, Tpavi
     [
         ({"audio_stages": (2, 1)}, r"^audio_stages: takes some of 1, 2, 3, 4 in this order, got \(2, 1\)"),
         ({"audio_stages": (0,)}, "^audio_stages"),
+        ({"audio_stages": (), "use_text": True}, "^use_text: words come in where sound does"),
         ({"frame_size": 100}, "^frame_size: has to be a multiple of 32, got 100"),
         ({"frames_per_group": 0}, "^frames_per_group"),
         ({"attend_to_audio": False}, "^attend_to_audio"),

@@ -93,7 +93,10 @@ def read_published(argument: str, path: str | Path) -> tuple[PreTrainedConfig, d
     if unknown := [key for key, name in names.items() if name is None]:
         raise ValueError(f"{argument}: {path} is no PVT v2 and no ResNet, it has {unknown[0]}")
     config = pvt_v2_b5_config() if on_pvt else resnet50_config()
-    return config, {name: state[key] for key, name in names.items()}
+    renamed = {name: state[key] for key, name in names.items()}
+    # Files from before PyTorch 0.4.1 do not count batches, which nothing reads.
+    counts = (name.replace("running_mean", "num_batches_tracked") for name in renamed if "running_mean" in name)
+    return config, dict.fromkeys(counts, torch.tensor(0)) | renamed
 
 
 _RULES = {True: pvt_v2_keys(), False: resnet_keys()}

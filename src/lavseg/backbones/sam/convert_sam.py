@@ -67,12 +67,13 @@ def _fits(key: str, rules: list[tuple[str, str]]) -> Iterable[str]:
 
 
 def read_checkpoint(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
-    """The float32 tensors of a PyTorch file; nothing else is unpickled.
+    """The tensors of a PyTorch file, floats in single precision; nothing else is unpickled.
 
     Raises:
         ValueError: when there is no such file or it is not a dict of tensors.
     """
-    return {key: value.float() for key, value in read_tensors(path, argument).items()}
+    tensors = read_tensors(path, argument).items()
+    return {key: value.float() if value.is_floating_point() else value for key, value in tensors}
 
 
 def convert_checkpoint(

@@ -31,8 +31,9 @@ class TpaviConfig(OptionalTextConfig):
         attend_to_audio: mix in the sound.
         attend_to_vision: mix in the frames of the clip themselves, with the same weights; with both the two results are
             averaged. Off in every released script.
-        frames_per_group: frames that are mixed with each other: 0 to 4, 5 to 9, and so on. As released, also for the
-            clips of ten frames of AVSBench-semantic.
+        frames_per_group: frames that are mixed with each other: 0 to 4, 5 to 9, and so on, counted from the first one
+            that the model is given, so in long clips from the first of each window. As released, also for the clips of
+            ten frames of AVSBench-semantic.
         audio_projection_bias: whether the layer that widens the sound has a bias. As released it has, but not in the
             model that names classes.
         num_attention_heads: heads of the attention to words.
@@ -83,6 +84,8 @@ class TpaviConfig(OptionalTextConfig):
             raise ValueError(f"frames_per_group: has to be at least 1, got {self.frames_per_group}")
         if stages and not (self.attend_to_audio or self.attend_to_vision):
             raise ValueError("attend_to_audio: off with attend_to_vision nothing is mixed in; set audio_stages=()")
+        if self.use_text and not stages:
+            raise ValueError("use_text: words come in where sound does, so audio_stages has to name a stage")
         if self.use_text and self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"num_attention_heads: {self.num_attention_heads} was given, it has to divide hidden_size, "
