@@ -283,6 +283,18 @@ def test_work_that_its_user_ends_leaves_nothing(web_app, clips, tmp_path):
     assert segment(web_app, str(clips / "clip.mp4"), TEXTS[0], request=request)[2].endswith(".zip")
 
 
+def test_work_that_ends_while_its_files_are_finished_shows_nothing(web_app, clips, tmp_path, monkeypatch):
+    request, finish = gr.Request(session_hash="a"), answers.AnswerFiles.finish
+
+    def ended(files, about):
+        web_app.end_work(request)
+        return finish(files, about)
+
+    monkeypatch.setattr(answers.AnswerFiles, "finish", ended)
+    *_, last = web_app.segment(str(clips / "clip.mp4"), TEXTS[0], request=request)
+    assert last == answers.unchanged() and not list(tmp_path.iterdir())
+
+
 def test_an_example_that_is_ended_is_not_kept(web_app):
     request = gr.Request(session_hash="a")
     work = web_app.segment_example((1, None), "tiny", request=request)

@@ -1,3 +1,6 @@
+import re
+import shutil
+
 import datasets
 import numpy as np
 import pytest
@@ -155,3 +158,12 @@ def test_files_of_others_and_damaged_ones_are_named(exported, tmp_path):
         with pytest.raises(ValueError, match=r"^root: .*parquet cannot be read as Parquet \(.+\); copy") as caught:
             load_exported(tmp_path / "other", "train")
         assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_missing_is_noticed(exported, tmp_path):
+    shutil.copytree(exported / "ref_avs", tmp_path / "copy")
+    next((tmp_path / "copy" / "data").glob("train-00001-*")).unlink()
+    with pytest.raises(ValueError, match=r"^root: .*copy/data holds (\d) of (\d) files of train; copy or") as caught:
+        exported_splits(tmp_path / "copy")
+    held, whole = map(int, re.search(r"holds (\d) of (\d)", str(caught.value)).groups())
+    assert held == whole - 1

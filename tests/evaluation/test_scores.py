@@ -54,6 +54,11 @@ def batch():
     }
 
 
+def test_a_batch_has_rows():
+    with pytest.raises(ValueError, match=r"^batch_size: has to be a number above 0, got 0$"):
+        mask_scores("frame", batch_size=0)
+
+
 def frames_of(outputs, batch, clip, expression):
     """Scaled logits and truth of the frames that count."""
     counted = [t for t in range(4) if t in ((0, 1, 2), (0, 2))[clip]]

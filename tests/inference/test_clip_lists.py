@@ -9,7 +9,7 @@ from lavseg.inference.clip_lists import find_clips, means_many, read_lines, resu
 
 @pytest.fixture
 def folder(tmp_path):
-    for name in ("b.mp4", "a.MKV", "notes.md", "list.txt", "empty.txt"):
+    for name in ("b.mp4", "a.MKV", "._b.mp4", "notes.md", "list.txt", "empty.txt"):
         (tmp_path / name).touch()
     (tmp_path / "list.txt").write_text("\ufeffb.mp4\n\n  elsewhere/ö c.mp4 \n", encoding="utf-8")
     (tmp_path / "none").mkdir()

@@ -57,12 +57,26 @@ def test_what_is_finished_is_passed_over_unless_something_else_is_asked_for(work
     work.clear()
     assert states(segment_files(clips, ["it"], "model", tmp_path)) == {"a": "finished", "c": "finished"}
     assert work == []
-    for change in ({"texts": ["that"]}, {"model": "other"}, {"fps": 2.0}, {"mask_format": "npz"}):
+    changes = [{"texts": ["that"]}, {"model": "other"}, {"fps": 2.0}, {"mask_format": "npz"}, {"attention": True}]
+    for change in changes:
         given = {"texts": ["it"], "model": "model", **change}
         assert states(segment_files(clips[:1], out=tmp_path, **given)) == {"a": "segmented"}
         assert work.pop() == "a.mp4 False"  # which `segment_file` refuses, as the folder is not empty
         segment_files(clips[:1], ["it"], "model", tmp_path, overwrite=True)
     assert work[-1] == "a.mp4 True"
+
+
+def test_a_clip_of_the_same_name_is_another_one(work, tmp_path):
+    for folder in "xy":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.mp4").touch()
+    out = tmp_path / "out"
+    segment_files([tmp_path / "x" / "a.mp4"], ["it"], "model", out)
+    assert states(segment_files([tmp_path / "y" / "a.mp4"], ["it"], "model", out)) == {"a": "segmented"}
+    assert work.pop() == "a.mp4 False"  # which `segment_file` refuses, as the folder is not empty
+    segment_files([tmp_path / "x" / "a.mp4"], ["it"], "model", out, overwrite=True)
+    (tmp_path / "x").rename(tmp_path / "z")
+    assert states(segment_files([tmp_path / "z" / "a.mp4"], ["it"], "model", out)) == {"a": "finished"}
 
 
 def test_a_clip_that_was_stopped_ends_the_run_and_is_segmented_anew(work, tmp_path):

@@ -12,12 +12,16 @@ def test_loss_weights_are_a_mapping_or_json(tmp_path, given):
     assert LavsegTrainingArguments(str(tmp_path), loss_weights=given).loss_weights == {"dice": 0.5, "iou": 0}
 
 
-def test_sentences_of_a_clip_have_to_fit_into_a_batch(tmp_path):
+def test_sentences_of_a_clip_have_to_fit_into_a_batch(tmp_path, monkeypatch):
     given = {"output_dir": str(tmp_path), "per_device_train_batch_size": 4}
     assert LavsegTrainingArguments(**given, sentences_per_clip=4).sentences_per_clip == 4
     for value, message in ((5, "5 do not fit into batches of 4"), (0, "has to be a number above 0, got 0")):
         with pytest.raises(ValueError, match=f"^sentences_per_clip: {message}"):
             LavsegTrainingArguments(**given, sentences_per_clip=value)
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    LavsegTrainingArguments(**given)
+    with pytest.raises(ValueError, match=r"^sentences_per_clip: has to be 1 with DeepSpeed and FSDP"):
+        LavsegTrainingArguments(**given, sentences_per_clip=4)
 
 
 def test_defaults_that_differ_from_transformers(tmp_path):
@@ -49,6 +53,7 @@ def test_bars_are_for_terminals(tmp_path, monkeypatch, terminal):
         ({"metric_protocols": ["frames"]}, "metric_protocols.*frames.*ref_avs"),
         ({"metric_protocols": []}, "metric_protocols"),
         ({"remove_unused_columns": True}, "remove_unused_columns"),
+        ({"dataloader_persistent_workers": True, "dataloader_num_workers": 1}, "^dataloader_persistent_workers"),
         ({"early_stopping_patience": 0}, "early_stopping_patience: has to be 1 or more, got 0"),
         ({"early_stopping_patience": 2}, "early_stopping_patience: needs evaluations and what to compare"),
         ({"loss_weights": "{dice: 1}"}, "loss_weights: '{dice: 1}' is not readable as JSON"),

@@ -139,6 +139,11 @@ def test_rows_of_a_stream_are_not_taken_together(build, short):
         trainer.train()
 
 
+def test_no_clip_of_an_evaluation_is_dropped(build, short):
+    trainer = build(dataloader_drop_last=True)
+    assert not trainer.get_eval_dataloader(short["train"]).drop_last and trainer.args.dataloader_drop_last
+
+
 @pytest.fixture(scope="module")
 def uneven(short):
     """Three, two and one rows about three clips, mixed."""

@@ -198,6 +198,8 @@ class WebApp:
                     progress((done, max(done, total)), "Segmenting", unit="frames")
                     yield unchanged()
                 answer = files.finish({"model": name})
+            if work.ended:
+                return
             undo.pop_all()
         remarks = [remark.removeprefix(f"{clip}: ") for remark in reader.remarks] + answer.warnings
         notes = "".join(f"<div>Note: {escape(remark)}</div>" for remark in remarks)

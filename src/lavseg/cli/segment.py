@@ -180,7 +180,7 @@ def _segment_many(
         _say(f"{outcome.clip.name}: {outcome.reason.removeprefix(f'{outcome.clip}: ')}" for outcome in failed)
     if outcomes and outcomes[-1].state == "stopped":
         _exit_early(f"stopped; {outcomes[-1].folder} holds the frames done by then, and {_GOES_ON}")
-    if failed:
+    if failed and first:
         raise typer.Exit(2)
 
 

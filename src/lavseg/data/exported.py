@@ -20,7 +20,7 @@ from . import avsbench, ref_avs
 from .tables import ROW_FEATURES
 
 # As `datasets` names the files of a split; what lies in no folder of a subset is in `data`.
-_FILE = re.compile(r"(?:(?P<folder>[^/]+)/)?(?P<split>\w+)-\d+-of-\d+(-\w+)?\.parquet")
+_FILE = re.compile(r"(?:(?P<folder>[^/]+)/)?(?P<split>\w+)-\d+-of-(?P<count>\d+)(-\w+)?\.parquet")
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _FEATURES = {"ref_avs": ref_avs.FEATURES, "avsbench": avsbench.FEATURES}
 
@@ -102,16 +102,23 @@ def exported_splits(root: str | Path) -> list[ExportedSplit]:
     name.
 
     Raises:
-        ValueError: when there is no such folder or data set, or a file is not of this package's.
+        ValueError: when there is no such folder or data set, or a file is missing or not of this package's.
     """
-    name = str(root)
-    if not Path(root).is_dir() and not _HUB_ID.fullmatch(name):
-        raise ValueError(f"root: there is no folder {name}; give one, or the Hub id ORG/NAME of an exported data set")
-    files = _files_here(Path(root)) if Path(root).is_dir() else _files_on_the_hub(name)
-    grouped = defaultdict(list)
+    if not Path(root).is_dir() and not _HUB_ID.fullmatch(str(root)):
+        raise ValueError(f"root: there is no folder {root}; give one, or the Hub id ORG/NAME of an exported data set")
+    files = _files_here(Path(root)) if Path(root).is_dir() else _files_on_the_hub(str(root))
+    grouped, counts = defaultdict(list), defaultdict(set)
     for name, file in sorted(files.items()):
         if match := _FILE.fullmatch(name):
-            grouped[match["folder"] or "", match["split"]].append(file)
+            key = match["folder"] or "", match["split"]
+            grouped[key].append(file)
+            counts[key].add(int(match["count"]))
+    for (folder, split), found in grouped.items():
+        if counts[folder, split] != {len(found)}:
+            whole = " or ".join(map(str, sorted(counts[folder, split])))
+            raise ValueError(
+                f"root: {Path(root) / folder} holds {len(found)} of {whole} files of {split}; copy or download it again"
+            )
     return [ExportedSplit(*_kind(found[0]), split, tuple(found)) for (_, split), found in grouped.items()]
 
 

@@ -49,8 +49,8 @@ def evaluate(
     Raises:
         ValueError: `dataset` is empty, `protocol` is unknown, or the model gives NaN or infinite values.
     """
-    clips = load_clips(dataset, collator, sentences, together=rows_together(model, batch_size))
     scores = MaskScores([protocol], collator.processor, model.scale_masks, len(dataset), batch_size)
+    clips = load_clips(dataset, collator, sentences, together=rows_together(model, batch_size))
     run(model, progress(clips) if progress else clips, [scores], transform=transform)
     return scores.metrics()[0]
 

@@ -62,7 +62,7 @@ class MaskScores(Scores):
         batch_size: rows that are one batch.
 
     Raises:
-        ValueError: for an unknown protocol.
+        ValueError: for an unknown protocol, or without a row in a batch.
     """
 
     def __init__(
@@ -73,6 +73,8 @@ class MaskScores(Scores):
         num_rows: int,
         batch_size: int,
     ):
+        if batch_size < 1:
+            raise ValueError(f"batch_size: has to be a number above 0, got {batch_size}")
         self.processor, self.scale_masks, self.batch_size = processor, scale_masks, batch_size
         self._metrics = [AvsMetric(protocol) for protocol in protocols]
         batches = math.ceil(num_rows / batch_size)

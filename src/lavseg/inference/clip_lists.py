@@ -28,7 +28,7 @@ def find_clips(given: Sequence[str | Path]) -> list[Path]:
     clips = []
     for path in map(Path, given):
         if path.is_dir():
-            found = sorted(file for file in path.iterdir() if file.suffix.lower() in CLIP_SUFFIXES)
+            found = sorted(file for file in path.iterdir() if _names_clip(file.name))
             if not found:
                 raise ValueError(f"clip: {path} holds no clip; their names end in {', '.join(sorted(CLIP_SUFFIXES))}")
         elif path.suffix.lower() == LIST_SUFFIX:
@@ -37,6 +37,11 @@ def find_clips(given: Sequence[str | Path]) -> list[Path]:
             found = [path]
         clips += found
     return clips
+
+
+def _names_clip(name: str) -> bool:
+    """Names that begin with a dot are of hidden files, such as macOS lays beside clips."""
+    return Path(name).suffix.lower() in CLIP_SUFFIXES and not name.startswith(".")
 
 
 def read_lines(path: str | Path, argument: str) -> list[str]:

@@ -12,6 +12,8 @@ from .confidence import clip_scores, frame_scores
 from .frame_predictions import SegmentedFrame
 from .mask_files import MASK_FILES
 
+ATTENTION = "attention.mp4"
+
 
 class ResultFiles:
     """Files of a result, each whole after every frame once they are closed.
@@ -44,7 +46,7 @@ class ResultFiles:
             self.overlay = files.enter_context(VideoWriter(folder / "overlay.mp4", fps, sampling_rate))
             self.attention = None
             if first.attentions:
-                self.attention = files.enter_context(VideoWriter(folder / "attention.mp4", fps, sampling_rate))
+                self.attention = files.enter_context(VideoWriter(folder / ATTENTION, fps, sampling_rate))
             self.close = files.pop_all().close
 
     def write(self, frame: SegmentedFrame) -> None:

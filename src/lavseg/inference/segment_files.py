@@ -16,6 +16,7 @@ from ..modeling.inputs import check_text
 from ..output_folders import check_writable_folder
 from .clip_lists import result_folders
 from .mask_files import MASK_FILES
+from .result_files import ATTENTION
 from .segment_file import RESULT, load_on_device, segment_with
 
 # A process waits for the others, at the end, as long as they may take.
@@ -51,6 +52,7 @@ def segment_files(
     on_outcome: Callable[[ClipOutcome], None] = lambda outcome: None,
     fps: float | None = None,
     mask_format: str = "png",
+    attention: bool = False,
     trust_remote_code: bool = False,
     **options: Any,
 ) -> list[ClipOutcome]:
@@ -63,7 +65,7 @@ def segment_files(
 
     Args:
         clips: video files with sound.
-        texts, model, device, fps, mask_format, trust_remote_code: see `segment_file`.
+        texts, model, device, fps, mask_format, attention, trust_remote_code: see `segment_file`.
         out: a folder for one folder a clip, called as the clip without its suffix.
         overwrite: segment clips whose result is there, too, and replace it.
         on_outcome: called after each clip of this process.
@@ -82,7 +84,7 @@ def segment_files(
     if (Path(out) / RESULT).exists():
         raise ValueError(f"out: {out} is the result of one clip; name another folder for those of several")
     load = cache(lambda: _load(model, device, trust_remote_code, texts))
-    settings = {"fps": fps, "mask_format": mask_format}
+    settings = {"fps": fps, "mask_format": mask_format, "attention": attention}
     for clip, folder in [*zip(clips, folders, strict=True)][rank::count]:
         complete = None if overwrite else _complete(folder, clip, texts, model, **settings)
         if complete:
@@ -119,15 +121,24 @@ def _load(model: str | Path, device: str | None, trust_remote_code: bool, texts:
 
 
 def _complete(
-    folder: Path, clip: Path, texts: Sequence[str], model: str | Path, fps: float | None, mask_format: str
+    folder: Path,
+    clip: Path,
+    texts: Sequence[str],
+    model: str | Path,
+    fps: float | None,
+    mask_format: str,
+    attention: bool,
 ) -> bool | None:
     """Whether a result of this clip and these settings is there and whole; None where there is none, or another one."""
     try:
         found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         said = [expression["text"] for expression in found["expressions"]]
-        of_this = Path(found["clip"]).name == clip.name and found["model"] == str(model)
+        before = Path(found["clip"])
+        same = before.name == clip.name and (not before.exists() or before.samefile(clip))
+        of_this = same and found["model"] == str(model)
         kind = MASK_FILES[mask_format]
-        as_asked = fps in (None, found["fps"]) and found["expressions"][0].get(kind.key) == f"0{kind.suffix}"
+        drawn = not attention or (folder / ATTENTION).is_file()
+        as_asked = drawn and fps in (None, found["fps"]) and found["expressions"][0].get(kind.key) == f"0{kind.suffix}"
         return found["complete"] if said == ([*texts] or [None]) and of_this and as_asked else None
     except (OSError, ValueError, LookupError, TypeError):
         return None
@@ -135,11 +146,14 @@ def _complete(
 
 def _of_all_processes(outcomes: list[ClipOutcome], clips: list[Path]) -> list[ClipOutcome]:
     """The outcomes of all processes, in the order of the clips; comes back when all have done theirs."""
-    torch.distributed.init_process_group("gloo", timeout=_PATIENCE)
+    own = not torch.distributed.is_initialized()
+    if own:
+        torch.distributed.init_process_group("gloo", timeout=_PATIENCE)
     try:
         gathered = [None] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(gathered, outcomes)
     finally:
-        torch.distributed.destroy_process_group()
+        if own:
+            torch.distributed.destroy_process_group()
     found = {outcome.clip: outcome for part in gathered for outcome in part}
     return [found[clip] for clip in clips if clip in found]

@@ -1,6 +1,7 @@
 """Arguments of training that Transformers does not have, and defaults that differ."""
 
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 
@@ -11,6 +12,9 @@ from transformers.utils import is_in_notebook
 from ..evaluation.clip_batches import SENTENCES, check_sentences
 from ..metrics.protocols import PROTOCOLS
 from .reporting import check_loggers
+
+# Set by `accelerate launch`.
+_SPREAD = ("ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_FSDP")
 
 
 @dataclass
@@ -26,7 +30,7 @@ class LavsegTrainingArguments(TrainingArguments):
             `frame` depend on how rows are grouped: `per_device_eval_batch_size` has to be the protocol's.
         sentences_per_clip: sentences about one clip that training takes together at most, so that what does not depend
             on them is computed once. `per_device_train_batch_size` counts sentences, which still are all seen once an
-            epoch. 1 draws each by itself, as the papers do. Not with DeepSpeed.
+            epoch. 1 draws each by itself, as the papers do. Not with DeepSpeed or FSDP.
         eval_sentences: sentences about one clip that evaluation runs together at most.
         synthetic_null_probability: share of training clips that get a sentence about another clip of the batch and
             empty masks, see [`ClipCollator`]. Not in the papers.
@@ -119,6 +123,10 @@ class LavsegTrainingArguments(TrainingArguments):
             raise ValueError(f"loss_weights: takes weights by name, such as {{'dice': 0.5}}, got {self.loss_weights!r}")
         if self.remove_unused_columns:
             raise ValueError("remove_unused_columns: has to be False, or no column would reach the collator")
+        if self.dataloader_persistent_workers:
+            raise ValueError(
+                "dataloader_persistent_workers: has to be False, or workers would draw as in the first epoch for ever"
+            )
 
     def _check_sentences_per_clip(self) -> None:
         check_sentences("sentences_per_clip", self.sentences_per_clip)
@@ -127,8 +135,10 @@ class LavsegTrainingArguments(TrainingArguments):
                 f"sentences_per_clip: {self.sentences_per_clip} do not fit into batches of "
                 f"{self.per_device_train_batch_size} sentences, set per_device_train_batch_size to as many or more"
             )
-        if self.sentences_per_clip > 1 and self.deepspeed:
-            raise ValueError("sentences_per_clip: has to be 1 with DeepSpeed, which takes one backward pass a batch")
+        if self.sentences_per_clip > 1 and (self.deepspeed or self.fsdp or _launched_to_spread()):
+            raise ValueError(
+                "sentences_per_clip: has to be 1 with DeepSpeed and FSDP, whose processes take one pass a batch each"
+            )
 
     def _check_early_stopping(self) -> None:
         if self.early_stopping_patience is None:
@@ -140,3 +150,7 @@ class LavsegTrainingArguments(TrainingArguments):
                 "early_stopping_patience: needs evaluations and what to compare, set eval_strategy and "
                 "metric_for_best_model"
             )
+
+
+def _launched_to_spread() -> bool:
+    return any(os.environ.get(name, "").lower() == "true" for name in _SPREAD)

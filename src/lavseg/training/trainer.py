@@ -106,18 +106,18 @@ class LavsegTrainer(Trainer):
 
     def _get_dataloader(self, dataset: Dataset, description: str, batch_size: int, **kwargs) -> DataLoader:
         """As in Transformers; batches of rows for training, for evaluation of a clip's rows or of rows that attend."""
-        plain = self.data_collator
+        plain, drop_last = self.data_collator, self.args.dataloader_drop_last
         if kwargs.get("is_training"):
             dataset = NamedRows(dataset) if isinstance(dataset, Dataset) else dataset
             dataset = NamedStream(dataset) if isinstance(dataset, IterableDataset) else dataset
             self.data_collator = training_batches(self._training_collator, dataset, self.args.sentences_per_clip)
         else:
             dataset, batch_size = ClipItems(dataset, self.args.eval_sentences, rows_together(self.model, batch_size)), 1
-            self.data_collator = OneItem(plain)
+            self.data_collator, self.args.dataloader_drop_last = OneItem(plain), False
         try:
             return super()._get_dataloader(dataset, description, batch_size, **kwargs)
         finally:
-            self.data_collator = plain
+            self.data_collator, self.args.dataloader_drop_last = plain, drop_last
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
         args, together = self.args, self.args.sentences_per_clip
