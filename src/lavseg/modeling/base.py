@@ -187,7 +187,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     @property
     def num_classes(self) -> int:
         """Classes that it names on top of masks, background not counted; 0 for masks alone."""
-        return 0
+        return self.config.num_labels - 1 if self.names_classes else 0
 
     @property
     def gives_attentions(self) -> bool:

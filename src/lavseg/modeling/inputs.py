@@ -127,6 +127,29 @@ def check_ids(name: str, ids: torch.Tensor, count: int) -> None:
         raise ValueError(f"{name}: has to hold ids from 0 to {count - 1}, got {foreign[0].item()}")
 
 
+def check_class_config(config: PreTrainedConfig) -> None:
+    """What a configuration says to a model that names classes, of which the first is background.
+
+    Raises:
+        ValueError: when the model would read, or names less than background and one class.
+    """
+    if config.use_text:
+        raise ValueError("use_text: a model that names classes takes no sentences, set use_text=False")
+    if config.num_labels < 2:
+        raise ValueError(f"num_labels: counts background and at least one class, got {config.num_labels}")
+
+
+def check_class_labels(class_labels: torch.Tensor | None, count: int) -> None:
+    """What a model that names `count` classes, background among them, learns from; waits for its device.
+
+    Raises:
+        ValueError: when it is missing, or holds something else than their ids.
+    """
+    if class_labels is None:
+        raise ValueError("class_labels: missing; a model that names classes learns from semantic masks, not labels")
+    check_ids("class_labels", class_labels, count)
+
+
 def _check_values(inputs: Mapping[str, torch.Tensor | None], labels: torch.Tensor | None, where: torch.Tensor) -> None:
     """What a model computes with floats; `labels [B, E, T, h, w]` are 0 and 1 on the frames bool `where [B, T]`."""
     for name, given in inputs.items():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lavseg.backbones.vggish import VggishFeatureExtractor, VggishModel
-from lavseg.backbones.vggish.convert_vggish import convert_vggish_checkpoint
+from lavseg.backbones.vggish.convert_vggish import convert_vggish_checkpoint, read_vggish
 
 # Keys and shapes of the public file vggish-10086976.pth.
 PUBLIC_SHAPES = {
@@ -123,3 +123,12 @@ def test_a_folder_with_content_is_left_alone(tmp_path):
     with pytest.raises(ValueError, match="give a new or an empty folder"):
         convert_vggish_checkpoint(checkpoint, tmp_path)
     assert list(tmp_path.iterdir()) == [checkpoint]
+
+
+def test_what_is_no_vggish_is_named(tmp_path):
+    state = {"features.0.weight": torch.ones(2, dtype=torch.float64), "embeddings.0.bias": torch.zeros(2)}
+    torch.save(state, tmp_path / "vggish.pth")
+    assert {value.dtype for value in read_vggish(tmp_path / "vggish.pth", "vggish_path").values()} == {torch.float32}
+    torch.save({"conv1.weight": torch.zeros(2)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"^vggish_path: .*other\.pth is no VGGish, it has no features\.0\.weight$"):
+        read_vggish(tmp_path / "other.pth", "vggish_path")

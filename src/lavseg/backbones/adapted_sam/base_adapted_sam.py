@@ -10,10 +10,9 @@ from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...losses import mean_terms
-from ...modeling.base import AudioVisualPreTrainedModel
-from ...modeling.encoders import gradient_where_needed, load_host
+from ...modeling.encoders import load_host
 from ...modeling.initialization import init_attention, init_linear
-from ...modeling.inputs import ClipInputs, check_given, check_text, embedding_shapes, prepare_clips
+from ...modeling.inputs import ClipInputs, embedding_shapes
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput, MaskPrediction
 from ..rows import frames_of
 from ..sam.adapters_sam import SamAudioAdapters
@@ -23,10 +22,11 @@ from ..sam2.modeling_sam2 import Sam2Backbone
 from ..sam2.tracking_sam2 import ImageFeatures
 from ..sam2.user_prompts import PROMPT_NAMES, UserPrompt, encode_user_prompts
 from ..vggish import VggishModel, load_vggish
+from ..vggish.base_sound_per_frame import SoundPerFrameModel
 from .heard_clips import HeardClips, from_clips, pick, to_clips
 
 
-class AdaptedSamModel(AudioVisualPreTrainedModel):
+class AdaptedSamModel(SoundPerFrameModel):
     """Base of the methods on SAM or SAM2. Sub-classes say in `segment` how clips become masks and in `mask_losses` how
     they learn; their configurations hold `sam_config`, `audio_config`, `train_adapters`, `train_mask_decoder` and,
     where `build_adapters` is the one below, `adapter_size` and `use_adapters`.
@@ -240,7 +240,7 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
         Raises:
             ValueError: when an input is missing or given twice, or when shapes do not fit together.
         """
-        given = self._prepare(
+        given = self.prepare(
             pixel_values,
             image_embeddings,
             input_features,
@@ -269,10 +269,6 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
         if reshaped_input_sizes is not None:
             raise ValueError("reshaped_input_sizes: this method was made for frames that fill the square; leave it out")
         return prediction
-
-    def embed_audio(self, input_features: torch.Tensor) -> torch.Tensor:
-        with gradient_where_needed(self.audio_encoder):
-            return self.audio_encoder(input_features).embeddings.squeeze(2)
 
     def _encode_text(
         self,
@@ -324,32 +320,14 @@ class AdaptedSamModel(AudioVisualPreTrainedModel):
         """As the base class, by way of the input's size, as the releases do."""
         return super().scale_masks(super().scale_masks(masks, (self.image_size, self.image_size)), size)
 
-    def _prepare(
+    def frame_inputs(
         self,
         pixel_values: torch.Tensor | None,
         image_embeddings: torch.Tensor | Sequence[torch.Tensor] | None,
-        input_features: torch.Tensor | None,
-        audio_embeddings: torch.Tensor | None,
-        input_ids: torch.Tensor | None,
-        text_embeddings: torch.Tensor | None,
-        frame_mask: torch.Tensor | None,
-        audio_mask: torch.Tensor | None,
-        labels: torch.Tensor | None,
-        label_mask: torch.Tensor | None,
-    ) -> ClipInputs:
-        check_given("pixel_values", pixel_values, "image_embeddings", image_embeddings)
-        check_given("input_features", input_features, "audio_embeddings", audio_embeddings)
-        read = input_ids if text_embeddings is None else text_embeddings
-        check_text("input_ids", type(self).__name__, read, self.reads_text)
+        class_labels: torch.Tensor | None,
+    ) -> dict[str, tuple[torch.Tensor | None, tuple[int | str, ...]]]:
         size = self.image_size
-        frames = {"pixel_values": (pixel_values, (3, size, size)), **self._embedding_shapes(image_embeddings)}
-        length = next(value.shape[1] for value, _ in frames.values() if value is not None)
-        sounds = {
-            "input_features": (input_features, (length, 1, 96, 64)),
-            "audio_embeddings": (audio_embeddings, (length, self.config.audio_config.embedding_size)),
-        }
-        texts = (input_ids, frame_mask, audio_mask, labels, label_mask, text_embeddings)
-        return prepare_clips(frames, sounds, *texts)
+        return {"pixel_values": (pixel_values, (3, size, size)), **self._embedding_shapes(image_embeddings)}
 
     def _embedding_shapes(
         self, image_embeddings: torch.Tensor | Sequence[torch.Tensor] | None

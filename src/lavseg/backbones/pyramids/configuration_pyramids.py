@@ -5,6 +5,8 @@ from typing import Any
 from transformers import PvtV2Config, ResNetConfig
 
 STAGES = ("stage1", "stage2", "stage3", "stage4")
+# Of the coarsest map.
+STRIDE = 32
 
 
 def pvt_v2_b5_config(**overrides: Any) -> PvtV2Config:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...modeling.conversion import check_state
+from ...modeling.conversion import check_state, read_tensors
 from ...output_folders import check_new_folder, staged_folder
 from .configuration_vggish import VggishConfig
 from .feature_extraction_vggish import VggishFeatureExtractor
@@ -59,6 +59,22 @@ def convert_vggish_checkpoint(
         model.save_pretrained(staged)
         VggishFeatureExtractor().save_pretrained(staged)
     return model
+
+
+def read_vggish(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
+    """The tensors of the public `vggish-10086976.pth`, which released code loads beside checkpoints that lack them.
+
+    Args:
+        path: the file.
+        argument: name under which it was given, for error messages.
+
+    Raises:
+        ValueError: when it cannot be read, or is another network's.
+    """
+    tensors = read_tensors(path, argument)
+    if "features.0.weight" not in tensors:
+        raise ValueError(f"{argument}: {path} is no VGGish, it has no features.0.weight")
+    return {key: value.float() for key, value in tensors.items()}
 
 
 def _read_tensors(path: str | Path, argument: str) -> dict[str, torch.Tensor]:

@@ -7,7 +7,7 @@ from transformers import initialization as init
 
 from ...backbones.attention import MultiheadAttention
 from ...modeling.initialization import init_attention
-from ...modeling.inputs import ClipInputs, check_ids
+from ...modeling.inputs import ClipInputs, check_class_config, check_class_labels
 from ...modeling.outputs import MaskPrediction
 from .batch_aural_sam2 import ClipGroup
 from .configuration_aural_sam2 import AuralSam2Config
@@ -99,10 +99,7 @@ class AuralSam2ForSemanticSegmentation(AuralSam2Model):
     names_classes = True
 
     def __init__(self, config: AuralSam2Config):
-        if config.use_text:
-            raise ValueError("use_text: a model that names classes takes no sentences, set use_text=False")
-        if config.num_labels < 2:
-            raise ValueError(f"num_labels: counts background and at least one class, got {config.num_labels}")
+        check_class_config(config)
         super().__init__(config)
         self.class_head = AuralSam2ClassHead(config)
         self.post_init()
@@ -115,10 +112,6 @@ class AuralSam2ForSemanticSegmentation(AuralSam2Model):
             init_attention(module)
         else:
             super()._init_weights(module)
-
-    @property
-    def num_classes(self) -> int:
-        return self.config.num_labels - 1
 
     def unreached_modules(self) -> list[str]:
         # Classes depend on the masks through a threshold, and on the tokens of the last level alone.
@@ -143,9 +136,7 @@ class AuralSam2ForSemanticSegmentation(AuralSam2Model):
         given: ClipInputs,
         class_labels: torch.Tensor | None,
     ) -> dict[str, torch.Tensor]:
-        if class_labels is None:
-            raise ValueError("class_labels: missing; a model that names classes learns from semantic masks, not labels")
-        check_ids("class_labels", class_labels, self.num_classes + 1)
+        check_class_labels(class_labels, self.num_classes + 1)
         counted, truth = (group.pick(part)[:, : group.length] for part in (given.labeled, class_labels))
         return self.weigh({"class": class_losses(class_logits, found.masks, truth, counted)})
 

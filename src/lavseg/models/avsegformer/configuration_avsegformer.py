@@ -4,12 +4,9 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from ...backbones.pyramids.configuration_pyramids import pvt_v2_b5_config
+from ...backbones.pyramids.configuration_pyramids import STRIDE, pvt_v2_b5_config
 from ...backbones.vggish import VggishConfig
 from ...modeling.configuration import DISTILROBERTA, OptionalTextConfig
-
-# The coarsest map has this stride.
-STRIDE = 32
 
 
 @strict

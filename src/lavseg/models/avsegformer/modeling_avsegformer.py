@@ -9,16 +9,16 @@ from torch import nn
 from transformers import initialization as init
 
 from ...backbones.adapted_sam.heard_clips import from_clips, to_clips
-from ...backbones.pyramids import build_pyramid, load_pyramid
+from ...backbones.pyramids import build_pyramid
+from ...backbones.pyramids.base_pyramids import PyramidModel, check_edges
 from ...backbones.rows import as_index, frames_of
-from ...backbones.vggish import VggishModel, load_vggish
+from ...backbones.vggish import VggishModel
 from ...losses import mask_bce, mean_terms, squared_dice, weighted_mean
-from ...modeling.base import AudioVisualPreTrainedModel
-from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder
+from ...modeling.encoders import build_encoder, encode_text
 from ...modeling.initialization import init_linear
-from ...modeling.inputs import ClipInputs, check_given, check_text, embedding_shapes, prepare_clips
+from ...modeling.inputs import ClipInputs, embedding_shapes
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
-from .configuration_avsegformer import STRIDE, AvsegFormerConfig
+from .configuration_avsegformer import AvsegFormerConfig
 from .head_avsegformer import (
     AvsegFormerMaskDecoder,
     AvsegFormerMixer,
@@ -60,7 +60,7 @@ class AvsegFormerSentence(nn.Module):
         return self.words(states), self.mean(mean)
 
 
-class AvsegFormerPreTrainedModel(AudioVisualPreTrainedModel):
+class AvsegFormerPreTrainedModel(PyramidModel):
     """Configuration and initialisation of AVSegFormer.
 
     ```python
@@ -134,63 +134,18 @@ class AvsegFormerModel(AvsegFormerPreTrainedModel):
         self.audio_projection = nn.Linear(config.audio_config.embedding_size, width)
         self.sentence = AvsegFormerSentence(config.text_config.hidden_size, width) if config.use_text else None
         self.pixel_decoder = AvsegFormerPixelDecoder(config, config.vision_config.hidden_sizes)
-        self.mask_decoder = AvsegFormerMaskDecoder(config, self.num_maps)
+        self.mask_decoder = AvsegFormerMaskDecoder(config, self.num_classes + 1)
         self.freeze()
         self.post_init()
-
-    @property
-    def num_maps(self) -> int:
-        """Maps that it makes of each frame."""
-        return 1
-
-    @classmethod
-    def from_backbones(
-        cls,
-        vision: str = "OpenGVLab/pvt_v2_b5",
-        audio: str | VggishModel | None = None,
-        text: str = "distilbert/distilroberta-base",
-        **config_overrides,
-    ) -> "AvsegFormerModel":
-        """Start training from published encoders.
-
-        Args:
-            vision: Hub id or folder of a PVT-v2 or ResNet of Transformers.
-            audio: a VGGish model, or the folder or Hub id of a converted one; an untrained one would hear nothing.
-            text: Hub id or folder of the text encoder, which is read with `use_text=True` only.
-            config_overrides: fields of [`AvsegFormerConfig`].
-
-        Raises:
-            ValueError: when `audio` is missing, or `vision` is another model.
-        """
-        parts = {"audio": load_vggish(audio), "vision": load_pyramid("vision", vision)}
-        if config_overrides.get("use_text"):
-            parts["text"] = load_encoder(text, "text_config")
-        return cls._compose(parts, **config_overrides)
 
     def backbones(self) -> dict[str, nn.Module]:
         found = {"vision": self.vision_encoder, "audio": self.audio_encoder, "text": self.text_encoder}
         return {name: module for name, module in found.items() if module is not None}
 
-    def frozen_modules(self) -> list[nn.Module]:
-        return [module for name, module in self.backbones().items() if name != "vision"]
-
-    @property
-    def image_blocks(self) -> nn.ModuleList:
-        """Blocks of the image encoder; states are `[N, h * w, C]` of PVT v2 and `[N, C, h, w]` of ResNet."""
-        return self.vision_encoder.blocks
-
-    @property
-    def embedding_inputs(self) -> tuple[str, ...]:
-        return ("pixel_values",)
-
     def embed_frames(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """As the base class says: the memory `[N, L, C]` of all coarse positions, and the feature `[N, C, h, w]` of
         every position at stride 4."""
         return self.pixel_decoder(self.vision_encoder(pixel_values.to(self.dtype)).feature_maps)
-
-    def embed_audio(self, input_features: torch.Tensor) -> torch.Tensor:
-        with gradient_where_needed(self.audio_encoder):
-            return self.audio_encoder(input_features).embeddings[:, :, 0]
 
     def forward(
         self,
@@ -233,32 +188,21 @@ class AvsegFormerModel(AvsegFormerPreTrainedModel):
         Raises:
             ValueError: when an input is missing or given twice, or when shapes do not fit together.
         """
-        check_given("pixel_values", pixel_values, "image_embeddings", image_embeddings)
-        check_given("input_features", input_features, "audio_embeddings", audio_embeddings)
-        read = input_ids if text_embeddings is None else text_embeddings
-        check_text("input_ids", type(self).__name__, read, self.reads_text)
         class_labels = class_labels if self.names_classes else None
-        frames = self._frame_shapes(pixel_values, image_embeddings, class_labels)
-        length = next(value.shape[1] for value, _ in frames.values() if value is not None)
-        sounds = {
-            "input_features": (input_features, (length, 1, 96, 64)),
-            "audio_embeddings": (audio_embeddings, (length, self.config.audio_config.embedding_size)),
-        }
-        texts = (input_ids, frame_mask, audio_mask, labels, label_mask, text_embeddings)
-        given = prepare_clips(frames, sounds, *texts)
+        texts = (input_ids, text_embeddings, frame_mask, audio_mask, labels, label_mask, class_labels)
+        given = self.prepare(pixel_values, image_embeddings, input_features, audio_embeddings, *texts)
         # First, as some text encoders wait for the device.
         words = self._read(given, attention_mask)
         audio = self.embed_audio(input_features) if audio_embeddings is None else audio_embeddings.to(self.dtype)
         rows = self._decode(given, self._embedded(given, pixel_values, image_embeddings), audio, words)
         return self._output(rows, given, class_labels)
 
-    def _frame_shapes(
+    def frame_inputs(
         self,
         pixel_values: torch.Tensor | None,
         image_embeddings: Sequence[torch.Tensor] | None,
         class_labels: torch.Tensor | None,
     ) -> dict[str, tuple[torch.Tensor | None, tuple[int | str, ...]]]:
-        """For `prepare_clips` what is given for each frame, with its axes."""
         width = self.config.hidden_size
         return {
             "pixel_values": (pixel_values, (3, "height", "width")),
@@ -273,9 +217,7 @@ class AvsegFormerModel(AvsegFormerPreTrainedModel):
         count = sum(given.lengths)
         if image_embeddings is not None:
             return tuple(from_clips(each, given.frame_mask, count).to(self.dtype) for each in image_embeddings)
-        height, width = pixel_values.shape[-2:]
-        if height % STRIDE or width % STRIDE or not height * width:
-            raise ValueError(f"pixel_values: height and width have to be multiples of {STRIDE}, got {height} x {width}")
+        check_edges(pixel_values)
         return self.embed_frames(from_clips(pixel_values, given.frame_mask, count))
 
     def _decode(

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from ...backbones.adapted_sam.heard_clips import from_clips, to_clips
 from ...losses import weighted_mean
-from ...modeling.inputs import ClipInputs, check_ids
+from ...modeling.inputs import ClipInputs, check_class_config, check_class_labels
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .configuration_avsegformer import AvsegFormerConfig
 from .modeling_avsegformer import AvsegFormerModel, DecodedRows
@@ -55,28 +55,15 @@ class AvsegFormerForSemanticSegmentation(AvsegFormerModel):
     names_classes = True
 
     def __init__(self, config: AvsegFormerConfig):
-        if config.use_text:
-            raise ValueError("use_text: a model that names classes takes no sentences, set use_text=False")
-        if config.num_labels < 2:
-            raise ValueError(f"num_labels: counts background and at least one class, got {config.num_labels}")
+        check_class_config(config)
         super().__init__(config)
-
-    @property
-    def num_maps(self) -> int:
-        return self.config.num_labels
-
-    @property
-    def num_classes(self) -> int:
-        return self.config.num_labels - 1
 
     def _output(
         self, rows: DecodedRows, given: ClipInputs, class_labels: torch.Tensor | None
     ) -> AvsegFormerSemanticOutput:
         losses, count = {}, len(rows.logits)
-        if given.labels is not None and class_labels is None:
-            raise ValueError("class_labels: missing; a model that names classes learns from semantic masks, not labels")
-        if class_labels is not None:
-            check_ids("class_labels", class_labels, self.num_maps)
+        if class_labels is not None or given.labels is not None:
+            check_class_labels(class_labels, self.num_classes + 1)
             truth, weights = (from_clips(each, given.frame_mask, count) for each in (class_labels, given.labeled))
             precise = torch.promote_types(rows.logits.dtype, torch.float32)
             logits = F.interpolate(rows.logits.to(precise), truth.shape[-2:], mode="bilinear")

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoTokenizer
 
+from ...backbones.vggish.convert_vggish import read_vggish
 from ...modeling.conversion import check_state, read_tensors
 from ...modeling.encoders import load_encoder
 from ...output_folders import check_new_folder, staged_folder
@@ -75,9 +76,7 @@ def convert_eemc_checkpoint(
     output_dir = check_new_folder(output_dir, "output_dir")
     released = read_tensors(checkpoint_path, "checkpoint_path")
     state = {key: value.float() for key, value in state_from_release(released).items()}
-    vggish = read_tensors(vggish_path, "vggish_path")
-    if "features.0.weight" not in vggish:
-        raise ValueError(f"vggish_path: {vggish_path} is no VGGish, it has no features.0.weight")
+    vggish = read_vggish(vggish_path, "vggish_path")
     if config is None:
         config = EemcConfig(text_config=AutoConfig.from_pretrained(text))
     encoders = {"audio_encoder": vggish, "text_encoder": load_encoder(text, "text_config").state_dict()}

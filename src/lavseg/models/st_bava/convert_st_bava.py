@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from ...backbones.sam.convert_sam import SAM_KEYS, convert_checkpoint, read_checkpoint
+from ...backbones.vggish.convert_vggish import read_vggish
 from ...modeling.conversion import split_in_proj
 from .configuration_st_bava import StBavaConfig
 from .modeling_st_bava import StBavaModel
@@ -57,9 +58,7 @@ def convert_st_bava_checkpoint(
             `output_dir` already has content.
     """
     state = read_checkpoint(checkpoint_path, "checkpoint_path")
-    vggish = read_checkpoint(vggish_path, "vggish_path")
-    if "features.0.weight" not in vggish:
-        raise ValueError(f"vggish_path: {vggish_path} is no VGGish, it has no features.0.weight")
+    vggish = read_vggish(vggish_path, "vggish_path")
     if config is None:
         config = StBavaConfig(num_fusion_layers=max(1, _num_layers(state)))
     state = split_in_proj(state) | {f"vggish.{key}": value for key, value in vggish.items()}

@@ -4,7 +4,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from ...backbones.pyramids.configuration_pyramids import pvt_v2_b5_config
+from ...backbones.pyramids.configuration_pyramids import STRIDE, pvt_v2_b5_config
 from ...backbones.vggish import VggishConfig
 from ...modeling.configuration import DISTILROBERTA, OptionalTextConfig
 
@@ -78,8 +78,8 @@ class TpaviConfig(OptionalTextConfig):
         stages = self.audio_stages
         if list(stages) != sorted(set(stages) & set(range(1, NUM_STAGES + 1))):
             raise ValueError(f"audio_stages: takes some of 1, 2, 3, 4 in this order, got {stages}")
-        if self.frame_size < 32 or self.frame_size % 32:
-            raise ValueError(f"frame_size: has to be a multiple of 32, got {self.frame_size}")
+        if self.frame_size < STRIDE or self.frame_size % STRIDE:
+            raise ValueError(f"frame_size: has to be a multiple of {STRIDE}, got {self.frame_size}")
         if self.frames_per_group < 1:
             raise ValueError(f"frames_per_group: has to be at least 1, got {self.frames_per_group}")
         if stages and not (self.attend_to_audio or self.attend_to_vision):

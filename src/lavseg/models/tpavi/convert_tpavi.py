@@ -8,8 +8,8 @@ import torch
 
 from ...backbones.pyramids.configuration_pyramids import pvt_v2_b5_config, resnet50_config
 from ...backbones.pyramids.convert_pyramids import pvt_v2_keys, resnet_keys, split_pvt_v2
-from ...backbones.sam.convert_sam import convert_checkpoint
-from ...modeling.conversion import read_tensors
+from ...backbones.sam.convert_sam import convert_checkpoint, read_checkpoint
+from ...backbones.vggish.convert_vggish import read_vggish
 from .configuration_tpavi import NUM_STAGES, TpaviConfig
 from .modeling_tpavi import TpaviModel
 from .processing_tpavi import TpaviProcessor
@@ -50,9 +50,7 @@ _UNUSED = re.compile(r"resnet\.layer[34]_2\.|path4\.resConfUnit1\.")
 
 
 def split_released(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A released state dict whose layers are as here: 1x1x1 convolutions linear, keys and values of PVT v2 apart, and
-    floats in single precision."""
-    state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    """A released state dict whose layers are as here: 1x1x1 convolutions linear, keys and values of PVT v2 apart."""
     return {key: value[..., 0, 0, 0] if value.dim() == 5 else value for key, value in split_pvt_v2(state).items()}
 
 
@@ -74,14 +72,12 @@ def convert_tpavi_checkpoint(
         ValueError: when a file cannot be read, when keys or shapes differ from the model's (each one is named), or when
             `output_dir` already has content.
     """
-    state = split_released(read_tensors(checkpoint_path, "checkpoint_path"))
-    vggish = read_tensors(vggish_path, "vggish_path")
-    if "features.0.weight" not in vggish:
-        raise ValueError(f"vggish_path: {vggish_path} is no VGGish, it has no features.0.weight")
+    state = split_released(read_checkpoint(checkpoint_path, "checkpoint_path"))
+    vggish = read_vggish(vggish_path, "vggish_path")
     config = released_config(state) if config is None else config
     names_classes = "TpaviForSemanticSegmentation" in config.architectures
     kind = TpaviForSemanticSegmentation if names_classes else TpaviModel
-    state |= {f"vggish.{key}": value.float() for key, value in vggish.items()}
+    state |= {f"vggish.{key}": value for key, value in vggish.items()}
     unused = frozenset(filter(_UNUSED.match, state))
     return convert_checkpoint(lambda: kind(config), state, TPAVI_KEYS, TpaviProcessor, output_dir, unused)
 

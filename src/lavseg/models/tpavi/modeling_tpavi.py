@@ -7,13 +7,13 @@ import torch
 from torch import nn
 from transformers import initialization as init
 
-from ...backbones.pyramids import build_pyramid, load_pyramid
-from ...backbones.vggish import VggishModel, load_vggish
+from ...backbones.pyramids import build_pyramid
+from ...backbones.pyramids.base_pyramids import PyramidModel, check_edges
+from ...backbones.vggish import VggishModel
 from ...losses import mask_bce, weighted_mean
-from ...modeling.base import AudioVisualPreTrainedModel
-from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder
+from ...modeling.encoders import build_encoder, encode_text
 from ...modeling.initialization import init_attention, init_linear
-from ...modeling.inputs import ClipInputs, check_given, check_text, embedding_shapes, prepare_clips
+from ...modeling.inputs import ClipInputs, embedding_shapes
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .blocks_tpavi import TpaviBlock, TpaviDecoder, TpaviDilatedConvolutions, TpaviWords
 from .configuration_tpavi import TpaviConfig
@@ -47,7 +47,7 @@ class MixedStages:
     sounds: dict[int, torch.Tensor]
 
 
-class TpaviPreTrainedModel(AudioVisualPreTrainedModel):
+class TpaviPreTrainedModel(PyramidModel):
     """Configuration and initialisation of TPAVI.
 
     ```python
@@ -109,54 +109,14 @@ class TpaviModel(TpaviPreTrainedModel):
         self.freeze()
         self.post_init()
 
-    @classmethod
-    def from_backbones(
-        cls,
-        vision: str = "OpenGVLab/pvt_v2_b5",
-        audio: str | VggishModel | None = None,
-        text: str = "distilbert/distilroberta-base",
-        **config_overrides,
-    ) -> "TpaviModel":
-        """Start training from published encoders.
-
-        Args:
-            vision, text: Hub ids or folders of Transformers checkpoints (`vision` a PVT v2 or a ResNet); `text` is read
-                with `use_text=True` only.
-            audio: a VGGish model, or the folder or Hub id of a converted one; an untrained one would hear nothing.
-            config_overrides: fields of [`TpaviConfig`].
-
-        Raises:
-            ValueError: when `audio` is missing, or `vision` is another network.
-        """
-        parts = {"audio": load_vggish(audio), "vision": load_pyramid("vision", vision)}
-        if config_overrides.get("use_text"):
-            parts["text"] = load_encoder(text, "text_config")
-        return cls._compose(parts, **config_overrides)
-
     def backbones(self) -> dict[str, nn.Module]:
         found = {"vision": self.vision, "audio": self.audio_encoder, "text": self.text_encoder}
         return {name: module for name, module in found.items() if module is not None}
-
-    @property
-    def image_blocks(self) -> nn.ModuleList:
-        """Blocks of the image encoder; states are `[N, h * w, C]` of PVT v2 and `[N, C, h, w]` of ResNet."""
-        return self.vision.blocks
-
-    @property
-    def embedding_inputs(self) -> tuple[str, ...]:
-        return ("pixel_values",)
 
     def embed_frames(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """As the base class says: maps `[N, C, h, w]` of the four stages, into which nothing is mixed yet."""
         encoded = self.vision(pixel_values.to(self.dtype)).feature_maps
         return tuple(stage(maps) for stage, maps in zip(self.stages, encoded, strict=True))
-
-    def embed_audio(self, input_features: torch.Tensor) -> torch.Tensor:
-        with gradient_where_needed(self.audio_encoder):
-            return self.audio_encoder(input_features).embeddings[:, :, 0]
-
-    def frozen_modules(self) -> list[nn.Module]:
-        return [module for name, module in self.backbones().items() if name != "vision"]
 
     def forward(
         self,
@@ -200,34 +160,23 @@ class TpaviModel(TpaviPreTrainedModel):
         Raises:
             ValueError: when an input is missing or given twice, or when shapes do not fit together.
         """
-        check_given("pixel_values", pixel_values, "image_embeddings", image_embeddings)
-        check_given("input_features", input_features, "audio_embeddings", audio_embeddings)
-        read = input_ids if text_embeddings is None else text_embeddings
-        check_text("input_ids", type(self).__name__, read, self.reads_text)
         class_labels = class_labels if self.names_classes else None
-        frames = self._frame_shapes(pixel_values, image_embeddings, class_labels)
-        length = next(value.shape[1] for value, _ in frames.values() if value is not None)
-        sounds = {
-            "input_features": (input_features, (length, 1, 96, 64)),
-            "audio_embeddings": (audio_embeddings, (length, self.config.audio_config.embedding_size)),
-        }
-        texts = (input_ids, frame_mask, audio_mask, labels, label_mask, text_embeddings)
-        given = prepare_clips(frames, sounds, *texts)
+        texts = (input_ids, text_embeddings, frame_mask, audio_mask, labels, label_mask, class_labels)
+        given = self.prepare(pixel_values, image_embeddings, input_features, audio_embeddings, *texts)
         words = ()
-        if read is not None:
+        if self.reads_text:
             words = encode_text(self.text_encoder, given.input_ids, attention_mask, text_embeddings)
         audio = self.embed_audio(input_features) if audio_embeddings is None else audio_embeddings.to(self.dtype)
         mixed = self.mix(self._embedded(pixel_values, image_embeddings), audio, words, given)
         logits = self.decoder(mixed.maps).unflatten(0, given.batch)
         return self._output(logits, mixed, given, class_labels)
 
-    def _frame_shapes(
+    def frame_inputs(
         self,
         pixel_values: torch.Tensor | None,
         image_embeddings: Sequence[torch.Tensor] | None,
         class_labels: torch.Tensor | None,
     ) -> dict[str, tuple[torch.Tensor | None, tuple[int | str, ...]]]:
-        """For `prepare_clips` what is given for each frame, with its axes."""
         edges = image_embeddings[-1].shape[3:] if image_embeddings is not None and len(image_embeddings) else ()
         sizes = [[scale * edge for edge in edges] for scale in (8, 4, 2, 1)]
         return {
@@ -241,7 +190,7 @@ class TpaviModel(TpaviPreTrainedModel):
     ) -> list[torch.Tensor]:
         """What `embed_frames` makes of the `B * T` frames."""
         if image_embeddings is None:
-            _check_edges(pixel_values)
+            check_edges(pixel_values)
             return self.embed_frames(pixel_values.flatten(0, 1))
         return [maps.flatten(0, 1).to(self.dtype) for maps in image_embeddings]
 
@@ -304,12 +253,6 @@ class TpaviModel(TpaviPreTrainedModel):
         visions = [mixed.maps[stage].to(shown.dtype) for stage in mixed.sounds]
         sounds = [sound.to(shown.dtype) for sound in mixed.sounds.values()]
         return audio_visual_mapping(shown, visions, sounds, soft)
-
-
-def _check_edges(pixel_values: torch.Tensor) -> None:
-    height, width = pixel_values.shape[-2:]
-    if height % 32 or width % 32 or not height * width:
-        raise ValueError(f"pixel_values: height and width have to be multiples of 32, got {height} x {width}")
 
 
 def without_padding(masks: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from ...losses import weighted_mean
-from ...modeling.inputs import ClipInputs, check_ids
+from ...modeling.inputs import ClipInputs, check_class_config, check_class_labels
 from .configuration_tpavi import TpaviConfig
 from .modeling_tpavi import MixedStages, TpaviModel, TpaviOutput, without_padding
 
@@ -34,25 +34,17 @@ class TpaviForSemanticSegmentation(TpaviModel):
     names_classes = True
 
     def __init__(self, config: TpaviConfig):
-        if config.use_text:
-            raise ValueError("use_text: a model that names classes takes no sentences, set use_text=False")
-        if config.num_labels < 2:
-            raise ValueError(f"num_labels: counts background and at least one class, got {config.num_labels}")
+        check_class_config(config)
         super().__init__(config)
-
-    @property
-    def num_classes(self) -> int:
-        return self.config.num_labels - 1
 
     def _output(
         self, logits: torch.Tensor, mixed: MixedStages, given: ClipInputs, class_labels: torch.Tensor | None
     ) -> TpaviOutput:
         """As of the model of masks, from logits `[B, 1, T, K + 1, H, W]`."""
         terms = {}
-        if class_labels is not None:
+        if class_labels is not None or given.labels is not None:
+            check_class_labels(class_labels, self.num_classes + 1)
             terms = self._class_losses(logits.flatten(0, 2), mixed, given, class_labels)
-        elif given.labels is not None:
-            raise ValueError("class_labels: missing; a model that names classes learns from semantic masks, not labels")
         masks = logits[..., 1:, :, :].amax(-3) - logits[..., 0, :, :]
         return TpaviOutput(
             **self.loss_fields(terms),
@@ -64,7 +56,6 @@ class TpaviForSemanticSegmentation(TpaviModel):
         self, logits: torch.Tensor, mixed: MixedStages, given: ClipInputs, class_labels: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """Weighted terms for logits `[N, K + 1, H, W]`, `N = B * T`, at whose size the classes are compared."""
-        check_ids("class_labels", class_labels, self.num_classes + 1)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         targets = F.interpolate(class_labels.float(), logits.shape[-2:], mode="nearest").long().flatten(0, 1)
         weights = given.labeled.flatten().to(logits.dtype)
