@@ -1,4 +1,5 @@
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,15 @@ def cases() -> Path:
     if not CASES.is_dir():
         pytest.skip(f"no inputs that went wrong before: {CASES} is absent")
     return CASES
+
+
+@pytest.fixture
+def datasets_cache(monkeypatch):
+    """An empty cache of `datasets`, with a short path: a lock's name holds all of it, cut by characters, not bytes, so
+    that a long path with an ö gives names that no file may have."""
+    with tempfile.TemporaryDirectory(dir="/tmp" if os.name == "posix" else None) as folder:
+        monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", Path(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

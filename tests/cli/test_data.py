@@ -159,14 +159,14 @@ def batches_equal(found, expected):
         )
 
 
-def test_an_exported_data_set_needs_no_other_files(ref_avs, tmp_path):
+def test_an_exported_data_set_needs_no_other_files(ref_avs, tmp_path, datasets_cache):
     splits = ("train", "test_s", "test_n")
     expected = {split: list(load_ref_avs(ref_avs, split)) for split in splits}
     result = data("export", ref_avs, "--out", tmp_path / "parquet", *(f"--split={split}" for split in splits))
     assert result.exit_code == 0, result.output
     assert f"{len(expected['train'])} rows of train" in result.stdout
     ref_avs.rename(tmp_path / "away")
-    found = datasets.load_dataset(str(tmp_path / "parquet"), cache_dir=str(tmp_path / "cache"))
+    found = datasets.load_dataset(str(tmp_path / "parquet"))
     assert set(found) == set(splits)
     for split in splits:
         assert [row["text"] for row in found[split]] == [row["text"] for row in expected[split]]
@@ -182,11 +182,11 @@ def test_what_was_exported_is_checked_as_the_original(ref_avs, tmp_path):
     refused(data("check", tmp_path / "parquet", "--dataset", "avsbench"), "check", "'avsbench'", "holds ref_avs")
 
 
-def test_a_subset_of_avsbench_is_exported_in_files_of_a_few_rows(avsbench, tmp_path, monkeypatch):
+def test_a_subset_of_avsbench_is_exported_in_files_of_a_few_rows(avsbench, tmp_path, monkeypatch, datasets_cache):
     monkeypatch.setattr("lavseg.data.layouts._ROWS_PER_FILE", 1)
     result = data("export", avsbench, "--out", tmp_path / "parquet", "--subset", "s4", "--json")
     assert result.exit_code == 0 and json.loads(result.stdout)["rows"] == {"train": 1, "test": 1}
-    found = datasets.load_dataset(str(tmp_path / "parquet"), cache_dir=str(tmp_path / "cache"), split="test")
+    found = datasets.load_dataset(str(tmp_path / "parquet"), split="test")
     batches_equal(found, list(load_avsbench(avsbench, "s4", "test")))
     assert np.asarray(found[0]["frames"][0]).shape == (224, 224, 3)
 

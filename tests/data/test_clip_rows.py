@@ -42,9 +42,9 @@ def test_clips_of_one_name_are_not_taken_for_one(folder, rows):
     assert group_by_clip(twice, 8) == [[0, 2], [1, 3]]
 
 
-def test_rows_that_were_exported_are_grouped_alike(folder, rows):
+def test_rows_that_were_exported_are_grouped_alike(folder, rows, datasets_cache):
     out = export_parquet({"train": rows}, folder / "parquet")
-    again = Dataset.from_parquet([str(path) for path in sorted(out.rglob("*.parquet"))], cache_dir=folder / "cache")
+    again = Dataset.from_parquet([str(path) for path in sorted(out.rglob("*.parquet"))], cache_dir=datasets_cache)
     assert group_by_clip(again, 100) == group_by_clip(rows, 100)
 
 

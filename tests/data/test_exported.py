@@ -20,10 +20,7 @@ from lavseg.data.exported import exported_splits
 from lavseg.data.layouts import export_parquet, layout_of, listed_splits, load_rows
 from lavseg.media import read_audio
 
-
-@pytest.fixture(autouse=True)
-def unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "unpacked")
+pytestmark = pytest.mark.usefixtures("datasets_cache")
 
 
 @pytest.fixture(scope="module")

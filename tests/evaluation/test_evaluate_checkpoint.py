@@ -49,8 +49,7 @@ def test_masks_are_scored_as_in_memory_and_the_report_says_what_was_asked(checkp
     assert found == pytest.approx(scores, abs=1e-6)
 
 
-def test_an_exported_data_set_is_scored_as_the_original(checkpoint, data, tmp_path, monkeypatch):
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "unpacked")
+def test_an_exported_data_set_is_scored_as_the_original(checkpoint, data, tmp_path, datasets_cache):
     exported = export_parquet({"test": load_avsbench(data, "v1m", "test")}, tmp_path / "exported")
     asked = None, "frame", "avsbench", ["v1m"]
     found, expected = (evaluate_checkpoint(checkpoint, root, *asked)["splits"] for root in (exported, data))

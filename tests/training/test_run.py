@@ -383,8 +383,7 @@ def test_training_on_avsbench_takes_a_method_without_text(tmp_path, save, sounds
         train([*arguments, f"--model={save('sam2-love')}", f"--out={tmp_path / 'other'}"])
 
 
-def test_training_reads_an_exported_data_set_also_as_a_stream(tmp_path, save, sounds, monkeypatch):
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "unpacked")
+def test_training_reads_an_exported_data_set_also_as_a_stream(tmp_path, save, sounds, datasets_cache):
     splits = {split: load_rows(sounds, split, "avsbench", ["s4"]) for split in ("train", "test")}
     exported = export_parquet(splits, tmp_path / "exported")
     given = [f"--model={save('sama-avs')}", f"--out={tmp_path / 'out'}", "--dataset=avsbench", "--subset=s4", *FAST]

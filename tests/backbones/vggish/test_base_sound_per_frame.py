@@ -16,6 +16,9 @@ class Looking(SoundPerFrameModel):
         super().__init__(config)
         self.audio_encoder = VggishModel(config.audio_config)
 
+    def backbones(self):
+        return {"audio": self.audio_encoder}
+
     def frame_inputs(self, pixel_values, image_embeddings, class_labels):
         return {"pixel_values": (pixel_values, (3, "height", "width")), "image_embeddings": (image_embeddings, (7,))}
 
