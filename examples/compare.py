@@ -27,7 +27,7 @@ from pathlib import Path
 import torch
 from datasets import Dataset
 from demo.page import SCORES_NOTE, section, write_page
-from tiny.avs_training import train_method, write_clips
+from tiny.avs_training import FRAMES_PER_STEP, train_method, write_clips
 from tiny.models import HOSTS, METHODS, SHIPPED, fresh_model, save_host, save_pyramid, stereo_vggish
 from tiny.sam_host import train_sam
 from tiny.scores import Clips, score_clips
@@ -146,7 +146,7 @@ def peak_memory() -> float:
 def write_comparison(output: Path, found: list[dict], frame_steps: int, steps: int) -> None:
     """Write the table as Markdown and as a page, and the plot in both."""
     plot, rows = bar_plot(found), [table_row(scores) for scores in found]
-    budget = f"Every method was trained for {frame_steps} steps of 16 single frames and {steps} of 16 clips."
+    budget = f"Every method was trained for {frame_steps} steps of {FRAMES_PER_STEP} single frames and {steps} of 16 clips."
     lines = [" | ".join(row) for row in (COLUMNS, ["---"] * len(COLUMNS), *rows)]
     table = "\n".join(f"| {line} |" for line in lines)
     notes = f"{SCORES_NOTE.replace('<code>', '`').replace('</code>', '`')} {NOTE}"
@@ -205,7 +205,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--model", type=Path, default=SHIPPED, help="SAM2-LOVE, for its SAM2 and VGGish")
-    parser.add_argument("--frame_steps", type=int, default=600, help="of each method, 16 single frames each")
+    parser.add_argument("--frame_steps", type=int, default=600, help="of each method, 48 single frames each")
     parser.add_argument("--steps", type=int, default=100, help="of each method, 16 clips each")
     parser.add_argument("--sam_steps", type=int, default=600, help="of the SAM that ST-BAVA builds on")
     parser.add_argument("--clips", type=int, default=800, help="training clips of each subset")
