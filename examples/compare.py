@@ -146,7 +146,8 @@ def peak_memory() -> float:
 def write_comparison(output: Path, found: list[dict], frame_steps: int, steps: int) -> None:
     """Write the table as Markdown and as a page, and the plot in both."""
     plot, rows = bar_plot(found), [table_row(scores) for scores in found]
-    budget = f"Every method was trained for {frame_steps} steps of {FRAMES_PER_STEP} single frames and {steps} of 16 clips."
+    frames = f"{frame_steps} steps of {FRAMES_PER_STEP} single frames"
+    budget = f"Every method was trained for {frames} and {steps} of 16 clips."
     lines = [" | ".join(row) for row in (COLUMNS, ["---"] * len(COLUMNS), *rows)]
     table = "\n".join(f"| {line} |" for line in lines)
     notes = f"{SCORES_NOTE.replace('<code>', '`').replace('</code>', '`')} {NOTE}"
