@@ -12,6 +12,7 @@ from lavseg import (
     GavsConfig,
     Sam2LoveConfig,
     SamaAvsConfig,
+    SimTokenConfig,
     StBavaConfig,
     TpaviConfig,
     VggishConfig,
@@ -105,6 +106,33 @@ def _eemc(vocab_size: int, overrides: dict) -> dict:
     }
 
 
+def _simtoken(vocab_size: int, overrides: dict) -> dict:
+    return {
+        "language_config": {
+            "model_type": "llama",
+            "vocab_size": vocab_size + 1,
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "max_position_embeddings": 1024,
+            "initializer_range": 0.1,
+        },
+        "vision_config": {
+            "model_type": "clip_vision_model",
+            "image_size": 56,
+            "patch_size": 14,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 2,
+        },
+        "sam_config": nano_sam_config(128),
+        "audio_config": tiny_config(VggishConfig, final_relu=False),
+        "merge_levels": ((8, 3), (4, 3)),
+    }
+
+
 def _st_bava(vocab_size: int, overrides: dict) -> dict:
     return {
         "sam_config": nano_sam_config(128),
@@ -153,6 +181,7 @@ _FIELDS: dict[type[PreTrainedConfig], Callable[[int, dict], dict]] = {
     GavsConfig: _gavs,
     Sam2LoveConfig: _sam2_love,
     SamaAvsConfig: _sama_avs,
+    SimTokenConfig: _simtoken,
     StBavaConfig: _st_bava,
     TpaviConfig: _tpavi,
     VggishConfig: _vggish,

@@ -35,6 +35,7 @@ from .models.eemc import EemcConfig, EemcModel, EemcProcessor
 from .models.gavs import GavsConfig, GavsModel, GavsProcessor
 from .models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 from .models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
+from .models.simtoken import SimTokenConfig, SimTokenModel, SimTokenProcessor
 from .models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
 from .models.tpavi import TpaviConfig, TpaviForSemanticSegmentation, TpaviModel, TpaviProcessor
 
@@ -48,6 +49,7 @@ METHODS = [
     (GavsConfig, GavsModel, GavsProcessor),
     (Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor),
     (SamaAvsConfig, SamaAvsModel, SamaAvsProcessor),
+    (SimTokenConfig, SimTokenModel, SimTokenProcessor),
     (StBavaConfig, StBavaModel, StBavaProcessor),
     (TpaviConfig, TpaviModel, TpaviProcessor),
     (AvsegFormerConfig, AvsegFormerModel, AvsegFormerProcessor),

@@ -17,6 +17,8 @@ SAM_IOU = ("sam.mask_decoder.iou_prediction_head",)
 # SAM2-LOVE's prompt is a token: of the prompt encoder only the no-mask embedding is read, of the decoder no score.
 LOVE = ("prompt_encoder.shared", "prompt_encoder.mask_embed", "prompt_encoder.point", "prompt_encoder.not_a_point")
 LOVE_SCORES = ("iou_prediction_head", "pred_obj_score_head")
+# SimToken: of CLIP the last but one layer is read.
+SIMTOKEN = (*SAM_IOU, "vision_encoder.encoder.layers.2", "vision_encoder.post_layernorm")
 ON_SAM2 = {"sam_config": nano_sam2_config()}
 # Its one wait: on which frame SAM2 is surest of the object decides where tracking starts.
 EVERY_OPTION = {
@@ -70,6 +72,7 @@ class TestEveryMethod(MethodContract):
         "sama_avs": variant("sama_avs", 184_620, 44_864, unreached=SAM_IOU),
         "sama_avs-sam2": variant("sama_avs", 1_638_418, 586_677, **ON_SAM2),
         "sama_avs-sam2_text": variant("sama_avs", 1_722_418, 601_621, reads=True, use_text=True),
+        "simtoken": variant("simtoken", 380_972, 111_680, reads=True, unreached=SIMTOKEN),
         "st_bava": variant("st_bava", 220_492, 80_704, unreached=SAM_IOU),
         "st_bava-gate": variant("st_bava", 220_492, 80_704, unreached=SAM_IOU, spatial_mode="gate"),
         "tpavi": variant("tpavi", 348_289, 273_057),

@@ -28,6 +28,7 @@ ROWS = {
     "GAVS on SAM2": "gavs-sam2_text",
     "AVSegFormer on PVT v2": "avsegformer",
     "AVSegFormer on ResNet": "avsegformer-resnet",
+    "SimToken": "simtoken",
     "EEMC": "eemc",
     "TPAVI on PVT v2": "tpavi",
     "TPAVI on ResNet": "tpavi-resnet",

@@ -22,6 +22,7 @@ _SETTINGS = {
     "avsbench": (4, (224, 224), "nearest"),
     "ref_avs": (4, (256, 256), "bilinear_gt0"),
     "gavs": (1, None, "nearest"),
+    "simtoken": (1, None, "nearest"),
     "sama_avs": (1, (1024, 1024), "nearest"),
     "aural_sam2": (4, (1024, 1024), "nearest"),
     "frame": (1, None, "nearest"),

@@ -39,6 +39,7 @@ PROTOCOLS = {
     "avsbench": Protocol("AVSBench, ECCV 2022 (S4 and MS3): 4 clips of 5 frames"),
     "ref_avs": Protocol("Ref-AVS, ECCV 2024: 4 clips of 10 frames, masks at 256 x 256", mask_threshold=0.4),
     "gavs": Protocol("GAVS, AAAI 2024: 1 clip, frames at their own size", mask_threshold=0.4),
+    "simtoken": Protocol("SimToken, ICASSP 2026: 1 sentence, frames at their own size; as gavs", mask_threshold=0.4),
     "sama_avs": Protocol("SAMA-AVS, WACV 2024: 1 clip, masks at 1024 x 1024", curve_from_logits=True),
     "aural_sam2": Protocol(
         "AuralSAM2: 4 clips of 10 frames on Ref-AVS, 1 clip on AVSBench, masks at 1024 x 1024",

@@ -27,6 +27,7 @@ from .call_arguments import (
     VideoOptions,
     as_batch,
     as_numpy,
+    check_expression_counts,
     check_text_length,
     decoded_sound,
     pad_sounds,
@@ -314,9 +315,7 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         check_text("text", type(self).__name__, texts, self.needs_text)
         if texts is None:
             return {}
-        if len({len(expressions) for expressions in texts}) > 1:
-            counts = [len(expressions) for expressions in texts]
-            raise ValueError(f"text: every clip of a batch takes the same number of expressions, got {counts}")
+        check_expression_counts(texts)
         sentences = [expression.strip() for expressions in texts for expression in expressions]
         options = {"padding": "max_length", "truncation": True, "max_length": self.max_text_length, **text_kwargs}
         length = check_text_length(options["max_length"], "max_length")

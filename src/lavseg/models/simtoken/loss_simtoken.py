@@ -1,0 +1,69 @@
+"""SimToken's alignment of prompts about the same object, with its memory."""
+
+from collections import defaultdict, deque
+
+import torch
+import torch.nn.functional as F
+
+_TEMPERATURE = 0.07
+_KEPT = 5
+
+
+class PromptBank:
+    """The newest prompts of each object of each clip, without gradient, in the memory of the host.
+
+    It belongs to a training run, is not saved, and each process has its own.
+    """
+
+    def __init__(self):
+        self._clips = defaultdict(lambda: defaultdict(lambda: deque(maxlen=_KEPT)))
+
+    def of(self, clip: int, object_id: int) -> list[torch.Tensor]:
+        """Prompts of an object."""
+        return list(self._clips[clip][object_id])
+
+    def of_others(self, clip: int, object_id: int) -> list[torch.Tensor]:
+        """Prompts of the other objects of a clip."""
+        return [prompt for other, kept in self._clips[clip].items() if other != object_id for prompt in kept]
+
+    def add(self, prompts: torch.Tensor, objects: list[tuple[int, int]]) -> None:
+        """Keep prompts `[N, C]` of objects, each a clip and its number there."""
+        for prompt, (clip, object_id) in zip(prompts.detach().cpu(), objects, strict=True):
+            self._clips[clip][object_id].append(prompt)
+
+
+def alignment(
+    prompts: torch.Tensor, objects: list[tuple[int, int]], bank: PromptBank, contrastive: bool
+) -> torch.Tensor:
+    """Scalar loss of prompts `[N, C]`, mean over those of whose object the bank holds some; 0 if it holds none.
+
+    Each is compared by cosine, over 0.07, with the prompts of its object in the bank, the positives. The released loss
+    is their mean log-softmax among themselves, whose minimum is equality. `contrastive` sets each of them against
+    negatives in place of the other positives: what the bank holds of other objects of the clip, and the prompts of
+    other objects in the batch.
+
+    Args:
+        prompts: of the sentences of a batch.
+        objects: the clip of each, and the object's number there.
+        bank: what is remembered; not changed.
+        contrastive: count negatives.
+    """
+    terms = []
+    for index, of in enumerate(objects):
+        positives = bank.of(*of)
+        if not positives:
+            continue
+        similar = _similarities(prompts[index], torch.stack(positives).to(prompts))
+        if not contrastive:
+            terms.append(-similar.log_softmax(0).mean())
+            continue
+        others = [prompts[other] for other, name in enumerate(objects) if name != of]
+        others += [kept.to(prompts) for kept in bank.of_others(*of)]
+        if others:
+            against = _similarities(prompts[index], torch.stack(others)).logsumexp(0)
+            terms.append((torch.logaddexp(similar, against.expand_as(similar)) - similar).mean())
+    return torch.stack(terms).mean() if terms else 0 * prompts.sum()
+
+
+def _similarities(prompt: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    return F.cosine_similarity(prompt[None], others) / _TEMPERATURE

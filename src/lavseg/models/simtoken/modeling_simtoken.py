@@ -1,0 +1,367 @@
+"""SimToken: a language model reads a clip and one sentence, and what it then expects prompts SAM (ICASSP 2026)."""
+
+from collections.abc import Sequence
+from inspect import signature
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import AutoModelForCausalLM, DynamicCache, SamModel
+
+from ...backbones.sam.modeling_sam import SamBackbone
+from ...backbones.vggish import VggishModel, load_vggish
+from ...losses import mask_bce, mask_dice, weighted_mean
+from ...modeling.base import AudioVisualPreTrainedModel
+from ...modeling.encoders import build_encoder, gradient_where_needed, load_encoder, load_host
+from ...modeling.initialization import init_linear
+from ...modeling.inputs import ClipInputs, check_given, check_text, embedding_shapes, prepare_clips, real_lengths
+from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
+from .configuration_simtoken import SimTokenConfig
+from .loss_simtoken import PromptBank, alignment
+from .merging_simtoken import merge_clip, no_noise, seeded_noise
+from .prompt_simtoken import READ, ClipPrompt, lay_out
+from .scaling_simtoken import scale_without_padding
+
+
+class SimTokenPreTrainedModel(AudioVisualPreTrainedModel):
+    """Configuration of SimToken.
+
+    ```python
+    model = SimTokenModel.from_backbones("Qwen/Qwen2.5-0.5B", audio="runs/vggish", train_projector=True)
+    ```
+    """
+
+    config: SimTokenConfig
+    config_class = SimTokenConfig
+    base_model_prefix = "simtoken"
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, SimTokenModel):
+            for layer in (module.mm_projector, module.audio_feature_layer, *module.text_hidden_fcs[::2]):
+                init_linear(layer)
+
+
+class SimTokenModel(SimTokenPreTrainedModel):
+    """SimToken. With `labels` it returns a loss.
+
+    Patches of CLIP, merged without parameters, and sound stand in a prompt that holds the answer, "Sure, it is [SEG]".
+    The language model's state before [SEG] is the one prompt of SAM, on every frame. What SAM, CLIP and the language
+    model make of the frames, the sound and the words before the sentence is computed once a clip; nothing is computed
+    of what comes after that state.
+
+    Terms of the loss, as released: `ce`, of the answer; `bce` and `dice` of the masks; `alignment` with earlier prompts
+    of the same objects, where `object_ids` say which they are.
+
+    ```python
+    model, processor = load_checkpoint("runs/simtoken")
+    inputs = processor("clip.mp4", text=["the dog that barks", "the object making the loudest sound"])
+    masks = processor.post_process_masks(model(**inputs), inputs["original_sizes"])
+    ```
+    """
+
+    default_loss_weights = {"ce": 1.0, "bce": 2.0, "dice": 0.5, "alignment": 0.1}
+    text_backbone = "language"
+    takes_object_ids = True
+
+    def __init__(self, config: SimTokenConfig):
+        super().__init__(config)
+        self.sam = SamBackbone(config.sam_config)
+        self.vision_encoder = build_encoder(config.vision_config)
+        self.language_model = build_encoder(config.language_config)
+        self.audio_encoder = VggishModel(config.audio_config)
+        width = config.language_config.hidden_size
+        self.mm_projector = nn.Linear(config.vision_config.hidden_size, width)
+        self.audio_feature_layer = nn.Linear(config.audio_config.embedding_size, width)
+        self.lm_head = nn.Linear(width, config.language_config.vocab_size, bias=False)
+        prompt_size = config.sam_config.mask_decoder_config.hidden_size
+        self.text_hidden_fcs = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, prompt_size))
+        self.bank = PromptBank()
+        self.freeze()
+        self.post_init()
+
+    @classmethod
+    def from_backbones(
+        cls,
+        language: str = "lmsys/vicuna-7b-v1.5",
+        vision: str = "openai/clip-vit-large-patch14",
+        sam: str = "facebook/sam-vit-huge",
+        audio: str | VggishModel | None = None,
+        **config_overrides,
+    ) -> "SimTokenModel":
+        """Start training from published networks. The layer from CLIP's patches to the language model is new then, see
+        `train_projector`.
+
+        Args:
+            language: Hub id or folder of a causal language model, which gets one more token, [SEG].
+            vision, sam: those of CLIP, of which the tower that sees is taken, and of a SAM.
+            audio: a VGGish model, or the folder or Hub id of a converted one, of which the final ReLU is left out as
+                in the released code. It has no default: an untrained one says nothing about the sound.
+            config_overrides: fields of [`SimTokenConfig`].
+
+        Raises:
+            ValueError: when `audio` is missing, or `sam` is another model.
+        """
+        parts = {
+            "audio": load_vggish(audio),
+            "sam": load_host("sam", sam, SamModel),
+            "vision": load_encoder(vision, "vision_config"),
+        }
+        causal = AutoModelForCausalLM.from_pretrained(language)
+        causal.resize_token_embeddings(causal.get_input_embeddings().num_embeddings + 1, mean_resizing=False)
+        parts["language"] = causal.base_model
+        without_relu = {"audio_config": {"final_relu": False, **config_overrides.pop("audio_config", {})}}
+        model = cls._compose(parts, **config_overrides, **without_relu)
+        with torch.no_grad():
+            model.lm_head.weight.copy_(causal.get_output_embeddings().weight)
+        return model
+
+    def backbones(self) -> dict[str, nn.Module]:
+        encoders = {"vision": self.vision_encoder, "audio": self.audio_encoder}
+        return {"sam": self.sam, "language": self.language_model, **encoders}
+
+    def get_output_embeddings(self) -> None:
+        """None: it writes nothing, `lm_head` is read in training alone."""
+
+    @property
+    def clip_length(self) -> int:
+        return self.config.max_frames
+
+    @property
+    def embedding_inputs(self) -> tuple[str, ...]:
+        return ("pixel_values", "clip_pixel_values")
+
+    def embed_frames(self, pixel_values: torch.Tensor, clip_pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """As the base class says: SAM's embeddings, and the patches `[N, hw, D]` of CLIP's last but one layer."""
+        with gradient_where_needed(self.vision_encoder):
+            seen = self.vision_encoder(clip_pixel_values.to(self.dtype), output_hidden_states=True)
+        with gradient_where_needed(self.sam.vision_encoder):
+            return self.sam.encode(pixel_values), seen.hidden_states[-2][:, 1:]
+
+    def embed_text(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+        """The tokens themselves, `[B, E, P, 1]`: what is made of them depends on the clip before them."""
+        return input_ids[..., None]
+
+    def frozen_modules(self) -> list[nn.Module]:
+        return [*super().frozen_modules(), *([] if self.config.train_projector else [self.mm_projector])]
+
+    def unreached_modules(self) -> list[str]:
+        last = len(self.vision_encoder.encoder.layers) - 1
+        return [f"vision_encoder.encoder.layers.{last}", "vision_encoder.post_layernorm"]
+
+    def freeze(self) -> None:
+        super().freeze()
+        self.sam.mask_decoder.requires_grad_(True)
+        self.language_model.get_input_embeddings().requires_grad_(True)
+
+    def _checkpoint_what_learns(self) -> None:
+        super()._checkpoint_what_learns()
+        # Frozen, but the gradient comes through them.
+        for layer in self.language_model.layers:
+            layer.training = self.training and layer.gradient_checkpointing
+
+    def scale_masks(self, masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        return scale_without_padding(masks[:, None], size, size)[:, 0]
+
+    def forward(
+        self,
+        pixel_values: torch.Tensor | None = None,
+        clip_pixel_values: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        frame_mask: torch.Tensor | None = None,
+        audio_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        label_mask: torch.Tensor | None = None,
+        original_sizes: list[tuple[int, int]] | None = None,
+        image_embeddings: Sequence[torch.Tensor] | None = None,
+        text_embeddings: torch.Tensor | None = None,
+        object_ids: torch.Tensor | None = None,
+    ) -> AudioVisualSegmentationOutput:
+        """Segment `B` clips of up to `T` frames for `E` expressions each, or learn to.
+
+        Args:
+            pixel_values: `[B, T, 3, S, S]`, frames for SAM, padded to squares.
+            clip_pixel_values: `[B, T, 3, s, s]`, the same frames for CLIP.
+            input_features: `[B, A, 1, 96, 64]`, log-mel patches of the mono sound.
+            input_ids: `[B, E, P]`, or `[B, P]` for one expression per clip: whole prompts with place holders.
+            attention_mask: as `input_ids`, 0 for padding, which comes last, 2 for the answer, which is learned, and 1
+                for the rest.
+            frame_mask, audio_mask: bool `[B, T]` and `[B, A]`, True for real frames and patches, which come first.
+            labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
+            label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
+            original_sizes: `(height, width)` of the frames of each clip, which say how much of the squares is padding;
+                in the loss those of the labels when None. Not used otherwise.
+            image_embeddings: in place of both pixel values what `embed_frames` makes of them, each `[B, T, ...]`.
+            text_embeddings: `[B, E, P, 1]` in place of `input_ids` what `embed_text` makes of them.
+            object_ids: long `[B, E, 2]`, in training numbers of the clip and of the object in it that a sentence is
+                about, for the term `alignment`.
+
+        Returns:
+            [`AudioVisualSegmentationOutput`] with masks `[B, E, T, S / 4, S / 4]`, `iou_scores` and
+            `prompt_embeddings`.
+
+        Raises:
+            ValueError: when an input is missing or given twice, shapes do not fit together, or a prompt has not the
+                form that the processor gives it.
+        """
+        check_given("pixel_values", pixel_values, "image_embeddings", image_embeddings)
+        check_given("clip_pixel_values", clip_pixel_values, "image_embeddings", image_embeddings)
+        check_given("input_features", input_features)
+        read = input_ids if text_embeddings is None else text_embeddings
+        check_text("input_ids", type(self).__name__, read, self.reads_text)
+        if text_embeddings is not None:
+            input_ids = text_embeddings[..., 0].long()
+        frames = {
+            "pixel_values": (pixel_values, (3, *[self.config.sam_config.vision_config.image_size] * 2)),
+            "clip_pixel_values": (clip_pixel_values, (3, *[self.config.vision_config.image_size] * 2)),
+            **embedding_shapes(image_embeddings, ("channels", "height", "width"), ("patches", "channels")),
+        }
+        sounds = {"input_features": (input_features, ("patches", 1, 96, 64))}
+        given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
+        prompts = self._prompts(given, attention_mask)
+        patches = real_lengths("audio_mask", given.audio_mask.tolist())
+        with gradient_where_needed(self.audio_encoder):
+            audio = self.audio_encoder(input_features).embeddings[:, :, 0]
+        seen, prefixes = [], []
+        for clip, length in enumerate(given.lengths):
+            if image_embeddings is None:
+                embedded = self.embed_frames(pixel_values[clip, :length], clip_pixel_values[clip, :length])
+            else:
+                embedded = tuple(made[clip, :length].to(self.dtype) for made in image_embeddings)
+            seen.append(embedded[0])
+            prefixes.append(self.embed_prefix(prompts[clip], embedded[1], audio[clip, : patches[clip]]))
+        if labels is None:
+            tokens = [self.read(prompt, prefix) for prompt, prefix in zip(prompts, prefixes, strict=True)]
+            terms = {}
+        else:
+            tokens, terms = self._read_to_learn(prompts, prefixes, given)
+        tokens = torch.stack([self.text_hidden_fcs(states) for states in tokens])
+        segmented = [self.segment(images, of) for images, of in zip(seen, tokens, strict=True)]
+        if labels is not None:
+            sizes = original_sizes if original_sizes is not None else [given.labels.shape[-2:]] * len(segmented)
+            terms |= self._mask_losses([masks for masks, _ in segmented], given, sizes)
+            terms["alignment"] = self._alignment(tokens, given, object_ids)
+        masks, scores = (_padded(list(parts), given.batch[2]) for parts in zip(*segmented, strict=True))
+        return AudioVisualSegmentationOutput(
+            **self.loss_fields(self.weigh(terms)),
+            pred_masks=masks.masked_fill(~given.frame_mask[:, None, :, None, None], NO_MASK_LOGIT),
+            iou_scores=scores,
+            prompt_embeddings=tokens,
+        )
+
+    def _prompts(self, given: ClipInputs, attention_mask: torch.Tensor | None) -> list[ClipPrompt]:
+        ids = given.input_ids
+        if attention_mask is not None and attention_mask.numel() != ids.numel():
+            raise ValueError(
+                f"attention_mask: has to be {list(ids.shape)} as input_ids, got {list(attention_mask.shape)}"
+            )
+        marks = torch.full_like(ids, READ) if attention_mask is None else attention_mask.view(ids.shape)
+        rows = zip(ids.tolist(), marks.tolist(), strict=True)
+        words = self.config.language_config.vocab_size
+        return [lay_out(tokens, of, self.config.seg_token_id, words) for tokens, of in rows]
+
+    def _embed(self, tokens: Sequence[Sequence[int]] | Sequence[int]) -> torch.Tensor:
+        return self.language_model.get_input_embeddings()(torch.tensor(tokens, device=self.device))
+
+    def embed_prefix(self, prompt: ClipPrompt, patches: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
+        """What the language model is given of a clip and of the words before the sentence, `[L, D]`.
+
+        Args:
+            prompt: the layout.
+            patches: `[T, hw, D]`, CLIP's.
+            audio: `[A, D]`, VGGish's.
+        """
+        frame = self.config.target_frame
+        frame = frame if frame < len(patches) else len(patches) // 2
+        noise = seeded_noise() if self.config.merge_noise else no_noise
+        merged = merge_clip(patches, self.config.merge_levels, frame, noise)
+        shown = self.mm_projector(torch.cat(merged))
+        frames_and_video, image = shown.split([len(shown) - len(merged.image), len(merged.image)])
+        media = {"video": frames_and_video, "image": image, "audio": self.audio_feature_layer(audio.to(shown.dtype))}
+        return torch.cat([media[run] if isinstance(run, str) else self._embed(run) for run in prompt.prefix])
+
+    def read(self, prompt: ClipPrompt, prefix: torch.Tensor) -> torch.Tensor:
+        """States `[E, D]` before [SEG], of the prompts that begin with `prefix [L, D]`, which is run once."""
+        known = DynamicCache(config=self.language_model.config)
+        given = {_cache_argument(type(self.language_model)): known, "use_cache": True}
+        self.language_model(inputs_embeds=prefix[None], **given)
+        known.batch_repeat_interleave(len(prompt.suffixes))
+        places = [seg - 1 for seg in prompt.seg]
+        longest = max(prompt.seg)
+        tokens = [[*row[:seg], *[0] * (longest - seg)] for row, seg in zip(prompt.suffixes, prompt.seg, strict=True)]
+        # Padding comes last: what is read does not see it.
+        states = self.language_model(inputs_embeds=self._embed(tokens), **given)
+        return states.last_hidden_state[list(range(len(places))), places]
+
+    def _read_to_learn(
+        self, prompts: list[ClipPrompt], prefixes: list[torch.Tensor], given: ClipInputs
+    ) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
+        """As `read` for all clips, as one batch of whole prompts, and the term `ce`."""
+        rows, reads, places, answers, weights = [], [], [], [], []
+        counted = given.labeled.any(1)
+        for clip, (prompt, prefix) in enumerate(zip(prompts, prefixes, strict=True)):
+            for suffix, seg, learned in zip(prompt.suffixes, prompt.seg, prompt.learned, strict=True):
+                reads.append(len(prefix) + seg - 1)
+                places += [(len(rows), len(prefix) + place - 1) for place in learned]
+                answers += [suffix[place] for place in learned]
+                weights.append(counted[clip].expand(len(learned)))
+                rows.append(torch.cat([prefix, self._embed(suffix)]))
+        padded = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        states = self.language_model(inputs_embeds=padded, use_cache=False).last_hidden_state
+        read = states[list(range(len(reads))), reads].split([len(prompt.suffixes) for prompt in prompts])
+        where = tuple(map(list, zip(*places, strict=True)))
+        logits = self.lm_head(states[where])
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        costs = F.cross_entropy(logits, torch.tensor(answers, device=logits.device), reduction="none")
+        return list(read), {"ce": weighted_mean(costs, torch.cat(weights).to(costs.dtype))}
+
+    def segment(self, images: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mask logits `[E, T, h, w]` and IoU scores `[E, T]` of frames `[T, C, h, w]`, for prompts `[E, C]`."""
+        found = [self.sam.decode(images, token.expand(len(images), 1, -1)) for token in tokens]
+        return torch.stack([each.masks for each in found]), torch.stack([each.iou_scores for each in found])
+
+    def _mask_losses(
+        self, masks: list[torch.Tensor], given: ClipInputs, sizes: Sequence[tuple[int, int]]
+    ) -> dict[str, torch.Tensor]:
+        """Means over labelled frames, in single precision at least."""
+        precise = torch.promote_types(masks[0].dtype, torch.float32)
+        size = tuple(given.labels.shape[-2:])
+        logits = []
+        for each, seen in zip(masks, sizes, strict=True):
+            scaled = scale_without_padding(each.flatten(0, 1)[:, None].to(precise), tuple(seen), size)
+            logits.append(scaled.view(*each.shape[:2], *size))
+        logits, targets = _padded(logits, given.batch[2]), given.labels.to(precise)
+        weights = given.labeled[:, None].expand(given.batch).to(precise)
+        costs = {"bce": mask_bce(logits, targets), "dice": mask_dice(logits, targets)}
+        return {name: weighted_mean(cost, weights) for name, cost in costs.items()}
+
+    def _alignment(self, tokens: torch.Tensor, given: ClipInputs, object_ids: torch.Tensor | None) -> torch.Tensor:
+        """The term `alignment`; training remembers the prompts."""
+        if object_ids is None:
+            return 0 * tokens.sum()
+        if object_ids.shape != (*given.batch[:2], 2):
+            raise ValueError(f"object_ids: has to be {[*given.batch[:2], 2]}, got {list(object_ids.shape)}")
+        counted = [clip for clip, labeled in enumerate(given.labeled.any(1).tolist()) if labeled]
+        prompts = tokens[counted].flatten(0, 1).float()
+        objects = [tuple(of) for clip in counted for of in object_ids[clip].tolist()]
+        loss = alignment(prompts, objects, self.bank, self.config.alignment == "contrastive")
+        if self.training:
+            self.bank.add(prompts, objects)
+        return loss
+
+
+def _cache_argument(model_class: type[nn.Module]) -> str:
+    """What a language model calls the keys and values that it is given: Transformers renamed it."""
+    return "cache" if "cache" in signature(model_class.forward).parameters else "past_key_values"
+
+
+def _padded(clips: list[torch.Tensor], length: int) -> torch.Tensor:
+    """Tensors `[E, T, ...]` of clips as one `[B, E, length, ...]`, with zeros after the last frames."""
+    padded = nn.utils.rnn.pad_sequence([clip.transpose(0, 1) for clip in clips], batch_first=True).transpose(1, 2)
+    return F.pad(padded, (0, 0) * (padded.dim() - 3) + (0, length - padded.shape[2]))
+
+
+__all__ = ["SimTokenModel", "SimTokenPreTrainedModel"]
