@@ -1,7 +1,8 @@
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from lavseg.modeling.conversion import read_tensors
+from lavseg.modeling.conversion import TensorFolder, read_tensors
 
 
 @pytest.mark.parametrize("legacy", [False, True])
@@ -20,3 +21,26 @@ def test_other_content_is_named(tmp_path, content):
     torch.save(content, tmp_path / "other.pth")
     with pytest.raises(ValueError, match="does not hold a state dict"):
         read_tensors(tmp_path / "other.pth", "file")
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+def test_the_tensors_of_a_folder_are_read_one_by_one(tmp_path, kind):
+    state = {name: torch.randn(3, 2) for name in ("first", "second", "third")}
+    for index, names in enumerate((["first", "second"], ["third"])):
+        part = {name: state[name] for name in names}
+        if kind == "bin":
+            torch.save(part, tmp_path / f"pytorch_model-{index}.bin")
+        else:
+            save_file(part, tmp_path / f"model-{index}.safetensors")
+    found = TensorFolder(tmp_path, "folder")
+    assert len(found) == 3 and found.keys() == state.keys()
+    assert all(torch.equal(found[name], value) for name, value in state.items())
+    first = next(tmp_path.iterdir())
+    first.write_bytes(first.read_bytes()[:40])
+    with pytest.raises(ValueError, match=f"^folder: .*{first.name}"):
+        TensorFolder(tmp_path, "folder")
+
+
+def test_a_folder_without_weights_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"^folder: .* holds no \*\.safetensors and no pytorch_model"):
+        TensorFolder(tmp_path, "folder")

@@ -1,9 +1,11 @@
 """Every recipe of the package, at tiny size: built from encoders as it says, trained for two steps, evaluated."""
 
+import copy
 import math
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny.configurations import (
     nano_mask2former_config,
     nano_sam2_config,
@@ -15,6 +17,10 @@ from transformers import (
     AutoModel,
     CLIPConfig,
     CLIPImageProcessor,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
     Sam2VideoModel,
     SamModel,
     ViTImageProcessor,
@@ -49,6 +55,7 @@ SIZES = {
         "generator_intermediate_size": 64,
     },
     "gavs": {"adapter_size": 16, "first_adapted_block": 1},
+    "simtoken": {"merge_levels": [[8, 3], [4, 3]]},
     "eemc": {"frame_size": 128, "intermediate_size": 32, "num_attention_heads": 4, "adapter_size": 8},
 }
 pytestmark = pytest.mark.slow
@@ -88,15 +95,29 @@ def published(tmp_path_factory, tokenizer):
     clip = CLIPConfig(text_config={**tower, "vocab_size": words}, vision_config=vision, projection_dim=32)
     AutoModel.from_config(clip).save_pretrained(folder / "clip")
     CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32).save_pretrained(folder / "clip")
-    for name in ("roberta", "clip"):
+    _save_language_models(folder, words)
+    for name in ("roberta", "clip", "chat_univi"):
         tokenizer.save_pretrained(folder / name)
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.chat_template = "{% for turn in messages %}{{ turn['content'] }}{% endfor %}"
+    tokenizer.save_pretrained(folder / "qwen")
     named = dict.fromkeys(("facebook/sam2-hiera-large", "facebook/sam2-hiera-base-plus"), "sam2")
     named |= dict.fromkeys(("facebook/sam-vit-huge", "facebook/sam-vit-base"), "sam")
     named |= dict.fromkeys(("distilbert/distilroberta-base", "FacebookAI/roberta-base"), "roberta")
     named["facebook/mask2former-swin-base-ade-semantic"] = "mask2former"
     named |= {"google/vit-base-patch16-224": "vit", "openai/clip-vit-base-patch16": "clip", None: "vggish"}
-    named |= {"OpenGVLab/pvt_v2_b5": "pvt_v2", "microsoft/resnet-50": "resnet"}
+    named |= {"Chat-UniVi/Chat-UniVi-7B-v1.5": "chat_univi", "Qwen/Qwen2.5-0.5B-Instruct": "qwen"}
+    named |= {"openai/clip-vit-large-patch14": "clip", "OpenGVLab/pvt_v2_b5": "pvt_v2", "microsoft/resnet-50": "resnet"}
     return {name: str(folder / stand_in) for name, stand_in in named.items()}
+
+
+def _save_language_models(folder, words):
+    sizes = {"vocab_size": words, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    sizes |= {"num_attention_heads": 2, "num_key_value_heads": 2}
+    LlamaForCausalLM(LlamaConfig(**sizes)).save_pretrained(folder / "chat_univi")
+    projector = {"model.mm_projector.weight": torch.randn(32, 64), "model.mm_projector.bias": torch.zeros(32)}
+    save_file(projector, folder / "chat_univi" / "projector.safetensors")
+    Qwen2ForCausalLM(Qwen2Config(**sizes, tie_word_embeddings=True)).save_pretrained(folder / "qwen")
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +166,7 @@ def test_it_trains_and_is_evaluated(tmp_path, data, published, trained, name):
     before = {key: value.clone() for key, value in trainer.model.named_parameters() if value.requires_grad}
     assert math.isfinite(trainer.train().training_loss)
     assert any(not torch.equal(value, before[key]) for key, value in trainer.model.named_parameters() if key in before)
-    config = trainer.model.config.to_dict()
+    config = trainer.accelerator.unwrap_model(trainer.model).config.to_dict()
     sized = SIZES[method] if run.encoders else {}
     for key, value in fields.items():
         assert key in sized or config[key] == (tuple(value) if isinstance(config[key], tuple) else value), key

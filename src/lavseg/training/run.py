@@ -81,7 +81,7 @@ class RunArguments:
     )
     lora: str | None = field(
         default=None,
-        metadata={"help": "Train low-rank adapters of --model: true, or rank, alpha and targets as JSON."},
+        metadata={"help": "Train low-rank adapters of --model: true, or rank, alpha, targets, ... as JSON."},
     )
     feature_cache: str | None = field(
         default=None,
@@ -156,7 +156,7 @@ def make_trainer(run: RunArguments, args: LavsegTrainingArguments, overrides: di
     if run.feature_cache is not None and augment is not None:
         raise ValueError("feature_cache: augment gives other frames in every epoch, leave one of the two out")
     lora = read_settings("lora", run.lora, LoraSettings)
-    if lora is not None and (not run.model or run.feature_cache):
+    if lora is not None and (not (run.model or lora.beside) or run.feature_cache):
         raise ValueError("lora: adapts a trained model, given as --model, and its encoders, so takes no feature_cache")
     checkpoint = resumed_from(args, run.resume)
     train_dataset, eval_dataset = _load_data(run, args)

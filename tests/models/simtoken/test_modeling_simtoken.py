@@ -184,6 +184,18 @@ def test_any_language_model_is_taken_with_one_more_token(tmp_path, tied):
     torch.testing.assert_close(*read)
 
 
+def test_without_the_layer_from_clip_it_has_to_train(tmp_path):
+    paths = save_parts(tmp_path, LlamaForCausalLM(LlamaConfig(**SIZES)))
+    with pytest.raises(ValueError, match=r"^train_projector: .* holds no layer from CLIP's patches"):
+        SimTokenModel.from_backbones(**paths, merge_levels=((8, 3),))
+
+
+def test_fsdp_wraps_the_blocks_of_the_language_model():
+    model = make_model()
+    wrapped = set(model._no_split_modules)
+    assert "LlamaDecoderLayer" in wrapped, wrapped
+
+
 def test_parameters_at_full_size():
     with torch.device("meta"):
         model = SimTokenModel(SimTokenConfig())

@@ -6,7 +6,7 @@ from inspect import signature
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoModelForCausalLM, DynamicCache, SamModel
+from transformers import DynamicCache, SamModel
 
 from ...backbones.sam.modeling_sam import SamBackbone
 from ...backbones.vggish import VggishModel, load_vggish
@@ -17,6 +17,7 @@ from ...modeling.initialization import init_linear
 from ...modeling.inputs import ClipInputs, check_given, check_text, embedding_shapes, prepare_clips, real_lengths
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .configuration_simtoken import SimTokenConfig
+from .language_simtoken import load_language_model
 from .loss_simtoken import PromptBank, alignment
 from .merging_simtoken import merge_clip, no_noise, seeded_noise
 from .prompt_simtoken import READ, ClipPrompt, lay_out
@@ -84,37 +85,44 @@ class SimTokenModel(SimTokenPreTrainedModel):
     @classmethod
     def from_backbones(
         cls,
-        language: str = "lmsys/vicuna-7b-v1.5",
+        language: str = "Chat-UniVi/Chat-UniVi-7B-v1.5",
         vision: str = "openai/clip-vit-large-patch14",
         sam: str = "facebook/sam-vit-huge",
         audio: str | VggishModel | None = None,
         **config_overrides,
     ) -> "SimTokenModel":
-        """Start training from published networks. The layer from CLIP's patches to the language model is new then, see
-        `train_projector`.
+        """Start training from published networks.
 
         Args:
-            language: Hub id or folder of a causal language model, which gets one more token, [SEG].
+            language: Hub id or folder of a causal language model, which gets one more token, [SEG]. From one of
+                Chat-UniVi comes the layer from CLIP's patches, too; others take `train_projector=True`.
             vision, sam: those of CLIP, of which the tower that sees is taken, and of a SAM.
             audio: a VGGish model, or the folder or Hub id of a converted one, of which the final ReLU is left out as
                 in the released code. It has no default: an untrained one says nothing about the sound.
             config_overrides: fields of [`SimTokenConfig`].
 
         Raises:
-            ValueError: when `audio` is missing, or `sam` is another model.
+            ValueError: when `audio` is missing, `sam` is another model, or the layer from CLIP's patches would neither
+                be there nor train.
         """
         parts = {
             "audio": load_vggish(audio),
             "sam": load_host("sam", sam, SamModel),
             "vision": load_encoder(vision, "vision_config"),
         }
-        causal = AutoModelForCausalLM.from_pretrained(language)
+        causal, projector = load_language_model(language)
+        if not projector and not config_overrides.get("train_projector"):
+            raise ValueError(
+                f"train_projector: {language} holds no layer from CLIP's patches, set train_projector=True to train one"
+            )
         causal.resize_token_embeddings(causal.get_input_embeddings().num_embeddings + 1, mean_resizing=False)
         parts["language"] = causal.base_model
         without_relu = {"audio_config": {"final_relu": False, **config_overrides.pop("audio_config", {})}}
         model = cls._compose(parts, **config_overrides, **without_relu)
         with torch.no_grad():
             model.lm_head.weight.copy_(causal.get_output_embeddings().weight)
+        if projector:
+            model.mm_projector.load_state_dict(projector)
         return model
 
     def backbones(self) -> dict[str, nn.Module]:

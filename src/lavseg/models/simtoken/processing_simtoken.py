@@ -31,7 +31,7 @@ class SimTokenProcessor(AudioVisualProcessor):
         clip_image_processor: the same frames for CLIP, `clip_pixel_values`.
         feature_extractor: mono log-mel patches.
         tokenizer: the language model's.
-        seg_token_id: the token [SEG], which the tokenizer need not know.
+        seg_token_id: the token [SEG], which the tokenizer need not know; the first after the tokenizer's own when None.
         fps: rate at which video files are read.
         max_text_length: tokens an expression is cut to.
         prompt: "release", the released wording, which converted weights need, or "chat", the tokenizer's own chat
@@ -55,18 +55,19 @@ class SimTokenProcessor(AudioVisualProcessor):
         clip_image_processor: CLIPImageProcessorPil,
         feature_extractor: VggishFeatureExtractor,
         tokenizer: PreTrainedTokenizerBase,
-        seg_token_id: int,
+        seg_token_id: int | None = None,
         fps: float = 1.0,
         max_text_length: int = 64,
         prompt: str = "release",
     ):
         self.max_text_length = check_text_length(max_text_length)
-        self.seg_token_id, self.prompt = seg_token_id, prompt
+        self.seg_token_id = len(tokenizer) if seg_token_id is None else seg_token_id
+        self.prompt = prompt
         # Saved ones are loaded in the form that resizes with torchvision, which differs by up to 3e-2.
         image_processor = SamImageProcessorPil.from_dict(image_processor.to_dict())
         clip_image_processor = CLIPImageProcessorPil.from_dict(clip_image_processor.to_dict())
         super().__init__(image_processor, clip_image_processor, feature_extractor, tokenizer, fps=fps)
-        self._writer = PromptWriter(tokenizer, prompt, seg_token_id)
+        self._writer = PromptWriter(tokenizer, prompt, self.seg_token_id)
 
     @classmethod
     def from_config(
