@@ -1,5 +1,7 @@
 """Common tests that do not apply, each with the testers it is excused for and why. One that passes fails the run."""
 
+from itertools import product
+
 ON_SAM2 = (
     *("AuralSam2Test", "AuralSam2ReleaseTest", "AuralSam2NoTextTest", "AuralSam2ClassesTest"),
     *("GavsSam2Test", "GavsSam2TextTest", "Sam2LoveTest", "Sam2LoveEveryOptionTest"),
@@ -8,7 +10,7 @@ ON_SAM2 = (
 WITHOUT_MAPS = (
     *("AuralSam2ReleaseTest", "GavsTest", "GavsSam2Test", "GavsSam2TextTest"),
     *("SamaAvsTest", "SamaAvsSam2Test", "SamaAvsSam2TextTest"),
-    *("AvsegFormerTextTest", "EemcTest", "EemcPaperTest", "TpaviTextTest"),
+    *("AvsegFormerTextTest", "EemcTest", "EemcPaperTest", "SimTokenTest", "TpaviTextTest"),
 )
 # Nothing in these records attention, so that not every test asks for it.
 WITHOUT_ATTENTION = (
@@ -20,12 +22,12 @@ TOKENIZER_MAY_BE_MISSING = (
     *("SamaAvsProcessorTest", "SamaAvsSam2ProcessorTest", "SamaAvsTextProcessorTest"),
     *("AvsegFormerProcessorTest", "AvsegFormerTextProcessorTest", "TpaviProcessorTest", "TpaviTextProcessorTest"),
 )
-READ_ALWAYS = ("EemcProcessorTest", "Sam2LoveProcessorTest")
+READ_ALWAYS = ("EemcProcessorTest", "Sam2LoveProcessorTest", "SimTokenProcessorTest")
 PROCESSORS = (*TOKENIZER_MAY_BE_MISSING, *READ_ALWAYS, "StBavaProcessorTest")
 CHECKPOINTED_AS_ONE = ("GavsTest", "GavsSam2Test", "GavsSam2TextTest", "SamaAvsSam2Test", "SamaAvsSam2TextTest")
 METHODS = (
     *(*ON_SAM2, "EemcTest", "EemcPaperTest", "GavsTest", "SamaAvsTest", "StBavaTest", "StBavaGateTest"),
-    *("AvsegFormerTextTest", "TpaviTextTest", *WITHOUT_ATTENTION),
+    *("SimTokenTest", "AvsegFormerTextTest", "TpaviTextTest", *WITHOUT_ATTENTION),
 )
 REFUSED = "it asks for attentions, which a model without any between sound, words and frames refuses in one line"
 
@@ -48,6 +50,16 @@ EXCUSED: list[tuple[str, tuple[str, ...], str]] = [
         "test_eager_matches_sdpa_inference_24_fp32_pad_left_output_attentions",
         (*WITHOUT_MAPS, *WITHOUT_ATTENTION),
         REFUSED,
+    ),
+    *(
+        (
+            f"test_eager_matches_sdpa_inference_{number:02}_{dtype}_pad_{side}{mask}{kernels}",
+            ("SimTokenTest",),
+            "it draws the tokens of further clips at random, which make no prompt and are refused",
+        )
+        for number, (dtype, side, mask, kernels) in enumerate(
+            product(("fp16", "fp32", "bf16"), ("left", "right"), ("", "_no_attn_mask"), ("_sdpa_kernels", ""))
+        )
     ),
     (
         "test_retain_grad_hidden_states_attentions",
@@ -111,8 +123,22 @@ EXCUSED: list[tuple[str, tuple[str, ...], str]] = [
     ),
     (
         "test_processor_from_and_save_pretrained_as_nested_dict",
-        ("Sam2LoveProcessorTest",),
-        "it asks Transformers for an Auto class of vit_image_processor, a name that it does not know",
+        ("Sam2LoveProcessorTest", "SimTokenProcessorTest"),
+        "it asks Transformers for an Auto class of vit_ or clip_image_processor, names that it does not know",
+    ),
+    *(
+        (
+            f"test_{name}_{kind}",
+            ("SimTokenProcessorTest",),
+            "it pads what the tokenizer makes of a sentence; prompts, which hold more, are padded to the longest",
+        )
+        for name in (
+            "kwargs_overrides_default_subprocessor_kwargs",
+            "structured_kwargs_nested_from_dict",
+            "unstructured_kwargs",
+            "unstructured_kwargs_batched",
+        )
+        for kind in ("0_images", "2_audio")
     ),
     (
         "test_init_arguments_not_in_class_attributes",

@@ -70,6 +70,10 @@ class SamaAvsSam2TextTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["sama_avs-sam2_text"]
 
 
+class SimTokenTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["simtoken"]
+
+
 class StBavaTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["st_bava"]
 

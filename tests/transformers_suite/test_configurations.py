@@ -12,6 +12,7 @@ from lavseg import (
     GavsConfig,
     Sam2LoveConfig,
     SamaAvsConfig,
+    SimTokenConfig,
     StBavaConfig,
     TpaviConfig,
     VggishConfig,
@@ -58,6 +59,10 @@ class Sam2LoveConfigTest(ConfigurationTests, unittest.TestCase):
 
 class SamaAvsConfigTest(ConfigurationTests, unittest.TestCase):
     config_class = SamaAvsConfig
+
+
+class SimTokenConfigTest(ConfigurationTests, unittest.TestCase):
+    config_class = SimTokenConfig
 
 
 class StBavaConfigTest(ConfigurationTests, unittest.TestCase):

@@ -52,8 +52,8 @@ class ProcessorTests(ProcessorTesterMixin):
         super().setUpClass()
 
     def get_component(self, attribute, *args, **kwargs):
-        if attribute == "vit_image_processor":  # of no kind that Transformers knows by its name
-            return copy.deepcopy(self.variant.processor.vit_image_processor)
+        if attribute in ("vit_image_processor", "clip_image_processor"):  # of no kind that Transformers knows by name
+            return copy.deepcopy(getattr(self.variant.processor, attribute))
         return super().get_component(attribute, *args, **kwargs)
 
     @classmethod
@@ -101,6 +101,10 @@ class SamaAvsSam2ProcessorTest(ProcessorTests, unittest.TestCase):
 
 class SamaAvsTextProcessorTest(ProcessorTests, unittest.TestCase):
     variant = VARIANTS["sama_avs-sam2_text"]
+
+
+class SimTokenProcessorTest(ProcessorTests, unittest.TestCase):
+    variant = VARIANTS["simtoken"]
 
 
 class StBavaProcessorTest(ProcessorTests, unittest.TestCase):
