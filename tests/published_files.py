@@ -13,6 +13,7 @@ from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, convert_au
 from lavseg.models.avsegformer import AvsegFormerConfig, AvsegFormerModel, convert_avsegformer
 from lavseg.models.eemc import EemcConfig, EemcModel, convert_eemc
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, convert_sama_avs
+from lavseg.models.simtoken import SimTokenConfig, SimTokenModel, convert_simtoken
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, convert_st_bava
 from lavseg.models.tpavi import TpaviConfig, TpaviModel, convert_tpavi
 from sam_reference import both, released_checkpoint, released_sam_keys
@@ -104,6 +105,69 @@ def eemc_file(folder):
     return folder / "eemc.pth", ["--vggish", vggish_file(folder)[0], "--text", folder / "text"]
 
 
+# The rules of `convert simtoken`, read backwards.
+SIMTOKEN_NAMES = [
+    (r"\.shared_embedding\.positional_embedding$", ".pe_layer.positional_encoding_gaussian_matrix"),
+    (r"layer_norm_final_attn", "norm_final_attn"),
+    (r"(mask_decoder\.transformer\.layers\.\d+)\.layer_norm", r"\1.norm"),
+    (r"(mask_decoder\..*)\.proj_out\.(weight|bias)$", r"\1.layers.2.\2"),
+    (r"(mask_decoder\.(?!transformer).*)\.layers\.0\.(weight|bias)$", r"\1.layers.1.\2"),
+    (r"(mask_decoder\..*)\.proj_in\.(weight|bias)$", r"\1.layers.0.\2"),
+    (r"mask_decoder\.upscale_conv1", "mask_decoder.output_upscaling.0"),
+    (r"mask_decoder\.upscale_layer_norm", "mask_decoder.output_upscaling.1"),
+    (r"mask_decoder\.upscale_conv2", "mask_decoder.output_upscaling.3"),
+    (r"mask_embed\.conv1", "mask_downscaling.0"),
+    (r"mask_embed\.layer_norm1", "mask_downscaling.1"),
+    (r"mask_embed\.conv2", "mask_downscaling.3"),
+    (r"mask_embed\.layer_norm2", "mask_downscaling.4"),
+    (r"mask_embed\.conv3", "mask_downscaling.6"),
+    (r"\.point_embed\.", ".point_embeddings."),
+    (r"^(sam\.vision_encoder\.neck)\.conv1", r"\1.0"),
+    (r"^(sam\.vision_encoder\.neck)\.layer_norm1", r"\1.1"),
+    (r"^(sam\.vision_encoder\.neck)\.conv2", r"\1.2"),
+    (r"^(sam\.vision_encoder\.neck)\.layer_norm2", r"\1.3"),
+    (r"^(sam\.vision_encoder)\.layers\.(\d+)\.layer_norm", r"\1.blocks.\2.norm"),
+    (r"^(sam\.vision_encoder)\.layers\.", r"\1.blocks."),
+    (r"patch_embed\.projection", "patch_embed.proj"),
+    (r"^sam\.vision_encoder\.", "sam.image_encoder."),
+    (r"^sam\.", "model.visual_model."),
+    (r"^vision_encoder\.", "model.vision_tower.vision_tower.vision_model."),
+    (r"^text_hidden_fcs\.", "model.text_hidden_fcs.0."),
+    (r"^mm_projector\.", "model.mm_projector."),
+    (r"^language_model\.", "model."),
+    (r"^", "base_model.model."),
+]
+
+
+def simtoken_state(model, lora=".default"):
+    """A model without VGGish as the release saves it, with a LoRA of rank 2 in one of its spellings."""
+    state, generator = {}, torch.Generator().manual_seed(0)
+    for name, value in model.state_dict().items():
+        if name.startswith("audio_encoder.") or name.startswith("sam.shared_image_embedding."):
+            continue
+        key = name
+        for pattern, former in SIMTOKEN_NAMES:
+            key = re.sub(pattern, former, key)
+        state[key] = value
+        if re.search(r"self_attn\.[qv]_proj\.weight$", key) and name.startswith("language_model."):
+            layer = key.removesuffix(".weight")
+            state[f"{layer}.lora_A{lora}.weight"] = torch.randn(2, value.shape[1], generator=generator)
+            state[f"{layer}.lora_B{lora}.weight"] = torch.randn(len(value), 2, generator=generator)
+    return state
+
+
+def simtoken_file(folder):
+    """A whole model, and a tokenizer in the place of the one it was trained from."""
+    tokenizer = build_tokenizer()
+    torch.save(simtoken_state(SimTokenModel(simtoken_config())), folder / "simtoken.pth")
+    tokenizer.save_pretrained(folder / "language")
+    return folder / "simtoken.pth", ["--vggish", vggish_file(folder)[0], "--language-model", folder / "language"]
+
+
+def simtoken_config():
+    return tiny_config(SimTokenConfig, len(build_tokenizer()))
+
+
 def tpavi_file(folder):
     tpavi_files(TpaviModel(tpavi_config()), folder, unused=False)
     return folder / "model.pth", ["--vggish", folder / "vggish.pth"]
@@ -167,6 +231,7 @@ PUBLISHED = {
     "aural_sam2": aural_sam2_file,
     "avsegformer": avsegformer_file,
     "eemc": eemc_file,
+    "simtoken": simtoken_file,
     "tpavi": tpavi_file,
 }
 
@@ -188,4 +253,5 @@ def expect_tiny(set_attribute=setattr):
     set_attribute(convert_aural_sam2, "fuser_state_from_release", own_names)
     set_attribute(convert_avsegformer, "AvsegFormerConfig", partial(tiny_config, AvsegFormerConfig))
     set_attribute(convert_avsegformer, "pvt_v2_b5_config", lambda: tiny_config(AvsegFormerConfig).vision_config)
+    set_attribute(convert_simtoken, "released_config", lambda found, language_model: simtoken_config())
     set_attribute(convert_tpavi, "released_config", lambda state: tpavi_config())

@@ -130,6 +130,42 @@ def _sama_avs(checkpoint: _Checkpoint, out: _Out, as_json: _Json = False) -> Non
     _report("sama-avs", run, out, as_json)
 
 
+@convert.command("simtoken")
+def _simtoken(
+    checkpoint: _Checkpoint,
+    out: _Out,
+    vggish: _Vggish,
+    language_model: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the Chat-UniVi it was trained from: for the tokenizer, and the weights that do not train.",
+            show_default=False,
+        ),
+    ],
+    vision: Annotated[str, typer.Option(help="CLIP, folder or Hub id, for a file that lacks it.")] = (
+        "openai/clip-vit-large-patch14"
+    ),
+    sam: Annotated[
+        str, typer.Option(help="SAM, folder or Hub id, for a file that lacks it.")
+    ] = "facebook/sam-vit-huge",
+    dtype: Annotated[str, typer.Option(help="Of the weights that are written, float32 or bfloat16.")] = "float32",
+    keep_lora: Annotated[
+        bool, typer.Option("--keep-lora", help="Keep the LoRA in a folder of its own, adapter, in place of adding it.")
+    ] = False,
+    as_json: _Json = False,
+) -> None:
+    """A checkpoint of the released SimToken code, of all of the model or of what trains; read and written part by
+    part."""
+
+    def run() -> "tuple[PreTrainedModel, list[str]]":
+        from ..models.simtoken.convert_simtoken import convert_simtoken_checkpoint
+
+        files = _here(checkpoint), _here(vggish)
+        return convert_simtoken_checkpoint(*files, out, language_model, vision, sam, dtype, keep_lora)
+
+    _report("simtoken", run, out, as_json)
+
+
 @convert.command("tpavi")
 def _tpavi(checkpoint: _Checkpoint, out: _Out, vggish: _Vggish, as_json: _Json = False) -> None:
     """A checkpoint of the released AVSBench code, on PVT-v2-B5 or ResNet-50, for masks or 71 classes."""

@@ -1,5 +1,6 @@
 """Reads foreign PyTorch files without executing code, compares them with models, and splits layers that were one."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import nn
 from transformers.core_model_loading import Chunk, WeightConverter
 
@@ -116,6 +118,53 @@ def _readable(path: Path, argument: str) -> Iterator[None]:
         raise ValueError(f"{argument}: {path} cannot be read, or was cut short: {error}") from error
 
 
+def write_shards(
+    tensors: Iterable[tuple[str, torch.Tensor]], folder: str | Path, shard_bytes: int = 1_000_000_000
+) -> None:
+    """Write tensors as the weights of a model, as they come: no more than one file's worth of them is held in memory.
+
+    Args:
+        tensors: by name.
+        folder: where `model*.safetensors` and, if there are several, their index go.
+        shard_bytes: size of a file that is not exceeded but by a single tensor.
+
+    Raises:
+        ValueError: that names the first tensor with NaN or infinite values.
+    """
+    folder, shards, shard, size = Path(folder), [], {}, 0
+
+    def flush() -> None:
+        path = folder / f"shard-{len(shards)}"
+        save_file(shard, path, {"format": "pt"})
+        path.chmod(0o644)  # safetensors lets nobody but the owner read
+        shards.append(list(shard))
+        shard.clear()
+
+    total = 0
+    for name, tensor in tensors:
+        _check_finite({name: tensor})
+        if shard and size + tensor.nbytes > shard_bytes:
+            flush()
+            size = 0
+        shared = any(tensor.data_ptr() == other.data_ptr() for other in shard.values())  # under two names
+        shard[name] = tensor.clone() if shared else tensor.contiguous()
+        size, total = size + tensor.nbytes, total + tensor.nbytes
+    flush()
+    names = [f"model-{index + 1:05}-of-{len(shards):05}.safetensors" for index in range(len(shards))]
+    names = names if len(shards) > 1 else ["model.safetensors"]
+    for index, name in enumerate(names):
+        (folder / f"shard-{index}").rename(folder / name)
+    if len(shards) > 1:
+        places = {key: name for keys, name in zip(shards, names, strict=True) for key in keys}
+        index = {"metadata": {"total_size": total}, "weight_map": places}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2), encoding="utf-8")
+
+
+def _check_finite(tensors: dict[str, torch.Tensor]) -> None:
+    if name := first_non_finite(tensors):
+        raise ValueError(f"{name} holds NaN or infinite values; fetch the file again, or take another one")
+
+
 def check_state(
     state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], what: str, unknown: Iterable[str] = ()
 ) -> None:
@@ -144,5 +193,4 @@ def check_state(
     found = [f"{problem}: {', '.join(items)}" for problem, items in problems.items() if items]
     if found:
         raise ValueError(f"this is not {what}; {'; '.join(found)}")
-    if name := first_non_finite(state):
-        raise ValueError(f"{name} holds NaN or infinite values; fetch the file again, or take another one")
+    _check_finite(state)

@@ -14,8 +14,8 @@ from lavseg.backbones.sam.configuration_sam import vit_sam_config
 from lavseg.backbones.vggish import VggishOutput
 from lavseg.losses import mask_bce, mask_dice
 from lavseg.metrics import AvsMetric
-from lavseg.models.simtoken import SimTokenConfig, SimTokenProcessor
-from lavseg.models.simtoken.convert_simtoken import LORA_SCALE, current_names
+from lavseg.models.simtoken import SimTokenConfig, SimTokenModel, SimTokenProcessor
+from lavseg.models.simtoken.convert_simtoken import LORA_SCALE, UNUSED_KEYS, current_names
 from lavseg.models.simtoken.loss_simtoken import PromptBank, alignment
 from lavseg.models.simtoken.merging_simtoken import assign_clusters, mean_of_clusters, merge_clip, no_noise
 from lavseg.models.simtoken.prompt_simtoken import LEARNED, PromptWriter, lay_out
@@ -276,6 +276,15 @@ def test_training_steps(file):
     rows = {"embed_tokens": model.language_model.embed_tokens, "lm_head": model.lm_head}
     for name, norm in golden["gradient_of_seg_row"].items():
         assert rows[name].weight.grad[SEG].norm().item() == pytest.approx(norm, rel=1e-4), name
+
+
+@pytest.mark.parametrize("file", golden_files("simtoken/keys_full.json"))
+def test_every_key_of_the_released_file_has_its_place(file):
+    shapes = {key: tuple(shape) for key, shape in json.loads(file.read_text()).items() if not UNUSED_KEYS.search(key)}
+    found = {name: shape for key, shape in shapes.items() if ".lora_" not in key for name in current_names(key)}
+    with torch.device("meta"):
+        expected = {name: tuple(value.shape) for name, value in SimTokenModel(SimTokenConfig()).state_dict().items()}
+    assert found == {name: shape for name, shape in expected.items() if not name.startswith("audio_encoder.")}
 
 
 @pytest.mark.parametrize("file", golden_files("simtoken/image_*.npz"))
