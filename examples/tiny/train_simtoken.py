@@ -1,0 +1,141 @@
+"""Train a tiny SimToken on a synthetic Ref-AVS tree, on two CPU cores, in an hour at most.
+
+    python examples/train_tiny.py --method simtoken --out runs/simtoken-tiny
+
+Two stages, each kept in the output folder and taken from there when the script is run again: a SAM from clicks
+(`sam/`), and SimToken itself (`model/`). Its VGGish is that of the shipped SAM2-LOVE. The language model and the tower
+that sees start from random weights and train as a whole, where the paper adapts published ones.
+
+Writes `model/scores.json`: J and F of sentences about seen and unseen objects, S of those whose object is absent, and
+what silence and an empty sentence cost where sound and words are needed; and `model/training_log.json`.
+"""
+
+import argparse
+import json
+import shutil
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+from transformers import SamModel
+
+from lavseg import ClipCollator, LavsegTrainer, SimTokenConfig, SimTokenModel, SimTokenProcessor, load_ref_avs
+from lavseg.checkpoint import load_checkpoint
+from lavseg.data import build_tokenizer, row_kinds, write_ref_avs
+from lavseg.evaluation.evaluate_model import evaluate
+
+from .configurations import NOTICE, tiny_config
+from .models import SHIPPED
+from .optimization import reset_layers, training_arguments
+from .sam_host import train_sam
+from .scores import SCORES, blanker, silencer, values
+
+LOG = "training_log.json"
+CLIPS = {"train": 1200, "val": 24, "test_s": 60, "test_u": 40, "test_n": 40}
+LANGUAGE = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 3, "num_attention_heads": 4}
+VISION = {"image_size": 96, "patch_size": 12, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4}
+METHOD = {"merge_levels": ((16, 5), (8, 3)), "train_projector": True, "alignment": "contrastive", "notice": NOTICE}
+TRAINING = {
+    "per_device_train_batch_size": 16,
+    "sentences_per_clip": 4,
+    "learning_rate": 6e-4,
+    "adam_beta2": 0.95,
+    "lr_scheduler_type": "cosine",
+    "logging_steps": 25,
+}
+# SAM's own, which its clicks were learned with.
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+def fresh_simtoken(sam: SamModel, audio: torch.nn.Module, seed: int) -> tuple[SimTokenModel, SimTokenProcessor]:
+    """A model whose language model and tower know nothing and train as far as the loss reaches them."""
+    tokenizer = build_tokenizer()
+    tiny = tiny_config(SimTokenConfig, len(tokenizer))
+    config = SimTokenConfig(
+        language_config={**tiny.language_config.to_dict(), **LANGUAGE, "initializer_range": 0.05},
+        vision_config={**tiny.vision_config.to_dict(), **VISION},
+        sam_config=sam.config.to_dict(),
+        audio_config={**audio.config.to_dict(), "final_relu": False},
+        **METHOD,
+    )
+    torch.manual_seed(seed)
+    model = SimTokenModel(config)
+    reset_layers(model.vision_encoder)
+    model.load_backbones({**model.backbones(), "sam": sam, "audio": audio})
+    for part in (model.language_model, model.vision_encoder):
+        part.requires_grad_(True)
+    for name in model.unreached_modules():
+        model.get_submodule(name).requires_grad_(False)
+    processor = SimTokenProcessor.from_config(config, tokenizer)
+    processor.image_processor.image_mean, processor.image_processor.image_std = MEAN, STD
+    return model, processor
+
+
+def score(model: SimTokenModel, collator: ClipCollator, data: Path) -> dict[str, dict]:
+    """Scores of the test splits, and of the rows that need sound or words with and without them."""
+    score_rows = partial(evaluate, model, collator)
+    results = {
+        split: values(score_rows(load_ref_avs(data, split)), *SCORES) for split in ("test_s", "test_u", "test_n")
+    }
+    rows, kinds = load_ref_avs(data, "test_s"), row_kinds(data)
+    for name, needed, change in (
+        ("needs_sound", ("sound", "both"), silencer(collator.processor)),
+        ("needs_words", ("words", "both"), blanker(collator.processor)),
+    ):
+        chosen = rows.select([index for index, number in enumerate(rows["id"]) if kinds[number] in needed])
+        with_it, without = (values(score_rows(chosen, transform=way), "j_and_f") for way in (None, change))
+        results[name] = {**with_it, "without": without["j_and_f"]}
+    return results
+
+
+def method_stage(folder: Path, sam: Path, data: Path, shipped: Path, seed: int, steps: int) -> None:
+    if not (data / "kinds.csv").is_file():  # the last file that is written
+        shutil.rmtree(data, ignore_errors=True)
+        write_ref_avs(data, CLIPS, seed=seed)
+    audio = load_checkpoint(shipped)[0].audio_encoder
+    model, processor = fresh_simtoken(SamModel.from_pretrained(sam), audio, seed)
+    collator, began = ClipCollator(processor), time.monotonic()
+    arguments = training_arguments(
+        folder.parent / "training", seed, max_steps=steps, warmup_steps=0.05, save_strategy="no", **TRAINING
+    )
+    trainer = LavsegTrainer(model, arguments, collator, train_dataset=load_ref_avs(data, "train"))
+    trainer.train()
+    scores = {"steps": steps, "minutes": round((time.monotonic() - began) / 60, 1), **score(model, collator, data)}
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    for name, content in (("scores.json", scores), (LOG, trainer.state.log_history)):
+        (folder / name).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    print(json.dumps(scores, allow_nan=False), flush=True)
+
+
+def sam_stage(folder: Path, seed: int, steps: int) -> None:
+    sam, log = train_sam(seed, steps)
+    sam.save_pretrained(folder)
+    (folder / LOG).write_text(json.dumps(log, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--model", type=Path, default=SHIPPED, help="SAM2-LOVE, for its VGGish")
+    parser.add_argument("--sam_steps", type=int, default=600, help="of SAM, 16 frames each")
+    parser.add_argument("--steps", type=int, default=900, help="of SimToken, 16 sentences each, four about a clip")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train stage by stage what is not in the output folder already."""
+    output, seed = arguments.out, arguments.seed
+    sam, data, model = output / "sam", output / "data", output / "model"
+    stages = {
+        sam: lambda folder: sam_stage(folder, seed, arguments.sam_steps),
+        model: lambda folder: method_stage(folder, sam, data, arguments.model, seed, arguments.steps),
+    }
+    for folder, stage in stages.items():
+        if (folder / LOG).is_file():
+            print(f"{folder} is there already")
+            continue
+        print(f"{folder}", flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        stage(folder)
