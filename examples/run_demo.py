@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
         help=f"of each test split of sam2-love, by default {DEFAULTS['sam2-love']['clips']}; for the others of each "
         f"subset that is trained on, by default {DEFAULTS['gavs']['clips']}",
     )
-    parser.add_argument("--sam_steps", type=int, default=250, help="of the SAM that ST-BAVA builds on")
+    parser.add_argument("--host_steps", type=int, default=250, help="of the SAM or PVT v2 that a method builds on")
     arguments = parser.parse_args(argv)
     demo = sam2_love if arguments.method == "sam2-love" else sounding_objects
     for name in ("steps", "clips"):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from datasets import Dataset
+from tiny.models import fresh_sam2_love
 from tiny.pointing import EncodedClip, Pointing, teach_pointing
 from tiny.scores import predict, values
 
@@ -86,7 +87,9 @@ def run(arguments: argparse.Namespace) -> dict:
         for split, title in (("test_s", "seen"), ("test_u", "unseen"), ("test_n", "null"))
     )
     results = summary(seen, unseen, null)
-    untrained = evaluate(fresh_model(model), collator, splits["test_s"], progress=stages.bar("an untrained prompter"))
+    untrained = evaluate(
+        fresh_sam2_love(model, SEED), collator, splits["test_s"], progress=stages.bar("an untrained prompter")
+    )
     results["untrained"] = values(untrained, *SCORES)
     stages.say_scores({name: results[name] for name in ("seen", "unseen", "untrained", "null")})
 
@@ -96,7 +99,7 @@ def run(arguments: argparse.Namespace) -> dict:
     results.update(without)
 
     stages.begin(f"Train a fresh one for {arguments.steps} steps")
-    fresh = fresh_model(model)
+    fresh = fresh_sam2_love(model, SEED)
     history = train(fresh, collator, splits, POINTING_CLIPS * arguments.clips, arguments.steps, output, stages)
 
     stages.begin("Score the fresh one")
@@ -126,14 +129,6 @@ def _clip_counts(clips: int) -> dict[str, int]:
         "test_u": clips,
         "test_n": max(1, clips // 2),
     }
-
-
-def fresh_model(trained: Sam2LoveModel) -> Sam2LoveModel:
-    """A model with the encoders and the SAM2 host of `trained` and a new prompter."""
-    torch.manual_seed(SEED)
-    model = Sam2LoveModel(copy.deepcopy(trained.config))
-    model.load_backbones(trained.backbones())
-    return model.to(trained.device)
 
 
 def train(

@@ -4,8 +4,8 @@ Scores an untrained model, trains it, scores it on clips with one sound and with
 and in silence, and segments a video file. Writes `report.json`, `report.html` and the model in `model/`.
 
 AuralSAM2, SAMA-AVS and GAVS are trained on the shipped SAM2 host. ST-BAVA is a method on SAM, of which no checkpoint is
-shipped: a tiny one is taught from clicks first. AVSegFormer and TPAVI have no SAM: their encoder of frames starts
-untrained.
+shipped: a tiny one is taught from clicks first. AVSegFormer and TPAVI have no SAM: their encoder of frames is taught
+first what each place of a frame shows.
 """
 
 import argparse
@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from datasets import Dataset, concatenate_datasets
 from tiny.avs_training import CLIP_TRAINING, write_clips
-from tiny.models import HOSTS, fresh_model, save_host, save_pyramid, stereo_vggish
-from tiny.sam_host import train_sam
+from tiny.hosts import HOSTS, save_host
+from tiny.models import METHODS, fresh_model, stereo_vggish
 from tiny.scores import Clips, score_clips
 from tiny.single_frames import BATCH, FRAMES_PER_CLIP, single_frames, train_on_frames
 from torch.utils.data import default_collate
 
-from lavseg import ClipCollator
+from lavseg import ClipCollator, Sam2LoveModel
 from lavseg.checkpoint import load_checkpoint
 from lavseg.data import SyntheticClip, draw_scene, render_clip
 from lavseg.data.synthetic.object_tables import clip_object
@@ -67,15 +67,9 @@ def run(arguments: argparse.Namespace) -> dict:
     clips = write_clips(output / "data", counts, SEED, stages.bar("clips"))
 
     shipped, _ = load_checkpoint(arguments.model)
-    if HOSTS[arguments.method] == "SAM":
-        stages.begin("Teach a tiny SAM from clicks")
-        host = teach_sam(output / "sam", arguments.sam_steps, stages)
-    elif HOSTS[arguments.method] == "PVT v2":
-        stages.begin("Draw the weights of a tiny PVT v2")
-        host = save_pyramid(output / "pvt_v2", SEED)
-    else:
-        stages.begin("Load the shipped SAM2")
-        host = save_host(shipped.sam2, output / "sam2")
+    host = METHODS[arguments.method].host
+    stages.begin(f"Get a tiny {host}, {HOSTS[host]}")
+    host = teach_host(host, output, shipped, arguments.host_steps, stages)
     model, processor = fresh_model(arguments.method, host, stereo_vggish(shipped.audio_encoder), SEED)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     collator = ClipCollator(processor)
@@ -106,16 +100,13 @@ def run(arguments: argparse.Namespace) -> dict:
     return results
 
 
-def teach_sam(folder: Path, steps: int, stages: Stages) -> Path:
-    """Train a SAM host and save it in `folder`, which is returned."""
+def teach_host(name: str, output: Path, shipped: Sam2LoveModel, steps: int, stages: Stages) -> Path:
+    """Save a host of `HOSTS`, trained here if it is not the shipped one; returns its folder."""
 
     def say(entry: dict) -> None:
-        stages.murmur(f"step {entry['step']:4d}  IoU {entry['iou']:.3f}  loss {entry['loss']:.3f}")
+        stages.murmur("  ".join(f"{key} {value:.3g}" for key, value in entry.items()))
 
-    sam, log = train_sam(SEED, steps, on_log=say)
-    stages.say(f"IoU {log[-1]['iou']:.3f} after {steps} steps")
-    sam.save_pretrained(folder)
-    return folder
+    return save_host(name, output / "host", shipped, SEED, steps, say)
 
 
 def train(

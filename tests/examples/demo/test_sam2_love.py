@@ -4,6 +4,7 @@ import pytest
 import run_demo
 import torch
 from demo import sam2_love
+from tiny.models import fresh_sam2_love
 
 from lavseg.checkpoint import load_checkpoint
 from lavseg.models.sam2_love import Sam2LoveModel, Sam2LoveProcessor
@@ -50,7 +51,7 @@ def test_a_fresh_model_keeps_the_encoders_and_the_host(untrained):
     with torch.no_grad():
         for parameter in trained.prompt_decoder.parameters():
             parameter.add_(1.0)
-    fresh = sam2_love.fresh_model(trained)
+    fresh = fresh_sam2_love(trained, seed=0)
     for name, part in fresh.backbones().items():
         kept = trained.backbones()[name].state_dict()
         assert all(torch.equal(value, kept[key]) for key, value in part.state_dict().items()), name
