@@ -62,7 +62,7 @@ def small_clips(monkeypatch):
     """The demos and trainings write clips of few pixels, those of sentences with three frames only."""
     size, short = {"frame_size": (56, 72)}, {"num_frames": 3}
     for name, more in (
-        ("demo.sam2_love.write_ref_avs", short),
+        ("demo.sentence_examples.write_ref_avs", short),
         ("tiny.avs_training.write_ref_avs", short),
         ("tiny.avs_training.write_avsbench", {}),
     ):

@@ -85,6 +85,11 @@ def train_method(
     return log, minutes
 
 
+def clip_training(processor: AudioVisualProcessor) -> dict[str, Any]:
+    """Arguments of a training on clips, or on sentences where the processor takes them."""
+    return CLIP_TRAINING | ({"per_device_train_batch_size": SENTENCES_PER_STEP} if processor.needs_text else {})
+
+
 def _train_on_clips(
     model: AudioVisualPreTrainedModel, collator: ClipCollator, clips: Clips, folder: Path, steps: int, seed: int
 ) -> list[dict]:
@@ -93,13 +98,11 @@ def _train_on_clips(
     Returns:
         The Trainer's log, with `eval_<part>_jaccard` of every part.
     """
-    every, fields = max(1, steps // 10), dict(CLIP_TRAINING)
-    if collator.processor.needs_text:
-        fields["per_device_train_batch_size"] = SENTENCES_PER_STEP
+    every = max(1, steps // 10)
     arguments = training_arguments(
         folder / "training",
         seed,
-        **fields,
+        **clip_training(collator.processor),
         max_steps=steps,
         audio_learning_rate_factor=0.1,
         lr_scheduler_type="polynomial",

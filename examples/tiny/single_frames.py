@@ -76,6 +76,14 @@ def _asked_frames(
         }
 
 
+def as_inputs(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    """Frames of `single_frames` on the device, all but tokens in single precision."""
+    return {
+        name: values.to(device, dtype=torch.long if name == "input_ids" else torch.float32)
+        for name, values in batch.items()
+    }
+
+
 def train_on_frames(
     model: AudioVisualPreTrainedModel,
     processor: AudioVisualProcessor,
@@ -103,8 +111,7 @@ def train_on_frames(
     model.train()
 
     def terms() -> dict[str, torch.Tensor]:
-        batch = {name: values.to(model.device) for name, values in next(batches).items()}
-        outputs = model(**{name: each if each.dtype == torch.long else each.float() for name, each in batch.items()})
+        outputs = model(**as_inputs(next(batches), model.device))
         return {"loss": outputs.loss, **outputs.loss_dict}
 
     for entry in optimize(trained, terms, PEAK_RATE, steps, "single frames", BETAS, LOGGING_STEPS):
