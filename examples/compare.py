@@ -41,7 +41,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, list[dict]]:
     found = {name: run_table(name, arguments) for name in tables}
     (output / "comparison.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     used = sorted({scores["host"] for rows in found.values() for scores in rows})
-    write_tables(output, found, budget(arguments), hosts_note(used, arguments.host_steps))
+    write_tables(output, found, budget(arguments), hosts_note(used))
     return found
 
 
@@ -54,10 +54,9 @@ def budget(arguments: argparse.Namespace) -> str:
     )
 
 
-def hosts_note(used: list[str], steps: int) -> str:
+def hosts_note(used: list[str]) -> str:
     """What the methods are built on, which is not part of their training."""
-    known = "; ".join(f"{name}, {'untrained' if not steps and name != 'SAM2' else HOSTS[name]}" for name in used)
-    return f"Hosts, before the methods begin: {known}."
+    return f"Hosts, before the methods begin: {'; '.join(f'{name}, {HOSTS[name]}' for name in used)}."
 
 
 def main(argv: list[str]) -> None:
@@ -73,6 +72,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--clips", type=int, default=600, help="training clips of each data set")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
+    for name in ("frame_steps", "steps", "host_steps", "clips"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name}: at least 1 is needed, got {getattr(arguments, name)}")
     with one_line_errors("compare.py"):
         compare(arguments)
 

@@ -72,7 +72,6 @@ def train_pyramid(
     `{step, loss, hits}`.
 
     Args:
-        steps: none leaves it untrained.
         on_log: called with each new entry of the log.
     """
     torch.manual_seed(seed)
@@ -97,7 +96,6 @@ def train_mask2former(
     and a log of `{step, loss, hits}`. Its one class says whether there are any.
 
     Args:
-        steps: none leaves it untrained.
         on_log: called with each new entry of the log.
     """
     torch.manual_seed(seed)
@@ -136,8 +134,6 @@ def _fit(
     on_log: OnLog,
 ) -> list[dict]:
     """Train `modules` in place; returns the log."""
-    if not steps:
-        return []
     batches, log = CategoryFrames.render(frames, seed).batches(seed), []
     parameters = [parameter for module in modules for parameter in module.train().parameters()]
     for entry in optimize(parameters, lambda: terms(*next(batches)), PEAK_RATE, steps, "categories"):

@@ -44,6 +44,8 @@ def test_methods_of_both_tables_are_compared_and_not_trained_twice(
     assert (tmp_path / "comparison.md").read_text() == first
 
 
-def test_a_host_that_learned_nothing_is_called_untrained():
-    note = compare.hosts_note(["PVT v2", "SAM2"], 0)
-    assert "PVT v2, untrained" in note and "SAM2, taught from clicks" in note
+@pytest.mark.parametrize("name", ["frame_steps", "steps", "host_steps", "clips"])
+def test_there_is_something_to_learn(tmp_path, capsys, name):
+    with pytest.raises(SystemExit, match="2"):
+        compare.main([f"--out={tmp_path / 'out'}", f"--{name}=0"])
+    assert f"--{name}: at least 1 is needed, got 0" in capsys.readouterr().err and not (tmp_path / "out").exists()
