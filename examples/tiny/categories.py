@@ -17,7 +17,7 @@ from lavseg import TpaviConfig
 from lavseg.backbones.mask2former.modeling_mask2former import PromptedMask2Former
 from lavseg.backbones.pyramids import PvtV2Pyramid, build_pyramid
 from lavseg.data import BAND, draw_objects, render_clip
-from lavseg.losses import mask_bce, mask_dice, weighted_mean
+from lavseg.losses import mask_dice, weighted_mean
 
 from .configurations import nano_mask2former_config, tiny_config, tiny_pyramid_config
 from .optimization import optimize, reset_layers
@@ -108,13 +108,14 @@ def train_mask2former(
         shown = F.interpolate(shown[:, None].float(), found.masks.shape[-2:])[:, 0].long()
         targets = F.one_hot(shown, len(BAND) + 1)[..., 1:].permute(0, 3, 1, 2).float()
         present = targets.flatten(2).any(2)
+        logits = torch.cat([torch.zeros_like(found.masks[:, :1]), found.masks], 1)
         losses = [
-            5 * mask_bce(found.masks, targets).mean(),
+            # With a binary loss for each query, all of them only learn to stay empty.
+            F.cross_entropy(logits, shown),
             weighted_mean(mask_dice(found.masks, targets), present.float()),
             F.cross_entropy(found.class_logits.flatten(0, 1), (~present).long().flatten()),
         ]
-        best = torch.cat([torch.zeros_like(found.masks[:, :1]), found.masks], 1).argmax(1)
-        return {"loss": sum(losses), "hits": _hits(best, shown)}
+        return {"loss": sum(losses), "hits": _hits(logits.argmax(1), shown)}
 
     return host, _fit([host], terms, seed, steps, frames, on_log)
 
