@@ -25,9 +25,10 @@ from pathlib import Path
 
 from comparison.runs import ROWS, SETTINGS, keep_settings, prepare, run_table
 from comparison.tables import write_tables
-from tiny.avs_training import CLIP_TRAINING, FRAMES_PER_STEP, SENTENCES_PER_STEP
+from tiny.avs_training import CLIP_TRAINING, SENTENCES_PER_STEP
 from tiny.hosts import HOSTS
 from tiny.models import SHIPPED
+from tiny.single_frames import FRAMES_PER_STEP
 
 from lavseg.cli.one_line_errors import one_line_errors
 
@@ -66,7 +67,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--tables", nargs="+", default=list(ROWS), choices=ROWS)
     parser.add_argument("--methods", nargs="+", default=methods, choices=methods)
     parser.add_argument("--model", type=Path, default=SHIPPED, help="SAM2-LOVE, for its SAM2, VGGish and text encoder")
-    parser.add_argument("--frame_steps", type=int, default=500, help="of each method, 48 single frames each")
+    parser.add_argument("--frame_steps", type=int, default=1000, help="of each method, 16 single frames each")
     parser.add_argument("--steps", type=int, default=80, help="of each method, 16 clips or 8 sentences each")
     parser.add_argument("--host_steps", type=int, default=600, help="of the SAM, PVT v2 and Mask2Former built on")
     parser.add_argument("--clips", type=int, default=600, help="training clips of each data set")

@@ -19,11 +19,9 @@ from lavseg.training import LavsegTrainer
 from .optimization import training_arguments
 from .pointing import teach_pointing
 from .scores import Clips
-from .single_frames import train_on_frames
+from .single_frames import FRAMES_PER_STEP, train_on_frames
 
 SUBSETS = {"single": "v1s", "multi": "v1m"}
-# With 16, tiny methods still mark every object after 1200 steps.
-FRAMES_PER_STEP = 48
 # In single frames with a sentence each.
 POINTING: dict[str, Any] = {"num_frames": 1, "peak_rate": 1e-3, "clips": FRAMES_PER_STEP, "expressions": 1}
 # Of training on clips, after the one on single frames.
@@ -76,7 +74,7 @@ def train_method(
         stage, shown = {**POINTING, "steps": frame_steps}, len(set(clips["sentences"]["train"]["clip"]))
         log = {"frames": teach_pointing(model, processor, seed, shown, [stage], on_log)}
     else:
-        log = {"frames": train_on_frames(model, processor, seed, frame_steps, drawn, on_log, batch=FRAMES_PER_STEP)}
+        log = {"frames": train_on_frames(model, processor, seed, frame_steps, drawn, on_log)}
     log["clips"] = _train_on_clips(model, ClipCollator(processor), clips, folder, steps, seed)
     minutes = round((time.monotonic() - began) / 60, 1)
     for part in (model, processor):

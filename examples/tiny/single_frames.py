@@ -19,7 +19,7 @@ from lavseg.modeling.processing import AudioVisualProcessor
 
 from .optimization import optimize
 
-BATCH = 16
+FRAMES_PER_STEP = 16
 PEAK_RATE, BETAS = 3e-3, (0.9, 0.95)
 LOGGING_STEPS = 10
 FRAMES_PER_CLIP = 5
@@ -92,7 +92,6 @@ def train_on_frames(
     clips: int,
     on_log: Callable[[dict], None] = lambda entry: None,
     progress: Callable[[Sequence], Iterable] = iter,
-    batch: int = BATCH,
 ) -> list[dict]:
     """Train `model` in place, its VGGish as it is; returns a log of `{step, loss}` and the loss's terms.
 
@@ -100,13 +99,12 @@ def train_on_frames(
         clips: that the frames are taken from.
         on_log: called with each new entry of the log.
         progress: wraps the numbers of the clips while they are rendered.
-        batch: frames per step.
     """
     vggish = {id(parameter) for parameter in model.backbones()["audio"].parameters()}
     trained = [value for value in model.parameters() if value.requires_grad and id(value) not in vggish]
     order, log = torch.Generator().manual_seed(seed), []
     frames = single_frames(processor, clips, seed, progress)
-    batches = DataLoader(frames, min(batch, len(frames)), shuffle=True, drop_last=True, generator=order)
+    batches = DataLoader(frames, min(FRAMES_PER_STEP, len(frames)), shuffle=True, drop_last=True, generator=order)
     batches = chain.from_iterable(repeat(batches))
     model.train()
 
