@@ -23,7 +23,7 @@ import json
 import sys
 from pathlib import Path
 
-from comparison.runs import ROWS, SETTINGS, keep_settings, prepare, run_table
+from comparison.runs import ROWS, SETTINGS, keep_settings, run_tables
 from comparison.tables import write_tables
 from tiny.avs_training import CLIP_TRAINING, SENTENCES_PER_STEP
 from tiny.hosts import HOSTS
@@ -38,8 +38,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, list[dict]]:
     output = arguments.out
     keep_settings(output / "settings.json", {name: getattr(arguments, name) for name in SETTINGS})
     tables = [name for name in arguments.tables if set(ROWS[name]) & set(arguments.methods)]
-    prepare(tables, arguments)
-    found = {name: run_table(name, arguments) for name in tables}
+    found = run_tables(tables, arguments)
     (output / "comparison.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     used = sorted({scores["host"] for rows in found.values() for scores in rows})
     write_tables(output, found, budget(arguments), hosts_note(used))

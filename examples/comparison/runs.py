@@ -6,9 +6,11 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -40,14 +42,34 @@ def keep_settings(path: Path, settings: dict[str, int]) -> None:
     path.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
 
-def run_table(table: str, arguments: argparse.Namespace) -> list[dict]:
-    """What is in the `scores.json` of every method of a table that is asked for."""
+def run_tables(tables: list[str], arguments: argparse.Namespace) -> dict[str, list[dict]]:
+    """By table what is in the `scores.json` of every method that is asked for."""
+    paths = [_scores_file(table, method, arguments) for table in tables for method in _methods(table, arguments)]
+    if not all(path.is_file() for path in paths):
+        # Processes count the memory of the one that they come from as their own, so that this one stays small.
+        _in_fresh_process(prepare, tables, arguments)
+    return {table: _run_table(table, arguments) for table in tables}
+
+
+def _in_fresh_process(function: Callable, *arguments: Any) -> Any:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(function, *arguments).result()
+
+
+def _methods(table: str, arguments: argparse.Namespace) -> list[str]:
+    return [name for name in ROWS[table] if name in arguments.methods]
+
+
+def _scores_file(table: str, method: str, arguments: argparse.Namespace) -> Path:
+    return arguments.out / table / method / "scores.json"
+
+
+def _run_table(table: str, arguments: argparse.Namespace) -> list[dict]:
     found = []
-    for method in (name for name in ROWS[table] if name in arguments.methods):
-        path = arguments.out / table / method / "scores.json"
+    for method in _methods(table, arguments):
+        path = _scores_file(table, method, arguments)
         if not path.is_file():
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-                scores = process.submit(run_method, table, method, arguments).result()
+            scores = _in_fresh_process(run_method, table, method, arguments)
             path.write_text(json.dumps(scores, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         found.append(json.loads(path.read_text(encoding="utf-8")))
         print(table, json.dumps(found[-1], allow_nan=False), flush=True)
@@ -59,7 +81,7 @@ def prepare(tables: list[str], arguments: argparse.Namespace) -> None:
     shipped, _ = load_checkpoint(arguments.model)
     for table in tables:
         load_clips(table, arguments)
-        for method in (name for name in ROWS[table] if name in arguments.methods):
+        for method in _methods(table, arguments):
             _host(ROWS[table][method], shipped, arguments)
 
 
