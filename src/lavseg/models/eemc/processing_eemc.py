@@ -13,6 +13,9 @@ from ...modeling.processing.call_arguments import check_text_length
 from .configuration_eemc import EemcConfig
 from .modeling_eemc import scale_in_two_steps
 
+# What PIL does before the image processor is called.
+_FIXED_OPTIONS = ("size", "resample", "do_resize")
+
 
 class EemcProcessor(AudioVisualProcessor):
     """Prepares clips for [`EemcModel`]: frames become squares, sentences 25 tokens.
@@ -50,6 +53,8 @@ class EemcProcessor(AudioVisualProcessor):
         return cls(square_image_processor(config.frame_size), sounds, tokenizer, max_text_length=max_text_length)
 
     def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
+        for name in (name for name in _FIXED_OPTIONS if name in images_kwargs):
+            raise ValueError(f"{name}: EemcProcessor resizes to the model's frames, bilinear by PIL; leave it out")
         resized = resize_by_pil(frames, self.image_processor.size["height"])
         return super().image_inputs(resized, **{"do_resize": False, **images_kwargs})
 
