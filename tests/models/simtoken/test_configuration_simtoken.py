@@ -26,6 +26,7 @@ def test_any_decoder_and_its_last_token(tmp_path):
     ("fields", "message"),
     [
         ({"alignment": "none"}, "^alignment: 'none' was given, accepted are 'release', 'contrastive'"),
+        ({"vision_config": {"model_type": "vit"}}, "^vision_config: a 'vit' was given, 'clip_vision_model' is needed"),
         ({"merge_levels": ((17, 5),)}, "^merge_levels: .* the 16 patches of a frame, got \\[17\\]"),
         ({"merge_levels": ((4, 3), (8, 3))}, "^merge_levels: "),
         ({"merge_levels": ()}, "^merge_levels: "),

@@ -56,7 +56,8 @@ class SimTokenConfig(AudioVisualConfig):
     ```
 
     Raises:
-        ValueError: for a choice that is none, levels that do not become smaller, or more clusters than patches.
+        ValueError: for a choice that is none, a tower other than CLIP's, levels that do not become smaller, or more
+            clusters than patches.
     """
 
     model_type = "simtoken"
@@ -93,6 +94,10 @@ class SimTokenConfig(AudioVisualConfig):
 
     def _check(self) -> None:
         check_choices(self, {"alignment": ("release", "contrastive")})
+        if self.vision_config.model_type != "clip_vision_model":
+            raise ValueError(
+                f"vision_config: a {self.vision_config.model_type!r} was given, 'clip_vision_model' is needed"
+            )
         counts = [clusters for clusters, _ in self.merge_levels]
         patches = (self.vision_config.image_size // self.vision_config.patch_size) ** 2
         steps = zip([patches, *counts], [*counts, 1], strict=True)

@@ -20,6 +20,7 @@ from .configuration_simtoken import SimTokenConfig
 from .language_simtoken import load_language_model
 from .loss_simtoken import PromptBank, alignment
 from .merging_simtoken import merge_clip, no_noise, seeded_noise
+from .patches_simtoken import SimTokenPatches
 from .prompt_simtoken import READ, ClipPrompt, lay_out
 from .scaling_simtoken import scale_without_padding
 
@@ -69,7 +70,7 @@ class SimTokenModel(SimTokenPreTrainedModel):
     def __init__(self, config: SimTokenConfig):
         super().__init__(config)
         self.sam = SamBackbone(config.sam_config)
-        self.vision_encoder = build_encoder(config.vision_config)
+        self.vision_encoder = SimTokenPatches(config.vision_config)
         self.language_model = build_encoder(config.language_config)
         self.audio_encoder = VggishModel(config.audio_config)
         width = config.language_config.hidden_size
@@ -143,9 +144,9 @@ class SimTokenModel(SimTokenPreTrainedModel):
     def embed_frames(self, pixel_values: torch.Tensor, clip_pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """As the base class says: SAM's embeddings, and the patches `[N, hw, D]` of CLIP's last but one layer."""
         with gradient_where_needed(self.vision_encoder):
-            seen = self.vision_encoder(clip_pixel_values.to(self.dtype), output_hidden_states=True)
+            patches = self.vision_encoder(clip_pixel_values.to(self.dtype))
         with gradient_where_needed(self.sam.vision_encoder):
-            return self.sam.encode(pixel_values), seen.hidden_states[-2][:, 1:]
+            return self.sam.encode(pixel_values), patches
 
     def embed_text(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
         """The tokens themselves, `[B, E, P, 1]`: what is made of them depends on the clip before them."""
