@@ -13,6 +13,7 @@ from lavseg import (
     Sam2LoveConfig,
     SamaAvsConfig,
     StBavaConfig,
+    SteppingStonesConfig,
     TpaviConfig,
     VggishConfig,
 )
@@ -115,6 +116,16 @@ def _st_bava(vocab_size: int, overrides: dict) -> dict:
     }
 
 
+def _stepping_stones(vocab_size: int, overrides: dict) -> dict:
+    return {
+        "mask2former_config": nano_mask2former_config(),
+        "audio_config": tiny_config(VggishConfig, final_relu=False),
+        "frame_size": 128,
+        "num_queries": 8,
+        "projection_size": 64,
+    }
+
+
 def _tpavi(vocab_size: int, overrides: dict) -> dict:
     fields = {
         "vision_config": tiny_pyramid_config("pvt_v2"),
@@ -154,6 +165,7 @@ _FIELDS: dict[type[PreTrainedConfig], Callable[[int, dict], dict]] = {
     Sam2LoveConfig: _sam2_love,
     SamaAvsConfig: _sama_avs,
     StBavaConfig: _st_bava,
+    SteppingStonesConfig: _stepping_stones,
     TpaviConfig: _tpavi,
     VggishConfig: _vggish,
 }

@@ -48,6 +48,7 @@ def test_the_commands():
         "eemc",
         "st-bava",
         "sama-avs",
+        "stepping-stones",
         "tpavi",
         "vggish",
     }

@@ -29,6 +29,7 @@ ROWS = {
     "AVSegFormer on PVT v2": "avsegformer",
     "AVSegFormer on ResNet": "avsegformer-resnet",
     "EEMC": "eemc",
+    "Stepping-Stones": "stepping_stones",
     "TPAVI on PVT v2": "tpavi",
     "TPAVI on ResNet": "tpavi-resnet",
 }

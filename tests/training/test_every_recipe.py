@@ -49,6 +49,7 @@ SIZES = {
         "generator_intermediate_size": 64,
     },
     "gavs": {"adapter_size": 16, "first_adapted_block": 1},
+    "stepping-stones": {"frame_size": 128, "num_queries": 8, "projection_size": 32},
     "eemc": {"frame_size": 128, "intermediate_size": 32, "num_attention_heads": 4, "adapter_size": 8},
 }
 pytestmark = pytest.mark.slow

@@ -13,6 +13,7 @@ from lavseg import (
     Sam2LoveConfig,
     SamaAvsConfig,
     StBavaConfig,
+    SteppingStonesConfig,
     TpaviConfig,
     VggishConfig,
 )
@@ -66,6 +67,10 @@ class StBavaConfigTest(ConfigurationTests, unittest.TestCase):
 
 class EemcConfigTest(ConfigurationTests, unittest.TestCase):
     config_class = EemcConfig
+
+
+class SteppingStonesConfigTest(ConfigurationTests, unittest.TestCase):
+    config_class = SteppingStonesConfig
 
 
 class TpaviConfigTest(ConfigurationTests, unittest.TestCase):

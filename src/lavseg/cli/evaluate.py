@@ -42,8 +42,8 @@ def evaluate(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="Whose definition of the scores: avsbench, ref_avs, gavs, sama_avs, aural_sam2 or frame; of "
-            "classes: avss.",
+            help="Whose definition of the scores: avsbench, ref_avs, gavs, sama_avs, aural_sam2, stepping_stones or "
+            "frame; of classes: avss.",
             show_default="the data set's own",
         ),
     ] = None,

@@ -24,6 +24,7 @@ _SETTINGS = {
     "gavs": (1, None, "nearest"),
     "sama_avs": (1, (1024, 1024), "nearest"),
     "aural_sam2": (4, (1024, 1024), "nearest"),
+    "stepping_stones": (1, (224, 224), "bilinear_gt0"),
     "frame": (1, None, "nearest"),
     AVSS: (4, (224, 224), "nearest"),
 }
