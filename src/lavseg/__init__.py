@@ -31,6 +31,7 @@ _PUBLIC = {
     "EemcModel": "models.eemc",
     "EemcPreTrainedModel": "models.eemc",
     "EemcProcessor": "models.eemc",
+    "FirstStage": "evaluation.first_stage",
     "GavsConfig": "models.gavs",
     "GavsModel": "models.gavs",
     "GavsPreTrainedModel": "models.gavs",

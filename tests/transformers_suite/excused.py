@@ -9,11 +9,11 @@ WITHOUT_MAPS = (
     *("AuralSam2ReleaseTest", "GavsTest", "GavsSam2Test", "GavsSam2TextTest"),
     *("SamaAvsTest", "SamaAvsSam2Test", "SamaAvsSam2TextTest"),
     *("AvsegFormerTextTest", "EemcTest", "EemcPaperTest", "TpaviTextTest"),
+    *("SteppingStonesTest", "SteppingStonesClassesTest"),
 )
 # Nothing in these records attention, so that not every test asks for it.
 WITHOUT_ATTENTION = (
     *("AvsegFormerTest", "AvsegFormerResNetTest", "AvsegFormerClassesTest"),
-    *("SteppingStonesTest", "SteppingStonesClassesTest"),
     *("TpaviTest", "TpaviResNetTest", "TpaviClassesTest"),
 )
 TOKENIZER_MAY_BE_MISSING = (
@@ -26,7 +26,7 @@ PROCESSORS = (*TOKENIZER_MAY_BE_MISSING, *READ_ALWAYS, "StBavaProcessorTest", "S
 CHECKPOINTED_AS_ONE = ("GavsTest", "GavsSam2Test", "GavsSam2TextTest", "SamaAvsSam2Test", "SamaAvsSam2TextTest")
 METHODS = (
     *(*ON_SAM2, "EemcTest", "EemcPaperTest", "GavsTest", "SamaAvsTest", "StBavaTest", "StBavaGateTest"),
-    *("AvsegFormerTextTest", "TpaviTextTest", *WITHOUT_ATTENTION),
+    *("AvsegFormerTextTest", "SteppingStonesTest", "SteppingStonesClassesTest", "TpaviTextTest", *WITHOUT_ATTENTION),
 )
 REFUSED = "it asks for attentions, which a model without any between sound, words and frames refuses in one line"
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .first_use import MODEL, Yes, make_available
+from .first_use import MODEL, StageOne, Yes, make_available
 from .one_line_errors import one_line_errors
 from .outside import Plugins, TrustRemoteCode, load_plugins
 from .printing import print_json, print_table
@@ -51,6 +51,7 @@ def evaluate(
     workers: Annotated[int, typer.Option(help="Processes that read the data.")] = 0,
     sentences: _Sentences = 16,
     across_clips: _AcrossClips = False,
+    stage_one: StageOne = None,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     plugin: Plugins = None,
     trust_remote_code: TrustRemoteCode = False,
@@ -63,26 +64,14 @@ def evaluate(
     OUT and --json hold all scores of every split.
     """
     with one_line_errors("lavseg evaluate"):
-        make_available(model, yes)
+        make_available(model, yes, stage_one)
         silence_libraries()
         silence_data_sets()
         from ..evaluation.evaluate_checkpoint import evaluate_checkpoint
 
         load_plugins(plugin)
-        report = evaluate_checkpoint(
-            model,
-            data,
-            split or None,
-            protocol,
-            dataset,
-            subset or [],
-            bf16=bf16,
-            workers=workers,
-            out=out,
-            trust_remote_code=trust_remote_code,
-            sentences=sentences,
-            across_clips=across_clips,
-        )
+        asked = model, data, split or None, protocol, dataset, subset or []
+        report = evaluate_checkpoint(*asked, workers, bf16, out, trust_remote_code, sentences, across_clips, stage_one)
         if report is None:
             return
     if as_json:

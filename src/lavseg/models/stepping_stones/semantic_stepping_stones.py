@@ -63,6 +63,7 @@ class SteppingStonesForSemanticSegmentation(SteppingStonesModel):
     """
 
     names_classes = True
+    takes_prior_masks = True
 
     def _build_prior(self) -> SteppingStonesPrior:
         return SteppingStonesPrior(self.config.mask2former_config.hidden_dim)
