@@ -4,9 +4,9 @@
     python benchmarks/stepping_stones.py --frames 5 --runs 5
 
 Prints one JSON line. Weights and inputs are random, one clip of the first stage, Swin-B at 384, no gradient, one
-thread. `model` is seconds of this package, `released` those of `released_stepping_stones.py` with eager attention, which
-the release has, `model_of_released` the ratio. Seconds are the processor's; arms take turns, and each one's least count.
-That both compute the same is tested in `tests/benchmarks`.
+thread. `model` is seconds of this package, `released` those of `released_stepping_stones.py` with eager attention,
+which the release has, `model_of_released` the ratio. Seconds are the processor's; arms take turns, and each one's
+least count. That both compute the same is tested in `tests/benchmarks`.
 """
 
 import argparse
