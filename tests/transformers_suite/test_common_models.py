@@ -26,10 +26,6 @@ class AvsegFormerTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["avsegformer"]
 
 
-class AvsegFormerResNetTest(MethodTests, unittest.TestCase):
-    variant = VARIANTS["avsegformer-resnet"]
-
-
 class AvsegFormerTextTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["avsegformer-text"]
 
@@ -96,10 +92,6 @@ class SteppingStonesClassesTest(MethodTests, unittest.TestCase):
 
 class TpaviTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["tpavi"]
-
-
-class TpaviResNetTest(MethodTests, unittest.TestCase):
-    variant = VARIANTS["tpavi-resnet"]
 
 
 class TpaviTextTest(MethodTests, unittest.TestCase):
