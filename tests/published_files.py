@@ -15,6 +15,7 @@ from lavseg.models.eemc import EemcConfig, EemcModel, convert_eemc
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, convert_sama_avs
 from lavseg.models.simtoken import SimTokenConfig, SimTokenModel, convert_simtoken
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, convert_st_bava
+from lavseg.models.stepping_stones import SteppingStonesConfig, SteppingStonesModel, convert_stepping_stones
 from lavseg.models.tpavi import TpaviConfig, TpaviModel, convert_tpavi
 from sam_reference import both, released_checkpoint, released_sam_keys
 
@@ -168,6 +169,36 @@ def simtoken_config():
     return tiny_config(SimTokenConfig, len(build_tokenizer()))
 
 
+# As those of EEMC, with what has an adapter at it.
+STEPPING_STONES_NAMES = [
+    (r"\.(o_proj|fc2|output_proj|out_proj)\.projection\.", r".\1."),
+    (r"\.o_proj\.adapter\.", ".output.swin_adapt_1."),
+    (r"\.mlp\.fc2\.adapter\.", ".output.swin_adapt_3."),
+    (r"\.(output_proj|out_proj)\.adapter\.", ".avs_adapt."),
+    *EEMC_NAMES[:8],
+    (r"^audio_projection\.", "audio_proj."),
+    (r"^prior\.(\w+)$", r"mask2former.model.transformer_module.\1.weight"),
+    (r"^mask2former\.", "model."),
+]
+
+
+def stepping_stones_state(model):
+    """The file that the release would have written of a model."""
+    state = {}
+    for key, value in model.state_dict().items():
+        if not key.startswith("audio_encoder."):
+            for pattern, name in STEPPING_STONES_NAMES:
+                key = re.sub(pattern, name, key)
+            state[key] = torch.randn_like(value)
+    return state | {"model.criterion.empty_weight": torch.ones(3)}
+
+
+def stepping_stones_file(folder):
+    model = SteppingStonesModel(tiny_config(SteppingStonesConfig))
+    torch.save(stepping_stones_state(model), folder / "stepping_stones.pth")
+    return folder / "stepping_stones.pth", ["--vggish", vggish_file(folder)[0]]
+
+
 def tpavi_file(folder):
     tpavi_files(TpaviModel(tpavi_config()), folder, unused=False)
     return folder / "model.pth", ["--vggish", folder / "vggish.pth"]
@@ -232,6 +263,7 @@ PUBLISHED = {
     "avsegformer": avsegformer_file,
     "eemc": eemc_file,
     "simtoken": simtoken_file,
+    "stepping_stones": stepping_stones_file,
     "tpavi": tpavi_file,
 }
 
@@ -239,6 +271,10 @@ PUBLISHED = {
 def own_names(state):
     """The fuser's weights of `aural_sam2_file`."""
     return {key.removeprefix("own."): value for key, value in state.items()}
+
+
+def tiny_stepping_stones(**fields):
+    return tiny_config(SteppingStonesConfig, **fields)
 
 
 def expect_tiny(set_attribute=setattr):
@@ -254,4 +290,5 @@ def expect_tiny(set_attribute=setattr):
     set_attribute(convert_avsegformer, "AvsegFormerConfig", partial(tiny_config, AvsegFormerConfig))
     set_attribute(convert_avsegformer, "pvt_v2_b5_config", lambda: tiny_config(AvsegFormerConfig).vision_config)
     set_attribute(convert_simtoken, "released_config", lambda found, language_model: simtoken_config())
+    set_attribute(convert_stepping_stones, "SteppingStonesConfig", tiny_stepping_stones)
     set_attribute(convert_tpavi, "released_config", lambda state: tpavi_config())

@@ -14,6 +14,7 @@ from lavseg import (
     SamaAvsConfig,
     SimTokenConfig,
     StBavaConfig,
+    SteppingStonesConfig,
     TpaviConfig,
     VggishConfig,
 )
@@ -143,6 +144,16 @@ def _st_bava(vocab_size: int, overrides: dict) -> dict:
     }
 
 
+def _stepping_stones(vocab_size: int, overrides: dict) -> dict:
+    return {
+        "mask2former_config": nano_mask2former_config(),
+        "audio_config": tiny_config(VggishConfig, final_relu=False),
+        "frame_size": 128,
+        "num_queries": 8,
+        "projection_size": 64,
+    }
+
+
 def _tpavi(vocab_size: int, overrides: dict) -> dict:
     fields = {
         "vision_config": tiny_pyramid_config("pvt_v2"),
@@ -183,6 +194,7 @@ _FIELDS: dict[type[PreTrainedConfig], Callable[[int, dict], dict]] = {
     SamaAvsConfig: _sama_avs,
     SimTokenConfig: _simtoken,
     StBavaConfig: _st_bava,
+    SteppingStonesConfig: _stepping_stones,
     TpaviConfig: _tpavi,
     VggishConfig: _vggish,
 }

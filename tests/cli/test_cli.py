@@ -49,6 +49,7 @@ def test_the_commands():
         "simtoken",
         "st-bava",
         "sama-avs",
+        "stepping-stones",
         "tpavi",
         "vggish",
     }

@@ -18,6 +18,7 @@ from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProce
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from lavseg.models.simtoken import SimTokenConfig, SimTokenModel, SimTokenProcessor
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
+from lavseg.models.stepping_stones import SteppingStonesConfig, SteppingStonesModel, SteppingStonesProcessor
 from lavseg.models.tpavi import TpaviConfig, TpaviModel, TpaviProcessor
 from scripted_clips import write_clip
 from tiny_clips import away_from_zero
@@ -31,6 +32,7 @@ LOVE = Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 SAMA = SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 SIMTOKEN = SimTokenConfig, SimTokenModel, SimTokenProcessor
 ST_BAVA = StBavaConfig, StBavaModel, StBavaProcessor
+STEPPING_STONES = SteppingStonesConfig, SteppingStonesModel, SteppingStonesProcessor
 TPAVI = TpaviConfig, TpaviModel, TpaviProcessor
 NANO = {"sam_config": nano_sam2_config(128)}
 POINT = {"input_points": [[[[40, 30]]]], "input_labels": [[[1]]], "prompt_frames": [0]}
@@ -54,6 +56,7 @@ METHODS = {
     "simtoken": (SIMTOKEN, {"max_frames": 4}, {"windows": ONCE}),
     "st_bava": (ST_BAVA, {}, {"windows": HEARD, "rate": [1] * 10}),
     "st_bava without adapters": (ST_BAVA, {"use_adapters": False}, {"windows": ONCE, "rate": [1] * 10}),
+    "stepping_stones": (STEPPING_STONES, {}, {"windows": ONCE, "rate": [1] * 10}),
     "tpavi": (TPAVI, {}, {"windows": ONCE, "rate": [1] * 10}),
     "tpavi that reads two sentences": (TPAVI, {"use_text": True}, {"windows": ONCE, "rate": [1] * 10}),
 }

@@ -6,6 +6,7 @@ from lavseg.auto import CLASS_ARCHITECTURES, METHODS
 from lavseg.data import build_tokenizer
 from lavseg.models.aural_sam2 import AuralSam2ForSemanticSegmentation
 from lavseg.models.avsegformer import AvsegFormerForSemanticSegmentation
+from lavseg.models.stepping_stones import SteppingStonesForSemanticSegmentation
 from lavseg.models.tpavi import TpaviForSemanticSegmentation
 from lavseg.testing import MethodContract, Variant
 
@@ -75,6 +76,10 @@ class TestEveryMethod(MethodContract):
         "simtoken": variant("simtoken", 380_972, 111_680, reads=True, unreached=SIMTOKEN),
         "st_bava": variant("st_bava", 220_492, 80_704, unreached=SAM_IOU),
         "st_bava-gate": variant("st_bava", 220_492, 80_704, unreached=SAM_IOU, spatial_mode="gate"),
+        "stepping_stones": variant("stepping_stones", 225_409, 13_303),
+        "stepping_stones-classes": variant(
+            "stepping_stones", 228_805, 13_275, architecture=SteppingStonesForSemanticSegmentation, num_labels=6
+        ),
         "tpavi": variant("tpavi", 348_289, 273_057),
         "tpavi-resnet": variant("tpavi", 314_997, 239_765, vision_config=tiny_pyramid_config("resnet")),
         "tpavi-text": variant("tpavi", 442_561, 298_273, reads=True, use_text=True),

@@ -30,6 +30,7 @@ ROWS = {
     "AVSegFormer on ResNet": "avsegformer-resnet",
     "SimToken": "simtoken",
     "EEMC": "eemc",
+    "Stepping-Stones": "stepping_stones",
     "TPAVI on PVT v2": "tpavi",
     "TPAVI on ResNet": "tpavi-resnet",
 }

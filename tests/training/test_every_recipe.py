@@ -56,6 +56,7 @@ SIZES = {
     },
     "gavs": {"adapter_size": 16, "first_adapted_block": 1},
     "simtoken": {"merge_levels": [[8, 3], [4, 3]]},
+    "stepping-stones": {"frame_size": 128, "num_queries": 8, "projection_size": 32},
     "eemc": {"frame_size": 128, "intermediate_size": 32, "num_attention_heads": 4, "adapter_size": 8},
 }
 pytestmark = pytest.mark.slow

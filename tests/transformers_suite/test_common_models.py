@@ -86,6 +86,14 @@ class EemcPaperTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["eemc-paper"]
 
 
+class SteppingStonesTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["stepping_stones"]
+
+
+class SteppingStonesClassesTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["stepping_stones-classes"]
+
+
 class TpaviTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["tpavi"]
 

@@ -14,6 +14,7 @@ from lavseg import (
     SamaAvsConfig,
     SimTokenConfig,
     StBavaConfig,
+    SteppingStonesConfig,
     TpaviConfig,
     VggishConfig,
 )
@@ -71,6 +72,10 @@ class StBavaConfigTest(ConfigurationTests, unittest.TestCase):
 
 class EemcConfigTest(ConfigurationTests, unittest.TestCase):
     config_class = EemcConfig
+
+
+class SteppingStonesConfigTest(ConfigurationTests, unittest.TestCase):
+    config_class = SteppingStonesConfig
 
 
 class TpaviConfigTest(ConfigurationTests, unittest.TestCase):

@@ -115,6 +115,10 @@ class EemcProcessorTest(ProcessorTests, unittest.TestCase):
     variant = VARIANTS["eemc"]
 
 
+class SteppingStonesProcessorTest(ProcessorTests, unittest.TestCase):
+    variant = VARIANTS["stepping_stones"]
+
+
 class TpaviProcessorTest(ProcessorTests, unittest.TestCase):
     variant = VARIANTS["tpavi"]
 

@@ -166,6 +166,31 @@ def _simtoken(
     _report("simtoken", run, out, as_json)
 
 
+@convert.command("stepping-stones")
+def _stepping_stones(
+    checkpoint: _Checkpoint,
+    out: _Out,
+    vggish: _Vggish,
+    adapter_place: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the adapters of the decoders stand, which no file says: instead of output projections, or "
+            "after them.",
+            show_default="as in the released code of its stage",
+        ),
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """One of the three Stepping-Stones files, of masks or of 71 classes, which its head tells."""
+
+    def run() -> "tuple[PreTrainedModel, list[str]]":
+        from ..models.stepping_stones.convert_stepping_stones import convert_stepping_stones_checkpoint
+
+        return convert_stepping_stones_checkpoint(_here(checkpoint), _here(vggish), out, adapter_place)
+
+    _report("stepping-stones", run, out, as_json)
+
+
 @convert.command("tpavi")
 def _tpavi(checkpoint: _Checkpoint, out: _Out, vggish: _Vggish, as_json: _Json = False) -> None:
     """A checkpoint of the released AVSBench code, on PVT-v2-B5 or ResNet-50, for masks or 71 classes."""

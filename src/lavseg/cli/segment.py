@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
-from .first_use import MODEL, Yes, make_available
+from .first_use import MODEL, StageOne, Yes, make_available
 from .one_line_errors import INTERRUPTED, one_line_errors
 from .outside import Plugins, TrustRemoteCode, load_plugins
 from .printing import print_json
@@ -73,6 +73,7 @@ def segment(
     attention: Annotated[
         bool, typer.Option("--attention", help="Draw the attention maps of a method that has them.")
     ] = False,
+    stage_one: StageOne = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
     plugin: Plugins = None,
     trust_remote_code: TrustRemoteCode = False,
@@ -100,10 +101,10 @@ def segment(
         sentences = [*(text or []), *([] if texts is None else read_lines(texts, "--texts"))]
         if not all(map(str.strip, sentences)):
             raise ValueError("--text: is empty; say which object is meant, such as 'the louder of the two dogs'")
-        make_available(model, yes)
+        make_available(model, yes, stage_one)
         shown = {"point": point, "negative": negative, "box": box, "mask": mask}
         given = (sentences, model, out, device, overwrite)
-        options = {"fps": fps, "mask_format": mask_format.value, "attention": attention}
+        options = {"fps": fps, "mask_format": mask_format.value, "attention": attention, "stage_one": stage_one}
         segment_them = _segment_many if means_many(clip) else _segment_one
         segment_them(clip, *given, shown, as_json, plugins=plugin, trust_remote_code=trust_remote_code, **options)
 

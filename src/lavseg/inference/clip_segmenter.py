@@ -62,8 +62,12 @@ class ClipSegmenter:
         given = {"text": self.texts or None, **sound, **(prompts or {})}
         return self._predict(inputs, lambda processor: processor(frames, **given), **options)
 
-    def segment_frames(self, inputs: Sequence[FrameInput]) -> FramePredictions:
+    def segment_frames(self, inputs: Sequence[FrameInput], **options: Any) -> FramePredictions:
         """Segment the frames as a clip in which each has a sound of its own; for methods on single frames.
+
+        Args:
+            inputs: the frames.
+            options: further arguments of the model.
 
         Raises:
             ValueError: when the method takes sound by the clip.
@@ -71,7 +75,7 @@ class ClipSegmenter:
         frames, sounds = [item.part.frame for item in inputs], [item.waveform for item in inputs]
         rate = inputs[0].part.sampling_rate
         given = (frames, sounds, self.texts or None, rate)
-        return self._predict(inputs, lambda processor: processor.frames_with_sounds(*given), own_sounds=True)
+        return self._predict(inputs, lambda processor: processor.frames_with_sounds(*given), own_sounds=True, **options)
 
     @torch.inference_mode()
     def _predict(

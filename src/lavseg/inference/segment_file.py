@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from ..checkpoint import load_checkpoint
+from ..evaluation.first_stage import FirstStage, check_first_stage
 from ..media import ClipReader, MediaWarning
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.processing import AudioVisualProcessor
@@ -43,6 +44,7 @@ def segment_file(
     on_frame: Callable[[int, int], None] = lambda done, total: None,
     trust_remote_code: bool = False,
     prompts: Sequence[TimedPrompt] = (),
+    stage_one: str | Path | None = None,
 ) -> dict:
     """Segment what each expression means and write masks, an overlay video and a summary.
 
@@ -70,25 +72,28 @@ def segment_file(
         on_frame: called after each frame with how many are done and about how many there are in all.
         trust_remote_code: see [`load_checkpoint`].
         prompts: what a user shows of the objects, of which there is one for each expression, or one in all.
+        stage_one: as `model`, a checkpoint that finds what sounds, whose masks are given to a model that names what
+            they show.
 
     Returns:
-        `clip`, `model`, `complete` (false after Ctrl-C), `fps`, `frame_times` (seconds, one for each frame), and
-        `expressions`: for each its `text`, `folder` (of PNG files) or `file`, `color` (RGB in the overlay), `score`
-        (how far its masks can be trusted, 0 to 1, see `confidence.clip_scores`; null where the model does not say), and
-        for each frame `area_fractions` (share of pixels in the mask) and, where the model gives them, `frame_scores`
-        (how far this mask can be trusted), `object_score_logits` (above zero: judged visible) and `iou_scores` (the
-        model's own estimate); with a presence head also `presence_logit` (above zero: judged to be in the clip at all),
-        the highest of all windows; where a user shows the object, `prompts`, each with `kind`, `seconds`, `places`
-        (points, or a box's corners) or `file`, and `frame`, the one it was put on, counted at the processor's rate; and
-        `warnings`, sentences on what makes the result doubtful.
+        `clip`, `model`, `stage_one` where there is one, `complete` (false after Ctrl-C), `fps`, `frame_times` (seconds,
+        one for each frame), and `expressions`: for each its `text`, `folder` (of PNG files) or `file`, `color` (RGB in
+        the overlay), `score` (how far its masks can be trusted, 0 to 1, see `confidence.clip_scores`; null where the
+        model does not say), and for each frame `area_fractions` (share of pixels in the mask) and, where the model
+        gives them, `frame_scores` (how far this mask can be trusted), `object_score_logits` (above zero: judged
+        visible) and `iou_scores` (the model's own estimate); with a presence head also `presence_logit` (above zero:
+        judged to be in the clip at all), the highest of all windows; where a user shows the object, `prompts`, each
+        with `kind`, `seconds`, `places` (points, or a box's corners) or `file`, and `frame`, the one it was put on,
+        counted at the processor's rate; and `warnings`, sentences on what makes the result doubtful.
 
     Raises:
         ValueError: (of which `MediaError` and `CheckpointError` are kinds) something given cannot be used.
         KeyboardInterrupt: by Ctrl-C before the first frame was done.
     """
     load = partial(load_on_device, model, device, trust_remote_code)
+    stage = None if stage_one is None else (stage_one, partial(load_on_device, stage_one, device, trust_remote_code))
     return segment_with(
-        load, clip, texts, model, out, overwrite, on_stage, fps, mask_format, attention, on_frame, prompts
+        load, clip, texts, model, out, overwrite, on_stage, fps, mask_format, attention, on_frame, prompts, stage
     )
 
 
@@ -113,8 +118,10 @@ def segment_with(
     attention: bool = False,
     on_frame: Callable[[int, int], None] = lambda done, total: None,
     prompts: Sequence[TimedPrompt] = (),
+    stage_one: tuple[str | Path, Callable[[], tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]]] | None = None,
 ) -> dict:
-    """`segment_file` with what `load` gives, which is called once the clip was found to be one; `model` is its name."""
+    """`segment_file` with what `load` gives, which is called once the clip was found to be one; `model` is its name.
+    `stage_one` is the name of a first stage, and what loads it."""
     _check_out(Path(out), overwrite, Path(clip))
     if mask_format not in MASK_FILES:
         raise ValueError(f"format: {mask_format!r} was given, accepted are {', '.join(MASK_FILES)}")
@@ -125,11 +132,13 @@ def segment_with(
     seconds = reader.info.seconds
     on_stage("Loading the model")
     network, processor = load()
+    check_first_stage(network, stage_one is not None)
+    stage = None if stage_one is None else FirstStage(*stage_one[1]())
     check_takes_prompts(network, [f"--{prompt.kind}" for prompt in prompts])
     shown = prompt_arguments(prompts, reader, processor.fps, objects)
     on_stage("Segmenting")
     rate = float(processor.fps if fps is None else fps)
-    frames = segment_video(network, processor, reader, texts, rate, attention, **shown)
+    frames = segment_video(network, processor, reader, texts, rate, attention, first_stage=stage, **shown)
     # What cannot be used shows by the first frame, before anything is written.
     first = next(frames)
     with ExitStack() as stack:
@@ -144,8 +153,8 @@ def segment_with(
             complete = False
         with suppress(KeyboardInterrupt), _uninterrupted():
             results.close()
-            given = {"clip": str(clip), "model": str(model), "complete": complete}
-            summary = given | results.summary()
+            given = {"clip": str(clip), "model": str(model), **({"stage_one": str(stage_one[0])} if stage_one else {})}
+            summary = given | {"complete": complete} | results.summary()
             for prompt in prompts:
                 record = described(prompt, reader, processor.fps)
                 summary["expressions"][prompt.number or 0].setdefault("prompts", []).append(record)

@@ -101,6 +101,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         text_backbone: name in `backbones` of the network that reads, whose tokenizer goes with the model.
         names_classes: whether it names the classes inside its masks, those of `config.id2label`.
         takes_object_ids: whether training tells it which sentences are about the same object, as `object_ids`.
+        takes_prior_masks: whether `forward` takes the masks of a first stage, `prior_masks [B, T, h, w]` from 0 to 1.
         training_key_frame: where training sees one frame of each clip in full, which that is: "first", or "random"
             for any that carries a label; `forward` then takes it as `key_frames`. None where it sees all frames.
     """
@@ -119,6 +120,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     text_backbone: ClassVar[str] = "text"
     names_classes: ClassVar[bool] = False
     takes_object_ids: ClassVar[bool] = False
+    takes_prior_masks: ClassVar[bool] = False
     training_key_frame: str | None = None
 
     def __init_subclass__(cls, **kwargs):

@@ -148,7 +148,7 @@ def check_class_config(config: PreTrainedConfig) -> None:
     Raises:
         ValueError: when the model would read, or names less than background and one class.
     """
-    if config.use_text:
+    if getattr(config, "use_text", False):
         raise ValueError("use_text: a model that names classes takes no sentences, set use_text=False")
     if config.num_labels < 2:
         raise ValueError(f"num_labels: counts background and at least one class, got {config.num_labels}")

@@ -9,7 +9,8 @@ from ..outputs import AudioVisualSegmentationOutput, check_outputs
 
 
 class SemanticMixin:
-    """Gives an [`AudioVisualProcessor`] the way back from `class_logits [B, K + 1, T, h, w]`."""
+    """Gives an [`AudioVisualProcessor`] the way back from `class_logits [B, K + 1, T, h, w]`, or from what else
+    `class_maps` says."""
 
     def post_process_semantic_segmentation(
         self,
@@ -29,19 +30,24 @@ class SemanticMixin:
         Raises:
             ValueError: when the model names no classes, or a logit is not finite.
         """
+        found = []
+        masks = self.post_process_masks(outputs, original_sizes, frame_mask)
+        for index, inside in enumerate(masks):
+            frames = range(len(inside)) if frame_mask is None else frame_mask[index].nonzero()[:, 0].tolist()
+            # One frame at a time: at full size every class takes as much memory as a mask of the frame.
+            maps = (self.class_maps(outputs, index, frame)[None].float() for frame in frames)
+            classes = [F.interpolate(each, inside.shape[-2:], mode="bilinear").argmax(1) for each in maps]
+            found.append((torch.cat(classes) * inside).to(torch.uint8))
+        check_outputs(outputs.predictions(), frame_mask)
+        return found
+
+    def class_maps(self, outputs: AudioVisualSegmentationOutput, clip: int, frame: int) -> torch.Tensor:
+        """How likely each class is in a frame, `[K + 1, h, w]`, background first, up to a monotonous function.
+
+        Raises:
+            ValueError: when the model names no classes.
+        """
         class_logits = outputs.get("class_logits")
         if class_logits is None:
             raise ValueError("outputs: hold no class_logits; models for semantic segmentation name classes")
-        found = []
-        masks = self.post_process_masks(outputs, original_sizes, frame_mask)
-        for index, (inside, logits) in enumerate(zip(masks, class_logits, strict=True)):
-            frames = logits.transpose(0, 1)
-            if frame_mask is not None:
-                frames = frames[frame_mask[index]]
-            # One frame at a time: at full size every class takes as much memory as a mask of the frame.
-            classes = [
-                F.interpolate(frame[None].float(), inside.shape[-2:], mode="bilinear").argmax(1) for frame in frames
-            ]
-            found.append((torch.cat(classes) * inside).to(torch.uint8))
-        check_outputs({"class_logits": class_logits}, frame_mask)
-        return found
+        return class_logits[clip, :, frame]

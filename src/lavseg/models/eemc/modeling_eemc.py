@@ -149,12 +149,7 @@ class EemcModel(EemcPreTrainedModel):
 
     def _checkpoint_what_learns(self) -> None:
         super()._checkpoint_what_learns()
-        # Their blocks are checkpointed; as a whole they would run once more.
-        for stage in self.mask2former.stages:
-            stage.training = False
-        # Frozen, but the gradient comes through them for every sentence.
-        for layer in self.mask2former.decoder_layers:
-            layer.training = self.training and layer.gradient_checkpointing
+        self.mask2former.checkpoint_what_learns(self.training)
 
     def scale_masks(self, masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         return scale_in_two_steps(masks[:, None], size)[:, 0]
