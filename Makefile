@@ -3,8 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Of `demo`: sam2-love, eemc, aural-sam2, sama-avs, gavs, st-bava, avsegformer or tpavi; of `train-tiny`: sam2-love,
-# aural-sam2 or simtoken.
+# Of `demo`: sam2-love, eemc, aural-sam2, sama-avs, gavs, st-bava, avsegformer, tpavi or stepping-stones; of
+# `train-tiny`: sam2-love, aural-sam2 or simtoken.
 METHOD ?= sam2-love
 TINY_sam2-love := runs/tiny
 TINY_aural-sam2 := runs/aural-sam2-tiny

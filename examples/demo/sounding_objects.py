@@ -4,8 +4,8 @@ Scores an untrained model, trains it, scores it on clips with one sound and with
 and in silence, and segments a video file. Writes `report.json`, `report.html` and the model in `model/`.
 
 AuralSAM2, SAMA-AVS and GAVS are trained on the shipped SAM2 host. ST-BAVA is a method on SAM, of which no checkpoint is
-shipped: a tiny one is taught from clicks first. AVSegFormer and TPAVI have no SAM: their encoder of frames is taught
-first what each place of a frame shows.
+shipped: a tiny one is taught from clicks first. AVSegFormer, TPAVI and Stepping-Stones have no SAM: their encoder of
+frames, or Mask2Former, is taught first what each place of a frame shows.
 """
 
 import argparse
@@ -47,6 +47,7 @@ DEFAULTS = {
     "st-bava": {"steps": 120, "clips": 200},
     "avsegformer": {"steps": 400, "clips": 200},
     "tpavi": {"steps": 400, "clips": 200},
+    "stepping-stones": {"steps": 400, "clips": 200},
 }
 FEWEST_CLIPS = 2
 # Clips of each kind that are drawn for the report, how many of them are shown, and how many more that score lowest.

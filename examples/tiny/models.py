@@ -25,6 +25,8 @@ from lavseg import (
     SamaAvsProcessor,
     StBavaModel,
     StBavaProcessor,
+    SteppingStonesModel,
+    SteppingStonesProcessor,
     TpaviConfig,
     TpaviModel,
     TpaviProcessor,
@@ -88,6 +90,7 @@ _AVSEGFORMER = _sizes(
 )
 _TPAVI = _sizes(TpaviConfig, "frame_size", "hidden_size", "fusion_size", "num_attention_heads")
 _EEMC = {"frame_size": 128, "intermediate_size": 128, "num_attention_heads": 4, "adapter_size": 32}
+_STEPPING_STONES = {"frame_size": 128, "projection_size": 64}
 _READS, _HEARS_ONLY = {"use_text": True}, {"use_text": False}
 
 # Those that hear only, by name. The published loss of AVSegFormer learns nothing from silence.
@@ -98,6 +101,7 @@ METHODS = {
     "st-bava": TinyMethod(StBavaModel, StBavaProcessor, "SAM", _ST_BAVA),
     "avsegformer": TinyMethod(AvsegFormerModel, AvsegFormerProcessor, "PVT v2", _AVSEGFORMER, {"bce": 1.0}),
     "tpavi": TinyMethod(TpaviModel, TpaviProcessor, "PVT v2", _TPAVI, {"avm": 0.0}),
+    "stepping-stones": TinyMethod(SteppingStonesModel, SteppingStonesProcessor, "Mask2Former", _STEPPING_STONES),
 }
 # Those that read as well. SAM2-LOVE is not among them, see `fresh_sam2_love`.
 READERS = {

@@ -12,11 +12,13 @@ from ..data.collator import ClipCollator
 from ..data.layouts import count_rows, known_layout, load_rows
 from ..data.tables import logged_warnings
 from ..metrics.semantic import AVSS
+from ..modeling.base import AudioVisualPreTrainedModel
+from ..modeling.processing import AudioVisualProcessor
 from ..output_folders import check_new_file, write_report
 from .clip_batches import SENTENCES, check_sentences, load_clips, rows_together
 from .first_stage import FirstStage, TwoStageCollator, check_first_stage
 from .loop import results, run
-from .scores import ClassScores, LossScores, MaskScores
+from .scores import ClassScores, LossScores, MaskScores, Scores
 
 # Rows per batch, size and resizing of the true masks with which the publications evaluate.
 _SETTINGS = {
@@ -121,10 +123,7 @@ def evaluate_checkpoint(
         clips = clips if streaming else accelerator.prepare_data_loader(clips)
         num_rows = count_rows(data_root, split, layout, subsets) if streaming else len(part)
         clips = logging.tqdm(clips, desc=split, disable=not accelerator.is_local_main_process)
-        if protocol == AVSS:
-            added = [ClassScores(network, processor)]
-        else:
-            added = [MaskScores([protocol], processor, network.scale_masks, num_rows, batch_size), LossScores()]
+        added = _scores_of(protocol, network, processor, num_rows, batch_size)
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=bf16):
             run(network, clips, added, accelerator, transform)
         values = results(added, accelerator)
@@ -139,3 +138,12 @@ def evaluate_checkpoint(
     if out is not None:
         write_report(out, report)
     return report
+
+
+def _scores_of(
+    protocol: str, model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor, num_rows: int, batch_size: int
+) -> list[Scores]:
+    """What is added up under a protocol, over so many rows."""
+    if protocol == AVSS:
+        return [ClassScores(model, processor)]
+    return [MaskScores([protocol], processor, model.scale_masks, num_rows, batch_size), LossScores()]
