@@ -46,6 +46,7 @@ def test_the_commands():
         "aural-sam2",
         "avsegformer",
         "eemc",
+        "referformer",
         "st-bava",
         "sama-avs",
         "tpavi",

@@ -29,6 +29,8 @@ ROWS = {
     "AVSegFormer on PVT v2": "avsegformer",
     "AVSegFormer on ResNet": "avsegformer-resnet",
     "EEMC": "eemc",
+    "ReferFormer on ResNet": "referformer",
+    "ReferFormer on Swin": "referformer-swin",
     "TPAVI on PVT v2": "tpavi",
     "TPAVI on ResNet": "tpavi-resnet",
 }

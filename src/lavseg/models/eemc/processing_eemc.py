@@ -50,7 +50,8 @@ class EemcProcessor(AudioVisualProcessor):
         return cls(square_image_processor(config.frame_size), sounds, tokenizer, max_text_length=max_text_length)
 
     def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
-        resized = resize_by_pil(frames, self.image_processor.size["height"])
+        edge = self.image_processor.size["height"]
+        resized = resize_by_pil(frames, (edge, edge))
         return super().image_inputs(resized, **{"do_resize": False, **images_kwargs})
 
     def _resize(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
