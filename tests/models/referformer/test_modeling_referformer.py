@@ -90,18 +90,27 @@ def test_it_starts_from_published_encoders(tmp_path, kind):
         ReferFormerModel.from_backbones(str(tmp_path / "text"), str(tmp_path / "text"))
 
 
-def test_it_starts_as_the_release_draws_it():
-    model = ReferFormerModel(tiny_config(ReferFormerConfig))
-    transformer = model.transformer
-    assert {round(head.bias.item(), 4) for head in transformer.class_heads} == {-4.5951}
-    assert not any(head.layers[-1].weight.any() for head in transformer.box_heads)
-    assert transformer.box_heads[0].layers[-1].bias.tolist() == [0, 0, -2, -2]
-    assert not transformer.box_heads[1].layers[-1].bias.any() and not model.mask_head.controller.layers[0].bias.any()
-    offsets = transformer.decoder_layers[0].encoder_attn.sampling_offsets
-    assert not offsets.weight.any()
-    torch.testing.assert_close(offsets.bias.view(2, 4, 4, 2)[0, 1], torch.tensor([[1.0, 0], [2, 0], [3, 0], [4, 0]]))
-
-
 def test_without_sound_it_takes_none():
     with pytest.raises(TypeError, match="input_features"):
         make_model()(**inputs(), input_features=torch.zeros(1, 3, 1, 96, 64))
+
+
+@torch.no_grad()
+def test_what_was_made_of_frames_and_sentences_takes_their_place():
+    model, given = make_model(), inputs(height=65)
+    embeddings = model.embed_frames(given["pixel_values"][0])
+    assert [tuple(each.shape[1:]) for each in embeddings[:2]] == [(32, 17, 20), (32, 9, 10)]
+    assert embeddings[-1].tolist() == [[80, 65]] * 3
+    made = {
+        "image_embeddings": [each[None] for each in embeddings],
+        "text_embeddings": model.embed_text(given["input_ids"], given["attention_mask"]),
+        "attention_mask": given["attention_mask"],
+    }
+    torch.testing.assert_close(model(**made).pred_masks, model(**given).pred_masks, atol=1e-4, rtol=1e-4)
+    labels = torch.zeros(1, 2, 3, 65, 80)
+    labels[..., 10:30, 20:50] = 1
+    torch.testing.assert_close(model(**made, labels=labels).loss, model(**given, labels=labels).loss)
+    with pytest.raises(ValueError, match=r"^pixel_mask: goes with pixel_values"):
+        model(**made, pixel_mask=torch.ones(1, 65, 80, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"^image_embeddings: have to be the 6 tensors of embed_frames, got 1"):
+        model(**{**made, "image_embeddings": made["image_embeddings"][:1]})

@@ -61,7 +61,8 @@ def test_the_finest_level_is_seen_once_for_all_sentences():
     coarse = [torch.randn(1, 2, 32, *size) for size in sizes[:3]]
     positions = [torch.randn(1, 32, *size) for size in sizes]
     masks = [None] * 4
-    finest = pyramid.see_finest(torch.randn(1, 2, 8, *sizes[-1]), positions[-1], None)
+    adapted = pyramid.adapt_finest(torch.randn(2, 8, *sizes[-1]))
+    finest = pyramid.see_finest(adapted[None], positions[-1], None)
     assert finest.shape == (1, 2 * 12 * 14, 32)
     words = torch.randn(1, 3, 32), torch.randn(1, 3, 32), torch.ones(1, 3, dtype=torch.bool)
     features = pyramid(coarse, finest, positions, masks, words)

@@ -1,6 +1,7 @@
 """What ReferFormer knows of clips on its way from frames to masks."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,12 +45,20 @@ class ClipAnswers:
     layers: list[torch.Tensor]
 
 
-def clip_sizes(pixel_values: torch.Tensor, pixel_mask: torch.Tensor | None) -> list[tuple[int, int]]:
+def clip_sizes(
+    pixel_values: torch.Tensor | None,
+    pixel_mask: torch.Tensor | None,
+    image_embeddings: Sequence[torch.Tensor] | None = None,
+) -> list[tuple[int, int]]:
     """Height and width of each clip's frames on the canvas; waits for the mask.
 
     Raises:
-        ValueError: when the mask does not fit, or frames are too small.
+        ValueError: when the mask does not fit or is given with embeddings, or frames are too small.
     """
+    if pixel_values is None:
+        if pixel_mask is not None:
+            raise ValueError("pixel_mask: goes with pixel_values; leave it out where image_embeddings are given")
+        return [(int(height), int(width)) for width, height in image_embeddings[-1][:, 0].tolist()]
     clips, (height, width) = len(pixel_values), pixel_values.shape[-2:]
     sizes = [(height, width)] * clips
     if pixel_mask is not None:

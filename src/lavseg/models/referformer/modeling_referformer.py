@@ -1,26 +1,20 @@
 """ReferFormer: a sentence becomes the queries of every frame of a clip (Wu et al., CVPR 2022)."""
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import nn
 from transformers import AutoModel
-from transformers import initialization as init
-from transformers.models.deformable_detr.modeling_deformable_detr import (
-    DeformableDetrFrozenBatchNorm2d,
-    DeformableDetrMultiscaleDeformableAttention,
-)
 
-from ...backbones.attention import MultiheadAttention
 from ...backbones.pyramids import build_pyramid, load_pyramid
-from ...backbones.pyramids.modeling_pyramids import freeze_batch_norm, init_frozen_batch_norm
-from ...modeling.base import AudioVisualPreTrainedModel
+from ...backbones.pyramids.modeling_pyramids import freeze_batch_norm
+from ...backbones.rows import as_index
 from ...modeling.encoders import encode_text, gradient_where_needed
-from ...modeling.initialization import init_attention, init_deformable_attention, init_linear
-from ...modeling.inputs import ClipInputs, check_given, check_text, prepare_clips
+from ...modeling.inputs import ClipInputs, check_given, check_text, embedding_shapes, prepare_clips
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
+from .base_referformer import ReferFormerPreTrainedModel
 from .clips_referformer import (
     ClipAnswers,
     SeenClips,
@@ -73,52 +67,6 @@ class ReferFormerOutput(AudioVisualSegmentationOutput):
     query_logits: torch.Tensor | None = None
     pred_boxes: torch.Tensor | None = None
     query_masks: torch.Tensor | None = None
-
-
-class ReferFormerPreTrainedModel(AudioVisualPreTrainedModel):
-    """Configuration and initialisation of ReferFormer.
-
-    ```python
-    model = ReferFormerModel.from_backbones("microsoft/resnet-50", "FacebookAI/roberta-base")
-    ```
-    """
-
-    config: ReferFormerConfig
-    config_class = ReferFormerConfig
-    base_model_prefix = "referformer"
-    input_modalities = ("video", "text")
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, DeformableDetrFrozenBatchNorm2d):
-            init_frozen_batch_norm(module)
-        elif isinstance(module, ReferFormerTransformer):
-            _init_transformer(module)
-        elif isinstance(module, ReferFormerFusion):
-            init_attention(module.attention)
-            init_linear(module.attention.out_proj)
-            init.zeros_(module.attention.out_proj.bias)
-        elif isinstance(module, ReferFormerProjection):
-            init_linear(module.linear)
-        elif isinstance(module, ReferFormerPyramid):
-            for part in module.modules():
-                if isinstance(part, MultiheadAttention):
-                    init_attention(part)
-                elif isinstance(part, nn.Linear):
-                    init_linear(part)
-                elif isinstance(part, nn.Conv2d):
-                    init.kaiming_uniform_(part.weight, a=1)
-                    if part.bias is not None:
-                        init.zeros_(part.bias)
-        elif isinstance(module, ReferFormerMaskHead):
-            for layer in module.controller.layers:
-                init.xavier_uniform_(layer.weight)
-                init.zeros_(layer.bias)
-        elif isinstance(module, ReferFormerPreTrainedModel):
-            for projection in module.input_projections:
-                init.xavier_uniform_(projection[0].weight)
-                init.zeros_(projection[0].bias)
 
 
 class ReferFormerModel(ReferFormerPreTrainedModel):
@@ -180,6 +128,18 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
         return self.vision_encoder.blocks
 
     @property
+    def embedding_inputs(self) -> tuple[str, ...]:
+        return ("pixel_values",)
+
+    def embed_frames(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """As the base class says: the adapted map at stride 4, projected ones at strides 8 to 64, `[N, C, h, w]` each,
+        and width and height of the frames, `[N, 2]`."""
+        finest, *coarse = self.vision_encoder(pixel_values.to(self.dtype)).feature_maps
+        maps = [project(x) for project, x in zip(self.input_projections, [*coarse, coarse[-1]], strict=True)]
+        extents = as_index(pixel_values.shape[:-3:-1], pixel_values.device).float().expand(len(pixel_values), -1)
+        return self.pixel_decoder.adapt_finest(finest), *maps, extents
+
+    @property
     def clip_length(self) -> int:
         """The authors run long clips in parts of 36 frames."""
         return WINDOW
@@ -200,6 +160,8 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
         labels: torch.Tensor | None = None,
         label_mask: torch.Tensor | None = None,
         original_sizes: list[tuple[int, int]] | None = None,
+        image_embeddings: Sequence[torch.Tensor] | None = None,
+        text_embeddings: torch.Tensor | None = None,
         output_query_masks: bool = False,
     ) -> ReferFormerOutput:
         """Segment `B` clips of up to `T` frames for `E` expressions each, or learn to.
@@ -214,6 +176,8 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
             labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size, of frames without padding.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
             original_sizes: not used here; processors hand it out for `post_process_masks`.
+            image_embeddings: in place of `pixel_values` what `embed_frames` makes of them, each `[B, T, ...]`.
+            text_embeddings: `[B, E, P, D]` in place of `input_ids` what `embed_text` makes of them.
             output_query_masks: give the masks of all queries, too.
 
         Returns:
@@ -221,61 +185,70 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
             scaled up to fill the canvas, so that they stand for its frames alone.
 
         Raises:
-            ValueError: when an input is missing, or shapes do not fit together.
+            ValueError: when an input is missing or given twice, or shapes do not fit together.
         """
-        check_given("pixel_values", pixel_values)
-        check_text("input_ids", type(self).__name__, input_ids, self.reads_text)
-        frames = {"pixel_values": (pixel_values, (3, "height", "width"))}
-        given = prepare_clips(frames, {}, input_ids, frame_mask, None, labels, label_mask)
-        sizes = clip_sizes(pixel_values, pixel_mask)
+        check_given("pixel_values", pixel_values, "image_embeddings", image_embeddings)
+        read = input_ids if text_embeddings is None else text_embeddings
+        check_text("input_ids", type(self).__name__, read, self.reads_text)
+        maps = [(self.config.hidden_size, "height", "width")] * 5
+        frames = {
+            "pixel_values": (pixel_values, (3, "height", "width")),
+            **embedding_shapes(image_embeddings, *maps, (2,)),
+        }
+        given = prepare_clips(frames, {}, input_ids, frame_mask, None, labels, label_mask, text_embeddings)
+        sizes = clip_sizes(pixel_values, pixel_mask, image_embeddings)
         # First, as some text encoders wait for the device.
         words, sentences = self._read(given, attention_mask)
-        seen = self._see(given, pixel_values, pixel_mask, sizes)
+        seen = self._see(given, self._embedded(pixel_values, image_embeddings), pixel_mask)
         answers = [
             self._answer(given, seen, tuple(part[:, index] for part in words), sentences[:, index], output_query_masks)
             for index in range(given.batch[1])
         ]
         return self._output(answers, given, sizes, output_query_masks)
 
+    def _embedded(
+        self, pixel_values: torch.Tensor | None, image_embeddings: Sequence[torch.Tensor] | None
+    ) -> list[torch.Tensor]:
+        """What `embed_frames` makes of the frames of all clips."""
+        if image_embeddings is None:
+            return list(self.embed_frames(pixel_values.flatten(0, 1)))
+        *maps, extents = (each.flatten(0, 1) for each in image_embeddings)
+        return [*(x.to(self.dtype) for x in maps), extents]
+
     def _read(
         self, given: ClipInputs, attention_mask: torch.Tensor | None
     ) -> tuple[tuple[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
         """Words `[B, E, P, C]`, their codes and which are real, bool `[B, E, P]`; and sentences `[B, E, C]`."""
-        states, mask = encode_text(self.text_encoder, given.input_ids, attention_mask)
+        states, mask = encode_text(self.text_encoder, given.input_ids, attention_mask, given.text_embeddings)
+        states = states.to(self.dtype)
         with gradient_where_needed(self.text_encoder):
             pooled = self.text_encoder.pooler(states.flatten(0, 1)).unflatten(0, states.shape[:2])
         words, sentences = self.text_projection(states), self.text_projection(pooled)
         codes = word_positions(mask.flatten(0, 1), words.shape[-1], words.dtype).view_as(words)
         return (words, codes, mask), sentences
 
-    def _see(
-        self,
-        given: ClipInputs,
-        pixel_values: torch.Tensor,
-        pixel_mask: torch.Tensor | None,
-        sizes: list[tuple[int, int]],
-    ) -> SeenClips:
-        """What is made of clips whose frames have `sizes` on the canvas."""
+    def _see(self, given: ClipInputs, embedded: Sequence[torch.Tensor], pixel_mask: torch.Tensor | None) -> SeenClips:
+        """What is made of clips, from what `embed_frames` makes of their frames, each `[B T, ...]`."""
         clips, _, length = given.batch
-        finest, *coarse = self.vision_encoder(pixel_values.flatten(0, 1).to(self.dtype)).feature_maps
-        maps = [project(x) for project, x in zip(self.input_projections, [*coarse, coarse[-1]], strict=True)]
-        whole = pixel_mask is None
-        if whole:
-            pixel_mask = pixel_values.new_ones(clips, *pixel_values.shape[-2:], dtype=torch.bool)
-        masks = [mask_of(pixel_mask, level.shape[-2:]) for level in (finest, *maps)]
+        *maps, extents = embedded
+        if pixel_mask is None:
+            masks = [x.new_ones(clips, *x.shape[-2:], dtype=torch.bool) for x in maps]
+            extents = extents.view(clips, length, 2)[:, 0]
+        else:
+            masks = [mask_of(pixel_mask, x.shape[-2:]) for x in maps]
+            extents = torch.stack([pixel_mask[:, 0].sum(1), pixel_mask[:, :, 0].sum(1)], dim=-1)
         positions = [map_positions(mask, self.config.hidden_size, self.dtype) for mask in masks]
         levels = FrameLevels(
-            torch.cat([level.flatten(2).mT for level in maps], dim=1),
+            torch.cat([x.flatten(2).mT for x in maps[1:]], dim=1),
             of_frames(torch.cat([codes.flatten(2).mT for codes in positions[1:]], dim=1), length),
             of_frames(torch.cat([mask.flatten(1) for mask in masks[1:]], dim=1), length),
-            [tuple(level.shape[-2:]) for level in maps],
+            [tuple(x.shape[-2:]) for x in maps[1:]],
             of_frames(torch.stack([valid_ratios(mask, self.dtype) for mask in masks[1:]], dim=1), length),
         )
         # Padding frames, which the rest takes for real, are not looked at from other frames.
-        whole = whole and min(given.lengths) == length
+        whole = pixel_mask is None and min(given.lengths) == length
         seen = [None if whole else mask[:, None] & given.frame_mask[..., None, None] for mask in masks[:4]]
-        tokens = self.pixel_decoder.see_finest(finest.unflatten(0, (clips, length)), positions[0], seen[0])
-        extents = torch.stack([pixel_mask[:, 0].sum(1), pixel_mask[:, :, 0].sum(1)], dim=-1)
+        tokens = self.pixel_decoder.see_finest(maps[0].unflatten(0, (clips, length)), positions[0], seen[0])
         return SeenClips(levels, tokens, positions[3::-1], seen[::-1], extents)
 
     def _answer(
@@ -355,22 +328,4 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
         return self.weigh({name: sum(terms[name] for terms in layers) for name in WEIGHTS})
 
 
-def _init_transformer(module: ReferFormerTransformer) -> None:
-    for name, parameter in module.named_parameters():
-        if parameter.dim() > 1:
-            init.xavier_uniform_(parameter)
-        elif name.endswith("bias"):
-            init.zeros_(parameter)
-    for attention in module.modules():
-        if isinstance(attention, DeformableDetrMultiscaleDeformableAttention):
-            init_deformable_attention(attention)
-    init.normal_(module.level_embed.weight)
-    init.normal_(module.queries.weight)
-    for head in module.class_heads:
-        init.constant_(head.bias, -math.log(99))
-    for index, head in enumerate(module.box_heads):
-        init.zeros_(head.layers[-1].weight)
-        init.copy_(head.layers[-1].bias, torch.tensor([0.0, 0.0, -2.0, -2.0] if index == 0 else [0.0] * 4))
-
-
-__all__ = ["ReferFormerModel", "ReferFormerOutput", "ReferFormerPreTrainedModel"]
+__all__ = ["ReferFormerModel", "ReferFormerOutput"]

@@ -116,9 +116,13 @@ class ReferFormerPyramid(nn.Module):
         )
         self.mask_features = nn.Conv2d(width, width, 3, padding=1)
 
+    def adapt_finest(self, maps: torch.Tensor) -> torch.Tensor:
+        """Maps `[N, C, h, w]` of the backbone's `[N, D, h, w]` at stride 4, frame by frame."""
+        return self.levels[-1].adapter(maps)
+
     def see_finest(self, maps: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """Tokens of the backbone's maps `[B, T, D, h, w]` at stride 4, for all sentences."""
-        return self.levels[-1].see(maps, positions, mask)
+        """Tokens of what `adapt_finest` gives, `[B, T, C, h, w]`, for all sentences."""
+        return self.levels[-1].clip_attention(maps, positions, mask)
 
     def forward(
         self,
