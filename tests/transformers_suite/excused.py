@@ -8,7 +8,7 @@ ON_SAM2 = (
 WITHOUT_MAPS = (
     *("AuralSam2ReleaseTest", "GavsTest", "GavsSam2Test", "GavsSam2TextTest"),
     *("SamaAvsTest", "SamaAvsSam2Test", "SamaAvsSam2TextTest"),
-    *("AvsegFormerTextTest", "EemcTest", "EemcPaperTest", "TpaviTextTest"),
+    *("AvsegFormerTextTest", "EemcTest", "EemcPaperTest", "ReferFormerTest", "TpaviTextTest"),
 )
 # Nothing in these records attention, so that not every test asks for it.
 WITHOUT_ATTENTION = (
@@ -20,12 +20,14 @@ TOKENIZER_MAY_BE_MISSING = (
     *("SamaAvsProcessorTest", "SamaAvsSam2ProcessorTest", "SamaAvsTextProcessorTest"),
     *("AvsegFormerProcessorTest", "AvsegFormerTextProcessorTest", "TpaviProcessorTest", "TpaviTextProcessorTest"),
 )
-READ_ALWAYS = ("EemcProcessorTest", "Sam2LoveProcessorTest")
-PROCESSORS = (*TOKENIZER_MAY_BE_MISSING, *READ_ALWAYS, "StBavaProcessorTest")
+READ_AND_HEAR = ("EemcProcessorTest", "Sam2LoveProcessorTest")
+READ_ALWAYS = (*READ_AND_HEAR, "ReferFormerProcessorTest")
+HEAR = (*TOKENIZER_MAY_BE_MISSING, *READ_AND_HEAR, "StBavaProcessorTest")
+PROCESSORS = (*HEAR, "ReferFormerProcessorTest")
 CHECKPOINTED_AS_ONE = ("GavsTest", "GavsSam2Test", "GavsSam2TextTest", "SamaAvsSam2Test", "SamaAvsSam2TextTest")
 METHODS = (
     *(*ON_SAM2, "EemcTest", "EemcPaperTest", "GavsTest", "SamaAvsTest", "StBavaTest", "StBavaGateTest"),
-    *("AvsegFormerTextTest", "TpaviTextTest", *WITHOUT_ATTENTION),
+    *("AvsegFormerTextTest", "ReferFormerTest", "TpaviTextTest", *WITHOUT_ATTENTION),
 )
 REFUSED = "it asks for attentions, which a model without any between sound, words and frames refuses in one line"
 
@@ -91,7 +93,7 @@ EXCUSED: list[tuple[str, tuple[str, ...], str]] = [
     ),
     (
         "test_subprocessor_defaults_3_audio",
-        PROCESSORS,
+        HEAR,
         "it names no sampling rate, which the sound's patches depend on; a guess would be silently wrong",
     ),
     (
@@ -106,7 +108,7 @@ EXCUSED: list[tuple[str, tuple[str, ...], str]] = [
     ),
     (
         "test_subprocessor_defaults_preserved_by_kwargs_2_audio",
-        READ_ALWAYS,
+        READ_AND_HEAR,
         "it expects the tokenizer's own max_length, for which the processor has max_text_length",
     ),
     (
@@ -126,5 +128,10 @@ EXCUSED: list[tuple[str, tuple[str, ...], str]] = [
             *("SamaAvsTextProcessorTest", "TpaviTextProcessorTest"),
         ),
         "it builds a processor of the obligatory sub-processors alone, without the tokenizer, which may be missing",
+    ),
+    (
+        "test_processor_from_pretrained_vs_from_components",
+        ("ReferFormerProcessorTest",),
+        "it builds a processor of the sub-processors alone, which do not say how many words the text encoder reads",
     ),
 ]

@@ -134,7 +134,12 @@ class SwinPyramid(_PyramidMixin, SwinBackbone):
     @property
     def blocks(self) -> nn.ModuleList:
         """The transformer blocks of all stages; their states are `[N, h * w, C]`."""
-        return nn.ModuleList(block for stage in self.swin.encoder.layers for block in stage.blocks)
+        return nn.ModuleList(block for stage in self.stages for block in stage.blocks)
+
+    @property
+    def stages(self) -> nn.ModuleList:
+        """The stages that the blocks are in."""
+        return self.swin.encoder.layers
 
 
 _PYRAMIDS = {"pvt_v2": PvtV2Pyramid, "resnet": ResNetPyramid, "swin": SwinPyramid}

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import AutoModel
 
-from ...backbones.pyramids import build_pyramid, load_pyramid
+from ...backbones.pyramids import SwinPyramid, build_pyramid, load_pyramid
 from ...backbones.pyramids.modeling_pyramids import freeze_batch_norm
 from ...backbones.rows import as_index
 from ...modeling.encoders import encode_text, gradient_where_needed
@@ -149,6 +149,13 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
         if self.config.vision_config.model_type != "resnet":
             return [self.text_encoder]
         return [self.text_encoder, self.vision_encoder.embedder, self.vision_encoder.encoder.stages[0]]
+
+    def _checkpoint_what_learns(self) -> None:
+        super()._checkpoint_what_learns()
+        if isinstance(self.vision_encoder, SwinPyramid):
+            # Its blocks are checkpointed; as a whole they would run once more.
+            for stage in self.vision_encoder.stages:
+                stage.training = False
 
     def forward(
         self,
