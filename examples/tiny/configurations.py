@@ -107,7 +107,9 @@ def _eemc(vocab_size: int, overrides: dict) -> dict:
 
 
 def _referformer(vocab_size: int, overrides: dict) -> dict:
+    sound = {"audio_config": tiny_config(VggishConfig)} if overrides.get("use_audio") else {}
     return {
+        **sound,
         "vision_config": tiny_pyramid_config("resnet"),
         "text_config": tiny_text_config(vocab_size),
         "frame_size": 64,

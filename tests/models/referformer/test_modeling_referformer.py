@@ -91,8 +91,25 @@ def test_it_starts_from_published_encoders(tmp_path, kind):
 
 
 def test_without_sound_it_takes_none():
-    with pytest.raises(TypeError, match="input_features"):
+    with pytest.raises(ValueError, match=r"^input_features: ReferFormerModel hears nothing without use_audio"):
         make_model()(**inputs(), input_features=torch.zeros(1, 3, 1, 96, 64))
+
+
+@torch.no_grad()
+def test_with_sound_it_starts_as_the_model_without():
+    plain = make_model()
+    torch.manual_seed(2)
+    model = ReferFormerModel(tiny_config(ReferFormerConfig, use_audio=True)).eval()
+    model.load_state_dict({**model.state_dict(), **plain.state_dict()})
+    heard = torch.randn(1, 3, 1, 96, 64)
+    expected, found = plain(**inputs()), model(**inputs(), input_features=heard)
+    assert torch.equal(found.pred_masks, expected.pred_masks)
+    # Each of the two ways in is heard once it is no longer zero.
+    for layer in (model.sound.query, model.sound_fusion.attention.out_proj):
+        layer.weight.normal_()
+        changed = model(**inputs(), input_features=heard).query_logits
+        assert (changed - found.query_logits).abs().max() > 1e-4
+        layer.weight.zero_()
 
 
 @torch.no_grad()

@@ -70,6 +70,17 @@ def test_settings_are_saved(processor, tmp_path):
     assert torch.equal(found, expected)
 
 
+def test_with_sound_each_frame_has_its_second(tokenizer, tmp_path):
+    config = tiny_config(ReferFormerConfig, len(tokenizer), use_audio=True)
+    ReferFormerProcessor.from_config(config, tokenizer).save_pretrained(tmp_path)
+    processor = ReferFormerProcessor.from_pretrained(tmp_path)
+    sound = np.random.default_rng(0).uniform(-1, 1, 2 * 16000).astype(np.float32)
+    inputs = processor(clip(64, 64), sound, "the dog", sampling_rate=16000)
+    assert inputs["input_features"].shape == (1, 2, 1, 96, 64) and inputs.keys() == set(processor.model_input_names)
+    with pytest.raises(ValueError, match=r"^audio: missing"):
+        processor(clip(64, 64), text="the dog")
+
+
 def test_sound_is_refused(processor):
     with pytest.raises(ValueError, match=r"^audio: ReferFormerProcessor hears nothing; leave it out"):
         processor(clip(64, 64), np.zeros(100), "the dog", sampling_rate=16000)

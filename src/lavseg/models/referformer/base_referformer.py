@@ -17,6 +17,7 @@ from ...modeling.initialization import init_attention, init_deformable_attention
 from .configuration_referformer import ReferFormerConfig
 from .head_referformer import ReferFormerMaskHead
 from .pyramid_referformer import ReferFormerPyramid
+from .sound_referformer import ReferFormerSound, ReferFormerSoundFusion
 from .text_referformer import ReferFormerFusion, ReferFormerProjection
 from .transformer_referformer import ReferFormerTransformer
 
@@ -32,7 +33,7 @@ class ReferFormerPreTrainedModel(AudioVisualPreTrainedModel):
     config: ReferFormerConfig
     config_class = ReferFormerConfig
     base_model_prefix = "referformer"
-    input_modalities = ("video", "text")
+    input_modalities = ("video", "audio", "text")
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -47,6 +48,12 @@ class ReferFormerPreTrainedModel(AudioVisualPreTrainedModel):
             init.zeros_(module.attention.out_proj.bias)
         elif isinstance(module, ReferFormerProjection):
             init_linear(module.linear)
+        elif isinstance(module, ReferFormerSound):
+            init.zeros_(module.query.weight)
+            init.zeros_(module.query.bias)
+        elif isinstance(module, ReferFormerSoundFusion):
+            init_attention(module.attention)
+            init.zeros_(module.attention.out_proj.weight)
         elif isinstance(module, ReferFormerPyramid):
             for part in module.modules():
                 if isinstance(part, MultiheadAttention):

@@ -20,6 +20,8 @@ class SeenClips:
     finest: tokens `[B, T h w, C]` at stride 4, see `ReferFormerPyramid`.
     positions: codes `[B, C, h, w]` at strides 32 to 4; masks: bool `[B, T, h, w]` likewise, None where all is real.
     extents: `[B, 2]`, width and height in pixels of each clip's frames on the canvas.
+    query_sounds: `[B, T, C]`, what the sound of each frame adds to its queries, and
+    heard: `[B T, L, C]`, what positions of `levels` read from the sounds; both None where nothing is heard.
     """
 
     levels: FrameLevels
@@ -27,6 +29,8 @@ class SeenClips:
     positions: list[torch.Tensor]
     masks: list[torch.Tensor | None]
     extents: torch.Tensor
+    query_sounds: torch.Tensor | None = None
+    heard: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from ...backbones.pyramids.configuration_pyramids import resnet50_config
+from ...backbones.vggish import VggishConfig
 from ...modeling.configuration import DISTILROBERTA, AudioVisualConfig
 
 # Below it, the pyramid's finest level has nothing to attend to.
@@ -22,7 +23,11 @@ class ReferFormerConfig(AudioVisualConfig):
 
     Args:
         vision_config: the image encoder, a `ResNetConfig` (ResNet-50), whose batch norms are frozen, or a `SwinConfig`.
+        audio_config: VGGish with its final ReLU, with `use_audio` only.
         text_config: the text encoder, a `RobertaConfig` (roberta-base), read with its pooler.
+        use_audio: hear one second of sound with each frame. How the rows "+ audio" of the Ref-AVS tables hear is not
+            published; this is a variant of this package: each sound is added to the queries of its frame, and pixels
+            read the sounds of the clip beside the words, both through layers that start at zero.
         frame_size: length that the short edge of frames is brought to, at least 32; the model takes frames of any size.
         hidden_size: width of all that lies between encoders and masks, a multiple of 32.
         num_attention_heads: heads of every attention.
@@ -42,11 +47,14 @@ class ReferFormerConfig(AudioVisualConfig):
     sub_configs_defaults = {
         "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="resnet"),
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta", init_kwargs=ROBERTA),
+        "audio_config": SubConfigSpec(config_class=VggishConfig, optional=True),
     }
     keys_to_ignore_at_inference = ["loss_dict"]
 
     vision_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
+    audio_config: dict | PreTrainedConfig | None = None
+    use_audio: bool = False
     frame_size: int = 360
     hidden_size: int = 256
     num_attention_heads: int = 8
@@ -60,6 +68,8 @@ class ReferFormerConfig(AudioVisualConfig):
     def __post_init__(self, **kwargs):
         if self.vision_config is None:
             self.vision_config = resnet50_config()
+        if self.use_audio and self.audio_config is None:
+            self.audio_config = VggishConfig()
         super().__post_init__(**kwargs)
         if self.frame_size < SHORTEST_EDGE:
             raise ValueError(f"frame_size: has to be {SHORTEST_EDGE} at least, got {self.frame_size}")

@@ -11,6 +11,7 @@ from transformers import AutoModel
 from ...backbones.pyramids import SwinPyramid, build_pyramid, load_pyramid
 from ...backbones.pyramids.modeling_pyramids import freeze_batch_norm
 from ...backbones.rows import as_index
+from ...backbones.vggish import VggishModel, load_vggish
 from ...modeling.encoders import encode_text, gradient_where_needed
 from ...modeling.inputs import ClipInputs, check_given, check_text, embedding_shapes, prepare_clips
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
@@ -30,6 +31,7 @@ from .configuration_referformer import GROUPS, ReferFormerConfig
 from .head_referformer import ReferFormerMaskHead
 from .loss_referformer import WEIGHTS, TrackPredictions, make_targets, track_losses
 from .pyramid_referformer import ReferFormerPyramid
+from .sound_referformer import ReferFormerSound, ReferFormerSoundFusion
 from .text_referformer import (
     ReferFormerFusion,
     ReferFormerProjection,
@@ -70,8 +72,8 @@ class ReferFormerOutput(AudioVisualSegmentationOutput):
 
 
 class ReferFormerModel(ReferFormerPreTrainedModel):
-    """ReferFormer. It reads and sees, and hears nothing. Sentences about a clip share the image encoder, the
-    projections of its maps and what the pyramid sees at stride 4.
+    """ReferFormer. It reads and sees, and hears with `use_audio` alone. Sentences about a clip share the image encoder,
+    the projections of its maps and what the pyramid sees at stride 4.
 
     Terms of the loss, each a sum over the decoder's layers: `class`, `box` and `giou` on the boxes, `mask` and `dice`.
 
@@ -95,6 +97,9 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
         projections = [nn.Conv2d(size, width, 1) for size in channels]
         projections.append(nn.Conv2d(channels[-1], width, 3, stride=2, padding=1))
         self.input_projections = nn.ModuleList(nn.Sequential(x, nn.GroupNorm(GROUPS, width)) for x in projections)
+        self.audio_encoder = VggishModel(config.audio_config) if config.use_audio else None
+        self.sound = ReferFormerSound(config) if config.use_audio else None
+        self.sound_fusion = ReferFormerSoundFusion(config) if config.use_audio else None
         self.fusion = ReferFormerFusion(config)
         self.transformer = ReferFormerTransformer(config)
         self.pixel_decoder = ReferFormerPyramid(config, finest)
@@ -104,23 +109,31 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
 
     @classmethod
     def from_backbones(
-        cls, vision: str = "microsoft/resnet-50", text: str = "FacebookAI/roberta-base", **config_overrides
+        cls,
+        vision: str = "microsoft/resnet-50",
+        text: str = "FacebookAI/roberta-base",
+        audio: str | VggishModel | None = None,
+        **config_overrides,
     ) -> "ReferFormerModel":
         """Start training from published encoders; the released code starts from what it trained on still images.
 
         Args:
             vision: Hub id or folder of a ResNet or Swin of Transformers, or torchvision's file of ResNet-50.
             text: Hub id or folder of a RoBERTa. Its pooler, which many files lack, gives the sentence.
+            audio: a VGGish model, or the folder or Hub id of a converted one, heard with `use_audio=True` only.
             config_overrides: fields of [`ReferFormerConfig`].
 
         Raises:
-            ValueError: when `vision` is another network, or weights are missing.
+            ValueError: when `vision` is another network, or weights or, with `use_audio`, `audio` are missing.
         """
         parts = {"vision": load_pyramid("vision", vision, _VISION), "text": load_text_encoder(text)}
+        if config_overrides.get("use_audio"):
+            parts["audio"] = load_vggish(audio)
         return cls._compose(parts, **config_overrides)
 
     def backbones(self) -> dict[str, nn.Module]:
-        return {"vision": self.vision_encoder, "text": self.text_encoder}
+        found = {"vision": self.vision_encoder, "text": self.text_encoder, "audio": self.audio_encoder}
+        return {name: module for name, module in found.items() if module is not None}
 
     @property
     def image_blocks(self) -> nn.ModuleList:
@@ -145,10 +158,11 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
         return WINDOW
 
     def frozen_modules(self) -> list[nn.Module]:
-        """The text encoder, and of a ResNet all up to its first stage."""
-        if self.config.vision_config.model_type != "resnet":
-            return [self.text_encoder]
-        return [self.text_encoder, self.vision_encoder.embedder, self.vision_encoder.encoder.stages[0]]
+        """The encoders of text and sound, and of a ResNet all up to its first stage."""
+        frozen = [module for name, module in self.backbones().items() if name != "vision"]
+        if self.config.vision_config.model_type == "resnet":
+            frozen += [self.vision_encoder.embedder, self.vision_encoder.encoder.stages[0]]
+        return frozen
 
     def _checkpoint_what_learns(self) -> None:
         super()._checkpoint_what_learns()
@@ -162,8 +176,10 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
         pixel_values: torch.Tensor | None = None,
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
         pixel_mask: torch.Tensor | None = None,
         frame_mask: torch.Tensor | None = None,
+        audio_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         label_mask: torch.Tensor | None = None,
         original_sizes: list[tuple[int, int]] | None = None,
@@ -177,9 +193,12 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
             pixel_values: `[B, T, 3, H, W]`, of edges from 32 on.
             input_ids: `[B, E, P]`, or `[B, P]` for one expression per clip.
             attention_mask: as `input_ids`, 1 for real tokens; all real when None.
+            input_features: `[B, T, 1, 96, 64]`, one log-mel patch of the mono sound for each frame; refused where the
+                model does not hear.
             pixel_mask: bool `[B, H, W]`, True for the frames of each clip, False for padding to the right and below;
                 no padding when None. Padding changes results a little.
             frame_mask: bool `[B, T]`, True for real frames, which come first; all real when None.
+            audio_mask: bool `[B, T]`, not used: every frame has its patch.
             labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size, of frames without padding.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
             original_sizes: not used here; processors hand it out for `post_process_masks`.
@@ -202,16 +221,39 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
             "pixel_values": (pixel_values, (3, "height", "width")),
             **embedding_shapes(image_embeddings, *maps, (2,)),
         }
-        given = prepare_clips(frames, {}, input_ids, frame_mask, None, labels, label_mask, text_embeddings)
+        sounds = self._sounds(input_features, next(x.shape[1] for x, _ in frames.values() if x is not None))
+        texts = (input_ids, frame_mask, audio_mask, labels, label_mask, text_embeddings)
+        given = prepare_clips(frames, sounds, *texts)
         sizes = clip_sizes(pixel_values, pixel_mask, image_embeddings)
         # First, as some text encoders wait for the device.
         words, sentences = self._read(given, attention_mask)
         seen = self._see(given, self._embedded(pixel_values, image_embeddings), pixel_mask)
+        if self.sound is not None:
+            seen = self._hear(given, seen, input_features)
         answers = [
             self._answer(given, seen, tuple(part[:, index] for part in words), sentences[:, index], output_query_masks)
             for index in range(given.batch[1])
         ]
         return self._output(answers, given, sizes, output_query_masks)
+
+    def _sounds(
+        self, input_features: torch.Tensor | None, frames: int
+    ) -> dict[str, tuple[torch.Tensor, tuple[int, ...]]]:
+        """For `prepare_clips` what is heard in clips of so many `frames`."""
+        if self.sound is not None:
+            check_given("input_features", input_features)
+            return {"input_features": (input_features, (frames, 1, 96, 64))}
+        if input_features is not None:
+            raise ValueError(f"input_features: {type(self).__name__} hears nothing without use_audio; leave it out")
+        return {}
+
+    def _hear(self, given: ClipInputs, seen: SeenClips, input_features: torch.Tensor) -> SeenClips:
+        """What is made of clips, with their sounds."""
+        with gradient_where_needed(self.audio_encoder):
+            embeddings = self.audio_encoder(input_features.to(self.dtype)).embeddings.squeeze(2)
+        added, sounds = self.sound(embeddings, given.frame_mask)
+        read = (of_frames(part, given.batch[2]) for part in sounds)
+        return replace(seen, query_sounds=added, heard=self.sound_fusion(seen.levels.tokens, *read))
 
     def _embedded(
         self, pixel_values: torch.Tensor | None, image_embeddings: Sequence[torch.Tensor] | None
@@ -269,9 +311,12 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
         """What is found for one sentence `[B, C]` of each clip with `words`, see `ReferFormerWordAttention`."""
         clips, _, length = given.batch
         read = (of_frames(part, length) for part in words)
-        levels = replace(seen.levels, tokens=self.fusion(seen.levels.tokens, *read))
+        levels = replace(seen.levels, tokens=self.fusion(seen.levels.tokens, *read, seen.heard))
         memory = self.transformer.encode(levels)
-        queries = of_frames(sentences, length)[:, None].expand(-1, self.config.num_queries, -1)
+        queries = of_frames(sentences, length)
+        if seen.query_sounds is not None:
+            queries = queries + seen.query_sounds.flatten(0, 1)
+        queries = queries[:, None].expand(-1, self.config.num_queries, -1)
         found = self.transformer.decode(memory, levels, queries)
         coarse = [level.unflatten(0, (clips, length)) for level in levels.maps(memory)[2::-1]]
         features = self.pixel_decoder(coarse, seen.finest, seen.positions, seen.masks, words).flatten(0, 1)

@@ -8,6 +8,8 @@ from transformers import DeformableDetrImageProcessor, PreTrainedTokenizerBase
 
 from ...backbones.mask2former.processing_mask2former import resize_by_pil
 from ...backbones.pyramids.configuration_pyramids import STRIDE
+from ...backbones.vggish import VggishFeatureExtractor
+from ...backbones.vggish.processing_vggish import SoundPerFrameProcessor
 from ...modeling.outputs import LONGEST_EDGE, NO_MASK_LOGIT
 from ...modeling.processing import AudioVisualProcessor
 from ...modeling.processing.call_arguments import check_text_length
@@ -15,8 +17,8 @@ from .configuration_referformer import ReferFormerConfig
 from .modeling_referformer import ReferFormerOutput
 
 
-class ReferFormerProcessor(AudioVisualProcessor):
-    """Prepares clips for [`ReferFormerModel`]: frames keep their shape, and their sound is not heard.
+class ReferFormerProcessor(SoundPerFrameProcessor):
+    """Prepares clips for [`ReferFormerModel`]: frames keep their shape, and their sound is heard with `hears` alone.
 
     Args:
         image_processor: says the short edge of the frames, to which PIL brings them, and normalises them.
@@ -25,6 +27,7 @@ class ReferFormerProcessor(AudioVisualProcessor):
         max_text_length: tokens an expression is cut to, at most those that the text encoder knows places for.
         empty_below: mean probability of the chosen track below which the masks of a clip are emptied. As published,
             0, masks never are.
+        hears: for a model with `use_audio`: give each frame its second of mono sound.
 
     Clips of different shapes may be in one batch; the smaller ones get padding, which `pixel_mask` shows and which
     changes results a little. For published numbers segment clips of one shape at a time.
@@ -35,7 +38,7 @@ class ReferFormerProcessor(AudioVisualProcessor):
     ```
     """
 
-    needs_audio = False
+    needs_text = True
 
     def __init__(
         self,
@@ -44,12 +47,14 @@ class ReferFormerProcessor(AudioVisualProcessor):
         fps: float = 1.0,
         max_text_length: int = 512,
         empty_below: float = 0.0,
+        hears: bool = False,
     ):
         self.max_text_length = check_text_length(max_text_length)
         if not 0 <= empty_below <= 1:
             raise ValueError(f"empty_below: a probability from 0 to 1 is needed, got {empty_below!r}")
-        super().__init__(image_processor, tokenizer, fps=fps)
+        AudioVisualProcessor.__init__(self, image_processor, tokenizer, fps=fps)
         self.empty_below = empty_below
+        self.hears = hears
 
     @classmethod
     def from_config(
@@ -60,7 +65,17 @@ class ReferFormerProcessor(AudioVisualProcessor):
         images = DeformableDetrImageProcessor(size=size, do_pad=False)
         # RoBERTa counts positions from 2.
         words = config.text_config.max_position_embeddings - 2
-        return cls(images, tokenizer, max_text_length=words, empty_below=empty_below)
+        return cls(images, tokenizer, max_text_length=words, empty_below=empty_below, hears=config.use_audio)
+
+    @property
+    def needs_audio(self) -> bool:
+        """Whether it hears."""
+        return self.hears
+
+    @property
+    def feature_extractor(self) -> VggishFeatureExtractor | None:
+        """Makes log-mel patches from mono sound; None without."""
+        return VggishFeatureExtractor(min_patches=1) if self.hears else None
 
     @property
     def empties_absent(self) -> bool:

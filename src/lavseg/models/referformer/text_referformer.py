@@ -60,10 +60,17 @@ class ReferFormerFusion(nn.Module):
         self.attention = MultiheadAttention(config, config.hidden_size, config.num_attention_heads)
 
     def forward(
-        self, tokens: torch.Tensor, words: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor
+        self,
+        tokens: torch.Tensor,
+        words: torch.Tensor,
+        positions: torch.Tensor,
+        mask: torch.Tensor,
+        heard: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Pixels `[N, L, C]` read `words [N, P, C]` with codes `positions`, those that `mask` bool `[N, P]` shows."""
-        return tokens * self.attention(tokens, words + positions, mask, values=words)
+        """Pixels `[N, L, C]` read `words [N, P, C]` with codes `positions`, those that `mask` bool `[N, P]` shows;
+        `heard`, of the pixels' shape, is added to what they read."""
+        read = self.attention(tokens, words + positions, mask, values=words)
+        return tokens * (read if heard is None else read + heard)
 
 
 def load_text_encoder(name_or_path: str) -> RobertaModel:
