@@ -195,7 +195,7 @@ def expect_tiny(set_attribute=setattr):
     set_attribute(convert_sama_avs, "SamaAvsConfig", partial(tiny_config, SamaAvsConfig))
     set_attribute(convert_eemc, "EemcConfig", partial(tiny_config, EemcConfig))
     words = len(build_tokenizer())
-    set_attribute(convert_referformer, "ReferFormerConfig", lambda vision_config: tiny_config(ReferFormerConfig, words))
+    set_attribute(convert_referformer, "ReferFormerConfig", lambda **fields: tiny_config(ReferFormerConfig, words))
     set_attribute(convert_st_bava, "StBavaConfig", partial(tiny_config, StBavaConfig))
     set_attribute(convert_aural_sam2, "AuralSam2Config", lambda **fields: tiny)
     set_attribute(convert_aural_sam2, "sam2_config_of", lambda state, image_size: tiny.sam2_config)

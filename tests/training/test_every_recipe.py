@@ -117,7 +117,7 @@ def trained(tmp_path_factory, tokenizer):
             config = tiny_config(AuralSam2Config, use_text=False)
             return [save("masks", config, AuralSam2Model, AuralSam2Processor)]
         if method == "referformer":
-            config = tiny_config(ReferFormerConfig, len(tokenizer))
+            config = tiny_config(ReferFormerConfig, len(tokenizer), **fields)
             return [save("video", config, ReferFormerModel, ReferFormerProcessor, tokenizer)]
         fusion = {name: value for name, value in fields.items() if not name.startswith(("use_", "train_"))}
         config = tiny_config(StBavaConfig, **fusion, use_adapters=False)

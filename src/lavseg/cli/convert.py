@@ -108,6 +108,14 @@ def _referformer(
     text: Annotated[str, typer.Option(help="Where the tokenizer is taken from, folder or Hub id.")] = (
         "FacebookAI/roberta-base"
     ),
+    vggish: Annotated[
+        str | None,
+        typer.Option(
+            help="The public vggish-10086976.pth, or its address, for a model that hears: it starts as the published "
+            "one, which does not, and has to be trained.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """A checkpoint of the released ReferFormer code on ResNet or Swin, with its text encoder."""
@@ -115,7 +123,7 @@ def _referformer(
     def run() -> "tuple[PreTrainedModel, list[str]]":
         from ..models.referformer.convert_referformer import convert_referformer_checkpoint
 
-        return convert_referformer_checkpoint(_here(checkpoint), out, text)
+        return convert_referformer_checkpoint(_here(checkpoint), out, text, vggish and _here(vggish))
 
     _report("referformer", run, out, as_json)
 

@@ -5,6 +5,7 @@ import torch
 from tiny.configurations import tiny_config, tiny_pyramid_config
 
 from lavseg.backbones.sam.convert_sam import rename_keys
+from lavseg.backbones.vggish import VggishModel
 from lavseg.models.referformer import ReferFormerConfig, ReferFormerModel, ReferFormerProcessor
 from lavseg.models.referformer.convert_referformer import (
     REFERFORMER_KEYS,
@@ -50,6 +51,22 @@ def test_every_tensor_lands_in_its_place(given):
     # The sentence encoder is the file's, not a published one.
     assert torch.equal(loaded.text_encoder.pooler.dense.weight, model.text_encoder.pooler.dense.weight)
     assert ReferFormerProcessor.from_pretrained(arguments["output_dir"]).empty_below == 0
+
+
+@torch.no_grad()
+def test_with_vggish_it_hears_and_starts_as_it_was(given, tmp_path):
+    model, arguments = given
+    config = tiny_config(ReferFormerConfig, model.config.text_config.vocab_size, use_audio=True)
+    vggish = VggishModel(config.audio_config)
+    torch.save(vggish.state_dict(), tmp_path / "vggish.pth")
+    heard, _ = convert_referformer_checkpoint(**{**arguments, "config": config}, vggish_path=tmp_path / "vggish.pth")
+    assert torch.equal(heard.audio_encoder.features[0].weight, vggish.features[0].weight)
+    assert ReferFormerProcessor.from_pretrained(arguments["output_dir"]).needs_audio
+    frames, ids, sound = torch.randn(1, 2, 3, 64, 64), torch.tensor([[5, 6, 7]]), torch.randn(1, 2, 1, 96, 64)
+    expected = model.eval()(frames, ids).pred_masks
+    for converted in (heard, ReferFormerModel.from_pretrained(arguments["output_dir"])):
+        found = converted(frames, ids, input_features=sound).pred_masks
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from transformers import AutoTokenizer, PreTrainedConfig
 from ...backbones.pyramids.configuration_pyramids import resnet50_config, swin_config
 from ...backbones.pyramids.convert_pyramids import resnet_keys, split_qkv, swin_keys
 from ...backbones.sam.convert_sam import read_checkpoint, rename_keys
+from ...backbones.vggish.convert_vggish import read_vggish
 from ...modeling.conversion import check_state, split_in_proj
 from ...output_folders import check_new_folder, staged_folder
 from .configuration_referformer import ReferFormerConfig
@@ -132,6 +133,7 @@ def convert_referformer_checkpoint(
     checkpoint_path: str | Path,
     output_dir: str | Path,
     text: str = TEXT_ENCODER,
+    vggish_path: str | Path | None = None,
     config: ReferFormerConfig | None = None,
 ) -> tuple[ReferFormerModel, list[str]]:
     """Convert a checkpoint of the released code to a folder that `from_pretrained` reads.
@@ -141,6 +143,8 @@ def convert_referformer_checkpoint(
             taken from it.
         output_dir: a folder that is empty or does not exist; nothing is written unless everything fits.
         text: folder or Hub id that the tokenizer is taken from.
+        vggish_path: the public `vggish-10086976.pth` for a model with sound, which starts as the one without and has
+            to be trained; without it the model hears nothing, as published.
         config: configuration of the model; when None the release's, on the image encoder that the file has.
 
     Returns:
@@ -153,12 +157,17 @@ def convert_referformer_checkpoint(
     output_dir = check_new_folder(output_dir, "output_dir")
     released = read_released(checkpoint_path)
     if config is None:
-        config = ReferFormerConfig(vision_config=released_vision_config(released))
+        hears = {} if vggish_path is None else {"use_audio": True}
+        config = ReferFormerConfig(vision_config=released_vision_config(released), **hears)
     state = split_released(released)
     names = rename_keys(state, REFERFORMER_KEYS)
     with torch.device("meta"):
         expected = ReferFormerModel(config).state_dict()
     found = {name: state[key] for key, name in names.items() if name in expected}
+    if vggish_path is not None:
+        found |= {f"audio_encoder.{key}": value for key, value in read_vggish(vggish_path, "vggish_path").items()}
+        # Drawn anew, the ways in as zero.
+        expected = {name: value for name, value in expected.items() if not name.startswith(("sound.", "sound_fusion."))}
     unknown = [key for key, name in names.items() if name not in expected]
     check_state(found, expected, "a released ReferFormer checkpoint", unknown)
     model = ReferFormerModel.from_pretrained(None, config=config, state_dict=found)
