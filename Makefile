@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Of `demo`: sam2-love, aural-sam2, sama-avs, gavs, st-bava, avsegformer or tpavi; of `train-tiny`: sam2-love or
+# Of `demo`: sam2-love, eemc, aural-sam2, sama-avs, gavs, st-bava, avsegformer or tpavi; of `train-tiny`: sam2-love or
 # aural-sam2.
 METHOD ?= sam2-love
 TINY_sam2-love := runs/tiny

@@ -10,11 +10,13 @@ run again: what was stopped goes on where it was. One that dies, as for memory, 
 
 - `ours x1` and `ours x6` segment a clip for one sentence and for six, without gradient,
 - `sam2` is the host alone, which tracks a click through the same clip,
-- `sound` is AuralSAM2 without text in its released behaviour, and `released` the same network as the released code
-  computes it, over the original `sam2` package: see `released_aural_sam2.py`,
+- `sound` is the method without text, AuralSAM2 in its released behaviour,
+- `released` is the same network as AuralSAM2's released code computes it, over the original `sam2` package: see
+  `released_aural_sam2.py`,
 - `step` is forward, backward and update for one sentence, with gradient checkpointing, labels at the input's size.
 
-Seconds are per frame: `encoder` of images, `tracking` with prompts, decoder and memory, and `fusion`, all the rest.
+Seconds are per frame: `encoder` of images, with what a method adds inside of it, `tracking` with prompts, decoder and
+memory, and `fusion`, all the rest.
 Peak memory is the process's largest resident set, weights included, and on a GPU what was allocated at most. bfloat16
 is autocast.
 """
@@ -31,18 +33,33 @@ from pathlib import Path
 import torch
 from cells import run_cells
 
+from lavseg.backbones.adapted_sam.base_adapted_sam import AdaptedSamModel
+from lavseg.backbones.sam.configuration_sam import vit_sam_config
 from lavseg.backbones.sam2 import key_frame_tracking
 from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
 from lavseg.backbones.sam2.key_frame_tracking import KeyFrameTracker
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, modeling_aural_sam2
+from lavseg.models.gavs import GavsConfig, GavsModel
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
+from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
+from lavseg.models.st_bava import StBavaConfig, StBavaModel
 
-ARMS = {
-    "aural_sam2": ("ours x1", "ours x6", "sound", "released", "sam2", "step"),
-    "sam2_love": ("ours x1", "ours x6", "sam2", "step"),
+CLASSES = {
+    "aural_sam2": (AuralSam2Config, AuralSam2Model),
+    "sam2_love": (Sam2LoveConfig, Sam2LoveModel),
+    "gavs": (GavsConfig, GavsModel),
+    "sama_avs": (SamaAvsConfig, SamaAvsModel),
+    "st_bava": (StBavaConfig, StBavaModel),
 }
-CLASSES = {"aural_sam2": (AuralSam2Config, AuralSam2Model), "sam2_love": (Sam2LoveConfig, Sam2LoveModel)}
-HOSTS = ("tiny", "base_plus", "large")
+HOSTS = ("tiny", "base_plus", "large")  # Hiera
+# On the hosts they were published with, without text, and those that can on SAM2 with it.
+ARMS = {
+    "aural_sam2": dict.fromkeys(HOSTS, ("ours x1", "ours x6", "sound", "released", "sam2", "step")),
+    "sam2_love": dict.fromkeys(HOSTS, ("ours x1", "ours x6", "sam2", "step")),
+    "gavs": {"vit_base": ("sound", "step"), **dict.fromkeys(HOSTS, ("ours x1", "ours x6", "sam2"))},
+    "sama_avs": {"vit_huge": ("sound", "step"), **dict.fromkeys(HOSTS, ("ours x1", "ours x6", "sam2"))},
+    "st_bava": {"vit_huge": ("sound", "step")},
+}
 PRECISIONS = ("float32", "bfloat16")
 PARTS = ("encoder", "fusion", "tracking")
 WORDS = 8
@@ -86,7 +103,9 @@ def synchronize():
 
 def make_config(method, host, image_size, **fields):
     """The published configuration on a host."""
-    return CLASSES[method][0](sam2_config=hiera_sam2_config(host, image_size), **fields)
+    sam = vit_sam_config(host.removeprefix("vit_"), image_size) if host.startswith("vit_") else None
+    name = "sam2_config" if method in ("aural_sam2", "sam2_love") else "sam_config"
+    return CLASSES[method][0](**{name: sam or hiera_sam2_config(host, image_size)}, **fields)
 
 
 def make_clip(config, frames, sentences):
@@ -96,8 +115,9 @@ def make_clip(config, frames, sentences):
     def draw(*shape):
         return torch.randn(1, frames, *shape, generator=generator).to(DEVICE)
 
-    size, love = config.sam2_config.image_size, isinstance(config, Sam2LoveConfig)
-    clip = {"pixel_values": draw(3, size, size), "input_features": draw(1 if love else 2, 96, 64)}
+    size, love = image_size(config), isinstance(config, Sam2LoveConfig)
+    channels = 2 if isinstance(config, AuralSam2Config) else 1
+    clip = {"pixel_values": draw(3, size, size), "input_features": draw(channels, 96, 64)}
     if love:
         edge = config.vision_config.image_size
         clip["vit_pixel_values"] = draw(3, edge, edge)
@@ -106,12 +126,19 @@ def make_clip(config, frames, sentences):
     return clip
 
 
-def track_alone(model, clip):
+def image_size(config):
+    """Edge of the square frames in pixels."""
+    if hasattr(config, "sam2_config"):
+        return config.sam2_config.image_size
+    return getattr(config.sam_config, "image_size", None) or config.sam_config.vision_config.image_size
+
+
+def track_alone(sam2, clip):
     """SAM2 follows a click on the first frame."""
     pixels = clip["pixel_values"]
     point = torch.full((1, 1, 1, 2), pixels.shape[-1] / 2, device=DEVICE)
-    click = model.sam2.prompt_encoder(point, torch.ones(1, 1, 1, dtype=torch.int32, device=DEVICE), None, None)[0]
-    return KeyFrameTracker(model.sam2, pixels, [pixels.shape[1]], [0], click[:, 0]).segment([0])
+    click = sam2.prompt_encoder(point, torch.ones(1, 1, 1, dtype=torch.int32, device=DEVICE), None, None)[0]
+    return KeyFrameTracker(sam2, pixels, [pixels.shape[1]], [0], click[:, 0]).segment([0])
 
 
 def make_step(model):
@@ -131,8 +158,13 @@ def make_step(model):
     return step
 
 
-def watch_parts(clock):
+def watch_parts(clock, model):
     """Let the clock tell the image encoder and the tracking from the rest."""
+    if isinstance(model, AdaptedSamModel):
+        clock.watch(model, "encode", "encoder")
+        for method in ("segment", "decode"):
+            if hasattr(model.sam, method):
+                clock.watch(model.sam, method, "tracking")
     track = modeling_aural_sam2.track_every_frame
     modeling_aural_sam2.track_every_frame = lambda *args, **kwargs: list(track(*args, **kwargs))
     clock.watch(modeling_aural_sam2, "track_every_frame", "tracking")
@@ -144,9 +176,14 @@ def watch_parts(clock):
 
 def make_run(method, host, arm, image_size, frames, clock):
     """What an arm does with a clip, and functions that make it clips."""
-    fields = {"use_text": False, "behavior": "release"} if arm in ("sound", "released") else {}
+    fields = {}
+    if method == "aural_sam2" and arm in ("sound", "released"):
+        fields = {"use_text": False, "behavior": "release"}
+    elif method in ("gavs", "sama_avs") and arm.startswith("ours"):
+        fields = {"use_text": True}
     config = make_config(method, host, image_size, **fields)
-    sentences = {"ours x6": 6, "sound": 0, "released": 0}.get(arm, 1)
+    reads = getattr(config, "use_text", True) and method != "st_bava"
+    sentences = (6 if arm == "ours x6" else 1) if reads else 0
     clips = [make_clip(config, length, sentences) for length in (2, frames)]
     if arm == "released":
         from released_aural_sam2 import ReleasedAuralSam2
@@ -156,10 +193,11 @@ def make_run(method, host, arm, image_size, frames, clock):
         clock.watch(network, "track", "tracking")
         return lambda clip: network(clip["pixel_values"][0], clip["input_features"][0]), clips
     model = CLASSES[method][1](config).eval().to(DEVICE)
-    watch_parts(clock)
+    watch_parts(clock, model)
     if arm == "step":
         return make_step(model), clips
-    return (lambda clip: track_alone(model, clip)) if arm == "sam2" else (lambda clip: model(**clip)), clips
+    sam2 = getattr(model, "sam2", None) or model.sam
+    return (lambda clip: track_alone(sam2, clip)) if arm == "sam2" else (lambda clip: model(**clip)), clips
 
 
 def measure(method, host, arm, precision, image_size, frames):
@@ -189,8 +227,8 @@ def choose_cells(only, image_size, frames):
     """The cells whose names match one of the patterns `only`."""
     cells = [
         {"method": method, "host": host, "arm": arm, "precision": precision, "image_size": image_size, "frames": frames}
-        for method, arms in ARMS.items()
-        for host in HOSTS
+        for method, hosts in ARMS.items()
+        for host, arms in hosts.items()
         for precision in PRECISIONS
         for arm in arms
     ]

@@ -3,20 +3,21 @@
     python examples/run_demo.py --out runs/demo
     python examples/run_demo.py --method aural-sam2 --out runs/demo
 
-SAM2-LOVE answers sentences: the shipped one is scored with and without sound and words, and a fresh one is trained. The
-others find what sounds: each is scored untrained, trained, and scored again, with its sound and in silence. Both
-segment a video file. Writes `report.html`, `report.json` and the trained model in `model/`.
+SAM2-LOVE answers sentences: the shipped one is scored with and without sound and words, and a fresh one is trained.
+EEMC answers them, too, and is trained from the start. The others find what sounds: each is scored untrained, trained,
+and scored again, with its sound and in silence. All segment a video file. Writes `report.html`, `report.json` and the
+trained model in `model/`.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from demo import sam2_love, sounding_objects
-from tiny.models import METHODS, SHIPPED
+from demo import sam2_love, sentences, sounding_objects
+from tiny.models import SHIPPED
 from transformers.utils import logging
 
-DEFAULTS = sam2_love.DEFAULTS | sounding_objects.DEFAULTS
+DEMOS = {method: demo for demo in (sam2_love, sentences, sounding_objects) for method in demo.DEFAULTS}
 # One for each part of a training.
 FEWEST_STEPS = 4
 
@@ -24,22 +25,24 @@ FEWEST_STEPS = 4
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--method", choices=["sam2-love", *METHODS], default="sam2-love")
+    parser.add_argument("--method", choices=DEMOS, default="sam2-love")
     parser.add_argument("--model", type=Path, default=SHIPPED, help="trained SAM2-LOVE")
-    steps = ", ".join(f"{values['steps']} for {method}" for method, values in DEFAULTS.items())
+    steps = ", ".join(f"{demo.DEFAULTS[method]['steps']} for {method}" for method, demo in DEMOS.items())
     parser.add_argument("--steps", type=int, help=f"of training, by default {steps}")
     parser.add_argument(
         "--clips",
         type=int,
-        help=f"of each test split of sam2-love, by default {DEFAULTS['sam2-love']['clips']}; for the others of each "
-        f"subset that is trained on, by default {DEFAULTS['gavs']['clips']}",
+        help=f"of each test split of methods that answer sentences, by default {sentences.DEFAULTS['eemc']['clips']}; "
+        f"for the others of each subset that is trained on, by default {sounding_objects.DEFAULTS['gavs']['clips']}",
     )
-    parser.add_argument("--sam_steps", type=int, default=250, help="of the SAM that ST-BAVA builds on")
+    parser.add_argument(
+        "--host_steps", type=int, default=250, help="of the SAM, PVT v2 or Mask2Former that a method builds on"
+    )
     arguments = parser.parse_args(argv)
-    demo = sam2_love if arguments.method == "sam2-love" else sounding_objects
+    demo = DEMOS[arguments.method]
     for name in ("steps", "clips"):
         if getattr(arguments, name) is None:
-            setattr(arguments, name, DEFAULTS[arguments.method][name])
+            setattr(arguments, name, demo.DEFAULTS[arguments.method][name])
     if not (arguments.model / "config.json").is_file():
         parser.error(f"{arguments.model} is no checkpoint, it has no config.json")
     if arguments.clips < demo.FEWEST_CLIPS:

@@ -7,6 +7,7 @@ from pkgutil import resolve_name
 import pytest
 import torch
 from tiny.configurations import tiny_config
+from tiny.hosts import TEACHERS
 
 from lavseg.data import write_ref_avs
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
@@ -52,13 +53,24 @@ class HereExecutor:
 def processes_here(monkeypatch):
     """Work that is sent to fresh processes is done in this one, on the CPU."""
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    for name in ("compare", "tiny.processes"):
+    for name in ("comparison.runs", "tiny.processes"):
         monkeypatch.setattr(f"{name}.ProcessPoolExecutor", HereExecutor)
 
 
 @pytest.fixture
 def small_clips(monkeypatch):
     """The demos and trainings write clips of few pixels, those of sentences with three frames only."""
-    size = {"frame_size": (56, 72)}
-    for name, more in (("demo.sam2_love.write_ref_avs", {"num_frames": 3}), ("tiny.avs_training.write_avsbench", {})):
+    size, short = {"frame_size": (56, 72)}, {"num_frames": 3}
+    for name, more in (
+        ("demo.sentence_examples.write_ref_avs", short),
+        ("tiny.avs_training.write_ref_avs", short),
+        ("tiny.avs_training.write_avsbench", {}),
+    ):
         monkeypatch.setattr(name, partial(resolve_name(name.replace(".write", ":write")), **size, **more))
+
+
+@pytest.fixture
+def small_hosts(monkeypatch):
+    """Hosts that are trained see four frames."""
+    for name, few in (("SAM", {"clips": 4}), ("PVT v2", {"frames": 4}), ("Mask2Former", {"frames": 4})):
+        monkeypatch.setitem(TEACHERS, name, partial(TEACHERS[name], **few))

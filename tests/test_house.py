@@ -290,6 +290,11 @@ def test_tests_mirror_the_modules():
     assert without_test(SOURCE, ROOT / "tests") == []
 
 
+def test_no_two_files_of_tests_share_a_name():
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
+
+
 def test_a_module_without_test_is_found(made_up):
     source = made_up({"data/rows.py": "", "data/files.py": "", "tests/data/test_rows.py": ""})
     (source / "tests").rename(source.parent / "tests")

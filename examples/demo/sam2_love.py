@@ -11,46 +11,45 @@ from pathlib import Path
 import numpy as np
 import torch
 from datasets import Dataset
+from tiny.models import fresh_sam2_love
 from tiny.pointing import EncodedClip, Pointing, teach_pointing
-from tiny.scores import predict, values
+from tiny.scores import values
 
 from lavseg import ClipCollator, Sam2LoveModel
 from lavseg.checkpoint import load_checkpoint
-from lavseg.data import (
-    draw_expressions,
-    draw_scene,
-    load_ref_avs,
-    row_kinds,
-    row_masks,
-    row_novelties,
-    write_ref_avs,
-)
-from lavseg.data.synthetic.object_tables import ClipObject, clip_objects
 from lavseg.evaluation.evaluate_model import evaluate
-from lavseg.inference.segment_file import segment_file
 
-from .examples import Example
-from .report_sam2_love import WORST, write_report
-from .scoring import (
-    NOVELTIES,
-    SCORES,
-    ScoredRow,
-    first_rows,
-    score_rows,
-    score_without,
-    summary,
-    worst_first,
-)
+from .page import Curve
+from .report_sentences import Account, write_report
+from .scoring import SCORES, score_splits, score_without, summary
+from .sentence_examples import pick_examples, segment_video, write_splits
 from .stages import SEED, Stages, prepare_folder
 from .training import WatchedTraining, about, seconds_of
-from .video import Video, write_scene
 
 STAGES = 8
 DEFAULTS = {"sam2-love": {"steps": 850, "clips": 40}}
 # With fewer not every kind of sentence occurs.
 FEWEST_CLIPS = 4
-EXAMPLES_PER_KIND, WORST_EXAMPLES = 2, 4
 EVALUATED_ROWS = 16
+ACCOUNT = Account(
+    "The shipped tiny SAM2-LOVE on clips of a drawn band that it has not seen. Made for this report in {minutes} "
+    "minutes.",
+    {
+        "seen": "Shipped model, seen kinds of objects",
+        "unseen": "Shipped model, unseen ones and unseen combinations",
+        "untrained": "Its encoders with an untrained prompter, seen",
+        "trained_here": "Fresh prompter trained in this demo, seen",
+    },
+    "A fresh model in training",
+    "A new prompter on the shipped encoders and SAM2. Its token first learns to point at the object meant, then "
+    "SAM2-LOVE trains; {steps} steps in all.",
+    (
+        Curve("pointing_loss", "Learning to point: loss", "cross-entropy", noisy=True),
+        Curve("hits", "Learning to point: hits on unseen clips", "share on the object meant", noisy=True),
+        Curve("loss", "SAM2-LOVE itself: loss", "sum of its terms", noisy=True),
+        Curve("eval_jaccard", "J on validation clips", "J"),
+    ),
+)
 # Shares of the steps: pointing in single frames, at what is named before what is heard; pointing while a clip passes;
 # and SAM2-LOVE itself.
 POINTING = (
@@ -70,8 +69,8 @@ def run(arguments: argparse.Namespace) -> dict:
     output, stages = prepare_folder(arguments.out), Stages(STAGES)
 
     stages.begin("Write synthetic clips in the layout of Ref-AVS")
-    root = write_ref_avs(output / "data", _clip_counts(arguments.clips), seed=SEED, progress=stages.bar("clips"))
-    splits = {split: load_ref_avs(root, split) for split in ("train", "val", "test_s", "test_u", "test_n")}
+    root = output / "data"
+    splits = write_splits(root, arguments.clips, stages)
 
     stages.begin("Load the shipped SAM2-LOVE")
     model, processor = load_checkpoint(arguments.model)
@@ -80,13 +79,11 @@ def run(arguments: argparse.Namespace) -> dict:
     stages.say(f"{model.num_parameters() / 1e6:.1f} M parameters")
 
     stages.begin("Score it on seen, unseen and null clips")
-    labels = row_kinds(root), row_novelties(root)
-    seen, unseen, null = (
-        score_rows(model, collator, splits[split], labels, stages.bar(title))
-        for split, title in (("test_s", "seen"), ("test_u", "unseen"), ("test_n", "null"))
-    )
+    seen, unseen, null = score_splits(model, collator, splits, root, stages)
     results = summary(seen, unseen, null)
-    untrained = evaluate(fresh_model(model), collator, splits["test_s"], progress=stages.bar("an untrained prompter"))
+    untrained = evaluate(
+        fresh_sam2_love(model, SEED), collator, splits["test_s"], progress=stages.bar("an untrained prompter")
+    )
     results["untrained"] = values(untrained, *SCORES)
     stages.say_scores({name: results[name] for name in ("seen", "unseen", "untrained", "null")})
 
@@ -96,7 +93,7 @@ def run(arguments: argparse.Namespace) -> dict:
     results.update(without)
 
     stages.begin(f"Train a fresh one for {arguments.steps} steps")
-    fresh = fresh_model(model)
+    fresh = fresh_sam2_love(model, SEED)
     history = train(fresh, collator, splits, POINTING_CLIPS * arguments.clips, arguments.steps, output, stages)
 
     stages.begin("Score the fresh one")
@@ -108,32 +105,11 @@ def run(arguments: argparse.Namespace) -> dict:
     video = segment_video(arguments.model, output)
 
     stages.begin("Write the report")
-    objects = clip_objects(root)
-    examples = [
-        make_example(model, collator, kind, item, objects[item.clip]) for kind, item in pick_rows(seen, unseen, null)
-    ]
+    examples = pick_examples(model, collator, root, seen, unseen, null)
     results["seconds"] = round(stages.seconds, 1)
-    write_report(output / "report.html", results, history, examples, video)
+    write_report(output / "report.html", ACCOUNT, results, history, examples, video)
     stages.end(output, results)
     return results
-
-
-def _clip_counts(clips: int) -> dict[str, int]:
-    return {
-        "train": 4 * clips,
-        "val": max(2, clips // 4),
-        "test_s": clips,
-        "test_u": clips,
-        "test_n": max(1, clips // 2),
-    }
-
-
-def fresh_model(trained: Sam2LoveModel) -> Sam2LoveModel:
-    """A model with the encoders and the SAM2 host of `trained` and a new prompter."""
-    torch.manual_seed(SEED)
-    model = Sam2LoveModel(copy.deepcopy(trained.config))
-    model.load_backbones(trained.backbones())
-    return model.to(trained.device)
 
 
 def train(
@@ -185,47 +161,3 @@ def training_seconds(
         seconds += part["steps"] * seconds_of(lambda sizes=sizes: pointing.loss(encoded, *sizes)[0].backward())
     batch = [rows[index % len(rows)] for index in range(METHOD["per_device_train_batch_size"])]
     return seconds + steps * seconds_of(lambda: model(**collator(batch).to(model.device)).loss.backward(), 1)
-
-
-def segment_video(checkpoint: Path, output: Path) -> Video:
-    """Make a video file with sound and segment three kinds of expressions in it, as `lavseg segment` does."""
-    rng = np.random.default_rng(SEED)
-    objects = draw_scene(rng, "both")
-    write_scene(output / "clip.mp4", rng, objects)
-    by_kind = {item.kind: item.text for item in draw_expressions(rng, objects) if item.target is not None}
-    summary = segment_file(output / "clip.mp4", list(by_kind.values()), checkpoint, output / "segmented")
-    return Video(output / "segmented" / "overlay.mp4", [(e["text"], e["color"]) for e in summary["expressions"]])
-
-
-def pick_rows(seen: list[ScoredRow], unseen: list[ScoredRow], null: list[ScoredRow]) -> list[tuple[str, ScoredRow]]:
-    """The first rows of each kind and novelty, of different clips, and of the other rows those that score lowest."""
-    shown: set[str] = set()
-    parts = {kind: [item for item in seen if item.kind == kind] for kind in ("words", "sound", "both")}
-    parts |= {name: [item for item in unseen if item.novelty == name] for name in NOVELTIES}
-    chosen = [
-        (kind, item)
-        for kind, rows in {**parts, "null": null}.items()
-        for item in first_rows(rows, EXAMPLES_PER_KIND, shown)
-    ]
-    others = [item for item in seen + unseen if not any(item is first for _, first in chosen)]
-    return chosen + [(WORST, item) for item in first_rows(worst_first(others), WORST_EXAMPLES, set())]
-
-
-def make_example(
-    model: Sam2LoveModel, collator: ClipCollator, kind: str, item: ScoredRow, objects: list[ClipObject]
-) -> Example:
-    """What the model answers to a row of a data set whose clip shows these objects."""
-    row, scores = item.rows[item.index], item.metric.compute()
-    frames = np.stack([np.asarray(frame.convert("RGB")) for frame in row["frames"]])
-    truth = np.zeros((len(objects), *frames.shape[:3]), bool)
-    if not row["is_null"]:
-        truth[[other.fid for other in objects].index(row["fid"])] = row_masks(row)
-    return Example(
-        kind=kind,
-        text=row["text"].strip(),
-        frames=frames,
-        objects=objects,
-        truth=truth,
-        predicted=predict(model, collator, row),
-        score=f"S {scores['s']:.2f}" if row["is_null"] else f"J&F {scores['j_and_f']:.2f}",
-    )

@@ -1,14 +1,18 @@
-"""Scores of SAM2-LOVE, row by row, so that parts of a split can be scored apart and its worst rows be shown."""
+"""Scores of a method that reads, row by row, so that parts of a split can be scored apart and its worst rows be
+shown."""
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from datasets import Dataset
 from tiny.scores import blanker, silencer, values
 
-from lavseg import ClipCollator, Sam2LoveModel
+from lavseg import ClipCollator
+from lavseg.data import row_kinds, row_novelties
 from lavseg.evaluation.evaluate_model import evaluate
 from lavseg.metrics.protocols import AvsMetric
+from lavseg.modeling.base import AudioVisualPreTrainedModel
 
 from .stages import Stages
 
@@ -28,7 +32,7 @@ class ScoredRow(NamedTuple):
 
 
 def score_rows(
-    model: Sam2LoveModel,
+    model: AudioVisualPreTrainedModel,
     collator: ClipCollator,
     rows: Dataset,
     labels: tuple[list[str], list[str]],
@@ -42,6 +46,17 @@ def score_rows(
         ScoredRow(rows, index, clip, kinds[number], novelties[number], metrics[index])
         for index, (clip, number) in enumerate(names)
     ]
+
+
+def score_splits(
+    model: AudioVisualPreTrainedModel, collator: ClipCollator, splits: dict[str, Dataset], root: Path, stages: Stages
+) -> tuple[list[ScoredRow], ...]:
+    """Scores of all rows of the splits in `root` that are seen, unseen and null."""
+    labels = row_kinds(root), row_novelties(root)
+    return tuple(
+        score_rows(model, collator, splits[split], labels, stages.bar(title))
+        for split, title in (("test_s", "seen"), ("test_u", "unseen"), ("test_n", "null"))
+    )
 
 
 def joined(scored: Iterable[ScoredRow]) -> AvsMetric:
@@ -66,7 +81,7 @@ def summary(seen: list[ScoredRow], unseen: list[ScoredRow], null: list[ScoredRow
 
 
 def score_without(
-    model: Sam2LoveModel, collator: ClipCollator, rows: Dataset, seen: list[ScoredRow], stages: Stages
+    model: AudioVisualPreTrainedModel, collator: ClipCollator, rows: Dataset, seen: list[ScoredRow], stages: Stages
 ) -> dict:
     """J&F of seen rows that need sound with and without it, and of those that need words with and without them."""
     results = {}

@@ -4,25 +4,22 @@ Scores an untrained model, trains it, scores it on clips with one sound and with
 and in silence, and segments a video file. Writes `report.json`, `report.html` and the model in `model/`.
 
 AuralSAM2, SAMA-AVS and GAVS are trained on the shipped SAM2 host. ST-BAVA is a method on SAM, of which no checkpoint is
-shipped: a tiny one is taught from clicks first. AVSegFormer and TPAVI have no SAM: their encoder of frames starts
-untrained.
+shipped: a tiny one is taught from clicks first. AVSegFormer and TPAVI have no SAM: their encoder of frames is taught
+first what each place of a frame shows.
 """
 
 import argparse
-import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from datasets import Dataset, concatenate_datasets
-from tiny.avs_training import CLIP_TRAINING, write_clips
-from tiny.models import HOSTS, fresh_model, save_host, save_pyramid, stereo_vggish
-from tiny.sam_host import train_sam
-from tiny.scores import Clips, score_clips
-from tiny.single_frames import BATCH, FRAMES_PER_CLIP, single_frames, train_on_frames
-from torch.utils.data import default_collate
+from tiny.avs_training import write_clips
+from tiny.hosts import HOSTS
+from tiny.models import METHODS, fresh_model, stereo_vggish
+from tiny.scores import score_clips
+from tiny.single_frames import FRAMES_PER_CLIP
 
 from lavseg import ClipCollator
 from lavseg.checkpoint import load_checkpoint
@@ -36,9 +33,9 @@ from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
 
 from .examples import Example
+from .frame_training import teach_host, train
 from .report_sounding_objects import WORST, write_report
 from .stages import SEED, Stages, prepare_folder
-from .training import WatchedTraining, about, seconds_of
 from .video import Video, write_scene
 
 STAGES = 7
@@ -54,8 +51,6 @@ DEFAULTS = {
 FEWEST_CLIPS = 2
 # Clips of each kind that are drawn for the report, how many of them are shown, and how many more that score lowest.
 EXAMPLES_DRAWN, EXAMPLES_PER_KIND, WORST_EXAMPLES = 12, 3, 3
-# The share of the steps that is for single frames.
-FRAME_SHARE = 0.8
 
 
 def run(arguments: argparse.Namespace) -> dict:
@@ -67,15 +62,9 @@ def run(arguments: argparse.Namespace) -> dict:
     clips = write_clips(output / "data", counts, SEED, stages.bar("clips"))
 
     shipped, _ = load_checkpoint(arguments.model)
-    if HOSTS[arguments.method] == "SAM":
-        stages.begin("Teach a tiny SAM from clicks")
-        host = teach_sam(output / "sam", arguments.sam_steps, stages)
-    elif HOSTS[arguments.method] == "PVT v2":
-        stages.begin("Draw the weights of a tiny PVT v2")
-        host = save_pyramid(output / "pvt_v2", SEED)
-    else:
-        stages.begin("Load the shipped SAM2")
-        host = save_host(shipped.sam2, output / "sam2")
+    host = METHODS[arguments.method].host
+    stages.begin(f"Get a tiny {host}, {HOSTS[host]}")
+    host = teach_host(host, output, shipped, arguments.host_steps, stages)
     model, processor = fresh_model(arguments.method, host, stereo_vggish(shipped.audio_encoder), SEED)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     collator = ClipCollator(processor)
@@ -104,60 +93,6 @@ def run(arguments: argparse.Namespace) -> dict:
     write_report(output / "report.html", type(model).__name__, results, history, examples, video)
     stages.end(output, results)
     return results
-
-
-def teach_sam(folder: Path, steps: int, stages: Stages) -> Path:
-    """Train a SAM host and save it in `folder`, which is returned."""
-
-    def say(entry: dict) -> None:
-        stages.murmur(f"step {entry['step']:4d}  IoU {entry['iou']:.3f}  loss {entry['loss']:.3f}")
-
-    sam, log = train_sam(SEED, steps, on_log=say)
-    stages.say(f"IoU {log[-1]['iou']:.3f} after {steps} steps")
-    sam.save_pretrained(folder)
-    return folder
-
-
-def train(
-    model: AudioVisualPreTrainedModel,
-    collator: ClipCollator,
-    clips: Clips,
-    output: Path,
-    steps: int,
-    stages: Stages,
-) -> list[dict]:
-    """Train for so many steps, in single frames first, and save the model; returns a log as the Trainer's."""
-    rows = {split: concatenate_datasets([splits[split] for splits in clips.values()]) for split in ("train", "val")}
-    training = WatchedTraining(model, collator, rows["val"], steps, stages)
-    frame_steps = max(1, round(FRAME_SHARE * steps))
-    rest = max(1, steps - frame_steps)
-    seconds = training_seconds(model, collator, rows["train"], frame_steps, rest) + training.measuring_seconds
-    stages.say(f"this takes {about(seconds)}")
-
-    def note(entry: dict) -> None:
-        training.note(entry["step"], frame_loss=entry["loss"])
-
-    bar = stages.bar("clips for single frames")
-    train_on_frames(model, collator.processor, SEED, frame_steps, len(rows["train"]), note, bar)
-    training.train(rest, rows["train"], output, **CLIP_TRAINING)
-    return training.log
-
-
-def training_seconds(
-    model: AudioVisualPreTrainedModel, collator: ClipCollator, rows: Dataset, frame_steps: int, steps: int
-) -> float:
-    """About how long so many steps take in single frames of these rows, and then on the clips themselves."""
-    model, few = copy.deepcopy(model).train(), 4
-
-    def backward(batch: dict[str, torch.Tensor]) -> None:
-        model(**{name: values.to(model.device).float() for name, values in batch.items()}).loss.backward()
-
-    seconds = len(rows) / few * seconds_of(lambda: single_frames(collator.processor, few, SEED), 1)
-    frames = single_frames(collator.processor, few, SEED)
-    frames = default_collate([frames[index % len(frames)] for index in range(BATCH)])
-    batch = [rows[index % len(rows)] for index in range(CLIP_TRAINING["per_device_train_batch_size"])]
-    clip_seconds = seconds_of(lambda: model(**collator(batch).to(model.device)).loss.backward(), 1)
-    return seconds + frame_steps * seconds_of(lambda: backward(frames)) + steps * clip_seconds
 
 
 def draw_examples(

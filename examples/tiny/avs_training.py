@@ -1,6 +1,8 @@
-"""Training on synthetic clips of AVSBench, in which one object sounds (v1s) or several do (v1m)."""
+"""Training on synthetic clips: of AVSBench, in which one object sounds (v1s) or several do (v1m), and of Ref-AVS, with
+sentences."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -8,20 +10,24 @@ from typing import Any
 
 from datasets import concatenate_datasets
 
-from lavseg.data import ClipCollator, load_avsbench, write_avsbench
+from lavseg import Sam2LoveModel
+from lavseg.data import ClipCollator, load_avsbench, load_ref_avs, write_avsbench, write_ref_avs
 from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
 from lavseg.training import LavsegTrainer
 
 from .optimization import training_arguments
+from .pointing import teach_pointing
 from .scores import Clips
-from .single_frames import train_on_frames
+from .single_frames import FRAMES_PER_STEP, train_on_frames
 
 SUBSETS = {"single": "v1s", "multi": "v1m"}
-# With 16, tiny methods still mark every object after 1200 steps.
-FRAMES_PER_STEP = 48
+# In single frames with a sentence each.
+POINTING: dict[str, Any] = {"num_frames": 1, "peak_rate": 1e-3, "clips": FRAMES_PER_STEP, "expressions": 1}
 # Of training on clips, after the one on single frames.
 CLIP_TRAINING: dict[str, Any] = {"per_device_train_batch_size": 16, "learning_rate": 3e-4, "weight_decay": 0.01}
+# Their clips have twice as many frames.
+SENTENCES_PER_STEP = 8
 
 
 def write_clips(
@@ -31,6 +37,16 @@ def write_clips(
     if not folder.exists():
         write_avsbench(folder, dict.fromkeys(SUBSETS.values(), counts), seed=seed, progress=progress)
     return {name: {split: load_avsbench(folder, subset, split) for split in counts} for name, subset in SUBSETS.items()}
+
+
+def write_sentences(folder: Path, counts: dict[str, int], seed: int) -> Clips:
+    """So many clips of Ref-AVS for each split, as the one part "sentences"; what is there already is taken as it is."""
+    if not (folder / "kinds.csv").is_file():  # the last file that is written
+        shutil.rmtree(folder, ignore_errors=True)
+        write_ref_avs(folder, counts, seed=seed)
+    splits = {split: load_ref_avs(folder, split) for split in counts}
+    meant = [row for row, is_null in enumerate(splits["val"]["is_null"]) if not is_null]
+    return {"sentences": {**splits, "val": splits["val"].select(meant)}}
 
 
 def train_method(
@@ -43,7 +59,8 @@ def train_method(
     seed: int,
     on_log: Callable[[dict], None] = lambda entry: None,
 ) -> tuple[dict[str, list[dict]], float]:
-    """Train in single frames for `frame_steps`, then on clips for `steps`, and save model, processor and log.
+    """Train in single frames for `frame_steps`, then on clips for `steps`, and save model, processor and log. A
+    SAM2-LOVE learns to point in single frames.
 
     Args:
         folder: gets `model/` and `training_log.json`.
@@ -53,7 +70,11 @@ def train_method(
         The logs, `frames` and `clips`, and the minutes it took.
     """
     began, drawn = time.monotonic(), sum(len(splits["train"]) for splits in clips.values())
-    log = {"frames": train_on_frames(model, processor, seed, frame_steps, drawn, on_log, batch=FRAMES_PER_STEP)}
+    if isinstance(model, Sam2LoveModel):
+        stage, shown = {**POINTING, "steps": frame_steps}, len(set(clips["sentences"]["train"]["clip"]))
+        log = {"frames": teach_pointing(model, processor, seed, shown, [stage], on_log)}
+    else:
+        log = {"frames": train_on_frames(model, processor, seed, frame_steps, drawn, on_log)}
     log["clips"] = _train_on_clips(model, ClipCollator(processor), clips, folder, steps, seed)
     minutes = round((time.monotonic() - began) / 60, 1)
     for part in (model, processor):
@@ -62,19 +83,24 @@ def train_method(
     return log, minutes
 
 
+def clip_training(processor: AudioVisualProcessor) -> dict[str, Any]:
+    """Arguments of a training on clips, or on sentences where the processor takes them."""
+    return CLIP_TRAINING | ({"per_device_train_batch_size": SENTENCES_PER_STEP} if processor.needs_text else {})
+
+
 def _train_on_clips(
     model: AudioVisualPreTrainedModel, collator: ClipCollator, clips: Clips, folder: Path, steps: int, seed: int
 ) -> list[dict]:
-    """Train for so many steps and keep the weights that are best on the validation clips of one sound.
+    """Train for so many steps and keep the weights that are best on the validation clips of the first part.
 
     Returns:
-        The Trainer's log, with `eval_single_jaccard` and `eval_multi_jaccard`.
+        The Trainer's log, with `eval_<part>_jaccard` of every part.
     """
     every = max(1, steps // 10)
     arguments = training_arguments(
         folder / "training",
         seed,
-        **CLIP_TRAINING,
+        **clip_training(collator.processor),
         max_steps=steps,
         audio_learning_rate_factor=0.1,
         lr_scheduler_type="polynomial",
@@ -86,7 +112,7 @@ def _train_on_clips(
         save_steps=every,
         save_total_limit=1,
         load_best_model_at_end=True,
-        metric_for_best_model="single_jaccard",
+        metric_for_best_model=f"{next(iter(clips))}_jaccard",
         greater_is_better=True,
     )
     rows = concatenate_datasets([splits["train"] for splits in clips.values()])

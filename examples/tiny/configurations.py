@@ -240,28 +240,24 @@ def nano_sam_config(image_size: int = 128) -> SamConfig:
     )
 
 
-def nano_mask2former_config() -> Mask2FormerConfig:
-    """The smallest host that serves tests and demonstrations, 0.1 M parameters."""
+def nano_mask2former_config(width: int = 32, swin_width: int = 8, **fields: Any) -> Mask2FormerConfig:
+    """The smallest host that serves tests and demonstrations, 0.1 M parameters; or a wider one.
+
+    Args:
+        width: of its decoders.
+        swin_width: of the finest map of its Swin.
+        fields: of the configuration that differ.
+    """
     swin = SwinConfig(
-        embed_dim=8,
+        embed_dim=swin_width,
         depths=[1, 1, 2, 1],
         num_heads=[1, 1, 2, 4],
         window_size=2,
         out_features=["stage1", "stage2", "stage3", "stage4"],
     )
-    return Mask2FormerConfig(
-        backbone_config=swin,
-        feature_size=32,
-        mask_feature_size=32,
-        hidden_dim=32,
-        encoder_layers=1,
-        decoder_layers=3,
-        num_attention_heads=4,
-        dim_feedforward=32,
-        encoder_feedforward_dim=32,
-        num_queries=8,
-        num_labels=2,
-    )
+    widths = ("feature_size", "mask_feature_size", "hidden_dim", "dim_feedforward", "encoder_feedforward_dim")
+    sizes = {"encoder_layers": 1, "decoder_layers": 3, "num_attention_heads": 4, "num_queries": 8, "num_labels": 2}
+    return Mask2FormerConfig(backbone_config=swin, **{**dict.fromkeys(widths, width), **sizes, **fields})
 
 
 def tiny_pyramid_config(model_type: str) -> dict:

@@ -1,11 +1,13 @@
-"""Fresh tiny models of the methods that hear but do not read, all with one VGGish and, but for TPAVI and AVSegFormer,
-on a host that knows the drawn band."""
+"""Fresh tiny models of all methods, with the VGGish and, where they read, the text encoder of the shipped SAM2-LOVE, on
+a host that knows the drawn band, see `hosts.py`."""
 
+import copy
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from transformers import Sam2VideoModel
+from transformers import PreTrainedTokenizerBase
 
 from lavseg import (
     AuralSam2Config,
@@ -14,8 +16,11 @@ from lavseg import (
     AvsegFormerConfig,
     AvsegFormerModel,
     AvsegFormerProcessor,
+    EemcModel,
+    EemcProcessor,
     GavsModel,
     GavsProcessor,
+    Sam2LoveModel,
     SamaAvsModel,
     SamaAvsProcessor,
     StBavaModel,
@@ -26,90 +31,122 @@ from lavseg import (
     VggishConfig,
     VggishModel,
 )
-from lavseg.backbones.pyramids import build_pyramid
 from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
 
 from .configurations import NOTICE, tiny_config
 
-# SAM2-LOVE, whose SAM2 and VGGish the others build on.
+# SAM2-LOVE, whose SAM2, VGGish and text encoder the others build on.
 SHIPPED = Path(__file__).parents[1] / "sam2-love-tiny"
+# The longest sentences of the drawn band have 30 tokens.
+MAX_TEXT_LENGTH = 32
 
-_AURAL_SAM2_SIZES = ("visual_depths", "token_depths", "mlp_ratio", "fusion_size", "projection_size")
-_AVSEGFORMER_SIZES = (
+
+@dataclass(frozen=True)
+class TinyMethod:
+    """A method at this size.
+
+    Attributes:
+        model, processor: its classes.
+        host: what it is built on, a key of `HOSTS`.
+        fields: of its configuration that a model of this size wants.
+        loss_weights: that differ from its own.
+    """
+
+    model: type[AudioVisualPreTrainedModel]
+    processor: type[AudioVisualProcessor]
+    host: str
+    fields: dict[str, Any]
+    loss_weights: dict[str, float] = field(default_factory=dict)
+
+
+class Words(NamedTuple):
+    """What a method reads with: the folder of a text encoder, and its tokenizer."""
+
+    encoder: Path
+    tokenizer: PreTrainedTokenizerBase
+
+
+def _sizes(config_class: type, *names: str) -> dict[str, Any]:
+    """Fields of the smallest configuration of a method that does not read."""
+    config = tiny_config(config_class, use_text=False)
+    return {name: getattr(config, name) for name in names}
+
+
+_AURAL_SAM2 = {
+    **_sizes(AuralSam2Config, "visual_depths", "token_depths", "mlp_ratio", "fusion_size", "projection_size"),
+    "dropout": 0.0,
+    "contrastive_samples": 32,
+}
+_GAVS = {"adapter_size": 32, "first_adapted_block": 0, "prompt_size": 64}
+_ST_BAVA = {"num_fusion_layers": 2, "num_attention_heads": 4, "adapter_size": 64}
+_AVSEGFORMER = _sizes(
+    AvsegFormerConfig,
     *("frame_size", "hidden_size", "num_attention_heads", "num_queries"),
     *("num_encoder_layers", "num_decoder_layers", "num_generator_layers"),
     *("intermediate_size", "generator_intermediate_size", "mask_hidden_size"),
 )
-_TPAVI_SIZES = ("frame_size", "hidden_size", "fusion_size")
+_TPAVI = _sizes(TpaviConfig, "frame_size", "hidden_size", "fusion_size", "num_attention_heads")
+_EEMC = {"frame_size": 128, "intermediate_size": 128, "num_attention_heads": 4, "adapter_size": 32}
+_READS, _HEARS_ONLY = {"use_text": True}, {"use_text": False}
 
-# Model, processor, and the fields of the configuration that a model of this size wants.
+# Those that hear only, by name. The published loss of AVSegFormer learns nothing from silence.
 METHODS = {
-    "aural-sam2": (
-        AuralSam2Model,
-        AuralSam2Processor,
-        {
-            **{name: getattr(tiny_config(AuralSam2Config, use_text=False), name) for name in _AURAL_SAM2_SIZES},
-            "use_text": False,
-            "dropout": 0.0,
-            "contrastive_samples": 32,
-        },
-    ),
-    "sama-avs": (SamaAvsModel, SamaAvsProcessor, {"adapter_size": 64}),
-    "gavs": (GavsModel, GavsProcessor, {"adapter_size": 32, "first_adapted_block": 0, "prompt_size": 64}),
-    "st-bava": (StBavaModel, StBavaProcessor, {"num_fusion_layers": 2, "num_attention_heads": 4, "adapter_size": 64}),
-    "avsegformer": (
-        AvsegFormerModel,
-        AvsegFormerProcessor,
-        {name: getattr(tiny_config(AvsegFormerConfig), name) for name in _AVSEGFORMER_SIZES},
-    ),
-    "tpavi": (TpaviModel, TpaviProcessor, {name: getattr(tiny_config(TpaviConfig), name) for name in _TPAVI_SIZES}),
+    "aural-sam2": TinyMethod(AuralSam2Model, AuralSam2Processor, "SAM2", _AURAL_SAM2 | _HEARS_ONLY, {"focal": 1.0}),
+    "sama-avs": TinyMethod(SamaAvsModel, SamaAvsProcessor, "SAM2", {"adapter_size": 64}),
+    "gavs": TinyMethod(GavsModel, GavsProcessor, "SAM2", _GAVS),
+    "st-bava": TinyMethod(StBavaModel, StBavaProcessor, "SAM", _ST_BAVA),
+    "avsegformer": TinyMethod(AvsegFormerModel, AvsegFormerProcessor, "PVT v2", _AVSEGFORMER, {"bce": 1.0}),
+    "tpavi": TinyMethod(TpaviModel, TpaviProcessor, "PVT v2", _TPAVI, {"avm": 0.0}),
 }
-# The published loss of AVSegFormer learns nothing from silence.
-_LOSS_WEIGHTS = {"aural-sam2": {"focal": 1.0}, "avsegformer": {"bce": 1.0}, "tpavi": {"avm": 0.0}}
-# What each is built on.
-HOSTS = {
-    **dict.fromkeys(("aural-sam2", "sama-avs", "gavs"), "SAM2"),
-    "st-bava": "SAM",
-    **dict.fromkeys(("avsegformer", "tpavi"), "PVT v2"),
+# Those that read as well. SAM2-LOVE is not among them, see `fresh_sam2_love`.
+READERS = {
+    "aural-sam2": TinyMethod(
+        *(AuralSam2Model, AuralSam2Processor, "SAM2", _AURAL_SAM2 | {"text_projection_size": 96} | _READS),
+        loss_weights={"focal": 1.0},
+    ),
+    "sama-avs": TinyMethod(SamaAvsModel, SamaAvsProcessor, "SAM2", {"adapter_size": 64} | _READS),
+    "gavs": TinyMethod(GavsModel, GavsProcessor, "SAM2", _GAVS | _READS),
+    "avsegformer": TinyMethod(AvsegFormerModel, AvsegFormerProcessor, "PVT v2", _AVSEGFORMER | _READS, {"bce": 1.0}),
+    "tpavi": TinyMethod(TpaviModel, TpaviProcessor, "PVT v2", _TPAVI | _READS, {"avm": 0.0}),
+    "eemc": TinyMethod(EemcModel, EemcProcessor, "Mask2Former", _EEMC),
 }
 
 
 def fresh_model(
-    method: str, host: Path, vggish: VggishModel, seed: int, **fields: Any
+    method: str, host: Path, vggish: VggishModel, seed: int, words: Words | None = None, **fields: Any
 ) -> tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]:
     """An untrained model of a method between trained encoders, and its processor.
 
     Args:
-        method: a key of `METHODS`.
-        host: folder of what it is built on, see `HOSTS`.
+        method: a key of `METHODS`, or of `READERS` if there are `words`.
+        host: folder of what it is built on.
         vggish: with embeddings half as wide as the host's decoder, see `stereo_vggish`.
         seed: what new weights are drawn with.
-        fields: settings of the method's configuration, instead of the ones above.
+        words: what it reads with.
+        fields: settings of the method's configuration, instead of those of `TinyMethod.fields`.
     """
-    model_class, processor_class, tiny = METHODS[method]
+    tiny = METHODS[method] if words is None else READERS[method]
+    encoders = {"audio": vggish} if words is None else {"audio": vggish, "text": str(words.encoder)}
     torch.manual_seed(seed)
-    model = model_class.from_backbones(str(host), audio=vggish, **{"notice": NOTICE, **tiny, **fields})
-    model.set_loss_weights(_LOSS_WEIGHTS.get(method, {}))
-    return model, processor_class.from_config(model.config)
+    model = tiny.model.from_backbones(str(host), **encoders, **{"notice": NOTICE, **tiny.fields, **fields})
+    model.set_loss_weights(tiny.loss_weights)
+    reading = () if words is None else (words.tokenizer, MAX_TEXT_LENGTH)
+    return model, tiny.processor.from_config(model.config, *reading)
 
 
-def save_host(sam2: Sam2VideoModel, folder: Path) -> Path:
-    """Save the SAM2 of a tiny SAM2-LOVE, which `handoff="mask"` has left as it was, in `folder`, which is returned.
-
-    It predicts one mask. Of three each would soon learn to be one object, and nothing would say which of them sounds.
-    """
-    sam2.config.multimask_output_in_sam = False
-    sam2.config.mask_decoder_config.dynamic_multimask_via_stability = False
-    sam2.save_pretrained(folder)
-    return folder
-
-
-def save_pyramid(folder: Path, seed: int) -> Path:
-    """Save an untrained tiny PVT v2, drawn with `seed`, in `folder`, which is returned."""
+def fresh_sam2_love(trained: Sam2LoveModel, seed: int) -> Sam2LoveModel:
+    """A model with the encoders and the SAM2 host of `trained` and a new prompter."""
     torch.manual_seed(seed)
-    build_pyramid(tiny_config(TpaviConfig).vision_config).save_pretrained(folder)
-    return folder
+    model = Sam2LoveModel(copy.deepcopy(trained.config))
+    model.load_backbones(trained.backbones())
+    return model.to(trained.device)
+
+
+def save_words(shipped: Sam2LoveModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Words:
+    """Save the text encoder of a tiny SAM2-LOVE in `folder`."""
+    shipped.text_encoder.save_pretrained(folder)
+    return Words(folder, tokenizer)
 
 
 def stereo_vggish(narrow: VggishModel) -> VggishModel:

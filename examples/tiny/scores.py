@@ -16,7 +16,8 @@ from lavseg.models.sam2_love import Sam2LoveProcessor
 
 SCORES = ("jaccard", "f_score", "j_and_f", "s")
 
-# Splits of AVSBench in which one object sounds and in which several do, "single" and "multi", by name.
+# Splits by name: of AVSBench in which one object sounds and in which several do, "single" and "multi"; or of Ref-AVS,
+# "sentences".
 Clips = dict[str, dict[str, Dataset]]
 
 
@@ -63,6 +64,19 @@ def score_clips(
             metric = evaluate(model, collator, splits["test"], transform=change, progress=progress)
             results[part] = values(metric, *SCORES)
     return results
+
+
+def score_sentences(model: AudioVisualPreTrainedModel, collator: ClipCollator, clips: Clips) -> dict[str, dict]:
+    """Scores of the test splits of Ref-AVS: `seen` and `unseen`, and `null`, whose sentences fit nothing, so that S
+    there says how much is drawn that should not be."""
+    splits, found = clips["sentences"], {}
+    for name, split, names in (
+        ("seen", "test_s", SCORES[:3]),
+        ("unseen", "test_u", SCORES[:3]),
+        ("null", "test_n", SCORES[3:]),
+    ):
+        found[name] = values(evaluate(model, collator, splits[split]), *names)
+    return found
 
 
 @torch.inference_mode()

@@ -1,16 +1,17 @@
-"""Teach a method that only hears and sees which object sounds, in single frames with their second of sound.
+"""Teach a method in single frames with their second of sound which object is meant: the one that sounds, or, where it
+reads, the one that a sentence is about.
 
 A frame costs a fifth of a clip of five. Whole clips, in which objects have to be followed too, come afterwards.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, repeat
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from lavseg.data import render_clip
+from lavseg.data import draw_expressions, draw_scene, render_clip
 from lavseg.data.synthetic.rendering import SAMPLING_RATE
 from lavseg.data.synthetic.synthetic_avsbench import draw_sounding_objects
 from lavseg.modeling.base import AudioVisualPreTrainedModel
@@ -18,7 +19,7 @@ from lavseg.modeling.processing import AudioVisualProcessor
 
 from .optimization import optimize
 
-BATCH = 16
+FRAMES_PER_STEP = 16
 PEAK_RATE, BETAS = 3e-3, (0.9, 0.95)
 LOGGING_STEPS = 10
 FRAMES_PER_CLIP = 5
@@ -27,23 +28,60 @@ FRAMES_PER_CLIP = 5
 def single_frames(
     processor: AudioVisualProcessor, clips: int, seed: int, progress: Callable[[Sequence], Iterable] = iter
 ) -> list[dict[str, torch.Tensor]]:
-    """The frames of so many clips, of either kind in turn, each as a clip of its own; `labels` mark what sounds."""
-    rng, found = np.random.default_rng([seed, 5]), []
+    """The frames of so many clips, each as a clip of its own; `labels` mark what sounds. Where the processor takes
+    sentences, so many frames with some sentences each, every one of them by itself."""
+    draw, stream = (_asked_frames, 6) if processor.needs_text else (_sounding_frames, 5)
+    rng, found = np.random.default_rng([seed, stream]), []
     for number in progress(range(clips)):
-        objects = draw_sounding_objects(rng, FRAMES_PER_CLIP, several=number % 2 == 1)
-        clip = render_clip(rng, FRAMES_PER_CLIP, objects=objects)
-        inputs = processor(clip.frames, clip.waveform, sampling_rate=SAMPLING_RATE)
-        sounding = np.stack([item.seconds for item in objects])[..., None, None]
-        labels = torch.from_numpy((clip.masks & sounding).any(0))
-        for frame in range(FRAMES_PER_CLIP):
-            found.append(
-                {
-                    "pixel_values": inputs["pixel_values"][0, frame : frame + 1].half(),
-                    "input_features": inputs["input_features"][0, frame : frame + 1].half(),
-                    "labels": labels[frame : frame + 1],
-                }
-            )
+        found += draw(rng, processor, number)
     return found
+
+
+def _sounding_frames(
+    rng: np.random.Generator, processor: AudioVisualProcessor, number: int
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Those of a clip; in every other one several objects sound."""
+    objects = draw_sounding_objects(rng, FRAMES_PER_CLIP, several=number % 2 == 1)
+    clip = render_clip(rng, FRAMES_PER_CLIP, objects=objects)
+    inputs = processor(clip.frames, clip.waveform, sampling_rate=SAMPLING_RATE)
+    sounding = np.stack([item.seconds for item in objects])[..., None, None]
+    labels = torch.from_numpy((clip.masks & sounding).any(0))
+    for frame in range(FRAMES_PER_CLIP):
+        yield {
+            "pixel_values": inputs["pixel_values"][0, frame : frame + 1].half(),
+            "input_features": inputs["input_features"][0, frame : frame + 1].half(),
+            "labels": labels[frame : frame + 1],
+        }
+
+
+def _asked_frames(
+    rng: np.random.Generator, processor: AudioVisualProcessor, number: int
+) -> Iterator[dict[str, torch.Tensor]]:
+    """One for a sentence of each kind that a scene of one second allows; in every third one of them fits nothing."""
+    objects = draw_scene(rng, num_frames=1)
+    by_kind = {item.kind: item for item in draw_expressions(rng, objects)}
+    if number % 3:
+        by_kind.pop("null", None)
+    clip, asked = render_clip(rng, 1, objects=objects), list(by_kind.values())
+    texts = [item.text for item in asked]
+    inputs = processor(clip.frames, clip.waveform, texts, sampling_rate=SAMPLING_RATE)
+    for index, item in enumerate(asked):
+        labels = np.zeros_like(clip.masks[0]) if item.target is None else clip.masks[item.target]
+        yield {
+            "pixel_values": inputs["pixel_values"][0].half(),
+            "input_features": inputs["input_features"][0].half(),
+            "input_ids": inputs["input_ids"][0, index : index + 1],
+            "attention_mask": inputs["attention_mask"][0, index : index + 1],
+            "labels": torch.from_numpy(labels),
+        }
+
+
+def as_inputs(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    """Frames of `single_frames` on the device, all but tokens in single precision."""
+    return {
+        name: values.to(device, dtype=torch.long if name == "input_ids" else torch.float32)
+        for name, values in batch.items()
+    }
 
 
 def train_on_frames(
@@ -54,7 +92,6 @@ def train_on_frames(
     clips: int,
     on_log: Callable[[dict], None] = lambda entry: None,
     progress: Callable[[Sequence], Iterable] = iter,
-    batch: int = BATCH,
 ) -> list[dict]:
     """Train `model` in place, its VGGish as it is; returns a log of `{step, loss}` and the loss's terms.
 
@@ -62,18 +99,17 @@ def train_on_frames(
         clips: that the frames are taken from.
         on_log: called with each new entry of the log.
         progress: wraps the numbers of the clips while they are rendered.
-        batch: frames per step.
     """
     vggish = {id(parameter) for parameter in model.backbones()["audio"].parameters()}
     trained = [value for value in model.parameters() if value.requires_grad and id(value) not in vggish]
     order, log = torch.Generator().manual_seed(seed), []
     frames = single_frames(processor, clips, seed, progress)
-    batches = DataLoader(frames, min(batch, len(frames)), shuffle=True, drop_last=True, generator=order)
+    batches = DataLoader(frames, min(FRAMES_PER_STEP, len(frames)), shuffle=True, drop_last=True, generator=order)
     batches = chain.from_iterable(repeat(batches))
     model.train()
 
     def terms() -> dict[str, torch.Tensor]:
-        outputs = model(**{name: values.to(model.device).float() for name, values in next(batches).items()})
+        outputs = model(**as_inputs(next(batches), model.device))
         return {"loss": outputs.loss, **outputs.loss_dict}
 
     for entry in optimize(trained, terms, PEAK_RATE, steps, "single frames", BETAS, LOGGING_STEPS):

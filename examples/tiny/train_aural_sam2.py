@@ -27,7 +27,8 @@ from lavseg.visualization import contact_sheet, overlay
 
 from .avs_training import train_method, write_clips
 from .charts import line_chart
-from .models import SHIPPED, fresh_model, save_host, stereo_vggish
+from .hosts import save_host
+from .models import SHIPPED, fresh_model, stereo_vggish
 from .scores import SCORES, Clips, predict, score_clips, silencer, values
 
 BEHAVIORS = ("release", "paper")
@@ -82,7 +83,7 @@ def run(arguments: argparse.Namespace) -> dict:
     counts = {"train": arguments.clips, "val": max(2, arguments.clips // 40), "test": max(2, arguments.clips // 12)}
     clips = write_clips(output / "data", counts, seed)
     shipped, _ = load_checkpoint(arguments.model)
-    host, vggish = save_host(shipped.sam2, output / "sam2"), stereo_vggish(shipped.audio_encoder)
+    host, vggish = save_host("SAM2", output / "sam2", shipped, seed, 0), stereo_vggish(shipped.audio_encoder)
     for behavior in arguments.behaviors:
         folder = output / behavior
         if not (folder / "scores.json").is_file():
@@ -104,7 +105,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--model", type=Path, default=SHIPPED, help="SAM2-LOVE, for its SAM2 and VGGish")
     parser.add_argument("--behaviors", nargs="+", default=BEHAVIORS, choices=BEHAVIORS)
-    parser.add_argument("--frame_steps", type=int, default=1200, help="of each behaviour, 48 single frames each")
-    parser.add_argument("--steps", type=int, default=60, help="of each behaviour, 16 clips each")
+    parser.add_argument("--frame_steps", type=int, default=1200, help="of each behaviour, 16 single frames each")
+    parser.add_argument("--steps", type=int, default=200, help="of each behaviour, 16 clips each")
     parser.add_argument("--clips", type=int, default=800, help="training clips of each subset")
     parser.add_argument("--seed", type=int, default=0)

@@ -34,6 +34,7 @@ from lavseg.modeling.inputs import first_non_finite
 
 from .configurations import NOTICE, tiny_config
 from .encoders import train_encoders
+from .models import MAX_TEXT_LENGTH
 from .optimization import training_arguments
 from .pointing import teach_pointing
 from .sam2_host import train_host
@@ -53,8 +54,6 @@ METHOD = {
     "handoff": "mask",
     "notice": NOTICE,
 }
-# The longest sentences of the drawn band have 30 tokens.
-MAX_TEXT_LENGTH = 32
 # Wider than the smallest that run: twelve sounds, of which up to three are mixed, and drawings of 30 pixels.
 ENCODERS = {
     "audio_config": tiny_config(VggishConfig, conv_channels=(16, 32, 32, 32, 64, 64), hidden_size=128),

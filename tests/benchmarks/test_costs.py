@@ -26,7 +26,10 @@ def small(monkeypatch):
 
 @pytest.mark.parametrize(
     ("method", "arm"),
-    [("aural_sam2", "ours x6"), ("aural_sam2", "step"), ("sam2_love", "ours x6"), ("sam2_love", "sam2")],
+    [
+        *(("aural_sam2", "ours x6"), ("aural_sam2", "step"), ("sam2_love", "ours x6"), ("sam2_love", "sam2")),
+        *(("gavs", "step"), ("sama_avs", "sound"), ("st_bava", "sound")),
+    ],
 )
 def test_a_cell_tells_its_parts(small, method, arm):
     result = costs.measure(method=method, host="tiny", arm=arm, precision="bfloat16", **SMALL)
@@ -46,7 +49,9 @@ def test_what_is_measured_inside_counts_once(monkeypatch):
 
 def test_cells_are_chosen_by_their_names():
     everything = costs.choose_cells(["*"], **SMALL)
-    assert len({costs.name_of(cell) for cell in everything}) == len(everything) == 2 * 3 * (6 + 4)
+    assert (
+        len({costs.name_of(cell) for cell in everything}) == len(everything) == 2 * (3 * (6 + 4) + 2 * (2 + 3 * 3) + 2)
+    )
     few = costs.choose_cells(["aural_sam2/tiny/released/*", "sam2_love/*/ours x6/float32"], **SMALL)
     assert [costs.name_of(cell) for cell in few] == [
         "aural_sam2/tiny/released/float32",

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from datasets import Dataset, concatenate_datasets
 
-from lavseg.data import load_avsbench, load_ref_avs, write_avsbench, write_ref_avs
-from lavseg.data.clip_rows import NamedRows, clips_of, group_by_clip
+from lavseg.data import load_avsbench, load_exported, load_ref_avs, write_avsbench, write_ref_avs
+from lavseg.data.clip_rows import ClipStream, NamedRows, clips_of, group_by_clip
 from lavseg.data.decoding import without_decoding
 from lavseg.data.layouts import export_parquet
 
@@ -46,6 +46,21 @@ def test_rows_that_were_exported_are_grouped_alike(folder, rows, datasets_cache)
     out = export_parquet({"train": rows}, folder / "parquet")
     again = Dataset.from_parquet([str(path) for path in sorted(out.rglob("*.parquet"))], cache_dir=datasets_cache)
     assert group_by_clip(again, 100) == group_by_clip(rows, 100)
+
+
+def test_a_stream_gives_the_rows_of_a_clip_that_follow_one_another_together(folder, rows, datasets_cache):
+    root = export_parquet({"train": rows}, folder / "streamed")
+    stream = load_exported(root, "train", streaming=True)
+    for sentences, expected in ((2, [[0, 1], [2, 3], [4, 5], [6]]), (100, [[0, 1], [2, 3, 4, 5], [6]])):
+        numbers, clips = zip(*ClipStream(stream, sentences), strict=True)
+        assert list(numbers) == expected
+        for group, [found] in zip(numbers, clips, strict=True):
+            assert all(row["frames"] is found[0]["frames"] and row["audio"] is found[0]["audio"] for row in found)
+            for number, row in zip(group, found, strict=True):
+                original = rows[number]
+                assert row["text"] == original["text"] and row.keys() == original.keys()
+                for name in ("frames", "masks"):
+                    assert [image.tobytes() for image in row[name]] == [image.tobytes() for image in original[name]]
 
 
 def test_rows_asked_for_together_are_the_rows_and_share_what_they_may(rows):

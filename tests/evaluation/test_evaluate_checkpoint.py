@@ -54,6 +54,13 @@ def test_an_exported_data_set_is_scored_as_the_original(checkpoint, data, tmp_pa
     asked = None, "frame", "avsbench", ["v1m"]
     found, expected = (evaluate_checkpoint(checkpoint, root, *asked)["splits"] for root in (exported, data))
     assert found == expected
+    for workers in (0, 1):
+        streamed = evaluate_checkpoint(checkpoint, exported, *asked, workers=workers, streaming=True)["splits"]
+        assert streamed == expected
+    with pytest.raises(ValueError, match=r"^workers: a stream is read by one process, got 2"):
+        evaluate_checkpoint(checkpoint, exported, *asked, workers=2, streaming=True)
+    with pytest.raises(ValueError, match=r"^streaming: is for what `lavseg data export` wrote"):
+        evaluate_checkpoint(checkpoint, data, *asked, streaming=True)
 
 
 def test_bfloat16_is_used_where_it_is_asked_for(checkpoint, data):

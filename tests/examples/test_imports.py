@@ -8,7 +8,12 @@ from conftest import ROOT
 
 EXAMPLES = ROOT / "examples"
 SCRIPTS = {path.stem for path in EXAMPLES.glob("*.py")}
-FORBIDDEN = {"": SCRIPTS, "demo": SCRIPTS | {"demo"}, "tiny": SCRIPTS | {"tiny", "demo"}}
+FORBIDDEN = {
+    "": SCRIPTS,
+    "comparison": SCRIPTS | {"comparison"},
+    "demo": SCRIPTS | {"demo", "comparison"},
+    "tiny": SCRIPTS | {"tiny", "demo", "comparison"},
+}
 
 
 def imported(source):

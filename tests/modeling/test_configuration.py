@@ -83,3 +83,10 @@ def test_a_new_configuration_is_made_without_a_warning(classes):
         warnings.simplefilter("always", DeprecationWarning)
         config = tiny_config(classes[0])
     assert not told(caught) and config.former_loss_weights == {}
+
+
+@pytest.mark.parametrize("heads", [0, -4])
+@pytest.mark.parametrize("classes", [m for m in EVERY_METHOD if hasattr(m.values[0][0], "num_attention_heads")])
+def test_there_is_a_head_or_more(classes, heads):
+    with pytest.raises(ValueError, match=f"^num_attention_heads: {heads} was given, it has to be 1 or more"):
+        tiny_config(classes[0], num_attention_heads=heads)

@@ -12,8 +12,8 @@ WITHOUT_MAPS = (
 )
 # Nothing in these records attention, so that not every test asks for it.
 WITHOUT_ATTENTION = (
-    *("AvsegFormerTest", "AvsegFormerResNetTest", "AvsegFormerClassesTest"),
-    *("TpaviTest", "TpaviResNetTest", "TpaviClassesTest"),
+    *("AvsegFormerTest", "AvsegFormerClassesTest"),
+    *("TpaviTest", "TpaviClassesTest"),
 )
 TOKENIZER_MAY_BE_MISSING = (
     *("AuralSam2ProcessorTest", "AuralSam2NoTextProcessorTest", "GavsProcessorTest", "GavsTextProcessorTest"),

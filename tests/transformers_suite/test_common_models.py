@@ -26,10 +26,6 @@ class AvsegFormerTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["avsegformer"]
 
 
-class AvsegFormerResNetTest(MethodTests, unittest.TestCase):
-    variant = VARIANTS["avsegformer-resnet"]
-
-
 class AvsegFormerTextTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["avsegformer-text"]
 
@@ -92,10 +88,6 @@ class EemcPaperTest(MethodTests, unittest.TestCase):
 
 class TpaviTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["tpavi"]
-
-
-class TpaviResNetTest(MethodTests, unittest.TestCase):
-    variant = VARIANTS["tpavi-resnet"]
 
 
 class TpaviTextTest(MethodTests, unittest.TestCase):

@@ -13,6 +13,10 @@ from .quiet import silence_data_sets, silence_libraries
 
 # Scores where something is to be found, and where nothing is.
 _OF_OBJECTS, _OF_NULLS = {"jaccard", "f_score", "j_and_f"}, {"s"}
+_Subsets = Annotated[
+    list[str] | None,
+    typer.Option(help="Of AVSBench: s4, ms3, v1s, v1m or v2; give it again to join several.", show_default=False),
+]
 _Sentences = Annotated[
     int, typer.Option(help="Sentences about a clip that are run together; fewer take less memory and more time.")
 ]
@@ -25,16 +29,19 @@ _AcrossClips = Annotated[
 ]
 
 
+_Streaming = Annotated[
+    bool,
+    typer.Option("--streaming", help="Read an exported data set row after row on one process, without a copy of it."),
+]
+
+
 def evaluate(
     model: Annotated[str, typer.Option(help=MODEL, show_default=False)],
     data: Annotated[
         str, typer.Option(help="Folder of the data set, or Hub id of an exported one, ORG/NAME.", show_default=False)
     ],
     dataset: Annotated[str, typer.Option(help="Layout of the data set, ref_avs or avsbench.")] = "ref_avs",
-    subset: Annotated[
-        list[str] | None,
-        typer.Option(help="Of AVSBench: s4, ms3, v1s, v1m or v2; give it again to join several.", show_default=False),
-    ] = None,
+    subset: _Subsets = None,
     split: Annotated[
         list[str] | None,
         typer.Option(help="Split to score; give it again for further ones.", show_default="all test splits"),
@@ -51,6 +58,7 @@ def evaluate(
     workers: Annotated[int, typer.Option(help="Processes that read the data.")] = 0,
     sentences: _Sentences = 16,
     across_clips: _AcrossClips = False,
+    streaming: _Streaming = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     plugin: Plugins = None,
     trust_remote_code: TrustRemoteCode = False,
@@ -82,6 +90,7 @@ def evaluate(
             trust_remote_code=trust_remote_code,
             sentences=sentences,
             across_clips=across_clips,
+            streaming=streaming,
         )
         if report is None:
             return

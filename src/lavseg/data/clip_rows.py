@@ -1,13 +1,16 @@
 """Rows of a data set for a `DataLoader`, clip by clip: what the rows about one clip share is read once."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
-from itertools import islice
+from collections.abc import Hashable, Iterator, Sequence
+from itertools import groupby, islice
 
-from datasets import Dataset
+import pyarrow as pa
+from datasets import Dataset, Features
+from datasets import IterableDataset as RowStream
 from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import IterableDataset
 
-from .decoding import undecodable
+from .decoding import check_one_process, decode_row, read_stream, undecodable
 
 # What says which clip a row is about, beside its frames: AVSBench's subsets show some clips in several forms.
 _CLIP = ("subset", "clip")
@@ -22,12 +25,15 @@ def clips_of(rows: Dataset | Sequence[dict]) -> list[Hashable]:
     names = [name for name in _CLIP if name in rows.column_names]
     found = []
     for table in rows.select_columns([*names, "frames"]).with_format("arrow").iter(_ROWS_AT_A_TIME):
-        frames = table["frames"].combine_chunks()
-        # Without the images, which lie beside the paths where the data set was exported.
-        paths = iter(frames.flatten().field("path").to_pylist())
-        shown = (tuple(islice(paths, length)) for length in frames.value_lengths().to_pylist())
+        shown = [paths for chunk in table["frames"].chunks for paths in _paths(chunk)]
         found += zip(*(table[name].to_pylist() for name in names), shown, strict=True)
     return found
+
+
+def _paths(frames: pa.ListArray) -> Iterator[tuple[str, ...]]:
+    """Of each row the paths of its frames, without the images, which lie beside them where the data were exported."""
+    paths = iter(frames.flatten().field("path").to_pylist())
+    return (tuple(islice(paths, length)) for length in frames.value_lengths().to_pylist())
 
 
 def group_by_clip(rows: Dataset | Sequence[dict], sentences: int) -> list[list[int]]:
@@ -69,3 +75,35 @@ class NamedRows(TorchDataset):
             return rows[number]
         except Exception as error:  # Pillow's decoders of damaged files raise any
             raise undecodable(self.rows.select_columns("clip")[number]["clip"], error) from error
+
+
+class ClipStream(IterableDataset):
+    """Rows of an exported data set as they come, with their numbers: those that follow one another and are about one
+    clip together, up to `sentences`, as a list of one clip. Their frames and sound are the same, decoded once.
+
+    Args:
+        rows: such as `load_exported(..., streaming=True)` returns.
+
+    Raises:
+        ValueError: in one of several processes, which would all read the same rows.
+    """
+
+    def __init__(self, rows: RowStream, sentences: int):
+        check_one_process()
+        self.rows, self.features, self.sentences = rows.decode(False), rows.features, sentences
+
+    def __iter__(self) -> Iterator[tuple[list[int], list[list[dict]]]]:
+        for _, found in groupby(enumerate(read_stream(self.rows)), lambda item: self._clip(item[1])):
+            while part := list(islice(found, self.sentences)):
+                numbers, rows = zip(*part, strict=True)
+                yield list(numbers), [self._decode(rows)]
+
+    def _clip(self, row: dict) -> Hashable:
+        return *(row[name] for name in _CLIP if name in row), *(frame["path"] for frame in row["frames"])
+
+    def _decode(self, rows: Sequence[dict]) -> list[dict]:
+        first = decode_row(self.features, rows[0])
+        own = Features({name: feature for name, feature in self.features.items() if name not in _SHARED})
+        shared = {name: first[name] for name in _SHARED}
+        others = ({name: value for name, value in row.items() if name not in _SHARED} for row in rows[1:])
+        return [first, *({**decode_row(own, row), **shared} for row in others)]

@@ -33,24 +33,39 @@ class NamedStream(IterableDataset):
     """
 
     def __init__(self, rows: RowStream):
-        if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
-            raise ValueError("streaming: is for one process, got several; load the rows whole, or start one")
+        check_one_process()
         self.rows, self.features = rows.decode(False), rows.features
 
     def __iter__(self) -> Iterator[dict]:
         for epoch in itertools.count():
             self.rows.set_epoch(epoch)
             row = None
-            try:
-                for row in self.rows:
-                    yield {**_decoded(self.features, row), "epoch": epoch}
-            except ArrowException as error:
-                raise ValueError(f"a file of the stream cannot be read as Parquet: {reason_of(error)}") from error
+            for row in read_stream(self.rows):
+                yield {**decode_row(self.features, row), "epoch": epoch}
             if row is None:  # a process that reads data beyond the number of files
                 return
 
 
-def _decoded(features: Features, row: dict) -> dict:
+def check_one_process() -> None:
+    """What reads a stream of rows.
+
+    Raises:
+        ValueError: in one of several processes, which would all read the same rows.
+    """
+    if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
+        raise ValueError("streaming: is for one process, got several; load the rows whole, or start one")
+
+
+def read_stream(rows: RowStream) -> Iterator[dict]:
+    """The rows of a stream, of which the error says where a file cannot be read."""
+    try:
+        yield from rows
+    except ArrowException as error:
+        raise ValueError(f"a file of the stream cannot be read as Parquet: {reason_of(error)}") from error
+
+
+def decode_row(features: Features, row: dict) -> dict:
+    """A row with the images and the sound that `features` names, decoded; an error names its clip."""
     try:
         return features.decode_example(row)
     except Exception as error:  # Pillow's decoders of damaged files raise any

@@ -85,6 +85,17 @@ def load_splits(
     root: str | Path, found: Sequence[ExportedSplit], split: str, subsets: Sequence[str], streaming: bool
 ) -> Dataset | IterableDataset:
     """[`load_exported`] of what [`exported_splits`] found in `root`."""
+    return _load(choose_splits(root, found, split, subsets), streaming)
+
+
+def choose_splits(
+    root: str | Path, found: Sequence[ExportedSplit], split: str, subsets: Sequence[str]
+) -> list[ExportedSplit]:
+    """Of what [`exported_splits`] found in `root`, one split of some subsets.
+
+    Raises:
+        ValueError: when one is not there.
+    """
     listed = list(dict.fromkeys(part.subset for part in found))
     chosen = []
     for subset in subsets or [None]:
@@ -94,7 +105,7 @@ def load_splits(
         if split not in present:
             raise ValueError(f"split: {root} lists no {split}, only {', '.join(present)}")
         chosen.append(present[split])
-    return _load(chosen, streaming)
+    return chosen
 
 
 def exported_splits(root: str | Path) -> list[ExportedSplit]:

@@ -16,7 +16,7 @@ from ..output_folders import check_new_folder, staged_folder
 from . import avsbench
 from .classes import CLASSES
 from .decoding import undecodable_rows
-from .exported import ExportedSplit, exported_splits, load_splits
+from .exported import ExportedSplit, choose_splits, exported_splits, load_splits
 from .exported_checks import look_through
 from .file_checks import shown_size
 from .ref_avs import load_ref_avs
@@ -77,6 +77,16 @@ def load_rows(
     if layout == "ref_avs":
         return load_ref_avs(root, split, on_error=on_error)
     return concatenate_datasets([avsbench.load_avsbench(root, name, split, on_error=on_error) for name in subsets])
+
+
+def count_rows(root: str | Path, split: str, dataset: str = "ref_avs", subsets: Sequence[str] = ()) -> int:
+    """Number of rows of a split of an exported data set, from the ends of its files.
+
+    Args:
+        root, split, dataset, subsets: see [`load_rows`].
+    """
+    chosen = choose_splits(root, _exported(root, known_layout(dataset)), split, subsets)
+    return sum(part.count_rows() for part in chosen)
 
 
 def class_names(dataset: str, subsets: Sequence[str] = ()) -> tuple[str, ...]:

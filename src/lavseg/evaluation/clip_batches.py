@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from datasets import Dataset
+from datasets import IterableDataset as RowStream
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from transformers import BatchFeature
 
-from ..data.clip_rows import NamedRows, group_by_clip
+from ..data.clip_rows import ClipStream, NamedRows, group_by_clip
 from ..data.collator import ClipCollator
 from ..data.workers import shorten_worker_sockets
 from ..modeling.base import AudioVisualPreTrainedModel
@@ -58,23 +59,36 @@ class OneItem:
 
 
 def load_clips(
-    dataset: Dataset, collator: ClipCollator, sentences: int = SENTENCES, workers: int = 0, together: int = 0
+    dataset: Dataset | RowStream,
+    collator: ClipCollator,
+    sentences: int = SENTENCES,
+    workers: int = 0,
+    together: int = 0,
 ) -> DataLoader:
     """All rows of a data set, those about one clip together, or else those that a model has to be given together.
 
     Args:
-        dataset: such as `load_ref_avs` returns.
+        dataset: such as `load_ref_avs` returns, or a stream of rows, of which those about one clip that do not follow
+            one another are run apart.
         collator: makes model inputs of its rows.
         sentences: rows that a clip is run with at most; with more it is run again.
         workers: processes that read the data.
         together: see [`rows_together`].
 
     Raises:
-        ValueError: `dataset` is empty, or `sentences` no number above 0.
+        ValueError: `dataset` is empty, `sentences` no number above 0, or for a stream, which one process reads as it
+            comes, there are several `workers` or rows that have to be given together.
     """
     check_sentences("sentences", sentences)
     shorten_worker_sockets()
-    items = ClipItems(dataset, sentences, together)
+    if isinstance(dataset, RowStream):
+        if workers > 1:
+            raise ValueError(f"workers: a stream is read by one process, got {workers}, set 0 or 1")
+        if together:
+            raise ValueError("streaming: reads clip by clip, and this evaluation runs several at once; leave one out")
+        items = ClipStream(dataset, sentences)
+    else:
+        items = ClipItems(dataset, sentences, together)
     return DataLoader(items, num_workers=workers, collate_fn=OneItem(collator))
 
 

@@ -9,7 +9,7 @@ from transformers.utils import logging
 
 from ..checkpoint import load_checkpoint
 from ..data.collator import ClipCollator
-from ..data.layouts import known_layout, load_rows
+from ..data.layouts import count_rows, known_layout, load_rows
 from ..data.tables import logged_warnings
 from ..metrics.semantic import AVSS
 from ..output_folders import check_new_file, write_report
@@ -57,6 +57,7 @@ def evaluate_checkpoint(
     trust_remote_code: bool = False,
     sentences: int = SENTENCES,
     across_clips: bool = False,
+    streaming: bool = False,
 ) -> dict | None:
     """Score a checkpoint on splits of a data set as a publication does, on all processes that were launched.
 
@@ -75,6 +76,7 @@ def evaluate_checkpoint(
         sentences: about one clip that are run together at most, which memory grows with; with more it is run again.
         across_clips: let the consecutive rows of each batch of the protocol attend to one another, as the released
             evaluation of EEMC does; no other method can. They are then run together.
+        streaming: read the rows of an exported data set one after the other, on one process, and keep none of them.
 
     Returns:
         What was given, and `splits`: for each `jaccard`, `f_score`, their mean `j_and_f`, `s`, `loss`, or under "avss"
@@ -92,7 +94,10 @@ def evaluate_checkpoint(
     if protocol not in _SETTINGS:
         raise ValueError(f"protocol: got {protocol!r}, expected one of {', '.join(_SETTINGS)}")
     with logged_warnings():
-        rows = {split: load_rows(data_root, split, layout, subsets) for split in splits or TEST_SPLITS[layout]}
+        rows = {
+            split: load_rows(data_root, split, layout, subsets, streaming=streaming)
+            for split in splits or TEST_SPLITS[layout]
+        }
     batch_size, label_size, mask_resize = protocol_settings(protocol, layout)
     network, processor = load_checkpoint(model, trust_remote_code)
     if across_clips:
@@ -103,17 +108,18 @@ def evaluate_checkpoint(
     scores = {}
     for split, part in rows.items():
         clips = load_clips(part, collator, sentences, workers, rows_together(network, batch_size))
-        clips = accelerator.prepare_data_loader(clips)
+        clips = clips if streaming else accelerator.prepare_data_loader(clips)
+        num_rows = count_rows(data_root, split, layout, subsets) if streaming else len(part)
         clips = logging.tqdm(clips, desc=split, disable=not accelerator.is_local_main_process)
         if protocol == AVSS:
             added = [ClassScores(network, processor)]
         else:
-            added = [MaskScores([protocol], processor, network.scale_masks, len(part), batch_size), LossScores()]
+            added = [MaskScores([protocol], processor, network.scale_masks, num_rows, batch_size), LossScores()]
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=bf16):
             run(network, clips, added, accelerator)
         values = results(added, accelerator)
         scores[split] = {name: values[name] for name in (values if protocol == AVSS else _MASK_COLUMNS)}
-        scores[split]["rows"] = len(part)
+        scores[split]["rows"] = num_rows
     if not accelerator.is_main_process:
         return None
     asked = {"model": str(model), "data_root": str(data_root), "dataset": layout, "subsets": list(subsets)}

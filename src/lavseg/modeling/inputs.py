@@ -48,6 +48,21 @@ def check_choices(config: PreTrainedConfig, choices: dict[str, tuple[str, ...]])
             raise ValueError(f"{name}: {given!r} was given, accepted are {', '.join(map(repr, accepted))}")
 
 
+def check_heads(heads: int, width: int, owner: str) -> None:
+    """Compare the `num_attention_heads` of a configuration with the width that they share.
+
+    Args:
+        owner: whose width it is, for the message.
+
+    Raises:
+        ValueError: when there are none, or when they do not divide the width.
+    """
+    if heads < 1 or width % heads:
+        raise ValueError(
+            f"num_attention_heads: {heads} was given, it has to be 1 or more and to divide {owner}, {width}"
+        )
+
+
 def check_keys(source: str, given: Iterable[str], accepted: Collection[str]) -> None:
     """Compare names that were given with those accepted.
 

@@ -3,7 +3,8 @@ import json
 import pytest
 import run_demo
 import torch
-from demo import sam2_love
+from demo import sam2_love, sentence_examples
+from tiny.models import fresh_sam2_love
 
 from lavseg.checkpoint import load_checkpoint
 from lavseg.models.sam2_love import Sam2LoveModel, Sam2LoveProcessor
@@ -14,8 +15,8 @@ def test_the_whole_demo(untrained, tmp_path, small_clips, processes_here, monkey
     few = {"clips": 2}
     monkeypatch.setattr(sam2_love, "POINTING", tuple((share, stage | few) for share, stage in sam2_love.POINTING))
     monkeypatch.setattr(sam2_love, "EVALUATED_ROWS", 2)
-    monkeypatch.setattr(sam2_love, "EXAMPLES_PER_KIND", 1)
-    monkeypatch.setattr(sam2_love, "WORST_EXAMPLES", 1)
+    monkeypatch.setattr(sentence_examples, "EXAMPLES_PER_KIND", 1)
+    monkeypatch.setattr(sentence_examples, "WORST_EXAMPLES", 1)
     output = tmp_path / "demo"
     run_demo.main([f"--out={output}", f"--model={untrained}", "--steps=4", "--clips=4"])
     printed = capsys.readouterr().out
@@ -50,7 +51,7 @@ def test_a_fresh_model_keeps_the_encoders_and_the_host(untrained):
     with torch.no_grad():
         for parameter in trained.prompt_decoder.parameters():
             parameter.add_(1.0)
-    fresh = sam2_love.fresh_model(trained)
+    fresh = fresh_sam2_love(trained, seed=1)
     for name, part in fresh.backbones().items():
         kept = trained.backbones()[name].state_dict()
         assert all(torch.equal(value, kept[key]) for key, value in part.state_dict().items()), name

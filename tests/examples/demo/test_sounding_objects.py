@@ -1,5 +1,4 @@
 import json
-from functools import partial
 
 import pytest
 import run_demo
@@ -11,8 +10,7 @@ PARTS = {"single", "single_silent", "multi", "multi_silent"}
 
 
 @pytest.fixture
-def short(monkeypatch, small_clips, processes_here):
-    monkeypatch.setattr(sounding_objects, "train_sam", partial(sounding_objects.train_sam, clips=4))
+def short(monkeypatch, small_clips, small_hosts, processes_here):
     for name, number in {"EXAMPLES_DRAWN": 2, "EXAMPLES_PER_KIND": 1, "WORST_EXAMPLES": 1}.items():
         monkeypatch.setattr(sounding_objects, name, number)
 
@@ -31,7 +29,7 @@ def short(monkeypatch, small_clips, processes_here):
 )
 def test_the_whole_demo_of_every_method(short, untrained, tmp_path, capsys, method, model):
     output = tmp_path / "demo"
-    few = ["--steps=4", "--clips=2", "--sam_steps=2"]
+    few = ["--steps=4", "--clips=2", "--host_steps=2"]
     run_demo.main([f"--method={method}", f"--out={output}", f"--model={untrained}", *few])
     printed = capsys.readouterr().out
     assert all(f"{stage}/7" in printed for stage in range(1, 8))

@@ -1,5 +1,6 @@
 import torch
-from tiny.models import fresh_model, save_host, stereo_vggish
+from tiny.hosts import save_host
+from tiny.models import fresh_model, stereo_vggish
 from transformers import AutoModel
 
 
@@ -17,6 +18,6 @@ def test_the_wider_vggish_hears_the_same(untrained):
 
 def test_a_fresh_model_says_that_it_is_a_toy(untrained, tmp_path):
     trained = AutoModel.from_pretrained(untrained)
-    host = save_host(trained.sam2, tmp_path / "sam2")
+    host = save_host("SAM2", tmp_path / "sam2", trained, seed=0, steps=0)
     model, _ = fresh_model("sama-avs", host, stereo_vggish(trained.audio_encoder), seed=0)
     assert model.config.notice.startswith("a toy that knows only drawn objects")

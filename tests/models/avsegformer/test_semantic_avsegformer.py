@@ -46,3 +46,12 @@ def test_what_it_cannot_learn_from_is_refused():
         make_model()(**INPUTS, class_labels=torch.full((2, 3, 64, 64), 9))
     with pytest.raises(ValueError, match=r"^use_text: "):
         AvsegFormerForSemanticSegmentation(tiny_config(AvsegFormerConfig, num_labels=5, use_text=True))
+
+
+@torch.no_grad()
+def test_class_labels_are_compared_with_embeddings_too():
+    model, inputs = make_model(), dict(INPUTS)
+    frames = model.embed_frames(inputs.pop("pixel_values").flatten(0, 1))
+    inputs["image_embeddings"] = [values.unflatten(0, (2, 3)) for values in frames]
+    with pytest.raises(ValueError, match=r"^class_labels: has to be"):
+        model(**inputs, class_labels=torch.zeros(2, 2, 64, 64).long())

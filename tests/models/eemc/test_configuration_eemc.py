@@ -22,7 +22,7 @@ def test_the_defaults_are_the_release():
     [
         ({"behavior": "fixed"}, "behavior: 'fixed' was given, accepted are 'release', 'paper'"),
         ({"frame_size": 100}, "frame_size: 100 was given, it has to be a multiple of 32"),
-        ({"num_attention_heads": 7}, "num_attention_heads: 7 was given, it has to divide"),
+        ({"num_attention_heads": 7}, "num_attention_heads: 7 was given, it has to be 1 or more and to divide"),
         ({"behavior": "paper", "across_clips": True}, "across_clips: is what the release does"),
     ],
 )

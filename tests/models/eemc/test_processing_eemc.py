@@ -21,3 +21,11 @@ def test_the_sound_of_a_clip_is_heard_as_a_whole(tokenizer):
     processor = EemcProcessor.from_config(tiny_config(EemcConfig, len(tokenizer)), tokenizer)
     with pytest.raises(ValueError, match=r"^fps: EemcProcessor cannot give each frame a sound of its own"):
         processor.frames_with_sounds([], [], ["the dog"], 16000)
+
+
+@pytest.mark.parametrize("option", [{"size": {"height": 64, "width": 64}}, {"resample": 3}, {"do_resize": False}])
+def test_what_pil_does_already_is_not_asked_of_the_image_processor(tokenizer, option):
+    processor = EemcProcessor.from_config(tiny_config(EemcConfig, len(tokenizer)), tokenizer)
+    frames, sound = torch.zeros(1, 90, 120, 3, dtype=torch.uint8).numpy(), torch.zeros(16000).numpy()
+    with pytest.raises(ValueError, match=rf"^{next(iter(option))}: EemcProcessor resizes to the model's frames"):
+        processor(frames, sound, "the dog", sampling_rate=16000, **option)

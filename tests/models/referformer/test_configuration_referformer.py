@@ -35,7 +35,10 @@ def test_it_has_as_many_parameters_as_the_release(vision, count, trainable):
     ("fields", "message"),
     [
         ({"hidden_size": 100}, r"hidden_size: has to be a multiple of 32, got 100"),
-        ({"num_attention_heads": 7}, r"num_attention_heads: 7 was given, it has to divide hidden_size, 256"),
+        (
+            {"num_attention_heads": 7},
+            r"num_attention_heads: 7 was given, it has to be 1 or more and to divide hidden_size, 256",
+        ),
         ({"frame_size": 16}, r"frame_size: has to be 32 at least, got 16"),
         ({"text_config": {"model_type": "bert"}}, r"text_config: is a 'bert', 'roberta' is needed"),
     ],

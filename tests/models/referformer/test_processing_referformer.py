@@ -33,6 +33,12 @@ def test_the_short_edge_is_brought_to_one_length_by_pil(processor, shape, size):
         torch.testing.assert_close(found, by_hand(frame, size), atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("option", [{"size": {"height": 64, "width": 64}}, {"resample": 3}, {"do_resize": False}])
+def test_what_pil_does_already_is_not_asked_of_the_image_processor(processor, option):
+    with pytest.raises(ValueError, match=rf"^{next(iter(option))}: ReferFormerProcessor resizes to the model's frames"):
+        processor(clip(90, 160), text="the dog", **option)
+
+
 def test_clips_of_several_shapes_get_padding(processor):
     wide, tall = clip(90, 160), clip(160, 90)
     inputs = processor([wide, tall], text=["the dog", "the cat"])

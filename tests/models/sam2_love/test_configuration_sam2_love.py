@@ -24,5 +24,5 @@ def test_unknown_choices_are_refused(field):
 
 
 def test_heads_have_to_divide_the_width():
-    with pytest.raises(ValueError, match="hidden_size: 100 was given, it has to be a multiple of num_attention_heads"):
+    with pytest.raises(ValueError, match="num_attention_heads: 16 was given, it has to be 1 or more and to divide"):
         Sam2LoveConfig(hidden_size=100)

@@ -71,3 +71,12 @@ def test_a_checkpoint_says_which_model_it_is(tmp_path):
 def test_what_cannot_name_classes_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         TpaviForSemanticSegmentation(tiny_config(TpaviConfig, **{**FIELDS, **fields}))
+
+
+@torch.no_grad()
+def test_class_labels_are_compared_with_embeddings_too():
+    model, inputs = make_model(), dict(make_inputs())
+    frames = model.embed_frames(inputs.pop("pixel_values").flatten(0, 1))
+    inputs["image_embeddings"] = [values.unflatten(0, (2, 3)) for values in frames]
+    with pytest.raises(ValueError, match=r"^class_labels: has to be"):
+        model(**inputs, class_labels=torch.zeros(2, 2, 64, 64).long())

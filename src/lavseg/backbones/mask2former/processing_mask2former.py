@@ -1,8 +1,26 @@
 """How frames become the input of methods whose releases resize them by PIL."""
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 from PIL import Image
+
+# What PIL does before the image processor is called.
+_FIXED_OPTIONS = ("size", "resample", "do_resize")
+
+
+def refuse_resizing(owner: str, options: Collection[str]) -> None:
+    """Options of an image processor that `resize_by_pil` makes void.
+
+    Args:
+        owner: the processor, for the message.
+
+    Raises:
+        ValueError: that names the first of them.
+    """
+    for name in (name for name in _FIXED_OPTIONS if name in options):
+        raise ValueError(f"{name}: {owner} resizes to the model's frames, bilinear by PIL; leave it out")
 
 
 def resize_by_pil(frames: list[torch.Tensor], size: tuple[int, int]) -> list[torch.Tensor]:

@@ -9,7 +9,7 @@ from transformers.configuration_utils import SubConfigSpec
 from ...backbones.sam2.configuration_sam2 import hiera_sam2_config
 from ...backbones.vggish import VggishConfig
 from ...modeling.configuration import DISTILROBERTA, OptionalTextConfig
-from ...modeling.inputs import check_choices
+from ...modeling.inputs import check_choices, check_heads
 
 NUM_LEVELS = 3
 
@@ -174,11 +174,7 @@ class AuralSam2Config(OptionalTextConfig):
                 f"sam2_config: image_size is {self.sam2_config.image_size}, it has to be at least "
                 f"{16 * self.reduction_ratio} for patches of {self.reduction_ratio} (reduction_ratio) at stride 16"
             )
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"num_attention_heads: {self.num_attention_heads} was given, it has to divide the host's width, "
-                f"{self.hidden_size}"
-            )
+        check_heads(self.num_attention_heads, self.hidden_size, "the host's width")
 
     @property
     def hidden_size(self) -> int:

@@ -7,6 +7,7 @@ from transformers.configuration_utils import SubConfigSpec
 from ...backbones.pyramids.configuration_pyramids import STRIDE, pvt_v2_b5_config
 from ...backbones.vggish import VggishConfig
 from ...modeling.configuration import DISTILROBERTA, OptionalTextConfig
+from ...modeling.inputs import check_heads
 
 
 @strict
@@ -78,11 +79,7 @@ class AvsegFormerConfig(OptionalTextConfig):
             value = getattr(self, name)
             if value < 1 or value % STRIDE:
                 raise ValueError(f"{name}: has to be a multiple of {STRIDE}, got {value}")
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"num_attention_heads: {self.num_attention_heads} was given, it has to divide hidden_size, "
-                f"{self.hidden_size}"
-            )
+        check_heads(self.num_attention_heads, self.hidden_size, "hidden_size")
 
 
 __all__ = ["AvsegFormerConfig"]

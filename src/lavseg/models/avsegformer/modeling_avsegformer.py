@@ -206,8 +206,8 @@ class AvsegFormerModel(AvsegFormerPreTrainedModel):
         width = self.config.hidden_size
         return {
             "pixel_values": (pixel_values, (3, "height", "width")),
-            "class_labels": (class_labels, ("height", "width")),
             **embedding_shapes(image_embeddings, ("positions", width), (width, "height", "width")),
+            "class_labels": (class_labels, ("height", "width")),
         }
 
     def _embedded(

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase, Sam2ImageProcessor
 
-from ...backbones.mask2former.processing_mask2former import resize_by_pil
+from ...backbones.mask2former.processing_mask2former import refuse_resizing, resize_by_pil
 from ...backbones.sam2.processing_sam2 import square_image_processor
 from ...backbones.vggish import VggishFeatureExtractor
 from ...modeling.processing import AudioVisualProcessor
@@ -50,6 +50,7 @@ class EemcProcessor(AudioVisualProcessor):
         return cls(square_image_processor(config.frame_size), sounds, tokenizer, max_text_length=max_text_length)
 
     def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
+        refuse_resizing(type(self).__name__, images_kwargs)
         edge = self.image_processor.size["height"]
         resized = resize_by_pil(frames, (edge, edge))
         return super().image_inputs(resized, **{"do_resize": False, **images_kwargs})

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from transformers import DeformableDetrImageProcessor, PreTrainedTokenizerBase
 
-from ...backbones.mask2former.processing_mask2former import resize_by_pil
+from ...backbones.mask2former.processing_mask2former import refuse_resizing, resize_by_pil
 from ...backbones.pyramids.configuration_pyramids import STRIDE
 from ...backbones.vggish import VggishFeatureExtractor
 from ...backbones.vggish.processing_vggish import SoundPerFrameProcessor
@@ -90,6 +90,7 @@ class ReferFormerProcessor(SoundPerFrameProcessor):
         return masks.masked_fill(absent[..., None, None, None], NO_MASK_LOGIT)
 
     def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
+        refuse_resizing(type(self).__name__, images_kwargs)
         short, (height, width) = self.image_processor.size["shortest_edge"], frames[0].shape[-2:]
         long = int(short * max(height, width) / min(height, width))
         resized = resize_by_pil(frames, (short, long) if height <= width else (long, short))

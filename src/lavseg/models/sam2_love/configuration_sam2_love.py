@@ -7,7 +7,7 @@ from transformers.configuration_utils import SubConfigSpec
 from ...backbones.sam2.configuration_sam2 import hiera_sam2_config
 from ...backbones.vggish import VggishConfig
 from ...modeling.configuration import DISTILROBERTA, AudioVisualConfig
-from ...modeling.inputs import check_choices
+from ...modeling.inputs import check_choices, check_heads
 
 _CHOICES = {
     "mask_selection": ("best_iou", "min_loss", "single"),
@@ -120,11 +120,7 @@ class Sam2LoveConfig(AudioVisualConfig):
             self.sam2_config = hiera_sam2_config("large")
         super().__post_init__(**kwargs)
         check_choices(self, _CHOICES)
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size: {self.hidden_size} was given, it has to be a multiple of num_attention_heads, "
-                f"{self.num_attention_heads}"
-            )
+        check_heads(self.num_attention_heads, self.hidden_size, "hidden_size")
 
 
 __all__ = ["Sam2LoveConfig"]

@@ -6,7 +6,7 @@ from transformers import PreTrainedConfig, SamConfig
 from ...backbones.sam.configuration_sam import vit_sam_config, with_original_norms
 from ...backbones.vggish import VggishConfig
 from ...modeling.configuration import AudioVisualConfig
-from ...modeling.inputs import check_choices
+from ...modeling.inputs import check_choices, check_heads
 
 _CHOICES = {
     "fusion": ("st_bava", "none", "tpavi", "han", "cmran", "jca"),
@@ -87,11 +87,7 @@ class StBavaConfig(AudioVisualConfig):
         check_choices(self, _CHOICES)
         if self.fusion == "none" and not self.use_adapters:
             raise ValueError("use_adapters: with fusion='none' the adapters alone carry the sound, they cannot be off")
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"num_attention_heads: {self.num_attention_heads} was given, it has to divide SAM's width, "
-                f"{self.hidden_size}"
-            )
+        check_heads(self.num_attention_heads, self.hidden_size, "SAM's width")
 
     @property
     def hidden_size(self) -> int:

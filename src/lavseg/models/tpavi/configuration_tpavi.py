@@ -7,6 +7,7 @@ from transformers.configuration_utils import SubConfigSpec
 from ...backbones.pyramids.configuration_pyramids import STRIDE, pvt_v2_b5_config
 from ...backbones.vggish import VggishConfig
 from ...modeling.configuration import DISTILROBERTA, OptionalTextConfig
+from ...modeling.inputs import check_heads
 
 NUM_STAGES = 4
 
@@ -86,11 +87,8 @@ class TpaviConfig(OptionalTextConfig):
             raise ValueError("attend_to_audio: off with attend_to_vision nothing is mixed in; set audio_stages=()")
         if self.use_text and not stages:
             raise ValueError("use_text: words come in where sound does, so audio_stages has to name a stage")
-        if self.use_text and self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"num_attention_heads: {self.num_attention_heads} was given, it has to divide hidden_size, "
-                f"{self.hidden_size}"
-            )
+        if self.use_text or self.num_attention_heads < 1:
+            check_heads(self.num_attention_heads, self.hidden_size, "hidden_size")
 
 
 __all__ = ["TpaviConfig"]

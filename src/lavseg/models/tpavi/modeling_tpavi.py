@@ -181,8 +181,8 @@ class TpaviModel(TpaviPreTrainedModel):
         sizes = [[scale * edge for edge in edges] for scale in (8, 4, 2, 1)]
         return {
             "pixel_values": (pixel_values, (3, "height", "width")),
-            "class_labels": (class_labels, ("height", "width")),
             **embedding_shapes(image_embeddings, *((self.config.hidden_size, *size) for size in sizes)),
+            "class_labels": (class_labels, ("height", "width")),
         }
 
     def _embedded(

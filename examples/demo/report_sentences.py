@@ -1,5 +1,6 @@
-"""The report of the demo of SAM2-LOVE."""
+"""The report of the demo of a method that answers sentences."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from .examples import HOW_TO_READ, Example, examples_of
@@ -15,21 +16,36 @@ KIND_TITLES = {
     "null": "Nothing fits: the right answer is empty",
 }
 WORST = "worst"
-CURVES = (
-    Curve("pointing_loss", "Learning to point: loss", "cross-entropy", noisy=True),
-    Curve("hits", "Learning to point: hits on unseen clips", "share on the object meant", noisy=True),
-    Curve("loss", "SAM2-LOVE itself: loss", "sum of its terms", noisy=True),
-    Curve("eval_jaccard", "J on validation clips", "J"),
-)
 
 
-def write_report(path: Path, results: dict, history: list[dict], examples: list[Example], video: Video) -> None:
+@dataclass(frozen=True)
+class Account:
+    """What a report says of a method and its training.
+
+    Attributes:
+        intro: what was done, with `{minutes}`.
+        models: title of each state that was scored, by its name in `report.json`.
+        title, note: of the section on the training; the note has `{steps}`.
+        curves: drawn there.
+    """
+
+    intro: str
+    models: dict[str, str]
+    title: str
+    note: str
+    curves: tuple[Curve, ...]
+
+
+def write_report(
+    path: Path, account: Account, results: dict, history: list[dict], examples: list[Example], video: Video
+) -> None:
     """Write the page.
 
     Args:
         path: the file to write.
+        account: what it says of the method.
         results: what is in `report.json`.
-        history: entries with `step` and some of the values of `CURVES`.
+        history: entries with `step` and some of the values of the curves.
         examples: shown in groups of their kind, a key of `KIND_TITLES` or `WORST`.
         video: shown in a player.
     """
@@ -46,35 +62,23 @@ def write_report(path: Path, results: dict, history: list[dict], examples: list[
             "Of all other sentences that were scored those with the lowest J&amp;F, one for each clip.",
             examples_of(WORST, examples),
         ),
-        section("Scores", SCORES_NOTE, _score_tables(results)),
+        section("Scores", SCORES_NOTE, _score_tables(results, account.models)),
         section(
             "Does it listen, does it read?",
             "Sentences that cannot be resolved without the sound, or without the words, scored again when these are "
             "taken away.",
             _ablation_table(results),
         ),
-        section(
-            "A fresh model in training",
-            "A new prompter on the shipped encoders and SAM2. Its token first learns to point at the object meant, "
-            f"then SAM2-LOVE trains; {steps} steps in all.",
-            training_charts(history, CURVES),
-        ),
+        section(account.title, account.note.format(steps=steps), training_charts(history, account.curves)),
         video_section(video),
     ]
-    intro = (
-        "Which object do the sentence, the sound and the picture mean together? The shipped tiny SAM2-LOVE on clips of "
-        f"a drawn band that it has not seen. Made for this report in {results['seconds'] / 60:.1f} minutes."
+    intro = "Which object do the sentence, the sound and the picture mean together? " + account.intro.format(
+        minutes=f"{results['seconds'] / 60:.1f}"
     )
     write_page(path, "demo report", intro, sections)
 
 
-def _score_tables(results: dict) -> str:
-    models = {
-        "seen": "Shipped model, seen kinds of objects",
-        "unseen": "Shipped model, unseen ones and unseen combinations",
-        "untrained": "Its encoders with an untrained prompter, seen",
-        "trained_here": "Fresh prompter trained in this demo, seen",
-    }
+def _score_tables(results: dict, models: dict[str, str]) -> str:
     rows = {
         **{f"Seen: {KIND_TITLES[kind].lower()}": scores for kind, scores in results["kinds"].items()},
         **{f"Unseen: {KIND_TITLES[name].lower()}": scores for name, scores in results["novelties"].items()},

@@ -1,0 +1,1 @@
+"""Methods trained alike on synthetic clips, and the tables that compare them."""
