@@ -6,12 +6,14 @@ from functools import partial
 import torch
 from tiny.configurations import tiny_config, tiny_pyramid_config
 
+import referformer_reference
 from avsegformer_reference import released_file
 from lavseg.backbones.vggish import VggishConfig, VggishModel, convert_vggish
 from lavseg.data import build_tokenizer
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, convert_aural_sam2
 from lavseg.models.avsegformer import AvsegFormerConfig, AvsegFormerModel, convert_avsegformer
 from lavseg.models.eemc import EemcConfig, EemcModel, convert_eemc
+from lavseg.models.referformer import ReferFormerConfig, ReferFormerModel, convert_referformer
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, convert_sama_avs
 from lavseg.models.simtoken import SimTokenConfig, SimTokenModel, convert_simtoken
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, convert_st_bava
@@ -254,6 +256,15 @@ def tpavi_files(model, folder, unused=True):
     return state
 
 
+def referformer_file(folder):
+    tokenizer = build_tokenizer()
+    tokenizer.save_pretrained(folder / "words")
+    torch.manual_seed(0)
+    model = ReferFormerModel(tiny_config(ReferFormerConfig, len(tokenizer)))
+    torch.save({"model": referformer_reference.released_file(model), "epoch": 5}, folder / "referformer.pth")
+    return folder / "referformer.pth", ["--text", folder / "words"]
+
+
 # By name, what writes a method's file into a folder and returns its path and options that go with it.
 PUBLISHED = {
     "vggish": vggish_file,
@@ -264,6 +275,7 @@ PUBLISHED = {
     "eemc": eemc_file,
     "simtoken": simtoken_file,
     "stepping_stones": stepping_stones_file,
+    "referformer": referformer_file,
     "tpavi": tpavi_file,
 }
 
@@ -283,6 +295,8 @@ def expect_tiny(set_attribute=setattr):
     set_attribute(convert_vggish, "VggishConfig", partial(tiny_config, VggishConfig))
     set_attribute(convert_sama_avs, "SamaAvsConfig", partial(tiny_config, SamaAvsConfig))
     set_attribute(convert_eemc, "EemcConfig", partial(tiny_config, EemcConfig))
+    words = len(build_tokenizer())
+    set_attribute(convert_referformer, "ReferFormerConfig", lambda **fields: tiny_config(ReferFormerConfig, words))
     set_attribute(convert_st_bava, "StBavaConfig", partial(tiny_config, StBavaConfig))
     set_attribute(convert_aural_sam2, "AuralSam2Config", lambda **fields: tiny)
     set_attribute(convert_aural_sam2, "sam2_config_of", lambda state, image_size: tiny.sam2_config)

@@ -100,6 +100,7 @@ def test_the_numbers_of_the_readme_are_those_of_the_page_with_their_sources():
         "SimToken",
         "EEMC",
         "Stepping-Stones",
+        "ReferFormer",
         "TPAVI",
     ]
     published = section("docs/choosing_a_method.md", "Published numbers")

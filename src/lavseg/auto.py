@@ -33,6 +33,7 @@ from .models.avsegformer import (
 )
 from .models.eemc import EemcConfig, EemcModel, EemcProcessor
 from .models.gavs import GavsConfig, GavsModel, GavsProcessor
+from .models.referformer import ReferFormerConfig, ReferFormerModel, ReferFormerProcessor
 from .models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 from .models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from .models.simtoken import SimTokenConfig, SimTokenModel, SimTokenProcessor
@@ -60,6 +61,7 @@ METHODS = [
     (TpaviConfig, TpaviModel, TpaviProcessor),
     (AvsegFormerConfig, AvsegFormerModel, AvsegFormerProcessor),
     (SteppingStonesConfig, SteppingStonesModel, SteppingStonesProcessor),
+    (ReferFormerConfig, ReferFormerModel, ReferFormerProcessor),
 ]
 
 # Architectures that methods have beside the model of masks: those that name classes.

@@ -47,6 +47,7 @@ def test_the_commands():
         "avsegformer",
         "eemc",
         "simtoken",
+        "referformer",
         "st-bava",
         "sama-avs",
         "stepping-stones",

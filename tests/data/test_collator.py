@@ -17,10 +17,15 @@ from lavseg.data.synthetic.synthetic_avsbench import write_avsbench
 
 class RecordingProcessor:
     needs_text = True
+    needs_audio = True
 
     def __call__(self, **inputs):
         self.inputs = inputs
         return BatchFeature({"pixel_values": torch.zeros(len(inputs["video"]), 1)})
+
+
+class DeafProcessor(RecordingProcessor):
+    needs_audio = False
 
 
 class AudioOnlyProcessor(RecordingProcessor):
@@ -74,6 +79,12 @@ def test_the_processor_gets_clips_sounds_and_sentences(processor, ten):
         (16000, 1),
     }
     assert all(sound.dtype == np.float32 and sound.ndim == 2 for sound in given["audio"])
+
+
+def test_a_processor_that_hears_nothing_gets_no_sound(ten):
+    processor = DeafProcessor()
+    ClipCollator(processor)([{**ten[0], "audio": None}])
+    assert processor.inputs.keys() == {"video", "text", "return_tensors"}
 
 
 def of_clips(rows, count):

@@ -37,6 +37,7 @@ MOVED = {
     },
     "avsegformer": set(),
     "eemc": set(),
+    "referformer": set(),
     "gavs": {"max_text_length", "bgr_frames", "pad_frames"},
     "sam2_love": {"bce_weight", "dice_weight", "object_loss_weight", "iou_loss_weight", "max_text_length"},
     "sama_avs": {"max_text_length"},
@@ -196,7 +197,8 @@ def test_as_before(path, tmp_path):
     expected = {RENAMED.get(name, name): value for name, value in kept["processor_config"].items()}
     assert written(processor, new, "processor_config.json") == expected
     frames, sound, rate = det_clip()
-    prepared = processor(frames, sound, *([SENTENCES] if kept["reads"] else []), sampling_rate=rate)
+    heard = {"audio": sound, "sampling_rate": rate} if processor.needs_audio else {}
+    prepared = processor(frames, **heard, **({"text": SENTENCES} if kept["reads"] else {}))
     added = prepared.keys() - kept["prepared"].keys()
     assert added == (NEW_INPUTS.get(config.model_type, set()) if kept["config"].get("pad_frames") else set())
     for name, value in kept["prepared"].items():

@@ -66,6 +66,11 @@ class TestEveryMethod(MethodContract):
         "gavs": variant("gavs", 186_796, 6_528, unreached=SAM_IOU),
         "gavs-sam2": variant("gavs", 1_652_770, 24_160, **ON_SAM2),
         "gavs-sam2_text": variant("gavs", 1_729_586, 31_920, reads=True, use_text=True),
+        "referformer": variant("referformer", 246_173, 171_713, reads=True),
+        "referformer-sound": variant("referformer", 327_805, 178_113, reads=True, use_audio=True),
+        "referformer-swin": variant(
+            "referformer", 344_523, 271_307, reads=True, vision_config=tiny_pyramid_config("swin")
+        ),
         "sam2_love": variant("sam2_love", 2_263_970, 873_873, reads=True, unreached=(*LOVE, *LOVE_SCORES)),
         "sam2_love-every_option": variant(
             "sam2_love", 2_836_793, 865_847, reads=True, unreached=LOVE_SCORES, waits=1, **EVERY_OPTION

@@ -31,6 +31,8 @@ ROWS = {
     "SimToken": "simtoken",
     "EEMC": "eemc",
     "Stepping-Stones": "stepping_stones",
+    "ReferFormer on ResNet": "referformer",
+    "ReferFormer on Swin": "referformer-swin",
     "TPAVI on PVT v2": "tpavi",
     "TPAVI on ResNet": "tpavi-resnet",
 }

@@ -31,6 +31,7 @@ from lavseg.backbones.pyramids import build_pyramid
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.data import write_avsbench, write_ref_avs
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from lavseg.models.referformer import ReferFormerConfig, ReferFormerModel, ReferFormerProcessor
 from lavseg.models.sam2_love import Sam2LoveConfig
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
@@ -54,6 +55,7 @@ SIZES = {
         **{"num_encoder_layers": 1, "num_decoder_layers": 1, "num_generator_layers": 1, "mask_hidden_size": 32},
         "generator_intermediate_size": 64,
     },
+    "referformer": {},
     "gavs": {"adapter_size": 16, "first_adapted_block": 1},
     "simtoken": {"merge_levels": [[8, 3], [4, 3]]},
     "stepping-stones": {"frame_size": 128, "num_queries": 8, "projection_size": 32},
@@ -122,20 +124,23 @@ def _save_language_models(folder, words):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, tokenizer):
     """Saves the tiny checkpoints of earlier stages that a recipe without encoders starts from."""
 
-    def save(name, config, model_class, processor_class):
+    def save(name, config, model_class, processor_class, *words):
         folder = tmp_path_factory.mktemp(name)
         torch.manual_seed(0)
         model_class(config).save_pretrained(folder)
-        processor_class.from_config(config).save_pretrained(folder)
+        processor_class.from_config(config, *words).save_pretrained(folder)
         return str(folder)
 
     def make(method, fields):
         if method == "aural-sam2":
             config = tiny_config(AuralSam2Config, use_text=False)
             return [save("masks", config, AuralSam2Model, AuralSam2Processor)]
+        if method == "referformer":
+            config = tiny_config(ReferFormerConfig, len(tokenizer), **fields)
+            return [save("video", config, ReferFormerModel, ReferFormerProcessor, tokenizer)]
         fusion = {name: value for name, value in fields.items() if not name.startswith(("use_", "train_"))}
         config = tiny_config(StBavaConfig, **fusion, use_adapters=False)
         adapters = tiny_config(SamaAvsConfig)

@@ -10,7 +10,7 @@ ON_SAM2 = (
 WITHOUT_MAPS = (
     *("AuralSam2ReleaseTest", "GavsTest", "GavsSam2Test", "GavsSam2TextTest"),
     *("SamaAvsTest", "SamaAvsSam2Test", "SamaAvsSam2TextTest"),
-    *("AvsegFormerTextTest", "EemcTest", "EemcPaperTest", "SimTokenTest", "TpaviTextTest"),
+    *("AvsegFormerTextTest", "EemcTest", "EemcPaperTest", "SimTokenTest", "ReferFormerTest", "TpaviTextTest"),
     *("SteppingStonesTest", "SteppingStonesClassesTest"),
 )
 # Nothing in these records attention, so that not every test asks for it.
@@ -23,13 +23,15 @@ TOKENIZER_MAY_BE_MISSING = (
     *("SamaAvsProcessorTest", "SamaAvsSam2ProcessorTest", "SamaAvsTextProcessorTest"),
     *("AvsegFormerProcessorTest", "AvsegFormerTextProcessorTest", "TpaviProcessorTest", "TpaviTextProcessorTest"),
 )
-READ_ALWAYS = ("EemcProcessorTest", "Sam2LoveProcessorTest", "SimTokenProcessorTest")
-PROCESSORS = (*TOKENIZER_MAY_BE_MISSING, *READ_ALWAYS, "StBavaProcessorTest", "SteppingStonesProcessorTest")
+READ_AND_HEAR = ("EemcProcessorTest", "Sam2LoveProcessorTest", "SimTokenProcessorTest")
+READ_ALWAYS = (*READ_AND_HEAR, "ReferFormerProcessorTest")
+HEAR = (*TOKENIZER_MAY_BE_MISSING, *READ_AND_HEAR, "StBavaProcessorTest", "SteppingStonesProcessorTest")
+PROCESSORS = (*HEAR, "ReferFormerProcessorTest")
 CHECKPOINTED_AS_ONE = ("GavsTest", "GavsSam2Test", "GavsSam2TextTest", "SamaAvsSam2Test", "SamaAvsSam2TextTest")
 METHODS = (
     *(*ON_SAM2, "EemcTest", "EemcPaperTest", "GavsTest", "SamaAvsTest", "StBavaTest", "StBavaGateTest"),
     *("SteppingStonesTest", "SteppingStonesClassesTest", "SimTokenTest"),
-    *("AvsegFormerTextTest", "TpaviTextTest", *WITHOUT_ATTENTION),
+    *("AvsegFormerTextTest", "ReferFormerTest", "TpaviTextTest", *WITHOUT_ATTENTION),
 )
 REFUSED = "it asks for attentions, which a model without any between sound, words and frames refuses in one line"
 
@@ -108,7 +110,7 @@ EXCUSED: list[tuple[str, tuple[str, ...], str]] = [
     ),
     (
         "test_subprocessor_defaults_3_audio",
-        PROCESSORS,
+        HEAR,
         "it names no sampling rate, which the sound's patches depend on; a guess would be silently wrong",
     ),
     (
@@ -123,7 +125,7 @@ EXCUSED: list[tuple[str, tuple[str, ...], str]] = [
     ),
     (
         "test_subprocessor_defaults_preserved_by_kwargs_2_audio",
-        READ_ALWAYS,
+        READ_AND_HEAR,
         "it expects the tokenizer's own max_length, for which the processor has max_text_length",
     ),
     (
@@ -157,5 +159,10 @@ EXCUSED: list[tuple[str, tuple[str, ...], str]] = [
             *("SamaAvsTextProcessorTest", "TpaviTextProcessorTest"),
         ),
         "it builds a processor of the obligatory sub-processors alone, without the tokenizer, which may be missing",
+    ),
+    (
+        "test_processor_from_pretrained_vs_from_components",
+        ("ReferFormerProcessorTest",),
+        "it builds a processor of the sub-processors alone, which do not say how many words the text encoder reads",
     ),
 ]

@@ -46,6 +46,10 @@ class GavsSam2TextTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["gavs-sam2_text"]
 
 
+class ReferFormerTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["referformer"]
+
+
 class Sam2LoveTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["sam2_love"]
 

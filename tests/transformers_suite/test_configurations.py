@@ -10,6 +10,7 @@ from lavseg import (
     AvsegFormerConfig,
     EemcConfig,
     GavsConfig,
+    ReferFormerConfig,
     Sam2LoveConfig,
     SamaAvsConfig,
     SimTokenConfig,
@@ -52,6 +53,10 @@ class AvsegFormerConfigTest(ConfigurationTests, unittest.TestCase):
 
 class GavsConfigTest(ConfigurationTests, unittest.TestCase):
     config_class = GavsConfig
+
+
+class ReferFormerConfigTest(ConfigurationTests, unittest.TestCase):
+    config_class = ReferFormerConfig
 
 
 class Sam2LoveConfigTest(ConfigurationTests, unittest.TestCase):

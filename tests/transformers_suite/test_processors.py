@@ -27,8 +27,7 @@ def one_at_a_time(processor_class):
         sounds = [np.resize(SOUND if audio is None else audio[0], len(clip) * RATE) for clip in clips]
         given = {
             "videos": clips,
-            "audio": sounds,
-            "sampling_rate": RATE,
+            **({"audio": sounds, "sampling_rate": RATE} if self.needs_audio else {}),
             **({"text": texts} if self.needs_text else {}),
         }
         inputs = processor_class.__call__(self, **given, **kwargs)
@@ -85,6 +84,10 @@ class GavsProcessorTest(ProcessorTests, unittest.TestCase):
 
 class GavsTextProcessorTest(ProcessorTests, unittest.TestCase):
     variant = VARIANTS["gavs-sam2_text"]
+
+
+class ReferFormerProcessorTest(ProcessorTests, unittest.TestCase):
+    variant = VARIANTS["referformer"]
 
 
 class Sam2LoveProcessorTest(ProcessorTests, unittest.TestCase):

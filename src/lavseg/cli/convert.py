@@ -101,6 +101,33 @@ def _eemc(
     _report("eemc", run, out, as_json)
 
 
+@convert.command("referformer")
+def _referformer(
+    checkpoint: _Checkpoint,
+    out: _Out,
+    text: Annotated[str, typer.Option(help="Where the tokenizer is taken from, folder or Hub id.")] = (
+        "FacebookAI/roberta-base"
+    ),
+    vggish: Annotated[
+        str | None,
+        typer.Option(
+            help="The public vggish-10086976.pth, or its address, for a model that hears: it starts as the published "
+            "one, which does not, and has to be trained.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """A checkpoint of the released ReferFormer code on ResNet or Swin, with its text encoder."""
+
+    def run() -> "tuple[PreTrainedModel, list[str]]":
+        from ..models.referformer.convert_referformer import convert_referformer_checkpoint
+
+        return convert_referformer_checkpoint(_here(checkpoint), out, text, vggish and _here(vggish))
+
+    _report("referformer", run, out, as_json)
+
+
 @convert.command("st-bava")
 def _st_bava(
     checkpoint: _Checkpoint,

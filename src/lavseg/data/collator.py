@@ -105,14 +105,16 @@ class ClipCollator:
 
     def _batch(self, clips: list[list[dict]]) -> BatchFeature:
         firsts = [clip[0] for clip in clips]
-        sounds, rates = zip(*(self._sound(row) for row in firsts), strict=True)
+        heard = {}
+        if self.processor.needs_audio:
+            sounds, rates = zip(*(self._sound(row) for row in firsts), strict=True)
+            heard = {"audio": list(sounds), "sampling_rate": list(rates)}
         text = {"text": [[row["text"] for row in clip] for clip in clips]} if self.processor.needs_text else {}
         key_frames = {"key_frames": [self._key_frame(row) for row in firsts]} if self.key_frame else {}
         inputs = self.processor(
             video=[row["frames"] for row in firsts],
-            audio=list(sounds),
-            sampling_rate=list(rates),
             return_tensors="pt",
+            **heard,
             **text,
             **key_frames,
         )

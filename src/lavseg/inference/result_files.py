@@ -24,15 +24,25 @@ class ResultFiles:
         first: the first frame, for the number of objects and the sampling rate.
         fps: frames per second.
         mask_format: a name in `MASK_FILES`.
+        hears: whether the model does.
     """
 
-    def __init__(self, folder: Path, texts: Sequence[str], first: SegmentedFrame, fps: float, mask_format: str = "png"):
+    def __init__(
+        self,
+        folder: Path,
+        texts: Sequence[str],
+        first: SegmentedFrame,
+        fps: float,
+        mask_format: str = "png",
+        hears: bool = True,
+    ):
         count = len(first.masks)
         self.fps = fps
         self.colors = palette(count)
         self.drawing = MaskVideo(texts or ["sounding objects"] * count, fps, self.colors)
         self.times: list[float] = []
-        self.silent = first.part.waveform is not None
+        sounds = first.part.waveform is not None
+        self.silent, self.unheard = sounds and hears, sounds and not hears
         self.scores: dict[str, list[np.ndarray]] = {name: [] for name in ("area_fractions", *first.scores)}
         kind = MASK_FILES[mask_format]
         names = [f"{index}{kind.suffix}" for index in range(count)]
@@ -79,4 +89,6 @@ class ResultFiles:
             if presence is not None:
                 expression["presence_logit"] = round(float(presence[index].max()), 4)
         warnings = ["the sound is silent throughout"] if self.silent else []
+        if self.unheard:
+            warnings.append("the sound was not heard, the model takes none")
         return {"fps": self.fps, "frame_times": self.times, "expressions": self.expressions, "warnings": warnings}

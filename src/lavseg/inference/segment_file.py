@@ -143,7 +143,7 @@ def segment_with(
     first = next(frames)
     with ExitStack() as stack:
         folder = stack.enter_context(staged_folder(out, replace=overwrite))
-        results, complete = ResultFiles(folder, texts, first, rate, mask_format), True
+        results, complete = ResultFiles(folder, texts, first, rate, mask_format, processor.needs_audio), True
         try:
             for frame in chain([first], frames):
                 with _uninterrupted():

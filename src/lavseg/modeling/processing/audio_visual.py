@@ -300,10 +300,14 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
 
     def _pad_frames(self, clips: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
         check_constants("images_kwargs", images_kwargs)
-        prepared = [self.image_inputs(list(frames), **images_kwargs) for frames in clips]
+        prepared = self._on_one_canvas([self.image_inputs(list(frames), **images_kwargs) for frames in clips])
         data = {name: _padded([inputs[name] for inputs in prepared]) for name in prepared[0]}
         data["frame_mask"] = _padded([torch.ones(len(frames), dtype=torch.bool) for frames in clips])
         return data
+
+    def _on_one_canvas(self, prepared: list[dict[str, torch.Tensor]]) -> list[dict[str, torch.Tensor]]:
+        """What `image_inputs` makes of each clip, where frames may differ in size brought to one."""
+        return prepared
 
     def text_inputs(self, texts: list[list[str]] | None, **text_kwargs: Any) -> dict[str, torch.Tensor]:
         """`input_ids` and `attention_mask`, `[B, E, P]`, of the sentences about each clip; nothing without sentences.
