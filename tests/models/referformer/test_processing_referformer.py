@@ -66,6 +66,17 @@ def test_masks_are_emptied_below_a_probability_if_asked_for(processor):
         ReferFormerProcessor(processor.image_processor, processor.tokenizer, empty_below=2)
 
 
+def test_with_the_classifier_masks_of_absent_objects_are_emptied_unless_asked_otherwise(tokenizer, tmp_path):
+    config = tiny_config(ReferFormerConfig, len(tokenizer), absence_classifier=True)
+    ReferFormerProcessor.from_config(config, tokenizer).save_pretrained(tmp_path)
+    outputs = ReferFormerOutput(pred_masks=torch.ones(1, 2, 1, 4, 4), presence_logits=torch.tensor([[0.1, -0.1]]))
+    gating = ReferFormerProcessor.from_pretrained(tmp_path)
+    assert gating.empty_below == 0.5
+    assert gating.gate_masks(outputs)[0, :, 0, 0, 0].tolist() == [1, NO_MASK_LOGIT]
+    never = ReferFormerProcessor.from_config(config, tokenizer, empty_below=0.0)
+    assert never.gate_masks(outputs) is outputs.pred_masks
+
+
 def test_settings_are_saved(processor, tmp_path):
     strict = ReferFormerProcessor(processor.image_processor, processor.tokenizer, empty_below=0.3)
     strict.save_pretrained(tmp_path)
