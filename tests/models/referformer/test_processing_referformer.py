@@ -54,6 +54,8 @@ def test_sentences_are_padded_to_the_longest(processor):
     mask = inputs["attention_mask"][0]
     assert mask.all(1).any() and not mask.all()
     assert processor.max_text_length == 62
+    config = tiny_config(ReferFormerConfig)
+    assert ReferFormerProcessor.from_config(config, processor.tokenizer, 9).max_text_length == 9
 
 
 def test_masks_are_emptied_below_a_probability_if_asked_for(processor):
