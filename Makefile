@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Of `demo`: sam2-love, eemc, aural-sam2, sama-avs, gavs, st-bava, avsegformer, tpavi or stepping-stones; of
+# Of `demo`: sam2-love, eemc, referformer, aural-sam2, sama-avs, gavs, st-bava, avsegformer, tpavi or stepping-stones; of
 # `train-tiny`: sam2-love, aural-sam2 or simtoken.
 METHOD ?= sam2-love
 TINY_sam2-love := runs/tiny

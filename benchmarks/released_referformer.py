@@ -5,11 +5,10 @@ from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
-from transformers.models.deformable_detr.modeling_deformable_detr import MultiScaleDeformableAttention
+from library_sampling import library_sampling
 
 from lavseg import ReferFormerModel
 from lavseg.models.referformer.head_referformer import MASK_STRIDE, head_sizes
-from lavseg.models.referformer.transformer_referformer import SamplingByLevel
 
 
 def copying_masks(
@@ -48,18 +47,13 @@ def as_released(model: ReferFormerModel):
             copying_masks(head, head.controller(layer.states), features, centres)
         return copying_masks(head, weights, features, centres)
 
-    samplings = [layer.self_attn for layer in model.transformer.encoder_layers]
-    samplings += [layer.encoder_attn for layer in model.transformer.decoder_layers]
-    for attention in samplings:
-        attention.attn = MultiScaleDeformableAttention()
     model.set_attn_implementation("eager")
     head.masks, model.transformer.decode = masks, keep
     try:
-        yield
+        with library_sampling():
+            yield
     finally:
         del head.masks, model.transformer.decode
-        for attention in samplings:
-            attention.attn = SamplingByLevel()
         model.set_attn_implementation(kind)
 
 

@@ -3,6 +3,7 @@ and names its classes, and masks of all queries at the size of the frames before
 
 import torch
 import torch.nn.functional as F
+from library_sampling import library_sampling
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerMaskedAttentionDecoder
 
 from lavseg import SteppingStonesModel
@@ -14,7 +15,9 @@ def released_scores(
     """Scores `[T, 2, *size]` of the classes of one clip, from frames `[T, 3, S, S]` and embeddings `[T, D]` of their
     sounds, by the modules of `model`."""
     host, module = model.mask2former, model.mask2former.model.transformer_module
-    features, queries, device = host(frames), model.prompt(audio), frames.device
+    with library_sampling():
+        features = host(frames)
+    queries, device = model.prompt(audio), frames.device
     embedded = zip(features.levels, module.input_projections, module.level_embed.weight, strict=True)
     states = [project(level) + code[:, None, None] for level, project, code in embedded]
     codes = [module.position_embedder(level.shape, device, level.dtype, None) for level in features.levels]

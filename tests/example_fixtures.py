@@ -72,5 +72,10 @@ def small_clips(monkeypatch):
 @pytest.fixture
 def small_hosts(monkeypatch):
     """Hosts that are trained see four frames."""
-    for name, few in (("SAM", {"clips": 4}), ("PVT v2", {"frames": 4}), ("Mask2Former", {"frames": 4})):
+    for name, few in (
+        ("SAM", {"clips": 4}),
+        ("PVT v2", {"frames": 4}),
+        ("ResNet", {"frames": 4}),
+        ("Mask2Former", {"frames": 4}),
+    ):
         monkeypatch.setitem(TEACHERS, name, partial(TEACHERS[name], **few))

@@ -3,7 +3,8 @@
 Scores an untrained model, trains it, and scores it on seen, unseen and null clips, with and without sound and words;
 segments a video file. Writes `report.json`, `report.html` and the model in `model/`.
 
-EEMC's Mask2Former is taught first where the objects of each category are.
+EEMC's Mask2Former is taught first where the objects of each category are, ReferFormer's ResNet what each place of a
+frame shows. ReferFormer hears nothing.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from .sentence_examples import pick_examples, segment_video, write_splits
 from .stages import SEED, Stages, prepare_folder
 
 STAGES = 8
-DEFAULTS = {"eemc": {"steps": 400, "clips": 40}}
+DEFAULTS = {method: {"steps": 400, "clips": 40} for method in ("eemc", "referformer")}
 # With fewer not every kind of sentence occurs.
 FEWEST_CLIPS = 4
 ACCOUNT = Account(
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> dict:
     results |= summary(seen, unseen, null)
     stages.say_scores({name: results[name] for name in ("seen", "unseen", "null")})
 
-    stages.begin("Take the sound away, then the words")
+    stages.begin("Take the sound away, then the words" if processor.needs_audio else "Take the words away")
     without = score_without(model, collator, splits["test_s"], seen, stages)
     stages.say_scores(without)
     results |= without

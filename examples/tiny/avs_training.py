@@ -58,6 +58,7 @@ def train_method(
     steps: int,
     seed: int,
     on_log: Callable[[dict], None] = lambda entry: None,
+    **training: Any,
 ) -> tuple[dict[str, list[dict]], float]:
     """Train in single frames for `frame_steps`, then on clips for `steps`, and save model, processor and log. A
     SAM2-LOVE learns to point in single frames.
@@ -65,6 +66,7 @@ def train_method(
     Args:
         folder: gets `model/` and `training_log.json`.
         on_log: called with each entry of the log of single frames.
+        training: arguments of the training on clips that differ.
 
     Returns:
         The logs, `frames` and `clips`, and the minutes it took.
@@ -75,7 +77,7 @@ def train_method(
         log = {"frames": teach_pointing(model, processor, seed, shown, [stage], on_log)}
     else:
         log = {"frames": train_on_frames(model, processor, seed, frame_steps, drawn, on_log)}
-    log["clips"] = _train_on_clips(model, ClipCollator(processor), clips, folder, steps, seed)
+    log["clips"] = _train_on_clips(model, ClipCollator(processor), clips, folder, steps, seed, training)
     minutes = round((time.monotonic() - began) / 60, 1)
     for part in (model, processor):
         part.save_pretrained(folder / "model")
@@ -89,7 +91,13 @@ def clip_training(processor: AudioVisualProcessor) -> dict[str, Any]:
 
 
 def _train_on_clips(
-    model: AudioVisualPreTrainedModel, collator: ClipCollator, clips: Clips, folder: Path, steps: int, seed: int
+    model: AudioVisualPreTrainedModel,
+    collator: ClipCollator,
+    clips: Clips,
+    folder: Path,
+    steps: int,
+    seed: int,
+    training: dict[str, Any],
 ) -> list[dict]:
     """Train for so many steps and keep the weights that are best on the validation clips of the first part.
 
@@ -114,6 +122,7 @@ def _train_on_clips(
         load_best_model_at_end=True,
         metric_for_best_model=f"{next(iter(clips))}_jaccard",
         greater_is_better=True,
+        **training,
     )
     rows = concatenate_datasets([splits["train"] for splits in clips.values()])
     watched = {name: splits["val"] for name, splits in clips.items()}

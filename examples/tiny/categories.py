@@ -6,6 +6,7 @@ As their published counterparts know ImageNet or ADE20K, they know all of the dr
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from lavseg import TpaviConfig
 from lavseg.backbones.mask2former.modeling_mask2former import PromptedMask2Former
-from lavseg.backbones.pyramids import PvtV2Pyramid, build_pyramid
+from lavseg.backbones.pyramids import PvtV2Pyramid, ResNetPyramid, build_pyramid
 from lavseg.data import BAND, draw_objects, render_clip
 from lavseg.losses import mask_dice, weighted_mean
 
@@ -25,6 +26,11 @@ from .processes import map_in_processes
 
 IMAGE_SIZE = 128
 BATCH, PEAK_RATE = 32, 2e-3
+_WIDTHS = [16, 32, 64, 96]
+WIDER_PYRAMIDS = {
+    "pvt_v2": {"hidden_sizes": _WIDTHS, "num_attention_heads": [1, 1, 2, 4], "mlp_ratios": [4, 4, 4, 4]},
+    "resnet": {"hidden_sizes": _WIDTHS, "embedding_size": 16, "layer_type": "basic"},
+}
 OnLog = Callable[[dict], None]
 
 
@@ -66,19 +72,23 @@ def _render(seed: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def train_pyramid(
-    seed: int, steps: int, frames: int = 4000, on_log: OnLog = lambda entry: None
-) -> tuple[PvtV2Pyramid, list[dict]]:
-    """A PVT v2 of half a million parameters each of whose four maps tells what is where, and a log of
+    seed: int,
+    steps: int,
+    frames: int = 4000,
+    on_log: OnLog = lambda entry: None,
+    model_type: Literal["pvt_v2", "resnet"] = "pvt_v2",
+) -> tuple[PvtV2Pyramid | ResNetPyramid, list[dict]]:
+    """A PVT v2 or ResNet of half a million parameters each of whose four maps tells what is where, and a log of
     `{step, loss, hits}`.
 
     Args:
         on_log: called with each new entry of the log.
     """
     torch.manual_seed(seed)
-    wider = {"hidden_sizes": [16, 32, 64, 96], "num_attention_heads": [1, 1, 2, 4], "mlp_ratios": [4, 4, 4, 4]}
-    config = tiny_config(TpaviConfig, vision_config={**tiny_pyramid_config("pvt_v2"), **wider}).vision_config
+    wider = WIDER_PYRAMIDS[model_type]
+    config = tiny_config(TpaviConfig, vision_config={**tiny_pyramid_config(model_type), **wider}).vision_config
     pyramid = build_pyramid(config)
-    heads = nn.ModuleList(nn.Conv2d(width, len(BAND) + 1, 1) for width in wider["hidden_sizes"])
+    heads = nn.ModuleList(nn.Conv2d(width, len(BAND) + 1, 1) for width in _WIDTHS)
 
     def terms(images: torch.Tensor, shown: torch.Tensor) -> dict[str, torch.Tensor]:
         logits = [head(maps) for head, maps in zip(heads, pyramid(images).feature_maps, strict=True)]

@@ -1,6 +1,7 @@
 """What tiny methods are built on. All know the drawn band before a method begins."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from transformers import PreTrainedModel, Sam2VideoModel
@@ -15,9 +16,15 @@ HOSTS = {
     "SAM2": "taught from clicks, as shipped in SAM2-LOVE",
     "SAM": "taught from clicks",
     "PVT v2": "taught what each place of a frame shows",
+    "ResNet": "taught what each place of a frame shows",
     "Mask2Former": "with Swin, taught where the objects of each category are",
 }
-TEACHERS = {"SAM": train_sam, "PVT v2": train_pyramid, "Mask2Former": train_mask2former}
+TEACHERS = {
+    "SAM": train_sam,
+    "PVT v2": train_pyramid,
+    "ResNet": partial(train_pyramid, model_type="resnet"),
+    "Mask2Former": train_mask2former,
+}
 
 
 def save_host(

@@ -20,6 +20,8 @@ from lavseg import (
     EemcProcessor,
     GavsModel,
     GavsProcessor,
+    ReferFormerModel,
+    ReferFormerProcessor,
     Sam2LoveModel,
     SamaAvsModel,
     SamaAvsProcessor,
@@ -53,6 +55,7 @@ class TinyMethod:
         host: what it is built on, a key of `HOSTS`.
         fields: of its configuration that a model of this size wants.
         loss_weights: that differ from its own.
+        training: arguments of the training on clips that differ from the others'.
     """
 
     model: type[AudioVisualPreTrainedModel]
@@ -60,6 +63,7 @@ class TinyMethod:
     host: str
     fields: dict[str, Any]
     loss_weights: dict[str, float] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
 
 
 class Words(NamedTuple):
@@ -91,6 +95,10 @@ _AVSEGFORMER = _sizes(
 _TPAVI = _sizes(TpaviConfig, "frame_size", "hidden_size", "fusion_size", "num_attention_heads")
 _EEMC = {"frame_size": 128, "intermediate_size": 128, "num_attention_heads": 4, "adapter_size": 32}
 _STEPPING_STONES = {"frame_size": 128, "projection_size": 64}
+_REFERFORMER = {
+    **{"frame_size": 128, "hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128},
+    **{"num_encoder_layers": 2, "num_decoder_layers": 2, "dropout": 0.0},
+}
 _READS, _HEARS_ONLY = {"use_text": True}, {"use_text": False}
 
 # Those that hear only, by name. The published loss of AVSegFormer learns nothing from silence.
@@ -103,7 +111,7 @@ METHODS = {
     "tpavi": TinyMethod(TpaviModel, TpaviProcessor, "PVT v2", _TPAVI, {"avm": 0.0}),
     "stepping-stones": TinyMethod(SteppingStonesModel, SteppingStonesProcessor, "Mask2Former", _STEPPING_STONES),
 }
-# Those that read as well. SAM2-LOVE is not among them, see `fresh_sam2_love`.
+# Those that read as well, or, as ReferFormer, instead of hearing. SAM2-LOVE is not among them, see `fresh_sam2_love`.
 READERS = {
     "aural-sam2": TinyMethod(
         *(AuralSam2Model, AuralSam2Processor, "SAM2", _AURAL_SAM2 | {"text_projection_size": 96} | _READS),
@@ -114,6 +122,12 @@ READERS = {
     "avsegformer": TinyMethod(AvsegFormerModel, AvsegFormerProcessor, "PVT v2", _AVSEGFORMER | _READS, {"bce": 1.0}),
     "tpavi": TinyMethod(TpaviModel, TpaviProcessor, "PVT v2", _TPAVI | _READS, {"avm": 0.0}),
     "eemc": TinyMethod(EemcModel, EemcProcessor, "Mask2Former", _EEMC),
+    "referformer": TinyMethod(ReferFormerModel, ReferFormerProcessor, "ResNet", _REFERFORMER),
+    # With R2VOS' classifier, which learns from sentences that fit nothing.
+    "referformer-absence": TinyMethod(
+        *(ReferFormerModel, ReferFormerProcessor, "ResNet", _REFERFORMER | {"absence_classifier": True}),
+        training={"synthetic_null_probability": 0.5},
+    ),
 }
 
 

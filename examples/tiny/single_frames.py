@@ -64,12 +64,15 @@ def _asked_frames(
         by_kind.pop("null", None)
     clip, asked = render_clip(rng, 1, objects=objects), list(by_kind.values())
     texts = [item.text for item in asked]
-    inputs = processor(clip.frames, clip.waveform, texts, sampling_rate=SAMPLING_RATE)
+    sound = {"audio": clip.waveform, "sampling_rate": SAMPLING_RATE} if processor.needs_audio else {}
+    # Sentences of several clips are put together later.
+    inputs = processor(clip.frames, text=texts, padding="max_length", **sound)
+    heard = {"input_features": inputs["input_features"][0].half()} if sound else {}
     for index, item in enumerate(asked):
         labels = np.zeros_like(clip.masks[0]) if item.target is None else clip.masks[item.target]
         yield {
             "pixel_values": inputs["pixel_values"][0].half(),
-            "input_features": inputs["input_features"][0].half(),
+            **heard,
             "input_ids": inputs["input_ids"][0, index : index + 1],
             "attention_mask": inputs["attention_mask"][0, index : index + 1],
             "labels": torch.from_numpy(labels),
@@ -100,7 +103,8 @@ def train_on_frames(
         on_log: called with each new entry of the log.
         progress: wraps the numbers of the clips while they are rendered.
     """
-    vggish = {id(parameter) for parameter in model.backbones()["audio"].parameters()}
+    heard = [module for name, module in model.backbones().items() if name == "audio"]
+    vggish = {id(parameter) for module in heard for parameter in module.parameters()}
     trained = [value for value in model.parameters() if value.requires_grad and id(value) not in vggish]
     order, log = torch.Generator().manual_seed(seed), []
     frames = single_frames(processor, clips, seed, progress)

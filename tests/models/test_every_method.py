@@ -67,6 +67,7 @@ class TestEveryMethod(MethodContract):
         "gavs-sam2": variant("gavs", 1_652_770, 24_160, **ON_SAM2),
         "gavs-sam2_text": variant("gavs", 1_729_586, 31_920, reads=True, use_text=True),
         "referformer": variant("referformer", 246_173, 171_713, reads=True),
+        "referformer-absence": variant("referformer", 290_078, 215_618, reads=True, absence_classifier=True),
         "referformer-sound": variant("referformer", 327_805, 178_113, reads=True, use_audio=True),
         "referformer-swin": variant(
             "referformer", 344_523, 271_307, reads=True, vision_config=tiny_pyramid_config("swin")

@@ -116,6 +116,13 @@ def _referformer(
             show_default=False,
         ),
     ] = None,
+    absence_classifier: Annotated[
+        bool,
+        typer.Option(
+            "--absence-classifier",
+            help="Add R2VOS' classifier, which says whether a sentence's object is there at all and has to be trained.",
+        ),
+    ] = False,
     as_json: _Json = False,
 ) -> None:
     """A checkpoint of the released ReferFormer code on ResNet or Swin, with its text encoder."""
@@ -123,7 +130,9 @@ def _referformer(
     def run() -> "tuple[PreTrainedModel, list[str]]":
         from ..models.referformer.convert_referformer import convert_referformer_checkpoint
 
-        return convert_referformer_checkpoint(_here(checkpoint), out, text, vggish and _here(vggish))
+        return convert_referformer_checkpoint(
+            _here(checkpoint), out, text, vggish and _here(vggish), absence_classifier
+        )
 
     _report("referformer", run, out, as_json)
 

@@ -54,6 +54,18 @@ def test_every_tensor_lands_in_its_place(given):
 
 
 @torch.no_grad()
+def test_the_absence_classifier_starts_untrained_beside_the_file(given):
+    model, arguments = given
+    config = tiny_config(ReferFormerConfig, model.config.text_config.vocab_size, absence_classifier=True)
+    judging, _ = convert_referformer_checkpoint(**{**arguments, "config": config})
+    assert ReferFormerProcessor.from_pretrained(arguments["output_dir"]).empty_below == 0.5
+    frames, ids = torch.randn(1, 2, 3, 64, 64), torch.tensor([[5, 6, 7]])
+    outputs, expected = judging(frames, ids), model.eval()(frames, ids)
+    torch.testing.assert_close(outputs.pred_masks, expected.pred_masks, atol=1e-4, rtol=1e-4)
+    assert (outputs.presence_logits > 0).all()
+
+
+@torch.no_grad()
 def test_with_vggish_it_hears_and_starts_as_it_was(given, tmp_path):
     model, arguments = given
     config = tiny_config(ReferFormerConfig, model.config.text_config.vocab_size, use_audio=True)

@@ -5,6 +5,7 @@ import torch
 
 from lavseg.models.referformer.loss_referformer import (
     TrackPredictions,
+    absence_loss,
     generalized_iou,
     make_targets,
     mask_boxes,
@@ -96,6 +97,17 @@ def test_a_clip_without_the_object_teaches_classes_alone():
     assert not found.masks.grad[0].any() and found.masks.grad[1].any()
     nothing = track_losses(found, targets(torch.zeros_like(labels)))
     assert nothing["class"] > 0 and all(nothing[name] == 0 for name in ("mask", "dice", "box", "giou"))
+
+
+def test_absence_is_judged_of_clips_with_a_labelled_frame():
+    labels = masks(3)
+    labels[0], labels[1, 1:] = 0, 0
+    labeled = torch.tensor([[True, True, True], [True, True, False], [False, False, False]])
+    logits = torch.tensor([1.5, -0.5, 7.0], requires_grad=True)
+    loss = absence_loss(logits, targets(labels, labeled))
+    expected = -(torch.sigmoid(logits[0]).log() + torch.sigmoid(-logits[1]).log()) / 2
+    torch.testing.assert_close(loss, expected)
+    assert absence_loss(logits, targets(labels, torch.zeros_like(labeled))) == 0
 
 
 def test_terms_are_divided_by_the_frames_in_which_something_is_seen():

@@ -54,6 +54,8 @@ def test_sentences_are_padded_to_the_longest(processor):
     mask = inputs["attention_mask"][0]
     assert mask.all(1).any() and not mask.all()
     assert processor.max_text_length == 62
+    config = tiny_config(ReferFormerConfig)
+    assert ReferFormerProcessor.from_config(config, processor.tokenizer, 9).max_text_length == 9
 
 
 def test_masks_are_emptied_below_a_probability_if_asked_for(processor):
@@ -64,6 +66,17 @@ def test_masks_are_emptied_below_a_probability_if_asked_for(processor):
     assert strict.post_process_masks(outputs, [(8, 8)])[0].flatten(1).any(1).tolist() == [True, False]
     with pytest.raises(ValueError, match=r"^empty_below: a probability from 0 to 1 is needed, got 2"):
         ReferFormerProcessor(processor.image_processor, processor.tokenizer, empty_below=2)
+
+
+def test_with_the_classifier_masks_of_absent_objects_are_emptied_unless_asked_otherwise(tokenizer, tmp_path):
+    config = tiny_config(ReferFormerConfig, len(tokenizer), absence_classifier=True)
+    ReferFormerProcessor.from_config(config, tokenizer).save_pretrained(tmp_path)
+    outputs = ReferFormerOutput(pred_masks=torch.ones(1, 2, 1, 4, 4), presence_logits=torch.tensor([[0.1, -0.1]]))
+    gating = ReferFormerProcessor.from_pretrained(tmp_path)
+    assert gating.empty_below == 0.5
+    assert gating.gate_masks(outputs)[0, :, 0, 0, 0].tolist() == [1, NO_MASK_LOGIT]
+    never = ReferFormerProcessor.from_config(config, tokenizer, empty_below=0.0)
+    assert never.gate_masks(outputs) is outputs.pred_masks
 
 
 def test_settings_are_saved(processor, tmp_path):

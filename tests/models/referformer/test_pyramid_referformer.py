@@ -43,6 +43,14 @@ def test_frames_see_each_other_but_no_padding_frame(maps):
 
 
 @torch.no_grad()
+def test_codes_are_the_same_in_every_frame():
+    attention = ReferFormerWordAttention(config()).eval()
+    tokens, codes = torch.randn(2, 3 * 5, 32), torch.randn(2, 5, 32)
+    words = torch.randn(2, 4, 32), torch.randn(2, 4, 32), torch.ones(2, 4, dtype=torch.bool)
+    torch.testing.assert_close(attention(tokens, codes, *words), attention(tokens, codes.repeat(1, 3, 1), *words))
+
+
+@torch.no_grad()
 def test_words_that_are_padding_are_not_read():
     attention = ReferFormerWordAttention(config()).eval()
     tokens, codes, words = torch.randn(1, 5, 32), torch.randn(1, 5, 32), torch.randn(1, 4, 32)
@@ -65,7 +73,7 @@ def test_the_finest_level_is_seen_once_for_all_sentences():
     finest = pyramid.see_finest(adapted[None], positions[-1], None)
     assert finest.shape == (1, 2 * 12 * 14, 32)
     words = torch.randn(1, 3, 32), torch.randn(1, 3, 32), torch.ones(1, 3, dtype=torch.bool)
-    features = pyramid(coarse, finest, positions, masks, words)
-    assert features.shape == (1, 2, 32, 12, 14)
-    other = pyramid(coarse, finest, positions, masks, (words[0] + 1, *words[1:]))
+    features, read = pyramid(coarse, finest, positions, masks, words)
+    assert features.shape == (1, 2, 32, 12, 14) and read.shape == (1, 2 * 2 * 2, 32)
+    other, _ = pyramid(coarse, finest, positions, masks, (words[0] + 1, *words[1:]))
     assert not torch.allclose(features, other)

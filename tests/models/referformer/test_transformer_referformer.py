@@ -1,14 +1,12 @@
 import pytest
 import torch
 from tiny.configurations import tiny_config
-from transformers.models.deformable_detr.modeling_deformable_detr import MultiScaleDeformableAttention
 
 from lavseg.models.referformer import ReferFormerConfig, ReferFormerModel
 from lavseg.models.referformer.text_referformer import map_positions
 from lavseg.models.referformer.transformer_referformer import (
     FrameLevels,
     ReferFormerMLP,
-    SamplingByLevel,
     valid_ratios,
 )
 
@@ -77,15 +75,6 @@ def test_padding_is_not_looked_at(transformer):
         transformer.decode(transformer.encode(each), each, queries)[-1].states for each in (again, levels)
     )
     torch.testing.assert_close(found, expected)
-
-
-def test_samples_are_those_of_the_library():
-    shapes = torch.tensor(SIZES)
-    value, places = torch.randn(2, 33, 2, 8), torch.rand(2, 5, 2, 4, 4, 2)
-    weights = torch.rand(2, 5, 2, 4, 4)
-    given = (value, shapes, SIZES, None, places, weights, 64)
-    expected = MultiScaleDeformableAttention()(*given)
-    torch.testing.assert_close(SamplingByLevel()(*given), expected)
 
 
 def test_the_mlp_has_relu_between_its_layers():

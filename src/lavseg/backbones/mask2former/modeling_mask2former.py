@@ -10,7 +10,6 @@ from transformers import Mask2FormerConfig, Mask2FormerModel
 from transformers.models.mask2former.modeling_mask2former import (
     Mask2FormerMaskedAttentionDecoder,
     Mask2FormerMaskedAttentionDecoderOutput,
-    Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention,
     Mask2FormerPreTrainedModel,
     Mask2FormerTransformerModule,
 )
@@ -18,6 +17,7 @@ from transformers.models.mask2former.modeling_mask2former import (
 from ...modeling.encoders import gradient_where_needed
 from ...modeling.initialization import init_linear, rebuild
 from ..attention import MultiheadAttention, attend
+from ..deformable_sampling import DeformableAttention
 from .adapters_mask2former import AdaptedProjection
 from .configuration_mask2former import encoder_width
 
@@ -71,7 +71,7 @@ class MaskPrior(NamedTuple):
     blocked: torch.Tensor
 
 
-class AdaptedDeformableAttention(Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention):
+class AdaptedDeformableAttention(DeformableAttention):
     """Deformable attention whose output goes through a bottleneck, without a way around it."""
 
     def __init__(self, embed_dim: int, num_heads: int, n_levels: int, n_points: int, adapter_size: int):
@@ -84,6 +84,10 @@ class AdaptedDeformableAttention(Mask2FormerPixelDecoderEncoderMultiscaleDeforma
         """As in Transformers."""
         output, weights = super().forward(*args, **kwargs)
         return self.adapter(output), weights
+
+
+def _sizes(attention: DeformableAttention) -> tuple[int, int, int, int]:
+    return attention.d_model, attention.n_heads, attention.n_levels, attention.n_points
 
 
 def _keep_adapter(module: AdaptedDeformableAttention, state: dict[str, torch.Tensor], prefix: str, *args) -> None:
@@ -242,6 +246,8 @@ class PromptedMask2FormerModel(Mask2FormerModel):
         predictor = self.transformer_module.decoder.mask_predictor
         build = partial(_mask_embedder, config.hidden_dim, config.mask_feature_size)
         predictor.mask_embedder = rebuild(predictor.mask_embedder, build)
+        for layer in self.pixel_level_module.decoder.encoder.layers:
+            layer.self_attn = rebuild(layer.self_attn, partial(DeformableAttention, *_sizes(layer.self_attn)))
         for layer in self.transformer_module.decoder.layers:
             build = partial(MaskedCrossAttention, config, config.hidden_dim, config.num_attention_heads, config.dropout)
             layer.cross_attn = rebuild(layer.cross_attn, build)
@@ -308,9 +314,7 @@ class PromptedMask2Former(Mask2FormerPreTrainedModel):
     def add_adapters(self, adapter_size: int) -> None:
         """Put a bottleneck of `adapter_size` channels after each deformable attention of the pixel decoder."""
         for layer in self.model.pixel_level_module.decoder.encoder.layers:
-            stock = layer.self_attn
-            sizes = stock.d_model, stock.n_heads, stock.n_levels, stock.n_points
-            layer.self_attn = AdaptedDeformableAttention(*sizes, adapter_size)
+            layer.self_attn = AdaptedDeformableAttention(*_sizes(layer.self_attn), adapter_size)
 
     def adapters(self) -> list[nn.Module]:
         """Those of `add_adapters`."""

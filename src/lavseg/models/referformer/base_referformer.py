@@ -14,6 +14,7 @@ from ...backbones.attention import MultiheadAttention
 from ...backbones.pyramids.modeling_pyramids import init_frozen_batch_norm
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.initialization import init_attention, init_deformable_attention, init_linear
+from .absence_referformer import ReferFormerAbsence, init_absence
 from .configuration_referformer import ReferFormerConfig
 from .head_referformer import ReferFormerMaskHead
 from .pyramid_referformer import ReferFormerPyramid
@@ -54,6 +55,8 @@ class ReferFormerPreTrainedModel(AudioVisualPreTrainedModel):
         elif isinstance(module, ReferFormerSoundFusion):
             init_attention(module.attention)
             init.zeros_(module.attention.out_proj.weight)
+        elif isinstance(module, ReferFormerAbsence):
+            init_absence(module)
         elif isinstance(module, ReferFormerPyramid):
             for part in module.modules():
                 if isinstance(part, MultiheadAttention):

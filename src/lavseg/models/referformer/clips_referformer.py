@@ -41,12 +41,14 @@ class ClipAnswers:
     chosen: `[B]`, the query whose track is the answer.
     masks: `[B, T, h, w]`, its mask logits.
     layers: `[B, T, Q, h, w]`, mask logits of all queries after each layer, or after the last alone; or nothing.
+    absent: `[B]`, logits that the object is not in the clip at all; None without R2VOS' classifier.
     """
 
     queries: list[FrameQueries]
     chosen: torch.Tensor
     masks: torch.Tensor
     layers: list[torch.Tensor]
+    absent: torch.Tensor | None
 
 
 def clip_sizes(

@@ -29,6 +29,9 @@ class ReferFormerConfig(AudioVisualConfig):
         use_audio: hear one second of sound with each frame. How the rows "+ audio" of the Ref-AVS tables hear is not
             published; this is a variant of this package: each sound is added to the queries of its frame, and pixels
             read the sounds of the clip beside the words, both through layers that start at zero.
+        absence_classifier: the classifier of R2VOS (Li et al., ICCV 2023, options `--mix_query` and `--neg_cls` of its
+            code), which says from the sentence and the pixels that have read it whether its object is in the clip at
+            all; it has to be trained, with sentences that fit nothing. Not part of ReferFormer.
         frame_size: length that the short edge of frames is brought to, at least 32; the model takes frames of any size.
         hidden_size: width of all that lies between encoders and masks, a multiple of 32.
         num_attention_heads: heads of every attention.
@@ -56,6 +59,7 @@ class ReferFormerConfig(AudioVisualConfig):
     text_config: dict | PreTrainedConfig | None = None
     audio_config: dict | PreTrainedConfig | None = None
     use_audio: bool = False
+    absence_classifier: bool = False
     frame_size: int = 360
     hidden_size: int = 256
     num_attention_heads: int = 8

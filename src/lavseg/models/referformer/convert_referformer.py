@@ -134,6 +134,7 @@ def convert_referformer_checkpoint(
     output_dir: str | Path,
     text: str = TEXT_ENCODER,
     vggish_path: str | Path | None = None,
+    absence_classifier: bool = False,
     config: ReferFormerConfig | None = None,
 ) -> tuple[ReferFormerModel, list[str]]:
     """Convert a checkpoint of the released code to a folder that `from_pretrained` reads.
@@ -145,6 +146,7 @@ def convert_referformer_checkpoint(
         text: folder or Hub id that the tokenizer is taken from.
         vggish_path: the public `vggish-10086976.pth` for a model with sound, which starts as the one without and has
             to be trained; without it the model hears nothing, as published.
+        absence_classifier: add R2VOS' classifier, which has to be trained; at first the model is the one without.
         config: configuration of the model; when None the release's, on the image encoder that the file has.
 
     Returns:
@@ -157,8 +159,8 @@ def convert_referformer_checkpoint(
     output_dir = check_new_folder(output_dir, "output_dir")
     released = read_released(checkpoint_path)
     if config is None:
-        hears = {} if vggish_path is None else {"use_audio": True}
-        config = ReferFormerConfig(vision_config=released_vision_config(released), **hears)
+        added = {"use_audio": vggish_path is not None, "absence_classifier": absence_classifier}
+        config = ReferFormerConfig(vision_config=released_vision_config(released), **added)
     state = split_released(released)
     names = rename_keys(state, REFERFORMER_KEYS)
     with torch.device("meta"):
@@ -166,8 +168,10 @@ def convert_referformer_checkpoint(
     found = {name: state[key] for key, name in names.items() if name in expected}
     if vggish_path is not None:
         found |= {f"audio_encoder.{key}": value for key, value in read_vggish(vggish_path, "vggish_path").items()}
-        # Drawn anew, the ways in as zero.
-        expected = {name: value for name, value in expected.items() if not name.startswith(("sound.", "sound_fusion."))}
+    # What is not published is drawn anew, its ways in as zero.
+    new = ("sound.", "sound_fusion.") if vggish_path is not None else ()
+    new += ("absence.",) if config.absence_classifier else ()
+    expected = {name: value for name, value in expected.items() if not name.startswith(new)}
     unknown = [key for key, name in names.items() if name not in expected]
     check_state(found, expected, "a released ReferFormer checkpoint", unknown)
     model = ReferFormerModel.from_pretrained(None, config=config, state_dict=found)

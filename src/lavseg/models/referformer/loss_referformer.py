@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from ...losses import weighted_mean
 from .head_referformer import MASK_STRIDE
 
-# Of the terms of the loss, and of the costs that decide which query is matched.
+# Of the terms of the loss of a layer, and of the costs that decide which query is matched.
 WEIGHTS = {"class": 2.0, "box": 5.0, "giou": 2.0, "mask": 2.0, "dice": 5.0}
 
 
@@ -150,4 +151,20 @@ def track_losses(found: TrackPredictions, targets: TrackTargets) -> dict[str, to
     return {name: value / count for name, value in sums.items()}
 
 
-__all__ = ["TrackPredictions", "TrackTargets", "generalized_iou", "make_targets", "mask_boxes", "match", "track_losses"]
+def absence_loss(logits: torch.Tensor, targets: TrackTargets) -> torch.Tensor:
+    """Cross-entropy of R2VOS' classifier, `logits [N]`; its target is 1 where the object is nowhere to be seen."""
+    absent = ~targets.visible.any(1)
+    costs = F.binary_cross_entropy_with_logits(logits, absent.to(logits.dtype), reduction="none")
+    return weighted_mean(costs, targets.labeled.any(1).to(costs.dtype))
+
+
+__all__ = [
+    "TrackPredictions",
+    "TrackTargets",
+    "absence_loss",
+    "generalized_iou",
+    "make_targets",
+    "mask_boxes",
+    "match",
+    "track_losses",
+]

@@ -15,6 +15,7 @@ from ...backbones.vggish import VggishModel, load_vggish
 from ...modeling.encoders import encode_text, gradient_where_needed
 from ...modeling.inputs import ClipInputs, check_given, check_text, embedding_shapes, prepare_clips
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
+from .absence_referformer import ReferFormerAbsence
 from .base_referformer import ReferFormerPreTrainedModel
 from .clips_referformer import (
     ClipAnswers,
@@ -29,7 +30,7 @@ from .clips_referformer import (
 )
 from .configuration_referformer import GROUPS, ReferFormerConfig
 from .head_referformer import ReferFormerMaskHead
-from .loss_referformer import WEIGHTS, TrackPredictions, make_targets, track_losses
+from .loss_referformer import WEIGHTS, TrackPredictions, absence_loss, make_targets, track_losses
 from .pyramid_referformer import ReferFormerPyramid
 from .sound_referformer import ReferFormerSound, ReferFormerSoundFusion
 from .text_referformer import (
@@ -51,8 +52,8 @@ class ReferFormerOutput(AudioVisualSegmentationOutput):
     """Masks of the track that is chosen for each sentence: the query with the highest mean probability.
 
     `object_score_logits` are the chosen query's logits in each frame, `presence_logits` the logit of their mean
-    probability. Both judge whether this is what the sentence means; masks are not emptied by them unless the processor
-    says `empty_below`.
+    probability or, with `absence_classifier`, what that says. Both judge whether this is what the sentence means; masks
+    are not emptied by them unless the processor says `empty_below`.
 
     ```python
     outputs = model(**inputs, output_query_masks=True)
@@ -75,7 +76,8 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
     """ReferFormer. It reads and sees, and hears with `use_audio` alone. Sentences about a clip share the image encoder,
     the projections of its maps and what the pyramid sees at stride 4.
 
-    Terms of the loss, each a sum over the decoder's layers: `class`, `box` and `giou` on the boxes, `mask` and `dice`.
+    Terms of the loss, each a sum over the decoder's layers: `class`, `box` and `giou` on the boxes, `mask` and `dice`;
+    and `absence`, the cross-entropy of `absence_classifier` where there is one.
 
     ```python
     model, processor = load_checkpoint("runs/referformer")
@@ -84,10 +86,12 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
     ```
     """
 
-    default_loss_weights: ClassVar[dict[str, float]] = WEIGHTS
+    default_loss_weights: ClassVar[dict[str, float]] = {**WEIGHTS, "absence": 1.0}
 
     def __init__(self, config: ReferFormerConfig):
         super().__init__(config)
+        if not config.absence_classifier:
+            del self.loss_weights["absence"]
         width = config.hidden_size
         self.vision_encoder = build_pyramid(config.vision_config, _VISION)
         freeze_batch_norm(self.vision_encoder)
@@ -104,6 +108,7 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
         self.transformer = ReferFormerTransformer(config)
         self.pixel_decoder = ReferFormerPyramid(config, finest)
         self.mask_head = ReferFormerMaskHead(config)
+        self.absence = ReferFormerAbsence(config) if config.absence_classifier else None
         self.freeze()
         self.post_init()
 
@@ -313,13 +318,16 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
         read = (of_frames(part, length) for part in words)
         levels = replace(seen.levels, tokens=self.fusion(seen.levels.tokens, *read, seen.heard))
         memory = self.transformer.encode(levels)
+        coarse = [level.unflatten(0, (clips, length)) for level in levels.maps(memory)[2::-1]]
+        features, pixels = self.pixel_decoder(coarse, seen.finest, seen.positions, seen.masks, words)
+        absent = None
+        if self.absence is not None:
+            sentences, absent = self.absence(sentences, pixels, seen.positions[0], seen.masks[0])
         queries = of_frames(sentences, length)
         if seen.query_sounds is not None:
             queries = queries + seen.query_sounds.flatten(0, 1)
         queries = queries[:, None].expand(-1, self.config.num_queries, -1)
         found = self.transformer.decode(memory, levels, queries)
-        coarse = [level.unflatten(0, (clips, length)) for level in levels.maps(memory)[2::-1]]
-        features = self.pixel_decoder(coarse, seen.finest, seen.positions, seen.masks, words).flatten(0, 1)
         extents = of_frames(seen.extents, length)[:, None]
         chosen = choose(found[-1].logits.unflatten(0, (clips, length)), given.frame_mask)
 
@@ -327,14 +335,14 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
             states, centres = layer.states, layer.centres * extents
             if picked is not None:
                 states, centres = (part.take_along_dim(picked, 1) for part in (states, centres))
-            return self.mask_head(states, features, centres).unflatten(0, (clips, length))
+            return self.mask_head(states, features.flatten(0, 1), centres).unflatten(0, (clips, length))
 
         one = of_frames(chosen, length)[:, None, None]
         if given.labels is None and not all_masks:
-            return ClipAnswers(found, chosen, masks(found[-1], one)[:, :, 0], [])
+            return ClipAnswers(found, chosen, masks(found[-1], one)[:, :, 0], [], absent)
         layers = found if given.labels is not None else found[-1:]
         made = [masks(layer) for layer in layers]
-        return ClipAnswers(found, chosen, of_query(made[-1], chosen), made)
+        return ClipAnswers(found, chosen, of_query(made[-1], chosen), made, absent)
 
     def _output(
         self, answers: list[ClipAnswers], given: ClipInputs, sizes: list[tuple[int, int]], all_masks: bool
@@ -346,12 +354,15 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
         chosen = torch.stack([answer.chosen for answer in answers], dim=1)
         masks = fill_canvas(torch.stack([answer.masks for answer in answers], dim=1), sizes)
         scores = logits.take_along_dim(chosen[:, :, None, None], -1)[..., 0]
-        chances = mean_chance(scores[..., None], given.frame_mask[:, None])[..., 0]
+        if self.absence is None:
+            presence = mean_chance(scores[..., None], given.frame_mask[:, None])[..., 0].logit(eps=1e-6)
+        else:
+            presence = -torch.stack([answer.absent for answer in answers], dim=1)
         return ReferFormerOutput(
             **self.loss_fields(self._losses(answers, given, sizes)),
             pred_masks=masks.masked_fill(~given.frame_mask[:, None, :, None, None], NO_MASK_LOGIT).to(self.dtype),
             object_score_logits=scores,
-            presence_logits=chances.logit(eps=1e-6).to(self.dtype),
+            presence_logits=presence.to(self.dtype),
             query_logits=logits,
             pred_boxes=boxes.to(self.dtype),
             query_masks=torch.stack([answer.layers[-1] for answer in answers], dim=1) if all_masks else None,
@@ -377,7 +388,12 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
             return TrackPredictions(*(torch.stack(kind, dim=1).flatten(0, 1) for kind in parts))
 
         layers = [track_losses(tracks(layer), targets) for layer in range(len(answers[0].queries))]
-        return self.weigh({name: sum(terms[name] for terms in layers) for name in WEIGHTS})
+        terms = {name: sum(of_layer[name] for of_layer in layers) for name in WEIGHTS}
+        if self.absence is not None:
+            terms["absence"] = absence_loss(
+                torch.stack([answer.absent for answer in answers], dim=1).flatten(), targets
+            )
+        return self.weigh(terms)
 
 
 __all__ = ["ReferFormerModel", "ReferFormerOutput"]

@@ -25,8 +25,9 @@ class ReferFormerProcessor(SoundPerFrameProcessor):
         tokenizer: tokenizer of the text encoder.
         fps: rate at which video files are read.
         max_text_length: tokens an expression is cut to, at most those that the text encoder knows places for.
-        empty_below: mean probability of the chosen track below which the masks of a clip are emptied. As published,
-            0, masks never are.
+        empty_below: mean probability of the chosen track or, of a model with `absence_classifier`, the probability
+            that the object is in the clip, below which the masks of a clip are emptied. As published, 0 and with the
+            classifier 0.5: without it masks never are.
         hears: for a model with `use_audio`: give each frame its second of mono sound.
 
     Clips of different shapes may be in one batch; the smaller ones get padding, which `pixel_mask` shows and which
@@ -58,14 +59,22 @@ class ReferFormerProcessor(SoundPerFrameProcessor):
 
     @classmethod
     def from_config(
-        cls, config: ReferFormerConfig, tokenizer: PreTrainedTokenizerBase, empty_below: float = 0.0
+        cls,
+        config: ReferFormerConfig,
+        tokenizer: PreTrainedTokenizerBase,
+        max_text_length: int | None = None,
+        empty_below: float | None = None,
     ) -> "ReferFormerProcessor":
-        """The processor whose sizes fit a model of `config`."""
+        """The processor whose sizes fit a model of `config`. By default sentences have as many tokens as its text
+        encoder knows places for, and masks are emptied as published."""
+        if empty_below is None:
+            empty_below = 0.5 if config.absence_classifier else 0.0
         size = {"shortest_edge": config.frame_size, "longest_edge": LONGEST_EDGE}
         images = DeformableDetrImageProcessor(size=size, do_pad=False)
-        # RoBERTa counts positions from 2.
-        words = config.text_config.max_position_embeddings - 2
-        return cls(images, tokenizer, max_text_length=words, empty_below=empty_below, hears=config.use_audio)
+        if max_text_length is None:
+            # RoBERTa counts positions from 2.
+            max_text_length = config.text_config.max_position_embeddings - 2
+        return cls(images, tokenizer, max_text_length=max_text_length, empty_below=empty_below, hears=config.use_audio)
 
     @property
     def needs_audio(self) -> bool:

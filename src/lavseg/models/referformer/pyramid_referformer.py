@@ -60,9 +60,10 @@ class ReferFormerWordAttention(GradientCheckpointingLayer):
         word_positions: torch.Tensor,
         word_mask: torch.Tensor,
     ) -> torch.Tensor:
-        """Update `tokens [B, L, C]` with codes of the same shape by `words [B, P, C]` with theirs, as far as
-        `word_mask` bool `[B, P]` shows them."""
-        read = self.attention(tokens + positions, words + word_positions, word_mask, values=words)
+        """Update `tokens [B, L, C]` with codes `[B, L, C]`, or `[B, L / T, C]` that are the same in `T` frames, by
+        `words [B, P, C]` with theirs, as far as `word_mask` bool `[B, P]` shows them."""
+        placed = tokens.unflatten(1, (-1, positions.shape[1])) + positions[:, None]
+        read = self.attention(placed.flatten(1, 2), words + word_positions, word_mask, values=words)
         tokens = self.norm1(tokens + self.dropout(read))
         changed = self.linear2(self.dropout(self.linear1(tokens).relu()))
         return self.norm2(tokens + self.dropout(changed))
@@ -85,19 +86,15 @@ class ReferFormerPyramidLevel(nn.Module):
         adapted = self.adapter(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])
         return self.clip_attention(adapted, positions, mask)
 
-    def forward(
-        self,
-        tokens: torch.Tensor,
-        positions: torch.Tensor,
-        frames: int,
-        words: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-        coarser: torch.Tensor | None,
+    def read(
+        self, tokens: torch.Tensor, positions: torch.Tensor, words: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
     ) -> torch.Tensor:
-        """Maps `[B T, C, h, w]` from what `see` gives, codes `[B, C, h, w]`, words as in `ReferFormerWordAttention`,
-        and the maps of the coarser level."""
-        codes = _tokens(positions[:, None].expand(-1, frames, -1, -1, -1))
-        tokens = self.word_attention(tokens, codes, *words)
-        maps = tokens.unflatten(1, (frames, *positions.shape[-2:])).flatten(0, 1).movedim(-1, 1)
+        """What `see` gives with codes `[B, C, h, w]`, once it has read the words, as in `ReferFormerWordAttention`."""
+        return self.word_attention(tokens, positions.flatten(2).mT, *words)
+
+    def forward(self, tokens: torch.Tensor, size: tuple[int, int], coarser: torch.Tensor | None) -> torch.Tensor:
+        """Maps `[B T, C, h, w]` of a size from what `read` gives and the maps of the coarser level."""
+        maps = tokens.unflatten(1, (-1, *size)).flatten(0, 1).movedim(-1, 1)
         if coarser is not None:
             maps = maps + F.interpolate(coarser, maps.shape[-2:], mode="nearest")
         return self.layer(maps)
@@ -131,8 +128,9 @@ class ReferFormerPyramid(nn.Module):
         positions: list[torch.Tensor],
         masks: list[torch.Tensor | None],
         words: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-    ) -> torch.Tensor:
-        """Mask features `[B, T, C, h, w]` at stride 4.
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mask features `[B, T, C, h, w]` at stride 4, and the tokens `[B, T h w, C]` at stride 32 that have read the
+        words.
 
         Args:
             coarse: memory of the encoder as maps `[B, T, C, h, w]` at strides 32, 16 and 8.
@@ -145,9 +143,13 @@ class ReferFormerPyramid(nn.Module):
             level.see(given, *place)
             for level, given, *place in zip(self.levels[:-1], coarse, positions[:-1], masks[:-1], strict=True)
         ]
-        for level, tokens, codes in zip(self.levels, [*seen, finest], positions, strict=True):
-            maps = level(tokens, codes, frames, words, maps)
-        return self.mask_features(maps).unflatten(0, (-1, frames))
+        read = [
+            level.read(tokens, codes, words)
+            for level, tokens, codes in zip(self.levels, [*seen, finest], positions, strict=True)
+        ]
+        for level, tokens, codes in zip(self.levels, read, positions, strict=True):
+            maps = level(tokens, codes.shape[-2:], maps)
+        return self.mask_features(maps).unflatten(0, (-1, frames)), read[0]
 
 
 def _tokens(maps: torch.Tensor) -> torch.Tensor:

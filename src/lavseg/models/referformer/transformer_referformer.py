@@ -4,17 +4,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from transformers import DeformableDetrConfig
 from transformers.models.deformable_detr.modeling_deformable_detr import (
     DeformableDetrDecoderLayer,
     DeformableDetrEncoder,
     DeformableDetrEncoderLayer,
-    MultiScaleDeformableAttention,
     inverse_sigmoid,
 )
 
+from ...backbones.deformable_sampling import SummedSampling
 from ...backbones.rows import as_index
 from .configuration_referformer import ReferFormerConfig
 
@@ -66,31 +65,6 @@ class FrameQueries:
     centres: torch.Tensor
 
 
-class SamplingByLevel(MultiScaleDeformableAttention):
-    """Transformers' sampling, whose samples are summed level by level instead of all being kept until the end."""
-
-    def forward(
-        self,
-        value: torch.Tensor,
-        value_spatial_shapes: torch.Tensor,
-        value_spatial_shapes_list: list[tuple[int, int]],
-        level_start_index: torch.Tensor,
-        sampling_locations: torch.Tensor,
-        attention_weights: torch.Tensor,
-        im2col_step: int,
-    ) -> torch.Tensor:
-        """As there: values `[N, L, heads, d]`, places `[N, Q, heads, levels, points, 2]` and weights without the last
-        axis, to `[N, Q, heads * d]`."""
-        levels = value.split([height * width for height, width in value_spatial_shapes_list], dim=1)
-        grids, total = 2 * sampling_locations - 1, 0
-        for index, (level, size) in enumerate(zip(levels, value_spatial_shapes_list, strict=True)):
-            maps = level.permute(0, 2, 3, 1).reshape(-1, level.shape[-1], *size)
-            grid, weights = (part[:, :, :, index].transpose(1, 2).flatten(0, 1) for part in (grids, attention_weights))
-            samples = F.grid_sample(maps, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-            total = total + torch.einsum("ncqp,nqp->ncq", samples, weights)
-        return total.unflatten(0, (len(value), -1)).flatten(1, 2).mT.contiguous()
-
-
 class ReferFormerMLP(nn.Module):
     """Linear layers with ReLU between them."""
 
@@ -129,9 +103,9 @@ class ReferFormerTransformer(nn.Module):
             DeformableDetrDecoderLayer(layer_config) for _ in range(config.num_decoder_layers)
         )
         for layer in self.encoder_layers:
-            layer.self_attn.attn = SamplingByLevel()
+            layer.self_attn.attn = SummedSampling()
         for layer in self.decoder_layers:
-            layer.encoder_attn.attn = SamplingByLevel()
+            layer.encoder_attn.attn = SummedSampling()
             layer.self_attn.config = config  # whose implementation of attention may be switched
         self.box_heads = nn.ModuleList(ReferFormerMLP(width, width, width, 4) for _ in self.decoder_layers)
         self.class_heads = nn.ModuleList(nn.Linear(width, 1) for _ in self.decoder_layers)
