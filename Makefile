@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Of `demo`: sam2-love, eemc, aural-sam2, sama-avs, gavs, st-bava, avsegformer, tpavi or stepping-stones; of
+# Of `demo`: sam2-love, eemc, simtoken, aural-sam2, sama-avs, gavs, st-bava, avsegformer, tpavi or stepping-stones; of
 # `train-tiny`: sam2-love, aural-sam2 or simtoken.
 METHOD ?= sam2-love
 TINY_sam2-love := runs/tiny
@@ -50,7 +50,7 @@ notebook: $(READY)
 	$(BIN)/python docs/run_notebook.py
 
 train-tiny: $(READY)
-	$(BIN)/python examples/train_tiny.py --method $(METHOD) --out $(or $(TINY_$(METHOD)),$(error METHOD: train-tiny takes sam2-love or aural-sam2, got $(METHOD)))
+	$(BIN)/python examples/train_tiny.py --method $(METHOD) --out $(or $(TINY_$(METHOD)),$(error METHOD: train-tiny takes sam2-love, aural-sam2 or simtoken, got $(METHOD)))
 
 clean:
 	rm -rf $(VENV) runs build dist
