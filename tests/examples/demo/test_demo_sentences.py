@@ -11,8 +11,9 @@ from lavseg.checkpoint import load_checkpoint
 @pytest.mark.parametrize(
     ("method", "host", "model_class"), [("eemc", "Mask2Former", "EemcModel"), ("simtoken", "SAM", "SimTokenModel")]
 )
+@pytest.mark.usefixtures("small_clips", "small_hosts", "small_batches", "processes_here")
 def test_the_whole_demo_of_a_method_that_is_not_shipped(
-    method, host, model_class, untrained, tmp_path, small_clips, small_hosts, processes_here, monkeypatch, capsys
+    method, host, model_class, untrained, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(sentence_examples, "EXAMPLES_PER_KIND", 1)
     monkeypatch.setattr(sentence_examples, "WORST_EXAMPLES", 1)

@@ -10,20 +10,21 @@ from lavseg import SimTokenModel
 
 
 @pytest.fixture
-def short(monkeypatch, processes_here):
+def short(monkeypatch, processes_here, small_batches):
     """Both stages are cut to a few steps on a few clips."""
     for name, few in (
         ("train_sam", {"clips": 4}),
         ("write_ref_avs", {"num_frames": 3, "frame_size": (56, 72)}),
     ):
         monkeypatch.setattr(train_simtoken, name, partial(getattr(train_simtoken, name), **few))
+    monkeypatch.setitem(train_simtoken.TRAINING, "per_device_train_batch_size", 4)
     clips = {"train": 2, "val": 1, "test_s": 2, "test_u": 1, "test_n": 1}
     monkeypatch.setattr(train_simtoken, "CLIPS", clips)
 
 
 @pytest.mark.slow
 def test_both_stages_are_kept_and_scored(short, tmp_path, capsys):
-    command = ["--method", "simtoken", "--out", str(tmp_path), "--sam_steps", "4", "--steps", "3"]
+    command = ["--method", "simtoken", "--out", str(tmp_path), "--sam_steps", "2", "--steps", "2"]
     train_tiny.main(command)
     scores = json.loads((tmp_path / "model" / "scores.json").read_text())
     assert {"test_s", "test_u", "test_n", "needs_sound", "needs_words", "minutes"} <= scores.keys()
