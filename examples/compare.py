@@ -6,9 +6,10 @@ Two tables. `hearing`: the methods that hear and see only, on clips in the layou
 sounds, where several do, and in silence. `reading`: the methods that read, on clips in the layout of Ref-AVS,
 scored on seen and unseen objects and on sentences that fit nothing.
 
-All but ReferFormer hear, with the VGGish of the shipped SAM2-LOVE, and read with its text encoder. They build on its
-SAM2, or on a tiny SAM, PVT v2, ResNet or Mask2Former that is trained on the drawn band first (`tiny/hosts.py`).
-SAM2-LOVE itself is trained anew, as its shipped checkpoint learned from other clips for longer.
+All but ReferFormer hear, with the VGGish of the shipped SAM2-LOVE, and read with its text encoder, SimToken with a
+language model that starts from random weights. They build on its SAM2, or on a tiny SAM, PVT v2, ResNet or Mask2Former
+that is trained on the drawn band first (`tiny/hosts.py`). SAM2-LOVE itself is trained anew, as its shipped checkpoint
+learned from other clips for longer.
 
 Each learns in single frames first, then from clips. A method that is added to `METHODS` or `READERS` of
 `tiny/models.py` has its row.

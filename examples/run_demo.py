@@ -4,9 +4,9 @@
     python examples/run_demo.py --method aural-sam2 --out runs/demo
 
 SAM2-LOVE answers sentences: the shipped one is scored with and without sound and words, and a fresh one is trained.
-EEMC and ReferFormer, which does not hear, answer them, too, and are trained from the start. The others find what
-sounds: each is scored untrained, trained, and scored again, with its sound and in silence. All segment a video file.
-Writes `report.html`, `report.json` and the trained model in `model/`.
+EEMC, SimToken and ReferFormer, which does not hear, answer them, too, and are trained from the start. The others find
+what sounds: each is scored untrained, trained, and scored again, with its sound and in silence. All segment a video
+file. Writes `report.html`, `report.json` and the trained model in `model/`.
 """
 
 import argparse

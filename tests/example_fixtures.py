@@ -79,3 +79,15 @@ def small_hosts(monkeypatch):
         ("Mask2Former", {"frames": 4}),
     ):
         monkeypatch.setitem(TEACHERS, name, partial(TEACHERS[name], **few))
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    """Trainings on sentences, and that of SAM, take few at a time."""
+    for name, size in (
+        ("tiny.single_frames.FRAMES_PER_STEP", 3),
+        ("demo.frame_training.FRAMES_PER_STEP", 3),
+        ("tiny.avs_training.SENTENCES_PER_STEP", 2),
+        ("tiny.sam_host.BATCH", 4),
+    ):
+        monkeypatch.setattr(name, size)

@@ -8,8 +8,7 @@ from datasets import Dataset, concatenate_datasets
 from tiny.avs_training import clip_training
 from tiny.hosts import save_host
 from tiny.scores import Clips
-from tiny.single_frames import FRAMES_PER_STEP, as_inputs, single_frames, train_on_frames
-from torch.utils.data import default_collate
+from tiny.single_frames import FRAMES_PER_STEP, as_inputs, collate_frames, single_frames, train_on_frames
 
 from lavseg import ClipCollator, Sam2LoveModel
 from lavseg.modeling.base import AudioVisualPreTrainedModel
@@ -66,7 +65,7 @@ def training_seconds(
 
     seconds = len(rows) / few * seconds_of(lambda: single_frames(collator.processor, few, SEED), 1)
     frames = single_frames(collator.processor, few, SEED)
-    frames = default_collate([frames[index % len(frames)] for index in range(FRAMES_PER_STEP)])
+    frames = collate_frames([frames[index % len(frames)] for index in range(FRAMES_PER_STEP)])
     size = clip_training(collator.processor)["per_device_train_batch_size"]
     batch = [rows[index % len(rows)] for index in range(size)]
     clip_seconds = seconds_of(lambda: model(**collator(batch).to(model.device)).loss.backward(), 1)

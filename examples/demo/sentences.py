@@ -3,8 +3,8 @@
 Scores an untrained model, trains it, and scores it on seen, unseen and null clips, with and without sound and words;
 segments a video file. Writes `report.json`, `report.html` and the model in `model/`.
 
-EEMC's Mask2Former is taught first where the objects of each category are, ReferFormer's ResNet what each place of a
-frame shows. ReferFormer hears nothing.
+What it builds on knows the drawn band already, see `tiny/hosts.py`. SimToken's language model and the tower that sees
+for it start from random weights. ReferFormer hears nothing.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from .sentence_examples import pick_examples, segment_video, write_splits
 from .stages import SEED, Stages, prepare_folder
 
 STAGES = 8
-DEFAULTS = {method: {"steps": 400, "clips": 40} for method in ("eemc", "referformer")}
+DEFAULTS = {method: {"steps": 400, "clips": 40} for method in ("eemc", "referformer", "simtoken")}
 # With fewer not every kind of sentence occurs.
 FEWEST_CLIPS = 4
 ACCOUNT = Account(

@@ -2,6 +2,7 @@
 a host that knows the drawn band, see `hosts.py`."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,8 @@ from lavseg import (
     Sam2LoveModel,
     SamaAvsModel,
     SamaAvsProcessor,
+    SimTokenModel,
+    SimTokenProcessor,
     StBavaModel,
     StBavaProcessor,
     SteppingStonesModel,
@@ -39,6 +42,8 @@ from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
 
 from .configurations import NOTICE, tiny_config
+from .fresh_simtoken import FIELDS as SIMTOKEN
+from .fresh_simtoken import fresh_simtoken
 
 # SAM2-LOVE, whose SAM2, VGGish and text encoder the others build on.
 SHIPPED = Path(__file__).parents[1] / "sam2-love-tiny"
@@ -56,6 +61,8 @@ class TinyMethod:
         fields: of its configuration that a model of this size wants.
         loss_weights: that differ from its own.
         training: arguments of the training on clips that differ from the others'.
+        fresh: makes an untrained model and its processor from the folder of the host, the VGGish, the tokenizer and
+            these fields, where a method reads with no text encoder; None for what `from_backbones` makes.
     """
 
     model: type[AudioVisualPreTrainedModel]
@@ -64,6 +71,7 @@ class TinyMethod:
     fields: dict[str, Any]
     loss_weights: dict[str, float] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    fresh: Callable[..., tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]] | None = None
 
 
 class Words(NamedTuple):
@@ -128,6 +136,7 @@ READERS = {
         *(ReferFormerModel, ReferFormerProcessor, "ResNet", _REFERFORMER | {"absence_classifier": True}),
         training={"synthetic_null_probability": 0.5},
     ),
+    "simtoken": TinyMethod(SimTokenModel, SimTokenProcessor, "SAM", SIMTOKEN, fresh=fresh_simtoken),
 }
 
 
@@ -145,9 +154,12 @@ def fresh_model(
         fields: settings of the method's configuration, instead of those of `TinyMethod.fields`.
     """
     tiny = METHODS[method] if words is None else READERS[method]
-    encoders = {"audio": vggish} if words is None else {"audio": vggish, "text": str(words.encoder)}
+    fields = {"notice": NOTICE, **tiny.fields, **fields}
     torch.manual_seed(seed)
-    model = tiny.model.from_backbones(str(host), **encoders, **{"notice": NOTICE, **tiny.fields, **fields})
+    if tiny.fresh is not None:
+        return tiny.fresh(host, vggish, words.tokenizer, **fields)
+    encoders = {"audio": vggish} if words is None else {"audio": vggish, "text": str(words.encoder)}
+    model = tiny.model.from_backbones(str(host), **encoders, **fields)
     model.set_loss_weights(tiny.loss_weights)
     reading = () if words is None else (words.tokenizer, MAX_TEXT_LENGTH)
     return model, tiny.processor.from_config(model.config, *reading)

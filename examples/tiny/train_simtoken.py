@@ -18,24 +18,21 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from transformers import SamModel
 
-from lavseg import ClipCollator, LavsegTrainer, SimTokenConfig, SimTokenModel, SimTokenProcessor, load_ref_avs
+from lavseg import ClipCollator, LavsegTrainer, SimTokenModel, load_ref_avs
 from lavseg.checkpoint import load_checkpoint
 from lavseg.data import build_tokenizer, row_kinds, write_ref_avs
 from lavseg.evaluation.evaluate_model import evaluate
 
-from .configurations import NOTICE, tiny_config
+from .configurations import NOTICE
+from .fresh_simtoken import FIELDS, fresh_simtoken
 from .models import SHIPPED
-from .optimization import reset_layers, training_arguments
+from .optimization import training_arguments
 from .sam_host import train_sam
 from .scores import SCORES, blanker, silencer, values
 
 LOG = "training_log.json"
 CLIPS = {"train": 1200, "val": 24, "test_s": 60, "test_u": 40, "test_n": 40}
-LANGUAGE = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 3, "num_attention_heads": 4}
-VISION = {"image_size": 96, "patch_size": 12, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4}
-METHOD = {"merge_levels": ((16, 5), (8, 3)), "train_projector": True, "alignment": "contrastive", "notice": NOTICE}
 TRAINING = {
     "per_device_train_batch_size": 16,
     "sentences_per_clip": 4,
@@ -44,32 +41,6 @@ TRAINING = {
     "lr_scheduler_type": "cosine",
     "logging_steps": 25,
 }
-# SAM's own, which its clicks were learned with.
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-
-
-def fresh_simtoken(sam: SamModel, audio: torch.nn.Module, seed: int) -> tuple[SimTokenModel, SimTokenProcessor]:
-    """A model whose language model and tower know nothing and train as far as the loss reaches them."""
-    tokenizer = build_tokenizer()
-    tiny = tiny_config(SimTokenConfig, len(tokenizer))
-    config = SimTokenConfig(
-        language_config={**tiny.language_config.to_dict(), **LANGUAGE, "initializer_range": 0.05},
-        vision_config={**tiny.vision_config.to_dict(), **VISION},
-        sam_config=sam.config.to_dict(),
-        audio_config={**audio.config.to_dict(), "final_relu": False},
-        **METHOD,
-    )
-    torch.manual_seed(seed)
-    model = SimTokenModel(config)
-    reset_layers(model.vision_encoder)
-    model.load_backbones({**model.backbones(), "sam": sam, "audio": audio})
-    for part in (model.language_model, model.vision_encoder):
-        part.requires_grad_(True)
-    for name in model.unreached_modules():
-        model.get_submodule(name).requires_grad_(False)
-    processor = SimTokenProcessor.from_config(config, tokenizer)
-    processor.image_processor.image_mean, processor.image_processor.image_std = MEAN, STD
-    return model, processor
 
 
 def score(model: SimTokenModel, collator: ClipCollator, data: Path) -> dict[str, dict]:
@@ -94,7 +65,8 @@ def method_stage(folder: Path, sam: Path, data: Path, shipped: Path, seed: int, 
         shutil.rmtree(data, ignore_errors=True)
         write_ref_avs(data, CLIPS, seed=seed)
     audio = load_checkpoint(shipped)[0].audio_encoder
-    model, processor = fresh_simtoken(SamModel.from_pretrained(sam), audio, seed)
+    torch.manual_seed(seed)
+    model, processor = fresh_simtoken(sam, audio, build_tokenizer(), notice=NOTICE, **FIELDS)
     collator, began = ClipCollator(processor), time.monotonic()
     arguments = training_arguments(
         folder.parent / "training", seed, max_steps=steps, warmup_steps=0.05, save_strategy="no", **TRAINING

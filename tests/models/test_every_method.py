@@ -80,6 +80,9 @@ class TestEveryMethod(MethodContract):
         "sama_avs-sam2": variant("sama_avs", 1_638_418, 586_677, **ON_SAM2),
         "sama_avs-sam2_text": variant("sama_avs", 1_722_418, 601_621, reads=True, use_text=True),
         "simtoken": variant("simtoken", 380_972, 111_680, reads=True, unreached=SIMTOKEN),
+        "simtoken-sam2": variant(
+            "simtoken", 1_836_258, 654_885, reads=True, unreached=SIMTOKEN, prompted_frames="first", **ON_SAM2
+        ),
         "st_bava": variant("st_bava", 220_492, 80_704, unreached=SAM_IOU),
         "st_bava-gate": variant("st_bava", 220_492, 80_704, unreached=SAM_IOU, spatial_mode="gate"),
         "stepping_stones": variant("stepping_stones", 225_409, 13_303),

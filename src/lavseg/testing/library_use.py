@@ -146,13 +146,13 @@ class LibraryUse:
         given, model = (variant.inputs, variant.prepare([1])), variant.make_model()
         expected = [_outputs(model, inputs) for inputs in given]
         torch._dynamo.reset()
-        counters = _compile_parts(model, monkeypatch)
+        counters = compile_parts(model, monkeypatch)
         for inputs, outputs in zip(given, expected, strict=True):
             _assert_near(_outputs(model, inputs), outputs, 1e-4)
         assert all(counter.frame_count for counter in counters.values()), counters
 
 
-def _compile_parts(
+def compile_parts(
     model: AudioVisualPreTrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, CompileCounterWithBackend]:
     """Compile the encoders of a model and the steps of tracking; counters of graphs by the names of those."""

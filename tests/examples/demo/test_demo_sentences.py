@@ -10,17 +10,22 @@ from lavseg.checkpoint import load_checkpoint
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "host", "name", "hears"),
-    [("eemc", "Mask2Former", "EemcModel", True), ("referformer", "ResNet", "ReferFormerModel", False)],
+    [
+        ("eemc", "Mask2Former", "EemcModel", True),
+        ("simtoken", "SAM", "SimTokenModel", True),
+        ("referformer", "ResNet", "ReferFormerModel", False),
+    ],
 )
+@pytest.mark.usefixtures("small_clips", "small_hosts", "small_batches", "processes_here")
 def test_the_whole_demo_of_a_method_that_is_not_shipped(
-    untrained, tmp_path, small_clips, small_hosts, processes_here, monkeypatch, capsys, method, host, name, hears
+    method, host, name, hears, untrained, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(sentence_examples, "EXAMPLES_PER_KIND", 1)
     monkeypatch.setattr(sentence_examples, "WORST_EXAMPLES", 1)
     output, few = tmp_path / "demo", ["--steps=4", "--clips=4", "--host_steps=1"]
     run_demo.main([f"--method={method}", f"--out={output}", f"--model={untrained}", *few])
     printed = capsys.readouterr().out
-    assert all(f"{stage}/8" in printed for stage in range(1, 9)) and f"Get a tiny {host}" in printed
+    assert all(f"{stage}/8" in printed for stage in range(1, 9)) and f"Get a tiny {host}, " in printed
 
     report = json.loads((output / "report.json").read_text())
     assert report["method"] == method and 0 < report["parameters_trained"] < report["parameters"]

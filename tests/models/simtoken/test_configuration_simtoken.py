@@ -1,5 +1,5 @@
 import pytest
-from tiny.configurations import tiny_config
+from tiny.configurations import nano_sam2_config, tiny_config
 from transformers import Qwen2Config
 
 from lavseg import SimTokenConfig
@@ -22,6 +22,16 @@ def test_any_decoder_and_its_last_token(tmp_path):
     assert SimTokenConfig.from_pretrained(tmp_path).to_dict() == config.to_dict()
 
 
+def test_sam2_gives_one_mask_and_every_frame_is_prompted(tmp_path):
+    published = nano_sam2_config(128)
+    config = tiny_config(SimTokenConfig, sam_config=published)
+    assert published.multimask_output_in_sam and not config.sam_config.multimask_output_in_sam
+    assert not config.sam_config.mask_decoder_config.dynamic_multimask_via_stability
+    assert config.prompted_frames == "every"
+    config.save_pretrained(tmp_path)
+    assert SimTokenConfig.from_pretrained(tmp_path).to_dict() == config.to_dict()
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -31,6 +41,8 @@ def test_any_decoder_and_its_last_token(tmp_path):
         ({"merge_levels": ((4, 3), (8, 3))}, "^merge_levels: "),
         ({"merge_levels": ()}, "^merge_levels: "),
         ({"target_frame": -1}, "^target_frame: -1 was given"),
+        ({"prompted_frames": "last"}, "^prompted_frames: 'last' was given, accepted are 'every', 'first'"),
+        ({"prompted_frames": "first"}, "^prompted_frames: SAM does not track .* give a Sam2VideoConfig as sam_config"),
         ({"max_frames": 0}, "^max_frames: 0 was given"),
         ({"seg_token_id": 401}, "^seg_token_id: 401 was given, the language model has 401 tokens"),
     ],

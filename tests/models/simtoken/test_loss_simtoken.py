@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lavseg.models.simtoken.loss_simtoken import PromptBank, alignment
+from lavseg.models.simtoken.loss_simtoken import PromptBank, alignment, mask_losses
 
 
 def filled(objects):
@@ -53,3 +53,13 @@ def test_without_anything_to_compare_with_it_is_zero_with_a_gradient(contrastive
     loss = alignment(prompts, [(0, 1), (0, 1)], PromptBank(), contrastive)
     loss.backward()
     assert loss == 0 and prompts.grad is not None
+
+
+def test_object_scores_learn_where_a_labelled_frame_shows_the_object():
+    labels = torch.zeros(1, 2, 3, 4, 4)
+    labels[0, 0, 0] = 1
+    scores = torch.tensor([[[9.0, -9.0, 9.0], [-9.0, 1.0, 9.0]]])
+    labeled = torch.tensor([[True, True, False]])
+    terms = mask_losses(torch.zeros(labels.shape), scores, labels, labeled)
+    assert terms["object"].item() == pytest.approx(F.softplus(torch.tensor(1.0)).item() / 4, abs=1e-3)
+    assert mask_losses(torch.zeros(labels.shape), None, labels, labeled).keys() == {"bce", "dice"}

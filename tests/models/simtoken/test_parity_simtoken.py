@@ -142,7 +142,7 @@ def check_clip(model, golden, row, info, inputs, prompt):
     assert_near(read[0], golden["read"][row], "read")
     token = model.text_hidden_fcs(read)
     assert_near(token[0], golden["seg"][row], "seg")
-    masks, scores = model.segment(images, token)
+    masks, scores, _ = model.segment([images], token)
     assert_near(masks[0][:, None], golden[f"low_res{row}"], "low_res")
     assert_near(scores[0][:, None], golden[f"iou{row}"], "iou")
     assert_near(model.scale_masks(masks[0], tuple(info["orig"][row]))[None, :, ::4, ::4], golden[f"pred{row}"], "pred")

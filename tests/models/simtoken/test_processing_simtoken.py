@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny.configurations import tiny_config
+from tiny.configurations import nano_sam2_config, tiny_config
 from transformers import AutoProcessor, CLIPImageProcessor
 
 from lavseg import SimTokenConfig, SimTokenModel, SimTokenProcessor
@@ -40,6 +40,20 @@ def test_frames_for_sam_and_for_clip(processor):
     assert inputs["clip_pixel_values"].shape == (1, 3, 56, 56)
     torch.testing.assert_close(inputs["clip_pixel_values"][..., 2:-2], other["clip_pixel_values"][..., 2:-2])
     assert not torch.equal(inputs["pixel_values"], other["pixel_values"])
+
+
+def test_sam2_is_given_whole_frames_as_squares(processor, tmp_path):
+    config = tiny_config(SimTokenConfig, len(TOKENIZER), sam_config=nano_sam2_config(128))
+    SimTokenProcessor.from_config(config, TOKENIZER).save_pretrained(tmp_path)
+    on_sam2, image = AutoProcessor.from_pretrained(tmp_path), frame(90, 120)
+    found = on_sam2.image_inputs([image])
+    assert found["pixel_values"].shape == (1, 3, 128, 128) and found["pixel_values"][..., 100:, :].any()
+    assert torch.equal(found["clip_pixel_values"], processor.image_inputs([image])["clip_pixel_values"])
+    # Of squares no part is padding: rows of the lower quarter stay.
+    logits = torch.full((1, 1, 1, 32, 32), -1.0)
+    logits[..., 24:, :] = 1
+    below = [each.post_process_masks(logits, [(90, 120)])[0].any() for each in (processor, on_sam2)]
+    assert below == [False, True]
 
 
 def test_sentences_become_prompts_of_the_clips(processor):

@@ -1,9 +1,11 @@
 """Language models that SimToken starts from, those of Chat-UniVi among them, whose type Transformers does not know."""
 
+from inspect import signature
 from pathlib import Path
 
 import torch
 from huggingface_hub import snapshot_download
+from torch import nn
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedConfig
 from transformers import PreTrainedModel as Causal
 
@@ -37,3 +39,8 @@ def load_language_model(name_or_path: str | Path) -> tuple[Causal, dict[str, tor
         folder = Path(snapshot_download(str(name_or_path), local_files_only=True))
     tensors = TensorFolder(folder, "language")
     return causal, {key.removeprefix(PROJECTOR): tensors[key] for key in tensors if key.startswith(PROJECTOR)}
+
+
+def cache_argument(model_class: type[nn.Module]) -> str:
+    """What a language model calls the keys and values that it is given: Transformers renamed it."""
+    return "cache" if "cache" in signature(model_class.forward).parameters else "past_key_values"

@@ -1,9 +1,11 @@
-"""SimToken's alignment of prompts about the same object, with its memory."""
+"""What SimToken's masks cost, and its alignment of prompts about the same object, with its memory."""
 
 from collections import defaultdict, deque
 
 import torch
 import torch.nn.functional as F
+
+from ...losses import mask_bce, mask_dice, weighted_mean
 
 _TEMPERATURE = 0.07
 _KEPT = 5
@@ -67,3 +69,23 @@ def alignment(
 
 def _similarities(prompt: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     return F.cosine_similarity(prompt[None], others) / _TEMPERATURE
+
+
+def mask_losses(
+    logits: torch.Tensor, scores: torch.Tensor | None, labels: torch.Tensor, labeled: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Means over labelled frames of what masks cost, and what SAM2's object scores do.
+
+    Args:
+        logits: `[B, E, T, h, w]`.
+        scores: `[B, E, T]`, of objects that are to be seen; None on SAM.
+        labels: 0 and 1, as `logits`.
+        labeled: bool `[B, T]`.
+    """
+    targets = labels.to(logits.dtype)
+    costs = {"bce": mask_bce(logits, targets), "dice": mask_dice(logits, targets)}
+    if scores is not None:
+        visible = (targets > 0).flatten(3).any(-1).to(logits.dtype)
+        costs["object"] = F.binary_cross_entropy_with_logits(scores.to(logits.dtype), visible, reduction="none")
+    weights = labeled[:, None].expand(costs["bce"].shape).to(logits.dtype)
+    return {name: weighted_mean(cost, weights) for name, cost in costs.items()}

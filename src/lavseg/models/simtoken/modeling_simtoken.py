@@ -1,24 +1,25 @@
 """SimToken: a language model reads a clip and one sentence, and what it then expects prompts SAM (ICASSP 2026)."""
 
 from collections.abc import Sequence
-from inspect import signature
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import DynamicCache, SamModel
+from transformers import DynamicCache, Sam2VideoModel, SamModel
 
 from ...backbones.sam.modeling_sam import SamBackbone
+from ...backbones.sam2.tracking_sam2 import ImageFeatures
 from ...backbones.vggish import VggishModel, load_vggish
-from ...losses import mask_bce, mask_dice, weighted_mean
+from ...losses import weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, gradient_where_needed, load_encoder, load_host
 from ...modeling.initialization import init_linear
 from ...modeling.inputs import ClipInputs, check_given, check_text, embedding_shapes, prepare_clips, real_lengths
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .configuration_simtoken import SimTokenConfig
-from .language_simtoken import load_language_model
-from .loss_simtoken import PromptBank, alignment
+from .host_simtoken import SegmentedClip, build_host, padded, prompt_every_frame, prompt_first_frame
+from .language_simtoken import cache_argument, load_language_model
+from .loss_simtoken import PromptBank, alignment, mask_losses
 from .merging_simtoken import merge_clip, no_noise, seeded_noise
 from .patches_simtoken import SimTokenPatches
 from .prompt_simtoken import READ, ClipPrompt, lay_out
@@ -54,7 +55,8 @@ class SimTokenModel(SimTokenPreTrainedModel):
     of what comes after that state.
 
     Terms of the loss, as released: `ce`, of the answer; `bce` and `dice` of the masks; `alignment` with earlier prompts
-    of the same objects, where `object_ids` say which they are.
+    of the same objects, where `object_ids` say which they are. On SAM2 also `object`, the cross-entropy of its object
+    score, which says what it remembers.
 
     ```python
     model, processor = load_checkpoint("runs/simtoken")
@@ -63,13 +65,15 @@ class SimTokenModel(SimTokenPreTrainedModel):
     ```
     """
 
-    default_loss_weights = {"ce": 1.0, "bce": 2.0, "dice": 0.5, "alignment": 0.1}
+    default_loss_weights = {"ce": 1.0, "bce": 2.0, "dice": 0.5, "alignment": 0.1, "object": 1.0}
     text_backbone = "language"
     takes_object_ids = True
 
     def __init__(self, config: SimTokenConfig):
         super().__init__(config)
-        self.sam = SamBackbone(config.sam_config)
+        self.sam = build_host(config.sam_config)
+        if isinstance(self.sam, SamBackbone):
+            del self.loss_weights["object"]
         self.vision_encoder = SimTokenPatches(config.vision_config)
         self.language_model = build_encoder(config.language_config)
         self.audio_encoder = VggishModel(config.audio_config)
@@ -97,7 +101,7 @@ class SimTokenModel(SimTokenPreTrainedModel):
         Args:
             language: Hub id or folder of a causal language model, which gets one more token, [SEG]. From one of
                 Chat-UniVi comes the layer from CLIP's patches, too; others take `train_projector=True`.
-            vision, sam: those of CLIP, of which the tower that sees is taken, and of a SAM.
+            vision, sam: those of CLIP, of which the tower that sees is taken, and of a SAM, or a SAM2 video model.
             audio: a VGGish model, or the folder or Hub id of a converted one, of which the final ReLU is left out as
                 in the released code. It has no default: an untrained one says nothing about the sound.
             config_overrides: fields of [`SimTokenConfig`].
@@ -108,7 +112,7 @@ class SimTokenModel(SimTokenPreTrainedModel):
         """
         parts = {
             "audio": load_vggish(audio),
-            "sam": load_host("sam", sam, SamModel),
+            "sam": load_host("sam", sam, SamModel, Sam2VideoModel),
             "vision": load_encoder(vision, "vision_config"),
         }
         causal, projector = load_language_model(language)
@@ -142,11 +146,15 @@ class SimTokenModel(SimTokenPreTrainedModel):
         return ("pixel_values", "clip_pixel_values")
 
     def embed_frames(self, pixel_values: torch.Tensor, clip_pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """As the base class says: SAM's embeddings, and the patches `[N, hw, D]` of CLIP's last but one layer."""
+        """As the base class says: SAM's embeddings, or the three maps that SAM2's mask decoder reads, and the patches
+        `[N, hw, D]` of CLIP's last but one layer."""
         with gradient_where_needed(self.vision_encoder):
             patches = self.vision_encoder(clip_pixel_values.to(self.dtype))
-        with gradient_where_needed(self.sam.vision_encoder):
-            return self.sam.encode(pixel_values), patches
+        seen = self.sam.encode(pixel_values)
+        return (*([seen] if torch.is_tensor(seen) else seen), patches)
+
+    def tracking_embeddings(self, image_embeddings: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...] | None:
+        return None if self.tracking_host is None else image_embeddings[:3]
 
     def embed_text(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
         """The tokens themselves, `[B, E, P, 1]`: what is made of them depends on the clip before them."""
@@ -157,7 +165,12 @@ class SimTokenModel(SimTokenPreTrainedModel):
 
     def unreached_modules(self) -> list[str]:
         last = len(self.vision_encoder.encoder.layers) - 1
-        return [f"vision_encoder.encoder.layers.{last}", "vision_encoder.post_layernorm"]
+        names = [f"vision_encoder.encoder.layers.{last}", "vision_encoder.post_layernorm"]
+        if self.tracking_host is not None:
+            names.append("sam.mask_downsample")
+            if self.config.prompted_frames == "every":
+                names += ["sam.memory_attention", "sam.memory_encoder", "sam.object_pointer_proj"]
+        return names
 
     def freeze(self) -> None:
         super().freeze()
@@ -170,8 +183,14 @@ class SimTokenModel(SimTokenPreTrainedModel):
         for layer in self.language_model.layers:
             layer.training = self.training and layer.gradient_checkpointing
 
-    def scale_masks(self, masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        return scale_without_padding(masks[:, None], size, size)[:, 0]
+    def scale_masks(
+        self, masks: torch.Tensor, size: tuple[int, int], seen: tuple[int, int] | None = None
+    ) -> torch.Tensor:
+        """As the base class says; of SAM's padded squares the part that held a frame of height and width `seen`, which
+        are those of `size` when None."""
+        if self.tracking_host is not None:
+            return super().scale_masks(masks, size)
+        return scale_without_padding(masks[:, None], seen or size, size)[:, 0]
 
     def forward(
         self,
@@ -192,7 +211,7 @@ class SimTokenModel(SimTokenPreTrainedModel):
         """Segment `B` clips of up to `T` frames for `E` expressions each, or learn to.
 
         Args:
-            pixel_values: `[B, T, 3, S, S]`, frames for SAM, padded to squares.
+            pixel_values: `[B, T, 3, S, S]`, frames for SAM, padded to squares, or squares for SAM2.
             clip_pixel_values: `[B, T, 3, s, s]`, the same frames for CLIP.
             input_features: `[B, A, 1, 96, 64]`, log-mel patches of the mono sound.
             input_ids: `[B, E, P]`, or `[B, P]` for one expression per clip: whole prompts with place holders.
@@ -202,15 +221,15 @@ class SimTokenModel(SimTokenPreTrainedModel):
             labels: `[B, E, T, h, w]` or `[B, T, h, w]`, masks of 0 and 1 at any one size.
             label_mask: bool `[B, T]`, True for frames that carry a label; all real frames when None.
             original_sizes: `(height, width)` of the frames of each clip, which say how much of the squares is padding;
-                in the loss those of the labels when None. Not used otherwise.
+                in the loss on SAM those of the labels when None. Not used otherwise.
             image_embeddings: in place of both pixel values what `embed_frames` makes of them, each `[B, T, ...]`.
             text_embeddings: `[B, E, P, 1]` in place of `input_ids` what `embed_text` makes of them.
             object_ids: long `[B, E, 2]`, in training numbers of the clip and of the object in it that a sentence is
                 about, for the term `alignment`.
 
         Returns:
-            [`AudioVisualSegmentationOutput`] with masks `[B, E, T, S / 4, S / 4]`, `iou_scores` and
-            `prompt_embeddings`.
+            [`AudioVisualSegmentationOutput`] with masks `[B, E, T, S / 4, S / 4]`, `iou_scores`, `prompt_embeddings`,
+            on SAM2 `object_score_logits`, and `key_frames` where it tracks.
 
         Raises:
             ValueError: when an input is missing or given twice, shapes do not fit together, or a prompt has not the
@@ -223,11 +242,7 @@ class SimTokenModel(SimTokenPreTrainedModel):
         check_text("input_ids", type(self).__name__, read, self.reads_text)
         if text_embeddings is not None:
             input_ids = text_embeddings[..., 0].long()
-        frames = {
-            "pixel_values": (pixel_values, (3, *[self.config.sam_config.vision_config.image_size] * 2)),
-            "clip_pixel_values": (clip_pixel_values, (3, *[self.config.vision_config.image_size] * 2)),
-            **embedding_shapes(image_embeddings, ("channels", "height", "width"), ("patches", "channels")),
-        }
+        frames = self._frame_shapes(pixel_values, clip_pixel_values, image_embeddings)
         sounds = {"input_features": (input_features, ("patches", 1, 96, 64))}
         given = prepare_clips(frames, sounds, input_ids, frame_mask, audio_mask, labels, label_mask)
         prompts = self._prompts(given, attention_mask)
@@ -240,26 +255,44 @@ class SimTokenModel(SimTokenPreTrainedModel):
                 embedded = self.embed_frames(pixel_values[clip, :length], clip_pixel_values[clip, :length])
             else:
                 embedded = tuple(made[clip, :length].to(self.dtype) for made in image_embeddings)
-            seen.append(embedded[0])
-            prefixes.append(self.embed_prefix(prompts[clip], embedded[1], audio[clip, : patches[clip]]))
+            seen.append(embedded[:-1])
+            prefixes.append(self.embed_prefix(prompts[clip], embedded[-1], audio[clip, : patches[clip]]))
         if labels is None:
             tokens = [self.read(prompt, prefix) for prompt, prefix in zip(prompts, prefixes, strict=True)]
             terms = {}
         else:
             tokens, terms = self._read_to_learn(prompts, prefixes, given)
         tokens = torch.stack([self.text_hidden_fcs(states) for states in tokens])
-        segmented = [self.segment(images, of) for images, of in zip(seen, tokens, strict=True)]
+        clips = [self.segment(features, of) for features, of in zip(seen, tokens, strict=True)]
+        masks, ious, scores = (padded(parts, given.batch[2]) for parts in zip(*clips, strict=True))
         if labels is not None:
-            sizes = original_sizes if original_sizes is not None else [given.labels.shape[-2:]] * len(segmented)
-            terms |= self._mask_losses([masks for masks, _ in segmented], given, sizes)
+            sizes = original_sizes if original_sizes is not None else [given.labels.shape[-2:]] * len(clips)
+            terms |= self._mask_losses([clip.masks for clip in clips], scores, given, sizes)
             terms["alignment"] = self._alignment(tokens, given, object_ids)
-        masks, scores = (_padded(list(parts), given.batch[2]) for parts in zip(*segmented, strict=True))
+        tracks = self.config.prompted_frames == "first"
         return AudioVisualSegmentationOutput(
             **self.loss_fields(self.weigh(terms)),
             pred_masks=masks.masked_fill(~given.frame_mask[:, None, :, None, None], NO_MASK_LOGIT),
-            iou_scores=scores,
+            iou_scores=ious,
+            object_score_logits=scores,
             prompt_embeddings=tokens,
+            key_frames=torch.zeros(given.batch[:2], dtype=torch.long, device=masks.device) if tracks else None,
         )
+
+    def _frame_shapes(
+        self,
+        pixel_values: torch.Tensor | None,
+        clip_pixel_values: torch.Tensor | None,
+        image_embeddings: Sequence[torch.Tensor] | None,
+    ) -> dict[str, tuple[torch.Tensor | None, tuple[int | str, ...]]]:
+        """For `prepare_clips` what is given for each frame, with its axes."""
+        size, seen = self.config.sam_config.prompt_encoder_config.image_size, self.config.vision_config.image_size
+        read = (("channels", "height", "width"),) if self.tracking_host is None else ImageFeatures.shapes(self.sam)
+        return {
+            "pixel_values": (pixel_values, (3, size, size)),
+            "clip_pixel_values": (clip_pixel_values, (3, seen, seen)),
+            **embedding_shapes(image_embeddings, *read, ("patches", "channels")),
+        }
 
     def _prompts(self, given: ClipInputs, attention_mask: torch.Tensor | None) -> list[ClipPrompt]:
         ids = given.input_ids
@@ -295,7 +328,7 @@ class SimTokenModel(SimTokenPreTrainedModel):
     def read(self, prompt: ClipPrompt, prefix: torch.Tensor) -> torch.Tensor:
         """States `[E, D]` before [SEG], of the prompts that begin with `prefix [L, D]`, which is run once."""
         known = DynamicCache(config=self.language_model.config)
-        given = {_cache_argument(type(self.language_model)): known, "use_cache": True}
+        given = {cache_argument(type(self.language_model)): known, "use_cache": True}
         self.language_model(inputs_embeds=prefix[None], **given)
         known.batch_repeat_interleave(len(prompt.suffixes))
         places = [seg - 1 for seg in prompt.seg]
@@ -327,25 +360,26 @@ class SimTokenModel(SimTokenPreTrainedModel):
         costs = F.cross_entropy(logits, torch.tensor(answers, device=logits.device), reduction="none")
         return list(read), {"ce": weighted_mean(costs, torch.cat(weights).to(costs.dtype))}
 
-    def segment(self, images: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mask logits `[E, T, h, w]` and IoU scores `[E, T]` of frames `[T, C, h, w]`, for prompts `[E, C]`."""
-        found = [self.sam.decode(images, token.expand(len(images), 1, -1)) for token in tokens]
-        return torch.stack([each.masks for each in found]), torch.stack([each.iou_scores for each in found])
+    def segment(self, features: Sequence[torch.Tensor], tokens: torch.Tensor) -> SegmentedClip:
+        """Masks of a clip, of which the host's mask decoder reads `features`, each `[T, ...]`, for prompts `[E, C]`."""
+        prompt = prompt_first_frame if self.config.prompted_frames == "first" else prompt_every_frame
+        return prompt(self.sam, features, tokens)
 
     def _mask_losses(
-        self, masks: list[torch.Tensor], given: ClipInputs, sizes: Sequence[tuple[int, int]]
+        self,
+        masks: list[torch.Tensor],
+        scores: torch.Tensor | None,
+        given: ClipInputs,
+        sizes: Sequence[tuple[int, int]],
     ) -> dict[str, torch.Tensor]:
-        """Means over labelled frames, in single precision at least."""
+        """Means over labelled frames, in single precision at least; `scores [B, E, T]` are SAM2's of the objects."""
         precise = torch.promote_types(masks[0].dtype, torch.float32)
         size = tuple(given.labels.shape[-2:])
         logits = []
         for each, seen in zip(masks, sizes, strict=True):
-            scaled = scale_without_padding(each.flatten(0, 1)[:, None].to(precise), tuple(seen), size)
+            scaled = self.scale_masks(each.flatten(0, 1).to(precise), size, tuple(seen))
             logits.append(scaled.view(*each.shape[:2], *size))
-        logits, targets = _padded(logits, given.batch[2]), given.labels.to(precise)
-        weights = given.labeled[:, None].expand(given.batch).to(precise)
-        costs = {"bce": mask_bce(logits, targets), "dice": mask_dice(logits, targets)}
-        return {name: weighted_mean(cost, weights) for name, cost in costs.items()}
+        return mask_losses(padded(logits, given.batch[2]), scores, given.labels, given.labeled)
 
     def _alignment(self, tokens: torch.Tensor, given: ClipInputs, object_ids: torch.Tensor | None) -> torch.Tensor:
         """The term `alignment`; training remembers the prompts."""
@@ -360,17 +394,6 @@ class SimTokenModel(SimTokenPreTrainedModel):
         if self.training:
             self.bank.add(prompts, objects)
         return loss
-
-
-def _cache_argument(model_class: type[nn.Module]) -> str:
-    """What a language model calls the keys and values that it is given: Transformers renamed it."""
-    return "cache" if "cache" in signature(model_class.forward).parameters else "past_key_values"
-
-
-def _padded(clips: list[torch.Tensor], length: int) -> torch.Tensor:
-    """Tensors `[E, T, ...]` of clips as one `[B, E, length, ...]`, with zeros after the last frames."""
-    padded = nn.utils.rnn.pad_sequence([clip.transpose(0, 1) for clip in clips], batch_first=True).transpose(1, 2)
-    return F.pad(padded, (0, 0) * (padded.dim() - 3) + (0, length - padded.shape[2]))
 
 
 __all__ = ["SimTokenModel", "SimTokenPreTrainedModel"]

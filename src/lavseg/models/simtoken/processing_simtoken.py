@@ -4,10 +4,17 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
-from transformers import CLIPImageProcessorPil, PreTrainedTokenizerBase, SamImageProcessorPil
+from transformers import (
+    CLIPImageProcessorPil,
+    PreTrainedTokenizerBase,
+    Sam2ImageProcessor,
+    Sam2VideoConfig,
+    SamImageProcessorPil,
+)
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.utils import logging
 
+from ...backbones.sam2.processing_sam2 import square_image_processor
 from ...backbones.vggish import VggishFeatureExtractor
 from ...modeling.inputs import check_text
 from ...modeling.processing import AudioVisualProcessor
@@ -23,11 +30,11 @@ logger = logging.get_logger(__name__)
 
 
 class SimTokenProcessor(AudioVisualProcessor):
-    """Prepares clips for [`SimTokenModel`]: frames padded to squares for SAM, their middle squares for CLIP, and each
-    sentence as a prompt that holds the answer.
+    """Prepares clips for [`SimTokenModel`]: frames padded to squares for SAM, or resized to squares for SAM2, their
+    middle squares for CLIP, and each sentence as a prompt that holds the answer.
 
     Args:
-        image_processor: frames for SAM, `pixel_values`.
+        image_processor: frames for SAM or SAM2, `pixel_values`.
         clip_image_processor: the same frames for CLIP, `clip_pixel_values`.
         feature_extractor: mono log-mel patches.
         tokenizer: the language model's.
@@ -51,7 +58,7 @@ class SimTokenProcessor(AudioVisualProcessor):
 
     def __init__(
         self,
-        image_processor: SamImageProcessorPil,
+        image_processor: SamImageProcessorPil | Sam2ImageProcessor,
         clip_image_processor: CLIPImageProcessorPil,
         feature_extractor: VggishFeatureExtractor,
         tokenizer: PreTrainedTokenizerBase,
@@ -64,7 +71,8 @@ class SimTokenProcessor(AudioVisualProcessor):
         self.seg_token_id = len(tokenizer) if seg_token_id is None else seg_token_id
         self.prompt = prompt
         # Saved ones are loaded in the form that resizes with torchvision, which differs by up to 3e-2.
-        image_processor = SamImageProcessorPil.from_dict(image_processor.to_dict())
+        if not isinstance(image_processor, Sam2ImageProcessor):
+            image_processor = SamImageProcessorPil.from_dict(image_processor.to_dict())
         clip_image_processor = CLIPImageProcessorPil.from_dict(clip_image_processor.to_dict())
         super().__init__(image_processor, clip_image_processor, feature_extractor, tokenizer, fps=fps)
         self._writer = PromptWriter(tokenizer, prompt, self.seg_token_id)
@@ -88,13 +96,11 @@ class SimTokenProcessor(AudioVisualProcessor):
                 ones when None.
             prompt: the wording, see the class.
         """
-        edge, seen = config.sam_config.vision_config.image_size, config.vision_config.image_size
-        square = {"height": edge, "width": edge}
+        edge, seen = config.sam_config.prompt_encoder_config.image_size, config.vision_config.image_size
+        on_sam2 = isinstance(config.sam_config, Sam2VideoConfig)
         published = ("image_mean", "image_std") if clip_image_processor else ()
         return cls(
-            SamImageProcessorPil(
-                size={"longest_edge": edge}, pad_size=square, do_rescale=False, image_mean=_MEAN, image_std=_STD
-            ),
+            square_image_processor(edge) if on_sam2 else _padded_image_processor(edge),
             CLIPImageProcessorPil(
                 size={"shortest_edge": seen},
                 crop_size={"height": seen, "width": seen},
@@ -106,6 +112,11 @@ class SimTokenProcessor(AudioVisualProcessor):
             max_text_length=max_text_length,
             prompt=prompt,
         )
+
+    @property
+    def pad_frames(self) -> bool:
+        """Whether frames keep their aspect ratio and are padded, as SAM takes them."""
+        return not isinstance(self.image_processor, Sam2ImageProcessor)
 
     def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
         options = {"return_tensors": "pt", "input_data_format": "channels_first"}
@@ -151,7 +162,13 @@ class SimTokenProcessor(AudioVisualProcessor):
         return self.tokenizer.decode(tokens[:length], skip_special_tokens=True)
 
     def _resize(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        return scale_without_padding(logits, size, size)
+        return scale_without_padding(logits, size, size) if self.pad_frames else super()._resize(logits, size)
+
+
+def _padded_image_processor(edge: int) -> SamImageProcessorPil:
+    """The release's for SAM."""
+    size, square = {"longest_edge": edge}, {"height": edge, "width": edge}
+    return SamImageProcessorPil(size=size, pad_size=square, do_rescale=False, image_mean=_MEAN, image_std=_STD)
 
 
 __all__ = ["SimTokenProcessor"]
