@@ -67,8 +67,7 @@ def _asked_frames(
     clip, asked = render_clip(rng, 1, objects=objects), list(by_kind.values())
     texts = [item.text for item in asked]
     sound = {"audio": clip.waveform, "sampling_rate": SAMPLING_RATE} if processor.needs_audio else {}
-    # Sentences of several clips are put together later.
-    inputs = processor(clip.frames, text=texts, padding="max_length", **sound)
+    inputs = processor(clip.frames, text=texts, **sound)
     heard = {"input_features": inputs["input_features"][0].half()} if sound else {}
     for index, item in enumerate(asked):
         labels = np.zeros_like(clip.masks[0]) if item.target is None else clip.masks[item.target]
