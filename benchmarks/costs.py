@@ -128,9 +128,8 @@ def make_clip(config, frames, sentences):
 
 def image_size(config):
     """Edge of the square frames in pixels."""
-    if hasattr(config, "sam2_config"):
-        return config.sam2_config.image_size
-    return getattr(config.sam_config, "image_size", None) or config.sam_config.vision_config.image_size
+    host = config.sam2_config if hasattr(config, "sam2_config") else config.sam_config
+    return host.prompt_encoder_config.image_size
 
 
 def track_alone(sam2, clip):
@@ -182,7 +181,7 @@ def make_run(method, host, arm, image_size, frames, clock):
     elif method in ("gavs", "sama_avs") and arm.startswith("ours"):
         fields = {"use_text": True}
     config = make_config(method, host, image_size, **fields)
-    reads = getattr(config, "use_text", True) and method != "st_bava"
+    reads = method == "sam2_love" or getattr(config, "use_text", False)
     sentences = (6 if arm == "ours x6" else 1) if reads else 0
     clips = [make_clip(config, length, sentences) for length in (2, frames)]
     if arm == "released":

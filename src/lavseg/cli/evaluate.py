@@ -27,8 +27,6 @@ _AcrossClips = Annotated[
         help="Let the rows of a batch of the protocol attend to one another, as EEMC's released evaluation does.",
     ),
 ]
-
-
 _Streaming = Annotated[
     bool,
     typer.Option("--streaming", help="Read an exported data set row after row on one process, without a copy of it."),

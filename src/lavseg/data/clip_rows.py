@@ -91,6 +91,7 @@ class ClipStream(IterableDataset):
     def __init__(self, rows: RowStream, sentences: int):
         check_one_process()
         self.rows, self.features, self.sentences = rows.decode(False), rows.features, sentences
+        self._own = Features({name: feature for name, feature in rows.features.items() if name not in _SHARED})
 
     def __iter__(self) -> Iterator[tuple[list[int], list[list[dict]]]]:
         for _, found in groupby(enumerate(read_stream(self.rows)), lambda item: self._clip(item[1])):
@@ -103,7 +104,6 @@ class ClipStream(IterableDataset):
 
     def _decode(self, rows: Sequence[dict]) -> list[dict]:
         first = decode_row(self.features, rows[0])
-        own = Features({name: feature for name, feature in self.features.items() if name not in _SHARED})
         shared = {name: first[name] for name in _SHARED}
-        others = ({name: value for name, value in row.items() if name not in _SHARED} for row in rows[1:])
-        return [first, *({**decode_row(own, row), **shared} for row in others)]
+        others = ({name: row[name] for name in self._own} for row in rows[1:])
+        return [first, *({**decode_row(self._own, row), **shared} for row in others)]
