@@ -16,7 +16,7 @@ from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
 from lavseg.training import LavsegTrainer
 
-from .optimization import training_arguments
+from .optimization import OnLog, training_arguments
 from .pointing import teach_pointing
 from .scores import Clips
 from .single_frames import FRAMES_PER_STEP, train_on_frames
@@ -57,7 +57,7 @@ def train_method(
     frame_steps: int,
     steps: int,
     seed: int,
-    on_log: Callable[[dict], None] = lambda entry: None,
+    on_log: OnLog = lambda entry: None,
     **training: Any,
 ) -> tuple[dict[str, list[dict]], float]:
     """Train in single frames for `frame_steps`, then on clips for `steps`, and save model, processor and log. A

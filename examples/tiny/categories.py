@@ -21,7 +21,7 @@ from lavseg.data import BAND, draw_objects, render_clip
 from lavseg.losses import mask_dice, weighted_mean
 
 from .configurations import nano_mask2former_config, tiny_config, tiny_pyramid_config
-from .optimization import optimize, reset_layers
+from .optimization import OnLog, collect_log, optimize, reset_layers
 from .processes import map_in_processes
 
 IMAGE_SIZE = 128
@@ -31,7 +31,6 @@ WIDER_PYRAMIDS = {
     "pvt_v2": {"hidden_sizes": _WIDTHS, "num_attention_heads": [1, 1, 2, 4], "mlp_ratios": [4, 4, 4, 4]},
     "resnet": {"hidden_sizes": _WIDTHS, "embedding_size": 16, "layer_type": "basic"},
 }
-OnLog = Callable[[dict], None]
 
 
 @dataclass
@@ -145,11 +144,10 @@ def _fit(
     on_log: OnLog,
 ) -> list[dict]:
     """Train `modules` in place; returns the log."""
-    batches, log = CategoryFrames.render(frames, seed).batches(seed), []
+    batches = CategoryFrames.render(frames, seed).batches(seed)
     parameters = [parameter for module in modules for parameter in module.train().parameters()]
-    for entry in optimize(parameters, lambda: terms(*next(batches)), PEAK_RATE, steps, "categories"):
-        log.append(entry)
-        on_log(entry)
+    entries = optimize(parameters, lambda: terms(*next(batches)), PEAK_RATE, steps, "categories")
+    log = collect_log(entries, on_log)
     for module in modules:
         module.eval()
     return log

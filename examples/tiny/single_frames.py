@@ -18,7 +18,7 @@ from lavseg.data.synthetic.synthetic_avsbench import draw_sounding_objects
 from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
 
-from .optimization import optimize
+from .optimization import OnLog, collect_log, optimize
 
 FRAMES_PER_STEP = 16
 PEAK_RATE, BETAS = 3e-3, (0.9, 0.95)
@@ -102,7 +102,7 @@ def train_on_frames(
     seed: int,
     steps: int,
     clips: int,
-    on_log: Callable[[dict], None] = lambda entry: None,
+    on_log: OnLog = lambda entry: None,
     progress: Callable[[Sequence], Iterable] = iter,
 ) -> list[dict]:
     """Train `model` in place, its VGGish as it is; returns a log of `{step, loss}` and the loss's terms.
@@ -115,7 +115,7 @@ def train_on_frames(
     heard = [module for name, module in model.backbones().items() if name == "audio"]
     vggish = {id(parameter) for module in heard for parameter in module.parameters()}
     trained = [value for value in model.parameters() if value.requires_grad and id(value) not in vggish]
-    order, log = torch.Generator().manual_seed(seed), []
+    order = torch.Generator().manual_seed(seed)
     frames = single_frames(processor, clips, seed, progress)
     size = min(FRAMES_PER_STEP, len(frames))
     batches = DataLoader(frames, size, shuffle=True, drop_last=True, generator=order, collate_fn=collate_frames)
@@ -126,9 +126,7 @@ def train_on_frames(
         outputs = model(**as_inputs(next(batches), model.device))
         return {"loss": outputs.loss, **outputs.loss_dict}
 
-    for entry in optimize(trained, terms, PEAK_RATE, steps, "single frames", BETAS, LOGGING_STEPS):
-        log.append(entry)
-        on_log(entry)
+    log = collect_log(optimize(trained, terms, PEAK_RATE, steps, "single frames", BETAS, LOGGING_STEPS), on_log)
     model.zero_grad()
     model.eval()
     return log
