@@ -9,7 +9,7 @@ from transformers.utils import logging
 
 from ..checkpoint import load_checkpoint
 from ..data.collator import ClipCollator
-from ..data.layouts import count_rows, known_layout, load_rows
+from ..data.layouts import known_layout, load_counted_rows
 from ..data.tables import logged_warnings
 from ..metrics.semantic import AVSS
 from ..modeling.base import AudioVisualPreTrainedModel
@@ -103,7 +103,7 @@ def evaluate_checkpoint(
         raise ValueError(f"protocol: got {protocol!r}, expected one of {', '.join(_SETTINGS)}")
     with logged_warnings():
         rows = {
-            split: load_rows(data_root, split, layout, subsets, streaming=streaming)
+            split: load_counted_rows(data_root, split, layout, subsets, streaming)
             for split in splits or TEST_SPLITS[layout]
         }
     batch_size, label_size, mask_resize = protocol_settings(protocol, layout)
@@ -118,10 +118,9 @@ def evaluate_checkpoint(
         first = FirstStage(*load_checkpoint(stage_one, trust_remote_code)).to(accelerator.device)
         collator, transform = TwoStageCollator(collator, ClipCollator(first.processor, label_size)), first.add_masks
     scores = {}
-    for split, part in rows.items():
+    for split, (part, num_rows) in rows.items():
         clips = load_clips(part, collator, sentences, workers, rows_together(network, batch_size))
         clips = clips if streaming else accelerator.prepare_data_loader(clips)
-        num_rows = count_rows(data_root, split, layout, subsets) if streaming else len(part)
         clips = logging.tqdm(clips, desc=split, disable=not accelerator.is_local_main_process)
         added = _scores_of(protocol, network, processor, num_rows, batch_size)
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=bf16):
