@@ -63,7 +63,7 @@ def small_clips(monkeypatch):
     size, short = {"frame_size": (56, 72)}, {"num_frames": 3}
     for name, more in (
         ("demo.sentence_examples.write_ref_avs", short),
-        ("tiny.avs_training.write_ref_avs", short),
+        ("tiny.kept_stages.write_ref_avs", short),
         ("tiny.avs_training.write_avsbench", {}),
     ):
         monkeypatch.setattr(name, partial(resolve_name(name.replace(".write", ":write")), **size, **more))

@@ -2,7 +2,6 @@
 sentences."""
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import Any
 from datasets import concatenate_datasets
 
 from lavseg import Sam2LoveModel
-from lavseg.data import ClipCollator, load_avsbench, load_ref_avs, write_avsbench, write_ref_avs
+from lavseg.data import ClipCollator, load_avsbench, load_ref_avs, write_avsbench
 from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
 from lavseg.training import LavsegTrainer
 
+from .kept_stages import keep_ref_avs
 from .optimization import OnLog, training_arguments
 from .pointing import teach_pointing
 from .scores import Clips
@@ -41,9 +41,7 @@ def write_clips(
 
 def write_sentences(folder: Path, counts: dict[str, int], seed: int) -> Clips:
     """So many clips of Ref-AVS for each split, as the one part "sentences"; what is there already is taken as it is."""
-    if not (folder / "kinds.csv").is_file():  # the last file that is written
-        shutil.rmtree(folder, ignore_errors=True)
-        write_ref_avs(folder, counts, seed=seed)
+    keep_ref_avs(folder, counts, seed)
     splits = {split: load_ref_avs(folder, split) for split in counts}
     meant = [row for row, is_null in enumerate(splits["val"]["is_null"]) if not is_null]
     return {"sentences": {**splits, "val": splits["val"].select(meant)}}

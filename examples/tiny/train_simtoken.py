@@ -12,7 +12,6 @@ what silence and an empty sentence cost where sound and words are needed; and `m
 
 import argparse
 import json
-import shutil
 import time
 from functools import partial
 from pathlib import Path
@@ -21,17 +20,17 @@ import torch
 
 from lavseg import ClipCollator, LavsegTrainer, SimTokenModel, load_ref_avs
 from lavseg.checkpoint import load_checkpoint
-from lavseg.data import build_tokenizer, row_kinds, write_ref_avs
+from lavseg.data import build_tokenizer, row_kinds
 from lavseg.evaluation.evaluate_model import evaluate
 
 from .configurations import NOTICE
 from .fresh_simtoken import FIELDS, fresh_simtoken
+from .kept_stages import LOG, keep_ref_avs, run_stages
 from .models import SHIPPED
 from .optimization import training_arguments
 from .sam_host import train_sam
 from .scores import SCORES, blanker, silencer, values
 
-LOG = "training_log.json"
 CLIPS = {"train": 1200, "val": 24, "test_s": 60, "test_u": 40, "test_n": 40}
 TRAINING = {
     "per_device_train_batch_size": 16,
@@ -61,9 +60,7 @@ def score(model: SimTokenModel, collator: ClipCollator, data: Path) -> dict[str,
 
 
 def method_stage(folder: Path, sam: Path, data: Path, shipped: Path, seed: int, steps: int) -> None:
-    if not (data / "kinds.csv").is_file():  # the last file that is written
-        shutil.rmtree(data, ignore_errors=True)
-        write_ref_avs(data, CLIPS, seed=seed)
+    keep_ref_avs(data, CLIPS, seed)
     audio = load_checkpoint(shipped)[0].audio_encoder
     torch.manual_seed(seed)
     model, processor = fresh_simtoken(sam, audio, build_tokenizer(), notice=NOTICE, **FIELDS)
@@ -99,15 +96,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Train stage by stage what is not in the output folder already."""
     output, seed = arguments.out, arguments.seed
     sam, data, model = output / "sam", output / "data", output / "model"
-    stages = {
-        sam: lambda folder: sam_stage(folder, seed, arguments.sam_steps),
-        model: lambda folder: method_stage(folder, sam, data, arguments.model, seed, arguments.steps),
-    }
-    for folder, stage in stages.items():
-        if (folder / LOG).is_file():
-            print(f"{folder} is there already")
-            continue
-        print(f"{folder}", flush=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        stage(folder)
+    run_stages(
+        {
+            sam: lambda folder: sam_stage(folder, seed, arguments.sam_steps),
+            model: lambda folder: method_stage(folder, sam, data, arguments.model, seed, arguments.steps),
+        }
+    )

@@ -10,13 +10,9 @@ from lavseg import SimTokenModel
 
 
 @pytest.fixture
-def short(monkeypatch, processes_here, small_batches):
+def short(monkeypatch, processes_here, small_batches, small_clips):
     """Both stages are cut to a few steps on a few clips."""
-    for name, few in (
-        ("train_sam", {"clips": 4}),
-        ("write_ref_avs", {"num_frames": 3, "frame_size": (56, 72)}),
-    ):
-        monkeypatch.setattr(train_simtoken, name, partial(getattr(train_simtoken, name), **few))
+    monkeypatch.setattr(train_simtoken, "train_sam", partial(train_simtoken.train_sam, clips=4))
     monkeypatch.setitem(train_simtoken.TRAINING, "per_device_train_batch_size", 4)
     clips = {"train": 2, "val": 1, "test_s": 2, "test_u": 1, "test_n": 1}
     monkeypatch.setattr(train_simtoken, "CLIPS", clips)
