@@ -8,7 +8,7 @@ import typer
 
 from ..output_folders import check_new_folder
 from .one_line_errors import one_line_errors
-from .printing import print_json
+from .printing import Json, print_json
 from .quiet import silence_libraries
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ convert = typer.Typer(
 _FILE = "a path, hf://OWNER/NAME/PATH of a file on the Hub, or an https address."
 _Checkpoint = Annotated[str, typer.Argument(help=f"The published file: {_FILE}", metavar="CKPT", show_default=False)]
 _Out = Annotated[Path, typer.Option(help="Folder for the result, new or empty.", show_default=False)]
+_Text = Annotated[str, typer.Option(help="Text encoder with its tokenizer, folder or Hub id.")]
 _Vggish = Annotated[
     str,
     typer.Option(help="The public vggish-10086976.pth, which the file lacks, or its address.", show_default=False),
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @convert.command("aural-sam2")
@@ -42,11 +42,9 @@ def _aural_sam2(
             show_default=False,
         ),
     ] = None,
-    text: Annotated[str, typer.Option(help="Text encoder with its tokenizer, folder or Hub id.")] = (
-        "distilbert/distilroberta-base"
-    ),
+    text: _Text = "distilbert/distilroberta-base",
     image_size: Annotated[int, typer.Option(help="Edge of the square input.")] = 1024,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """One of the four AuralSAM2 files: fuser or whole model, with or without text, in any of their key layouts."""
 
@@ -69,7 +67,7 @@ def _avsegformer(
             show_default=False,
         ),
     ] = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """One of the six AVSegFormer files, on PVT-v2-B5 or ResNet-50, for masks or 71 classes."""
 
@@ -86,10 +84,8 @@ def _eemc(
     checkpoint: _Checkpoint,
     out: _Out,
     vggish: _Vggish,
-    text: Annotated[str, typer.Option(help="Text encoder with its tokenizer, folder or Hub id.")] = (
-        "distilbert/distilroberta-base"
-    ),
-    as_json: _Json = False,
+    text: _Text = "distilbert/distilroberta-base",
+    as_json: Json = False,
 ) -> None:
     """A checkpoint of the released Ref-AVS code."""
 
@@ -123,7 +119,7 @@ def _referformer(
             help="Add R2VOS' classifier, which says whether a sentence's object is there at all and has to be trained.",
         ),
     ] = False,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """A checkpoint of the released ReferFormer code on ResNet or Swin, with its text encoder."""
 
@@ -142,7 +138,7 @@ def _st_bava(
     checkpoint: _Checkpoint,
     out: _Out,
     vggish: _Vggish,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """A checkpoint of the released ST-BAVA code."""
 
@@ -155,7 +151,7 @@ def _st_bava(
 
 
 @convert.command("sama-avs")
-def _sama_avs(checkpoint: _Checkpoint, out: _Out, as_json: _Json = False) -> None:
+def _sama_avs(checkpoint: _Checkpoint, out: _Out, as_json: Json = False) -> None:
     """A published model_epoch_best.pth of SAMA-AVS."""
 
     def run() -> "tuple[PreTrainedModel, list[str]]":
@@ -188,7 +184,7 @@ def _simtoken(
     keep_lora: Annotated[
         bool, typer.Option("--keep-lora", help="Keep the LoRA in a folder of its own, adapter, in place of adding it.")
     ] = False,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """A checkpoint of the released SimToken code, of all of the model or of what trains; read and written part by
     part."""
@@ -215,7 +211,7 @@ def _stepping_stones(
             show_default="as in the released code of its stage",
         ),
     ] = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """One of the three Stepping-Stones files, of masks or of 71 classes, which its head tells."""
 
@@ -228,7 +224,7 @@ def _stepping_stones(
 
 
 @convert.command("tpavi")
-def _tpavi(checkpoint: _Checkpoint, out: _Out, vggish: _Vggish, as_json: _Json = False) -> None:
+def _tpavi(checkpoint: _Checkpoint, out: _Out, vggish: _Vggish, as_json: Json = False) -> None:
     """A checkpoint of the released AVSBench code, on PVT-v2-B5 or ResNet-50, for masks or 71 classes."""
 
     def run() -> "tuple[PreTrainedModel, list[str]]":
@@ -253,7 +249,7 @@ def _vggish(
             show_default=False,
         ),
     ] = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """The public VGGish, vggish-10086976.pth, which the other methods' training takes as --audio."""
 

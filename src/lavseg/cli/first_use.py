@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..released import Release
 
 MODEL = "Folder or Hub id of a checkpoint, or a name that `lavseg models` lists."
-# For who names none.
+# For those who name no checkpoint.
 CHOICE = (
     "`lavseg models` lists checkpoints for real clips, such as auralsam2-ref-avs; examples/sam2-love-tiny in a clone "
     "of the repository is a toy that knows only drawn objects"

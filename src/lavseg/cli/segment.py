@@ -1,6 +1,5 @@
 """`lavseg segment`: masks for a clip, or for many."""
 
-import warnings
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -225,12 +224,10 @@ def _run(work: Callable[..., Result], plugins: list[str] | None, **options: obje
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("Starting", total=None)
         silence_libraries()
-        from ..media import MediaWarning
+        from ..media.errors import caught_warnings
 
         load_plugins(plugins)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("default", MediaWarning)
+        with caught_warnings() as caught:
             found = work(
                 on_stage=lambda stage: progress.update(task, description=stage),
                 on_frame=lambda done, total: progress.update(task, completed=done, total=total),
