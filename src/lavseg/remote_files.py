@@ -50,8 +50,8 @@ def fetch(address: str, sha256: str = "") -> Path:
 
     Args:
         address: `hf://OWNER/NAME/PATH` or `hf://OWNER/NAME@REVISION/PATH` for a file on the Hub; `hf://OWNER/NAME` for
-            the folder with all that Transformers reads of a repository; or an https address, of a
-            server on this machine also an http one.
+            the folder with all that Transformers reads of a repository; or an https address, or an
+            http one of this machine.
         sha256: the file's digest or its first digits, where known. The Hub's large files carry theirs.
 
     Raises:

@@ -1,6 +1,7 @@
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -128,8 +129,8 @@ def test_what_is_not_there_is_named(exported, folder, arguments, message):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are counted in characters")
-def test_a_cache_whose_path_is_too_long_is_named(exported, tmp_path, monkeypatch):
-    cache = tmp_path / ("ö" * 120)
+def test_a_cache_whose_path_is_too_long_is_named(exported, datasets_cache, monkeypatch):
+    cache = Path(datasets_cache) / ("ö" * 120)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", cache)
     with pytest.raises(ValueError, match=f"^HF_DATASETS_CACHE: the path {re.escape(str(cache))} is too long") as caught:
         load_exported(exported / "ref_avs", "train")

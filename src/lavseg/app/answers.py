@@ -32,10 +32,10 @@ from .clicks import Click, add_click, click_prompts, draw_clicks
 from .user_input import check_clip, filled_lines, mask_logit, shown_errors, split_sentences
 from .work import Work, WorkLine
 
-# Everybody waits for one request: seconds that looking at a clip and segmenting it may take. Large models need minutes
-# for a clip on a CPU.
+# Seconds that looking at a clip and segmenting it may take, while everybody else waits. Large models need minutes for a
+# clip on a CPU.
 LOOK_SECONDS, JOB_SECONDS = 60, 900
-# Requests of everybody that wait.
+# Requests of all users together that wait.
 MAX_QUEUE = 16
 # Frames that are kept decoded for clicks, of all users together.
 KEPT_FRAMES = 4

@@ -132,7 +132,7 @@ class ClassScores(Scores):
 
     def __init__(self, model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor):
         if not model.names_classes:
-            raise ValueError(f"model: {type(model).__name__} names no classes, AuralSam2ForSemanticSegmentation does")
+            raise ValueError(f"model: {type(model).__name__} names no classes; take a ...ForSemanticSegmentation")
         self.processor, self.metric = processor, SemanticMetric(model.num_classes + 1)
 
     def update(self, outputs: AudioVisualSegmentationOutput, batch: Mapping[str, Any], rows: Sequence[int]) -> None:

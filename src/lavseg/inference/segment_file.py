@@ -26,7 +26,7 @@ from .segment_video import segment_video
 from .timed_prompts import TimedPrompt, check_objects, described, prompt_arguments
 
 RESULT = "result.json"
-# Of all that a result holds.
+# Names of all that a result holds.
 _RESULT_NAMES = re.compile(r"result\.json|(overlay|attention)\.mp4|\d+(\.json|\.npz)?")
 
 

@@ -40,7 +40,7 @@ _HELP = (
 )
 _SET = "Key of a recipe at any depth and its value, such as model.num_hidden_layers=12; may be given again."
 
-# Of a stream, of which the next one is drawn; a row of Ref-AVS weighs about a megabyte.
+# Rows of a stream that the next one is drawn from; one of Ref-AVS weighs about a megabyte.
 _SHUFFLED_ROWS = 256
 
 logger = logging.get_logger(__name__)
@@ -212,7 +212,7 @@ def _fill(cache: FeatureCache, trainer: LavsegTrainer, datasets: list[Dataset]) 
 
 def parse(argv: list[str]) -> tuple[RunArguments, LavsegTrainingArguments, dict]:
     """Arguments of a run and fields of the method's configuration, see [`train`]."""
-    # What the methods from outside are made of, are options as well.
+    # First, as what methods from outside are made of is an option, too.
     _load_plugins(argv)
     given, argv = _taken_out("--set", argv)
     recipe = Recipe("command line")
