@@ -65,6 +65,16 @@ def test_for_machines(st_bava, tmp_path):
     assert found["model"] == "StBavaModel" and found["unused"] == sorted(convert_st_bava.UNUSED_KEYS)
 
 
+def test_what_whoever_uses_it_has_to_know_is_said(tmp_path):
+    file, options = PUBLISHED["stepping_stones"](tmp_path)
+    state = {key: value for key, value in torch.load(file).items() if "blocks.0.output.swin_adapt_3" not in key}
+    torch.save(state, file)
+    said = convert("stepping-stones", file, "--out", tmp_path / "out", *options).stdout.splitlines()
+    result = convert("stepping-stones", file, "--out", tmp_path / "again", *options, "--json")
+    notice = AutoModel.from_pretrained(tmp_path / "out").config.notice
+    assert "lacks" in notice and said[1] == f"note: {notice}" and json.loads(result.stdout)["notice"] == notice
+
+
 def refused(result, name, *words):
     assert result.exit_code == 2, result.output
     assert result.stderr.startswith(f"lavseg convert {name}: ") and len(result.stderr.splitlines()) == 1

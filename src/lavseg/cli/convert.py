@@ -278,9 +278,13 @@ def _report(name: str, run: "Callable[[], tuple[PreTrainedModel, list[str]]]", o
         check_new_folder(out, "out")
         model, unused = run()
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    notice = getattr(model.config, "notice", None)
     if as_json:
-        print_json({"out": str(out), "model": type(model).__name__, "parameters": parameters, "unused": unused})
+        found = {"out": str(out), "model": type(model).__name__, "parameters": parameters, "unused": unused}
+        print_json(found | ({"notice": notice} if notice else {}))
         return
     typer.echo(f"{out}: {type(model).__name__}, {parameters:,} parameters")
+    if notice:
+        typer.echo(f"note: {notice}")
     for key in unused:
         typer.echo(f"not used: {key}")

@@ -20,6 +20,11 @@ def test_sizes_are_those_of_the_frames_without_padding():
         clip_sizes(frames, mask[:1])
     with pytest.raises(ValueError, match=r"^pixel_mask: "):
         clip_sizes(frames, mask.long())
+    for hole in ((0, 3, 3), (1, 0, 90), (1, 47, 71)):
+        other = mask.clone()
+        other[hole] = ~other[hole]
+        with pytest.raises(ValueError, match=r"^pixel_mask: has to be True in a rectangle from the upper left corner"):
+            clip_sizes(frames, other)
     mask[1, 20:] = False
     with pytest.raises(ValueError, match=r"^pixel_values: height and width have to be 32 at least"):
         clip_sizes(frames, mask)

@@ -3,6 +3,7 @@ import argparse
 import pytest
 import torch
 from tiny.configurations import tiny_config, tiny_pyramid_config
+from transformers import AutoTokenizer
 
 from lavseg.backbones.sam.convert_sam import rename_keys
 from lavseg.backbones.vggish import VggishModel
@@ -95,6 +96,15 @@ def test_nothing_is_written_when_the_checkpoint_does_not_fit(given, key, value, 
     _, arguments = given
     change(arguments, **{key: value})
     with pytest.raises(ValueError, match=message):
+        convert_referformer_checkpoint(**arguments)
+    assert not arguments["output_dir"].parent.exists()
+
+
+def test_a_tokenizer_of_another_text_encoder_is_refused(given):
+    _, arguments = given
+    vocab = len(AutoTokenizer.from_pretrained(arguments["text"]))
+    arguments["config"].text_config.vocab_size = vocab + 3
+    with pytest.raises(ValueError, match=rf"^text: the tokenizer of .* has {vocab} tokens, .* knows {vocab + 3}; take"):
         convert_referformer_checkpoint(**arguments)
     assert not arguments["output_dir"].parent.exists()
 

@@ -110,6 +110,16 @@ def test_absence_is_judged_of_clips_with_a_labelled_frame():
     assert absence_loss(logits, targets(labels, torch.zeros_like(labeled))) == 0
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8])
+def test_labels_of_any_type_teach_the_same(dtype):
+    labels, logits = masks(3), torch.tensor([1.5, -0.5, 7.0])
+    labels[0] = 0
+    expected, found = targets(labels), targets(labels.to(dtype))
+    assert torch.equal(absence_loss(logits, found), absence_loss(logits, expected))
+    assert found.visible.dtype == torch.bool and torch.equal(found.visible, expected.visible)
+    assert torch.equal(found.masks, expected.masks) and torch.equal(found.boxes, expected.boxes)
+
+
 def test_terms_are_divided_by_the_frames_in_which_something_is_seen():
     labels = masks()
     labels[:, 2] = 0

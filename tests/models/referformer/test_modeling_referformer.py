@@ -69,6 +69,14 @@ def test_logits_and_boxes_of_a_frame_do_not_depend_on_others_but_masks_do():
     assert (less.query_masks - outputs.query_masks[:, :, :2]).abs().max() > 1e-3
 
 
+@torch.no_grad()
+def test_a_frame_of_one_place_at_the_coarsest_stride_is_segmented_alone_as_in_a_clip():
+    model, given = make_model(), inputs(frames=2, height=64, width=40)
+    outputs = model(**given)
+    first = model(**{**given, "pixel_values": given["pixel_values"][:, :1]})
+    torch.testing.assert_close(first.query_logits, outputs.query_logits[:, :, :1], atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["resnet", "swin"])
 def test_it_starts_from_published_encoders(tmp_path, kind):
     source = make_model(vision_config=tiny_pyramid_config(kind))

@@ -8,6 +8,8 @@ def test_the_two_stages_are_the_two_released_networks():
     first, second = SteppingStonesConfig(), SteppingStonesConfig(num_labels=71)
     assert (first.num_queries, first.adapter_place) == (30, "instead")
     assert (second.num_queries, second.adapter_place) == (100, "after")
+    assert first.architectures == ["SteppingStonesModel"]
+    assert second.architectures == ["SteppingStonesForSemanticSegmentation"]
     for config, classes in ((first, 2), (second, 71)):
         host = config.mask2former_config
         assert (host.num_queries, host.num_labels) == (config.num_queries, classes)

@@ -81,5 +81,8 @@ def test_what_it_cannot_learn_from_is_refused():
         model(**INPUTS, prior_masks=torch.zeros(1, 3, 8, 8))
     with pytest.raises(ValueError, match=r"^prior_masks: have to be floats from 0 to 1, got torch.uint8"):
         model(**INPUTS, prior_masks=torch.zeros(1, 2, 8, 8, dtype=torch.uint8))
+    for value in (255.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match=rf"^prior_masks: have to be floats from 0 to 1, got {value}"):
+            model(**INPUTS, prior_masks=torch.full((1, 2, 8, 8), value))
     with pytest.raises(ValueError, match=r"^num_labels: counts background and at least one class, got 1"):
         SteppingStonesForSemanticSegmentation(tiny_config(SteppingStonesConfig, num_labels=1))

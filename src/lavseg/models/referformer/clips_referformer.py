@@ -59,7 +59,8 @@ def clip_sizes(
     """Height and width of each clip's frames on the canvas; waits for the mask.
 
     Raises:
-        ValueError: when the mask does not fit or is given with embeddings, or frames are too small.
+        ValueError: when the mask does not fit, is no rectangle in the corner or is given with embeddings, or frames
+            are too small.
     """
     if pixel_values is None:
         if pixel_mask is not None:
@@ -73,7 +74,14 @@ def clip_sizes(
                 f"pixel_mask: has to be bool {[clips, height, width]} as the frames, got {pixel_mask.dtype} "
                 f"{list(pixel_mask.shape)}"
             )
-        sizes = list(zip(pixel_mask[:, :, 0].sum(1).tolist(), pixel_mask[:, 0].sum(1).tolist(), strict=True))
+        edges = pixel_mask[:, :, 0].sum(1), pixel_mask[:, 0].sum(1)
+        rows, columns = (
+            torch.arange(end, device=edge.device) < edge[:, None]
+            for end, edge in zip((height, width), edges, strict=True)
+        )
+        if not torch.equal(pixel_mask, rows[:, :, None] & columns[:, None]):
+            raise ValueError("pixel_mask: has to be True in a rectangle from the upper left corner on, else False")
+        sizes = list(zip(*(edge.tolist() for edge in edges), strict=True))
     if any(min(size) < SHORTEST_EDGE for size in sizes):
         raise ValueError(f"pixel_values: height and width have to be {SHORTEST_EDGE} at least, got {sizes}")
     return sizes

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, PreTrainedConfig
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from ...backbones.pyramids.configuration_pyramids import resnet50_config, swin_config
 from ...backbones.pyramids.convert_pyramids import resnet_keys, split_qkv, swin_keys
@@ -154,13 +154,15 @@ def convert_referformer_checkpoint(
 
     Raises:
         ValueError: when the file cannot be read or is on Video-Swin, when keys or shapes differ from the model's (each
-            one is named), or when `output_dir` already has content.
+            one is named), when the tokenizer has another number of tokens than the file's text encoder, or when
+            `output_dir` already has content.
     """
     output_dir = check_new_folder(output_dir, "output_dir")
     released = read_released(checkpoint_path)
     if config is None:
         added = {"use_audio": vggish_path is not None, "absence_classifier": absence_classifier}
         config = ReferFormerConfig(vision_config=released_vision_config(released), **added)
+    tokenizer = _fitting_tokenizer(text, config)
     state = split_released(released)
     names = rename_keys(state, REFERFORMER_KEYS)
     with torch.device("meta"):
@@ -177,8 +179,18 @@ def convert_referformer_checkpoint(
     model = ReferFormerModel.from_pretrained(None, config=config, state_dict=found)
     with staged_folder(output_dir) as folder:
         model.save_pretrained(folder)
-        ReferFormerProcessor.from_config(config, AutoTokenizer.from_pretrained(text)).save_pretrained(folder)
+        ReferFormerProcessor.from_config(config, tokenizer).save_pretrained(folder)
     return model, sorted(key for key in released if UNUSED.match(key))
+
+
+def _fitting_tokenizer(text: str, config: ReferFormerConfig) -> PreTrainedTokenizerBase:
+    tokenizer, known = AutoTokenizer.from_pretrained(text), config.text_config.vocab_size
+    if len(tokenizer) != known:
+        raise ValueError(
+            f"text: the tokenizer of {text} has {len(tokenizer)} tokens, the text encoder of the file knows {known}; "
+            "take the one that it was trained with"
+        )
+    return tokenizer
 
 
 __all__ = ["convert_referformer_checkpoint"]

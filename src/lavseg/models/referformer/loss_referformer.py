@@ -70,7 +70,7 @@ def make_targets(
         scaled = F.interpolate(label[None].float(), (height, width), mode="nearest")[0]
         sampled.append(F.pad(scaled, (0, canvas[1] - width, 0, canvas[0] - height))[..., at, at])
     boxes = torch.stack([mask_boxes(label) for label in labels])
-    visible = torch.stack([label.flatten(1).any(-1) for label in labels]) & labeled
+    visible = torch.stack([(label > 0).flatten(1).any(-1) for label in labels]) & labeled
     return TrackTargets(torch.stack(sampled), boxes, labeled, visible)
 
 

@@ -31,7 +31,7 @@ from .clips_referformer import (
 from .configuration_referformer import GROUPS, ReferFormerConfig
 from .head_referformer import ReferFormerMaskHead
 from .loss_referformer import WEIGHTS, TrackPredictions, absence_loss, make_targets, track_losses
-from .pyramid_referformer import ReferFormerPyramid
+from .pyramid_referformer import AnySizeGroupNorm, ReferFormerPyramid
 from .sound_referformer import ReferFormerSound, ReferFormerSoundFusion
 from .text_referformer import (
     ReferFormerFusion,
@@ -100,7 +100,7 @@ class ReferFormerModel(ReferFormerPreTrainedModel):
         finest, *channels = self.vision_encoder.channels
         projections = [nn.Conv2d(size, width, 1) for size in channels]
         projections.append(nn.Conv2d(channels[-1], width, 3, stride=2, padding=1))
-        self.input_projections = nn.ModuleList(nn.Sequential(x, nn.GroupNorm(GROUPS, width)) for x in projections)
+        self.input_projections = nn.ModuleList(nn.Sequential(x, AnySizeGroupNorm(GROUPS, width)) for x in projections)
         self.audio_encoder = VggishModel(config.audio_config) if config.use_audio else None
         self.sound = ReferFormerSound(config) if config.use_audio else None
         self.sound_fusion = ReferFormerSoundFusion(config) if config.use_audio else None

@@ -13,6 +13,14 @@ REDUCTIONS = (1, 2, 4, 8)
 _GROUPS = 8
 
 
+class AnySizeGroupNorm(nn.GroupNorm):
+    """PyTorch's, which refuses a single value in a group; it is the bias then."""
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Maps `[N, C, h, w]`, of the same shape after."""
+        return torch.group_norm(maps, self.num_groups, self.weight, self.bias, self.eps)
+
+
 class ReferFormerClipAttention(GradientCheckpointingLayer):
     """Pixels of all frames attend to each other, on reduced maps; the order of frames is invisible."""
 
@@ -157,4 +165,4 @@ def _tokens(maps: torch.Tensor) -> torch.Tensor:
     return maps.movedim(2, -1).flatten(1, 3)
 
 
-__all__ = ["ReferFormerClipAttention", "ReferFormerPyramid", "ReferFormerWordAttention"]
+__all__ = ["AnySizeGroupNorm", "ReferFormerClipAttention", "ReferFormerPyramid", "ReferFormerWordAttention"]

@@ -68,7 +68,9 @@ class SteppingStonesConfig(AudioVisualConfig):
             self.adapter_place = "instead" if first else "after"
         check_choices(self, _CHOICES)
         # Transformers chooses by it among the architectures of a configuration, and takes no None.
-        self.architectures = self.architectures or ["SteppingStonesModel"]
+        self.architectures = self.architectures or [
+            "SteppingStonesModel" if first else "SteppingStonesForSemanticSegmentation"
+        ]
         if self.frame_size < 32 or self.frame_size % 32:
             raise ValueError(f"frame_size: {self.frame_size} was given, it has to be a multiple of 32")
         host = self.mask2former_config

@@ -100,6 +100,10 @@ class SteppingStonesForSemanticSegmentation(SteppingStonesModel):
         check_shapes(clips, frames, {"prior_masks": (prior_masks, (clips, frames, "height", "width"))})
         if not prior_masks.is_floating_point():
             raise ValueError(f"prior_masks: have to be floats from 0 to 1, got {prior_masks.dtype}")
+        if not torch.compiler.is_compiling():
+            foreign = prior_masks[~((prior_masks >= 0) & (prior_masks <= 1))]
+            if foreign.numel():
+                raise ValueError(f"prior_masks: have to be floats from 0 to 1, got {foreign[0].item()}")
         return prior_masks
 
     def _output(self, found: QueryPredictions, given: ClipInputs, **losses) -> SteppingStonesSemanticOutput:
