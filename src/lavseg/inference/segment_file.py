@@ -166,8 +166,7 @@ def segment_with(
     with ExitStack() as stack:
         folder = stack.enter_context(staged_folder(out, replace=overwrite))
         names = class_names(network.config) if classes else ()
-        results = ResultFiles(folder, texts, first, rate, mask_format, processor.needs_audio, names)
-        complete = True
+        results, complete = ResultFiles(folder, texts, first, rate, mask_format, processor.needs_audio, names), True
         try:
             for frame in chain([first], frames):
                 with _uninterrupted():
@@ -182,12 +181,16 @@ def segment_with(
             for prompt in prompts:
                 record = described(prompt, reader, processor.fps)
                 summary["expressions"][prompt.number or 0].setdefault("prompts", []).append(record)
-            text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-            (folder / RESULT).write_text(text, encoding="utf-8")
+            _write_summary(folder, summary)
             stack.close()
     for message in summary["warnings"]:
         warnings.warn(f"{clip}: {message}", MediaWarning, stacklevel=2)
     return summary
+
+
+def _write_summary(folder: Path, summary: dict) -> None:
+    text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    (folder / RESULT).write_text(text, encoding="utf-8")
 
 
 def class_names(config: PreTrainedConfig) -> list[str]:
