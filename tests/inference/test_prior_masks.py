@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny.configurations import tiny_config
 from typer.testing import CliRunner
 
@@ -83,9 +84,15 @@ def test_the_command_segments_and_goes_on_with_both_stages(checkpoints, tmp_path
     clip = tmp_path / "clip.mp4"
     write_clip(clip, 3)
     out = tmp_path / "out"
-    done = CliRunner().invoke(app, ["segment", str(clip), "--model", second, "--stage-one", first, "--out", str(out)])
+    asked = ["segment", str(clip), "--model", second, "--stage-one", first, "--classes", "--out", str(out)]
+    done = CliRunner().invoke(app, asked)
     assert done.exit_code == 0, done.output
-    assert json.loads((out / "result.json").read_text())["stage_one"] == first
+    result = json.loads((out / "result.json").read_text())
+    assert result["stage_one"] == first
+    classes = np.stack([np.asarray(Image.open(path)) for path in sorted((out / "classes").iterdir())])
+    masks = np.stack([np.asarray(Image.open(path)) > 0 for path in sorted((out / "0").iterdir())])
+    assert classes.any() and not classes[~masks].any()
+    assert {each["id"] for each in result["classes"]["found"]} == {*np.unique(classes[classes > 0]).tolist()}
     missing = CliRunner().invoke(app, ["segment", str(clip), "--model", second, "--out", str(tmp_path / "other")])
     assert missing.exit_code == 2 and "stage_one: SteppingStonesForSemanticSegmentation names" in missing.stderr
     states = []

@@ -72,6 +72,9 @@ def segment(
     attention: Annotated[
         bool, typer.Option("--attention", help="Draw the attention maps of a method that has them.")
     ] = False,
+    classes: Annotated[
+        bool, typer.Option("--classes", help="Write the class of every pixel, of a model that names classes.")
+    ] = False,
     stage_one: StageOne = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
     plugin: Plugins = None,
@@ -85,6 +88,8 @@ def segment(
 
     OUT receives 0/00000.png, ... for the first text, 1/ for the second, overlay.mp4 with all of them in their colours
     and the clip's sound, and result.json with times, areas and the model's scores. Ctrl-C leaves what is done by then.
+
+    With --classes a model that names classes also writes pictures whose pixels are numbers of classes, to classes/.
 
     Points, boxes and masks show the object that is meant, together with its text if the method reads. They may be given
     more than once, are in pixels of CLIP, and go to the nearest of the frames that the method looks at. With several
@@ -103,7 +108,8 @@ def segment(
         make_available(model, yes, stage_one)
         shown = {"point": point, "negative": negative, "box": box, "mask": mask}
         given = (sentences, model, out, device, overwrite)
-        options = {"fps": fps, "mask_format": mask_format.value, "attention": attention, "stage_one": stage_one}
+        options = {"fps": fps, "mask_format": mask_format.value, "attention": attention, "classes": classes}
+        options["stage_one"] = stage_one
         segment_them = _segment_many if means_many(clip) else _segment_one
         segment_them(clip, *given, shown, as_json, plugins=plugin, trust_remote_code=trust_remote_code, **options)
 

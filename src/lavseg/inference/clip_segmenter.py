@@ -24,6 +24,7 @@ class ClipSegmenter:
         processor: the one saved with the model.
         texts: the expressions; empty for a model that takes none.
         output_attentions: give attention maps.
+        output_classes: give what tells the classes of pixels.
 
     Attributes:
         memory: SAM2's memory for masks of the model's; None for a model that stands on no SAM2.
@@ -36,11 +37,13 @@ class ClipSegmenter:
         processor: AudioVisualProcessor,
         texts: Sequence[str],
         output_attentions: bool = False,
+        output_classes: bool = False,
     ):
         self.model = model
         self.processor = processor
         self.texts = list(texts)
         self.options = {"output_attentions": True} if output_attentions else {}
+        self.output_classes = output_classes
         self.memory = None if model.tracking_host is None else MaskTracker(model.tracking_host)
         self.frames = EncodedFrames(model, processor, self.memory)
 
@@ -93,7 +96,7 @@ class ClipSegmenter:
         if alone:
             prepared.update(self.frames.model_inputs(inputs, prepared))
         outputs = self.model(**prepared, **self.options, **options)
-        return split_clips(self.processor, outputs, prepared["frame_mask"])[0]
+        return split_clips(self.processor, outputs, prepared["frame_mask"], self.output_classes)[0]
 
     @cached_property
     def _reader(self) -> AudioVisualProcessor:

@@ -12,8 +12,10 @@ from itertools import chain
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedConfig
 
 from ..checkpoint import load_checkpoint
+from ..data.classes import CLASSES
 from ..evaluation.first_stage import FirstStage, check_first_stage
 from ..media import ClipReader, MediaWarning
 from ..modeling.base import AudioVisualPreTrainedModel
@@ -27,7 +29,7 @@ from .timed_prompts import TimedPrompt, check_objects, described, prompt_argumen
 
 RESULT = "result.json"
 # Names of all that a result holds.
-_RESULT_NAMES = re.compile(r"result\.json|(overlay|attention)\.mp4|\d+(\.json|\.npz)?")
+_RESULT_NAMES = re.compile(r"result\.json|classes|(overlay|attention)\.mp4|\d+(\.json|\.npz)?")
 
 
 def segment_file(
@@ -45,6 +47,7 @@ def segment_file(
     trust_remote_code: bool = False,
     prompts: Sequence[TimedPrompt] = (),
     stage_one: str | Path | None = None,
+    classes: bool = False,
 ) -> dict:
     """Segment what each expression means and write masks, an overlay video and a summary.
 
@@ -53,7 +56,8 @@ def segment_file(
     with the frames done so far; after any other error `out` is as it was before.
 
     `out` receives the masks at the clip's size: `0/00000.png`, ... for the first expression (8 bit, 0 and 255), `1/`
-    for the second, and so on; or `0.json` with COCO's run-length encoding; or `0.npz` with an array for each frame.
+    for the second, and so on; or `0.json` with COCO's run-length encoding; or `0.npz` with an array for each frame. On
+    demand `classes/00000.png`, ... say of which class every pixel is (8 bit, with AVSBench-semantic's colours).
     `overlay.mp4` shows all of them over the frames that were segmented, with the clip's sound, and below what the
     colours mean and how loud it is; `attention.mp4`, on demand, the attention maps; `result.json` is the returned
     summary.
@@ -74,6 +78,7 @@ def segment_file(
         prompts: what a user shows of the objects, of which there is one for each expression, or one in all.
         stage_one: as `model`, a checkpoint that finds what sounds, whose masks are given to a model that names what
             they show.
+        classes: write the classes of pixels, of a model that names them.
 
     Returns:
         `clip`, `model`, `stage_one` where there is one, `complete` (false after Ctrl-C), `fps`, `frame_times` (seconds,
@@ -84,7 +89,8 @@ def segment_file(
         visible) and `iou_scores` (the model's own estimate); with a presence head also `presence_logit` (above zero:
         judged to be in the clip at all), the highest of all windows; where a user shows the object, `prompts`, each
         with `kind`, `seconds`, `places` (points, or a box's corners) or `file`, and `frame`, the one it was put on,
-        counted at the processor's rate; and `warnings`, sentences on what makes the result doubtful.
+        counted at the processor's rate; `warnings`, sentences on what makes the result doubtful; and with `classes`,
+        `classes`: its `folder`, and for each that was `found` anywhere its `id`, `name`, `color` and `area_fractions`.
 
     Raises:
         ValueError: (of which `MediaError` and `CheckpointError` are kinds) something given cannot be used.
@@ -93,7 +99,20 @@ def segment_file(
     load = partial(load_on_device, model, device, trust_remote_code)
     stage = None if stage_one is None else (stage_one, partial(load_on_device, stage_one, device, trust_remote_code))
     return segment_with(
-        load, clip, texts, model, out, overwrite, on_stage, fps, mask_format, attention, on_frame, prompts, stage
+        load,
+        clip,
+        texts,
+        model,
+        out,
+        overwrite,
+        on_stage,
+        fps,
+        mask_format,
+        attention,
+        on_frame,
+        prompts,
+        stage,
+        classes,
     )
 
 
@@ -119,6 +138,7 @@ def segment_with(
     on_frame: Callable[[int, int], None] = lambda done, total: None,
     prompts: Sequence[TimedPrompt] = (),
     stage_one: tuple[str | Path, Callable[[], tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]]] | None = None,
+    classes: bool = False,
 ) -> dict:
     """`segment_file` with what `load` gives, which is called once the clip was found to be one; `model` is its name.
     `stage_one` is the name of a first stage, and what loads it."""
@@ -138,12 +158,15 @@ def segment_with(
     shown = prompt_arguments(prompts, reader, processor.fps, objects)
     on_stage("Segmenting")
     rate = float(processor.fps if fps is None else fps)
-    frames = segment_video(network, processor, reader, texts, rate, attention, first_stage=stage, **shown)
+    frames = segment_video(
+        network, processor, reader, texts, rate, attention, first_stage=stage, output_classes=classes, **shown
+    )
     # What cannot be used shows by the first frame, before anything is written.
     first = next(frames)
     with ExitStack() as stack:
         folder = stack.enter_context(staged_folder(out, replace=overwrite))
-        results, complete = ResultFiles(folder, texts, first, rate, mask_format, processor.needs_audio), True
+        names = class_names(network.config) if classes else ()
+        results, complete = ResultFiles(folder, texts, first, rate, mask_format, processor.needs_audio, names), True
         try:
             for frame in chain([first], frames):
                 with _uninterrupted():
@@ -158,12 +181,24 @@ def segment_with(
             for prompt in prompts:
                 record = described(prompt, reader, processor.fps)
                 summary["expressions"][prompt.number or 0].setdefault("prompts", []).append(record)
-            text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-            (folder / RESULT).write_text(text, encoding="utf-8")
+            _write_summary(folder, summary)
             stack.close()
     for message in summary["warnings"]:
         warnings.warn(f"{clip}: {message}", MediaWarning, stacklevel=2)
     return summary
+
+
+def _write_summary(folder: Path, summary: dict) -> None:
+    text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    (folder / RESULT).write_text(text, encoding="utf-8")
+
+
+def class_names(config: PreTrainedConfig) -> list[str]:
+    """What the classes of a model that names some are called, background first: as its configuration says, and 71
+    without names, as in converted checkpoints, as in AVSBench-semantic."""
+    names = [config.id2label[number] for number in range(config.num_labels)]
+    unnamed = names == [f"LABEL_{number}" for number in range(len(CLASSES))]
+    return [*CLASSES] if unnamed else names
 
 
 @contextmanager

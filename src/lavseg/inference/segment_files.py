@@ -55,6 +55,7 @@ def segment_files(
     attention: bool = False,
     trust_remote_code: bool = False,
     stage_one: str | Path | None = None,
+    classes: bool = False,
     **options: Any,
 ) -> list[ClipOutcome]:
     """Segment clips one after the other, as `segment_file` does each, with the model loaded once.
@@ -66,7 +67,7 @@ def segment_files(
 
     Args:
         clips: video files with sound.
-        texts, model, device, fps, mask_format, attention, trust_remote_code, stage_one: see `segment_file`.
+        texts, model, device, fps, mask_format, attention, trust_remote_code, stage_one, classes: see `segment_file`.
         out: a folder for one folder a clip, called as the clip without its suffix.
         overwrite: segment clips whose result is there, too, and replace it.
         on_outcome: called after each clip of this process.
@@ -87,7 +88,7 @@ def segment_files(
     load = cache(lambda: _load(model, device, trust_remote_code, texts))
     load_first = cache(lambda: load_on_device(stage_one, _device_here(device), trust_remote_code))
     stage = None if stage_one is None else (stage_one, load_first)
-    settings = {"fps": fps, "mask_format": mask_format, "attention": attention}
+    settings = {"fps": fps, "mask_format": mask_format, "attention": attention, "classes": classes}
     for clip, folder in [*zip(clips, folders, strict=True)][rank::count]:
         complete = None if overwrite else _complete(folder, clip, texts, model, stage_one, **settings)
         if complete:
@@ -139,6 +140,7 @@ def _complete(
     fps: float | None,
     mask_format: str,
     attention: bool,
+    classes: bool,
 ) -> bool | None:
     """Whether a result of this clip and these settings is there and whole; None where there is none, or another one."""
     try:
@@ -149,7 +151,7 @@ def _complete(
         stages = [str(model), stage_one and str(stage_one)]
         of_this = same and [found["model"], found.get("stage_one")] == stages
         kind = MASK_FILES[mask_format]
-        drawn = not attention or (folder / ATTENTION).is_file()
+        drawn = (not attention or (folder / ATTENTION).is_file()) and (not classes or "classes" in found)
         as_asked = drawn and fps in (None, found["fps"]) and found["expressions"][0].get(kind.key) == f"0{kind.suffix}"
         return found["complete"] if said == ([*texts] or [None]) and of_this and as_asked else None
     except (OSError, ValueError, LookupError, TypeError):

@@ -37,6 +37,7 @@ def segment_video(
     input_masks: Any = None,
     mask_threshold: float = 0.0,
     first_stage: FirstStage | None = None,
+    output_classes: bool = False,
 ) -> Iterator[SegmentedFrame]:
     """Segment a video file of any length; frames come as they are done, a window behind the decoder.
 
@@ -82,6 +83,7 @@ def segment_video(
         mask_threshold: logits above it are inside the masks.
         first_stage: another model with its processor, for a model that names what the masks of that one show; without
             it such a model knows nothing of what sounds.
+        output_classes: give the class of every pixel, where the model names classes.
 
     Raises:
         ValueError: (of which `MediaError` is one) something given cannot be used, or the model gives NaN or infinite
@@ -93,7 +95,9 @@ def segment_video(
     if output_attentions and not model.gives_attentions:
         name = type(model).__name__
         raise ValueError(f"attention: {name} has no attention maps to draw under this configuration; leave it out")
-    segmenter = ClipSegmenter(model, processor, texts, output_attentions)
+    if output_classes and not model.names_classes:
+        raise ValueError(f"classes: {type(model).__name__} finds masks and names no classes; leave it out")
+    segmenter = ClipSegmenter(model, processor, texts, output_attentions, output_classes)
     given = dict(zip(PROMPT_NAMES, (input_points, input_labels, input_boxes, input_masks), strict=True))
     given = {name: value for name, value in given.items() if value is not None}
     whole, single, prompted = segmenter.segment_clip, segmenter.segment_frames, ()
@@ -135,8 +139,9 @@ def _predicted(
         inputs = _iter_inputs(clip, rate, processor.needs_audio)
         return segment_windows(segmenter, inputs, whole, prompted)
     if segmenter.memory is not None:
-        if segmenter.options:
-            raise ValueError("attention: there are maps for the frames the method sees; leave fps out")
+        if segmenter.options or segmenter.output_classes:
+            asked = "attention" if segmenter.options else "classes"
+            raise ValueError(f"{asked}: there are maps for the frames the method sees; leave fps out")
         inputs = _iter_inputs(clip, processor.fps, processor.needs_audio)
         segmented = segment_windows(segmenter, inputs, whole, prompted)
         return track_between(segmenter, segmented, clip.iter_clip(rate), rate)

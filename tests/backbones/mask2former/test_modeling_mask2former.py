@@ -61,6 +61,16 @@ def test_an_adapter_takes_the_place_of_the_output_and_published_weights_leave_it
     torch.testing.assert_close(outputs[1], attention.adapter(outputs[0]))
 
 
+def test_training_a_method_lets_the_frozen_encoder_drop_attention_and_nothing_else():
+    model = PromptedMask2Former(nano_mask2former_config()).eval()
+    for training in (True, False):
+        model.drop_attention(training)
+        working = {name for name, module in model.named_modules() if module.training}
+        blocks = [name for name, module in model.named_modules() if name.endswith(".drop_path")]
+        assert working == ({*blocks} if training else set()) and len(blocks) == len(model.blocks)
+        assert {model.get_submodule(name).drop_prob for name in blocks} == {0.1}
+
+
 def test_only_adapters_cost_a_gradient(prompted):
     model = PromptedMask2Former(nano_mask2former_config()).eval().requires_grad_(False)
     assert not model(torch.randn(1, 3, 64, 64)).mask_features.requires_grad

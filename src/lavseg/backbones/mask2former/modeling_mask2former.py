@@ -13,6 +13,7 @@ from transformers.models.mask2former.modeling_mask2former import (
     Mask2FormerPreTrainedModel,
     Mask2FormerTransformerModule,
 )
+from transformers.models.swin.modeling_swin import SwinDropPath
 
 from ...modeling.encoders import gradient_where_needed
 from ...modeling.initialization import init_linear, rebuild
@@ -232,7 +233,9 @@ def _all_of(embedding: nn.Embedding, device: torch.device) -> torch.Tensor:
 class PromptedMask2FormerModel(Mask2FormerModel):
     """Transformers' model with a decoder whose queries are given, which the two steps below call part by part.
 
-    The final norm of Swin, which no file has and nothing reads, is left out.
+    The final norm of Swin, which no file has and nothing reads, is left out. Where Swin trains, every block drops its
+    attention with one probability, as in the Transformers that released codes stand on; today it rises from block to
+    block.
     """
 
     # The decoder's attention among queries and deformable attention are as they are, whatever is asked for.
@@ -251,7 +254,10 @@ class PromptedMask2FormerModel(Mask2FormerModel):
         for layer in self.transformer_module.decoder.layers:
             build = partial(MaskedCrossAttention, config, config.hidden_dim, config.num_attention_heads, config.dropout)
             layer.cross_attn = rebuild(layer.cross_attn, build)
-        self.pixel_level_module.encoder.swin.layernorm = nn.Identity()
+        swin = self.pixel_level_module.encoder.swin
+        swin.layernorm = nn.Identity()
+        for block in (block for stage in swin.encoder.layers for block in stage.blocks):
+            block.drop_path = SwinDropPath(config.backbone_config.drop_path_rate)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -320,6 +326,12 @@ class PromptedMask2Former(Mask2FormerPreTrainedModel):
         """Those of `add_adapters`."""
         layers = self.model.pixel_level_module.decoder.encoder.layers
         return [layer.self_attn.adapter for layer in layers if hasattr(layer.self_attn, "adapter")]
+
+    def drop_attention(self, training: bool) -> None:
+        """In a model that is `training`, let the blocks of the frozen image encoder drop their attention at random, as
+        the released codes do."""
+        for block in self.blocks:
+            block.drop_path.train(training)
 
     def checkpoint_what_learns(self, training: bool) -> None:
         """Of a frozen host in a model that is `training`, set which layers with gradient checkpointing do it."""

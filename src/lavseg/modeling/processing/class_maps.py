@@ -8,6 +8,13 @@ import torch.nn.functional as F
 from ..outputs import AudioVisualSegmentationOutput, check_outputs
 
 
+def likeliest_classes(maps: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    """The most likely class of every pixel inside a mask, bool `[H, W]`, background outside, uint8 `[H, W]`; from what
+    `class_maps` says of a frame."""
+    classes = F.interpolate(maps[None].float(), inside.shape, mode="bilinear").argmax(1)[0]
+    return (classes * inside).to(torch.uint8)
+
+
 class SemanticMixin:
     """Gives an [`AudioVisualProcessor`] the way back from `class_logits [B, K + 1, T, h, w]`, or from what else
     `class_maps` says."""
@@ -35,9 +42,8 @@ class SemanticMixin:
         for index, inside in enumerate(masks):
             frames = range(len(inside)) if frame_mask is None else frame_mask[index].nonzero()[:, 0].tolist()
             # One frame at a time: at full size every class takes as much memory as a mask of the frame.
-            maps = (self.class_maps(outputs, index, frame)[None].float() for frame in frames)
-            classes = [F.interpolate(each, inside.shape[-2:], mode="bilinear").argmax(1) for each in maps]
-            found.append((torch.cat(classes) * inside).to(torch.uint8))
+            maps = (self.class_maps(outputs, index, frame) for frame in frames)
+            found.append(torch.stack([likeliest_classes(*pair) for pair in zip(maps, inside, strict=True)]))
         check_outputs(outputs.predictions(), frame_mask)
         return found
 

@@ -147,6 +147,12 @@ class EemcModel(EemcPreTrainedModel):
         for adapter in self.mask2former.adapters():
             adapter.requires_grad_(True)
 
+    def train(self, mode: bool = True) -> "EemcModel":
+        """As the base class says, but blocks of Swin drop their attention, as in the released training."""
+        super().train(mode)
+        self.mask2former.drop_attention(mode)
+        return self
+
     def _checkpoint_what_learns(self) -> None:
         super()._checkpoint_what_learns()
         self.mask2former.checkpoint_what_learns(self.training)

@@ -7,7 +7,6 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers.models.swin.modeling_swin import SwinDropPath
 
 from ...backbones.adapted_sam.heard_clips import from_clips, to_clips
 from ...backbones.mask2former.modeling_mask2former import PixelFeatures, PromptedMask2Former, QueryPredictions
@@ -71,8 +70,6 @@ class SteppingStonesModel(SteppingStonesPreTrainedModel):
         super().__init__(config)
         self.mask2former = PromptedMask2Former(config.mask2former_config)
         self.mask2former.adapt_projections(config.adapter_ratio, config.adapter_place, config.encoder_adapters)
-        for block in self.mask2former.blocks:
-            block.drop_path = SwinDropPath(config.mask2former_config.backbone_config.drop_path_rate)
         self.audio_encoder = VggishModel(config.audio_config)
         self.audio_projection = nn.Sequential(
             nn.Linear(config.audio_config.embedding_size, config.projection_size),
@@ -155,8 +152,7 @@ class SteppingStonesModel(SteppingStonesPreTrainedModel):
     def train(self, mode: bool = True) -> "SteppingStonesModel":
         """As the base class says, but blocks of Swin drop their attention, as in the released training."""
         super().train(mode)
-        for block in self.mask2former.blocks:
-            block.drop_path.train(mode)
+        self.mask2former.drop_attention(mode)
         return self
 
     def _checkpoint_what_learns(self) -> None:
