@@ -142,7 +142,7 @@ def write_shards(
 
     total = 0
     for name, tensor in tensors:
-        _check_finite({name: tensor})
+        check_finite({name: tensor})
         if shard and size + tensor.nbytes > shard_bytes:
             flush()
             size = 0
@@ -160,7 +160,12 @@ def write_shards(
         (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2), encoding="utf-8")
 
 
-def _check_finite(tensors: dict[str, torch.Tensor]) -> None:
+def check_finite(tensors: dict[str, torch.Tensor]) -> None:
+    """Look at the numbers of a file.
+
+    Raises:
+        ValueError: that names the first tensor with NaN or infinite values.
+    """
     if name := first_non_finite(tensors):
         raise ValueError(f"{name} holds NaN or infinite values; fetch the file again, or take another one")
 
@@ -193,4 +198,4 @@ def check_state(
     found = [f"{problem}: {', '.join(items)}" for problem, items in problems.items() if items]
     if found:
         raise ValueError(f"this is not {what}; {'; '.join(found)}")
-    _check_finite(state)
+    check_finite(state)

@@ -11,7 +11,7 @@ from typing import Any
 
 from datasets import Dataset, IterableDataset
 from tqdm.auto import tqdm
-from transformers import AutoTokenizer, HfArgumentParser, set_seed
+from transformers import HfArgumentParser, set_seed
 from transformers.utils import logging
 
 from .. import auto
@@ -21,7 +21,7 @@ from ..data.layouts import check_sizes, load_rows
 from ..data.tables import logged_warnings
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.configuration import AudioVisualConfig, changed_fields, differing_fields
-from ..modeling.encoders import load_image_processor
+from ..modeling.encoders import load_image_processor, load_tokenizer
 from ..modeling.inputs import check_keys
 from ..modeling.processing import AudioVisualProcessor
 from ..output_folders import without_empty_folders
@@ -326,7 +326,7 @@ def _from_encoders(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTr
         settings[argument] = load_image_processor(encoder, names[encoder])
     if not model.reads_text:
         return model, processor_class.from_config(model.config, **settings)
-    tokenizer = AutoTokenizer.from_pretrained(names[model.text_backbone])
+    tokenizer = load_tokenizer(model.text_backbone, names[model.text_backbone])
     return model, processor_class.from_config(model.config, tokenizer, **settings)
 
 

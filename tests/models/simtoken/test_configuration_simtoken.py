@@ -40,6 +40,8 @@ def test_sam2_gives_one_mask_and_every_frame_is_prompted(tmp_path):
         ({"merge_levels": ((17, 5),)}, "^merge_levels: .* the 16 patches of a frame, got \\[17\\]"),
         ({"merge_levels": ((4, 3), (8, 3))}, "^merge_levels: "),
         ({"merge_levels": ()}, "^merge_levels: "),
+        ({"merge_levels": [[8]]}, "^merge_levels: each is a number of clusters and one of neighbours, got \\[\\[8"),
+        ({"merge_levels": ((8, 0),)}, "^merge_levels: each is a number of clusters and one of neighbours"),
         ({"target_frame": -1}, "^target_frame: -1 was given"),
         ({"prompted_frames": "last"}, "^prompted_frames: 'last' was given, accepted are 'every', 'first'"),
         ({"prompted_frames": "first"}, "^prompted_frames: SAM does not track .* give a Sam2VideoConfig as sam_config"),

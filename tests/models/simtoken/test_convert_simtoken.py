@@ -9,7 +9,8 @@ from peft import PeftModel
 from tiny.configurations import nano_sam_config
 from transformers import AutoModel, AutoProcessor, CLIPVisionModel, LlamaConfig, LlamaForCausalLM, SamModel
 
-from lavseg.models.simtoken import SimTokenModel
+from lavseg.data import build_tokenizer
+from lavseg.models.simtoken import SimTokenModel, convert_simtoken
 from lavseg.models.simtoken.convert_simtoken import convert_simtoken_checkpoint, current_names, state_from_release
 from published_files import simtoken_config, simtoken_file, simtoken_state, vggish_file
 
@@ -116,6 +117,34 @@ def test_files_that_do_not_fit_are_refused(model, call, tmp_path):
         assert not (tmp_path / "out").exists()
     with pytest.raises(ValueError, match=r"^dtype: 'float16' was given"):
         call(state, dtype="float16")
+    matrix = f"{layer}self_attn.v_proj.lora_B.default.weight"
+    with pytest.raises(ValueError, match=r"^lora_B of language_model\.layers\.1\.\S+ holds NaN"):
+        call({**state, matrix: torch.full_like(state[matrix], torch.nan)}, keep_lora=True)
+
+
+def test_names_in_two_spellings_are_refused(model, call, tmp_path):
+    state = simtoken_state(model)
+    q = "base_model.model.model.layers.0.self_attn.q_proj"
+    for spelling, other in (
+        (f"{q}.weight", f"{q}.base_layer.weight"),
+        ("base_model.model.lm_head.weight", "lm_head.weight"),
+        (f"{q}.lora_A.default.weight", f"{q}.lora_A.weight"),
+    ):
+        with pytest.raises(ValueError, match=rf"^checkpoint_path: {spelling} and {other} are two spel"):
+            call({**state, other: state[spelling] + 1})
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_tokenizer_has_to_be_that_of_the_language_model(model, call, tmp_path, monkeypatch):
+    monkeypatch.setattr(convert_simtoken, "write_shards", None)  # told before anything is written
+    state, tokenizer = simtoken_state(model), build_tokenizer()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"^language_model: \S+ has no tokenizer that can be read: "):
+        call(state, language_model=tmp_path / "empty")
+    tokenizer.add_tokens(["[SEG]", "one too many"])
+    tokenizer.save_pretrained(tmp_path / "other")
+    with pytest.raises(ValueError, match=r"^language_model: the tokenizer of \S+ has \d+ tokens, .* file \d+; "):
+        call(state, language_model=tmp_path / "other")
 
 
 def test_sizes_are_read_from_the_file_and_the_folder(model, tmp_path):

@@ -3,9 +3,9 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel, OpenAIGPTModel
 
-from lavseg.models.simtoken.language_simtoken import load_language_model
+from lavseg.models.simtoken.language_simtoken import cache_argument, load_language_model
 
 
 @pytest.fixture
@@ -36,3 +36,9 @@ def test_a_folder_that_lacks_weights_is_refused(chat_univi):
     save_file(state, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(ValueError, match=r"^language: .* lacks weights of a llama: model\.layers\.0\.mlp\.up_proj"):
         load_language_model(folder)
+
+
+def test_a_language_model_has_to_keep_keys_and_values():
+    assert cache_argument(LlamaModel) in ("cache", "past_key_values")
+    with pytest.raises(ValueError, match=r"^language_config: OpenAIGPTModel keeps no keys and values"):
+        cache_argument(OpenAIGPTModel)

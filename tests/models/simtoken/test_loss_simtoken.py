@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -20,6 +22,7 @@ def test_the_bank_keeps_the_five_newest_of_each_object_without_gradient():
     assert [value.item() for value in bank.of(1, 2)] == [2, 3, 4, 5, 6]
     assert [value.item() for value in bank.of_others(1, 2)] == [0] and bank.of(0, 2) == bank.of_others(0, 2) == []
     assert not bank.of(1, 2)[0].requires_grad
+    assert pickle.loads(pickle.dumps(bank)).of(1, 3) == bank.of(1, 3)  # as part of a model that is sent to a process
 
 
 def test_the_released_one_evens_out_and_with_one_positive_says_nothing():

@@ -2,6 +2,8 @@ import pytest
 import torch
 from tiny.configurations import nano_sam_config, tiny_config
 from transformers import (
+    AutoModel,
+    BitsAndBytesConfig,
     CLIPVisionConfig,
     CLIPVisionModel,
     LlamaConfig,
@@ -182,6 +184,57 @@ def test_any_language_model_is_taken_with_one_more_token(tmp_path, tied):
     with torch.no_grad():
         read = [model(**inputs, **labels).prompt_embeddings for labels in ({}, {"labels": labels_of()})]
     torch.testing.assert_close(*read)
+
+
+# By their types: a window shorter than a clip, linear attention, and blocks under other names.
+DECODERS = {
+    "mistral": {**SIZES, "sliding_window": 8},
+    "qwen3": {**SIZES, "head_dim": 16},
+    "qwen3_5_text": {**SIZES, "head_dim": 16, "layer_types": ["linear_attention", "full_attention"]},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 128},
+}
+
+
+@pytest.mark.parametrize("kind", DECODERS)
+def test_decoders_of_the_library_read_and_train(kind):
+    decoder = {"model_type": kind, "initializer_range": 0.1, **DECODERS[kind], "vocab_size": SEG + 1}
+    model, inputs = make_model(language_config=decoder), inputs_of(frames=2, patches=1)
+    labels = labels_of(frames=2)
+    with torch.no_grad():
+        read = [model(**inputs, **given).prompt_embeddings for given in ({}, {"labels": labels})]
+    torch.testing.assert_close(*read, rtol=1e-5, atol=1e-5)  # linear attention is in single precision
+    model.train()
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    model.train()
+    model(**inputs, labels=labels).loss.backward()
+    assert model.audio_feature_layer.weight.grad.any()
+
+
+# What stays in 16 or 32 bits beside a language model of 8 or 4.
+BESIDE = ["sam", "vision_encoder", "audio_encoder", "mm_projector", "audio_feature_layer", "text_hidden_fcs", "lm_head"]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("bits", "likeness"), [(8, 0.99), (4, 0.85)])
+def test_the_language_model_in_8_and_4_bits_of_bitsandbytes(tmp_path, bits, likeness):
+    bitsandbytes = pytest.importorskip("bitsandbytes", reason="quantises to 4 bits, and is not installed")
+    model, inputs = make_model().float(), inputs_of()
+    inputs |= {name: value.float() for name, value in inputs.items() if value.is_floating_point()}
+    model.save_pretrained(tmp_path)
+    asked = BitsAndBytesConfig(
+        load_in_8bit=bits == 8, load_in_4bit=bits == 4, bnb_4bit_quant_type="nf4", llm_int8_skip_modules=BESIDE
+    )
+    loaded = AutoModel.from_pretrained(tmp_path, quantization_config=asked).eval()
+    kind = bitsandbytes.nn.Linear4bit if bits == 4 else bitsandbytes.nn.Linear8bitLt
+    layers = {name: layer for name, layer in loaded.named_modules() if isinstance(layer, kind)}
+    assert len(layers) == 2 * 7 and all(name.startswith("language_model.layers.") for name in layers)
+    plain = {name: model.get_submodule(name).weight for name in layers}
+    assert all(8 * layer.weight.nbytes == bits * plain[name].numel() for name, layer in layers.items())
+    assert loaded.lm_head.weight.requires_grad and loaded.sam.mask_decoder.iou_token.weight.requires_grad
+    found, expected = (each(**inputs) for each in (loaded, model))
+    assert found.pred_masks.isfinite().all()
+    alike = torch.cosine_similarity(found.prompt_embeddings.float(), expected.prompt_embeddings, dim=-1)
+    assert (alike > likeness).all(), alike
 
 
 def test_without_the_layer_from_clip_it_has_to_train(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from functools import cache
 
 import numpy as np
@@ -14,6 +15,7 @@ from lavseg.backbones.sam.configuration_sam import vit_sam_config
 from lavseg.backbones.vggish import VggishOutput
 from lavseg.losses import mask_bce, mask_dice
 from lavseg.metrics import AvsMetric
+from lavseg.modeling.encoders import load_tokenizer
 from lavseg.models.simtoken import SimTokenConfig, SimTokenModel, SimTokenProcessor
 from lavseg.models.simtoken.convert_simtoken import LORA_SCALE, UNUSED_KEYS, current_names
 from lavseg.models.simtoken.loss_simtoken import PromptBank, alignment
@@ -108,6 +110,18 @@ def test_prompts_and_their_labels(file):
         assert tokens == golden["input_ids"], golden["sentence"]
         learned = [token if mark == LEARNED else -100 for token, mark in zip(tokens, marks, strict=True)]
         assert learned == golden["labels"], golden["sentence"]
+
+
+@pytest.mark.parametrize("file", golden_files("simtoken/prompt.json"))
+def test_a_folder_with_a_tokenizer_of_sentencepiece_gives_the_same_prompts(file, tmp_path):
+    """As Chat-UniVi's is: of a type of its own, without the tokenizer's file of Transformers."""
+    pytest.importorskip("sentencepiece", reason="reads tokenizer.model, and is not installed")
+    shutil.copy(file.parent / "tiny_tokenizer.model", tmp_path / "tokenizer.model")
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "LlamaTokenizer"}')
+    (tmp_path / "config.json").write_text('{"model_type": "ChatUniVi"}')
+    writer = PromptWriter(load_tokenizer("language", tmp_path), "release", SEG)
+    for golden in json.loads(file.read_text()):
+        assert writer.write(golden["sentence"])[0] == golden["input_ids"], golden["sentence"]
 
 
 def prompts_of(sentences):

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from lavseg.data import build_tokenizer
@@ -38,6 +40,32 @@ def test_a_chat_template():
     question = "What is the dog in the Reference Video? Please respond with segmentation mask in the Target Image."
     assert text.startswith("<s>user: Reference Video: ") and f"\n{question}</s>assistant: Sure, it is[SEG]" in text
     assert answer.strip() == "Sure, it is[SEG]" and text.count("<s>") == 1
+
+
+class Words:
+    """Stands in for a tokenizer whose tokens are words, each with the blank before it."""
+
+    bos_token = bos_token_id = None
+    chat_template = "given below"
+
+    def __init__(self):
+        self.known = []
+
+    def __call__(self, text, add_special_tokens):
+        words = re.findall(r" ?\w+|.", text, re.DOTALL)
+        self.known += [word for word in words if word not in self.known]
+        return {"input_ids": [self.known.index(word) for word in words]}
+
+    def apply_chat_template(self, turns, tokenize, add_generation_prompt):
+        return f"{turns[0]['content']}\nassistant: "
+
+
+def test_all_words_of_the_answer_are_learned():
+    """Also the first, which swallows the blank that the question ends with."""
+    words = Words()
+    tokens, marks = PromptWriter(words, "chat", SEG).write("the dog")
+    learned = [token for token, mark in zip(tokens, marks, strict=True) if mark == LEARNED]
+    assert learned[-1] == SEG and [words.known[token] for token in learned[:-1]] == [" Sure", ",", " it", " is"]
 
 
 def test_a_sentence_holds_no_place():

@@ -11,7 +11,7 @@ from ...backbones.mask2former.modeling_mask2former import PixelFeatures, Prompte
 from ...backbones.vggish import VggishModel, load_vggish
 from ...losses import mask_bce, mask_dice, weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
-from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder, load_host
+from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, let_train, load_encoder, load_host
 from ...modeling.initialization import init_attention, init_linear
 from ...modeling.inputs import ClipInputs, check_given, check_text, embedding_shapes, prepare_clips, real_lengths
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
@@ -144,8 +144,7 @@ class EemcModel(EemcPreTrainedModel):
 
     def freeze(self) -> None:
         super().freeze()
-        for adapter in self.mask2former.adapters():
-            adapter.requires_grad_(True)
+        let_train(*self.mask2former.adapters())
 
     def train(self, mode: bool = True) -> "EemcModel":
         """As the base class says, but blocks of Swin drop their attention, as in the released training."""

@@ -107,6 +107,10 @@ class SimTokenConfig(AudioVisualConfig):
             raise ValueError(
                 f"vision_config: a {self.vision_config.model_type!r} was given, 'clip_vision_model' is needed"
             )
+        if not all(len(level) == 2 and level[1] > 0 for level in self.merge_levels):
+            raise ValueError(
+                f"merge_levels: each is a number of clusters and one of neighbours, got {self.merge_levels}"
+            )
         counts = [clusters for clusters, _ in self.merge_levels]
         patches = (self.vision_config.image_size // self.vision_config.patch_size) ** 2
         steps = zip([patches, *counts], [*counts, 1], strict=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from transformers import AutoTokenizer, LlamaConfig, PreTrainedConfig, SamModel
+from transformers import LlamaConfig, PreTrainedConfig, PreTrainedTokenizerBase, SamModel
 
 from ...backbones.vggish.convert_vggish import read_vggish
-from ...modeling.conversion import TensorFolder, check_state, read_tensors, write_shards
-from ...modeling.encoders import load_encoder, load_host
+from ...modeling.conversion import TensorFolder, check_finite, check_state, read_tensors, write_shards
+from ...modeling.encoders import load_encoder, load_host, load_tokenizer
 from ...modeling.remote_code import AUTO_MAP, write_stub
 from ...output_folders import check_new_folder, staged_folder
 from .configuration_simtoken import SimTokenConfig
@@ -87,6 +87,9 @@ class Released:
         names: of tensors here, and in which mapping and under which name each is.
         adapters: by the name of the weight here, the names of the two matrices of its LoRA, "A" and "B", in `state`.
         unused: names in `state` of what follows from the architecture.
+
+    Raises:
+        ValueError: when two tensors of `state` have the same name here.
     """
 
     def __init__(self, state: Mapping[str, torch.Tensor], bases: Sequence[Mapping[str, torch.Tensor]] = ()):
@@ -94,14 +97,19 @@ class Released:
         self.names, self.adapters, self.unused = {}, {}, []
         for base in bases:
             self.names |= {name: (base, name) for name in base}
+        own = {}
         for key in state:
             if UNUSED_KEYS.search(key):
                 self.unused.append(key)
-            elif match := _LORA.search(key):
+                continue
+            if match := _LORA.search(key):
                 name = current_names(_LORA.sub(".weight", key))[0]
-                self.adapters.setdefault(name, {})[match[1]] = key
+                first = self.adapters.setdefault(name, {}).setdefault(match[1], key)
             else:
-                self.names |= {name: (state, key) for name in current_names(key)}
+                first = {own.setdefault(name, key) for name in current_names(key)}.pop()
+            if first != key:
+                raise ValueError(f"checkpoint_path: {first} and {key} are two spellings of one name")
+        self.names |= {name: (state, key) for name, key in own.items()}
 
     def tensor(self, name: str) -> torch.Tensor:
         """A tensor as it is in its file."""
@@ -167,8 +175,8 @@ def convert_simtoken_checkpoint(
         The converted model, without its weights, and the keys of the file that it has no use for.
 
     Raises:
-        ValueError: when a file cannot be read, when keys or shapes differ from the model's (each one is named), or when
-            `output_dir` already has content.
+        ValueError: when a file cannot be read, when keys or shapes differ from the model's (each one is named), when
+            the folder has no tokenizer, or that of another model, or when `output_dir` already has content.
     """
     if dtype not in ("float32", "bfloat16"):
         raise ValueError(f"dtype: {dtype!r} was given, accepted are 'float32', 'bfloat16'")
@@ -184,12 +192,13 @@ def convert_simtoken_checkpoint(
     with torch.device("meta"):
         model = SimTokenModel(config)
     _check(found, model.state_dict())
+    processor = SimTokenProcessor.from_config(config, _tokenizer(language_model, config.language_config.vocab_size))
     with staged_folder(output_dir) as folder:
         read = found.tensor if keep_lora else found.merged
         precision = getattr(torch, dtype)
         write_shards(((name, read(name).to(precision)) for name in model.state_dict()), folder, shard_bytes)
         _save_config(config, precision, folder)
-        SimTokenProcessor.from_config(config, AutoTokenizer.from_pretrained(language_model)).save_pretrained(folder)
+        processor.save_pretrained(folder)
         if keep_lora:
             _save_adapter(found, folder / "adapter")
     return model, sorted(found.unused)
@@ -250,6 +259,18 @@ def _check(found: Released, expected: dict[str, torch.Tensor]) -> None:
         down, up = found.lora(name)
         if (len(up), len(down), down.shape[1]) != (len(expected[name]), up.shape[1], expected[name].shape[1]):
             raise ValueError(f"{name}: its LoRA is {list(up.shape)} times {list(down.shape)}, which does not fit it")
+        check_finite({f"lora_A of {name}": down, f"lora_B of {name}": up})
+
+
+def _tokenizer(folder: str | Path, words: int) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder, for a language model of `words` tokens."""
+    tokenizer = load_tokenizer("language_model", folder)
+    if len(tokenizer) > words:
+        raise ValueError(
+            f"language_model: the tokenizer of {folder} has {len(tokenizer)} tokens, the language model of the file "
+            f"{words}; give the folder that was trained from"
+        )
+    return tokenizer
 
 
 def _save_config(config: SimTokenConfig, precision: torch.dtype, folder: Path) -> None:

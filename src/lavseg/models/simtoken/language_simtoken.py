@@ -42,5 +42,13 @@ def load_language_model(name_or_path: str | Path) -> tuple[Causal, dict[str, tor
 
 
 def cache_argument(model_class: type[nn.Module]) -> str:
-    """What a language model calls the keys and values that it is given: Transformers renamed it."""
-    return "cache" if "cache" in signature(model_class.forward).parameters else "past_key_values"
+    """What a language model calls the keys and values that it is given: Transformers renamed it.
+
+    Raises:
+        ValueError: for one that takes none.
+    """
+    taken = signature(model_class.forward).parameters
+    name = next((name for name in ("cache", "past_key_values") if name in taken), None)
+    if name is None:
+        raise ValueError(f"language_config: {model_class.__name__} keeps no keys and values, take another decoder")
+    return name

@@ -1,7 +1,5 @@
 """What SimToken's masks cost, and its alignment of prompts about the same object, with its memory."""
 
-from collections import defaultdict, deque
-
 import torch
 import torch.nn.functional as F
 
@@ -18,20 +16,20 @@ class PromptBank:
     """
 
     def __init__(self):
-        self._clips = defaultdict(lambda: defaultdict(lambda: deque(maxlen=_KEPT)))
+        self._clips = {}
 
     def of(self, clip: int, object_id: int) -> list[torch.Tensor]:
         """Prompts of an object."""
-        return list(self._clips[clip][object_id])
+        return self._clips.get(clip, {}).get(object_id, [])
 
     def of_others(self, clip: int, object_id: int) -> list[torch.Tensor]:
         """Prompts of the other objects of a clip."""
-        return [prompt for other, kept in self._clips[clip].items() if other != object_id for prompt in kept]
+        return [prompt for other, kept in self._clips.get(clip, {}).items() if other != object_id for prompt in kept]
 
     def add(self, prompts: torch.Tensor, objects: list[tuple[int, int]]) -> None:
         """Keep prompts `[N, C]` of objects, each a clip and its number there."""
         for prompt, (clip, object_id) in zip(prompts.detach().cpu(), objects, strict=True):
-            self._clips[clip][object_id].append(prompt)
+            self._clips.setdefault(clip, {})[object_id] = [*self.of(clip, object_id), prompt][-_KEPT:]
 
 
 def alignment(

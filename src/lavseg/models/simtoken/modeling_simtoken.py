@@ -6,13 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import DynamicCache, Sam2VideoModel, SamModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...backbones.sam.modeling_sam import SamBackbone
 from ...backbones.sam2.tracking_sam2 import ImageFeatures
 from ...backbones.vggish import VggishModel, load_vggish
 from ...losses import weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
-from ...modeling.encoders import build_encoder, gradient_where_needed, load_encoder, load_host
+from ...modeling.encoders import build_encoder, gradient_where_needed, let_train, load_encoder, load_host
 from ...modeling.initialization import init_linear
 from ...modeling.inputs import ClipInputs, check_given, check_text, embedding_shapes, prepare_clips, real_lengths
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
@@ -27,7 +28,7 @@ from .scaling_simtoken import scale_without_padding
 
 
 class SimTokenPreTrainedModel(AudioVisualPreTrainedModel):
-    """Configuration of SimToken.
+    """Configuration and initialisation of SimToken.
 
     ```python
     model = SimTokenModel.from_backbones("Qwen/Qwen2.5-0.5B", audio="runs/vggish", train_projector=True)
@@ -86,6 +87,8 @@ class SimTokenModel(SimTokenPreTrainedModel):
         self.bank = PromptBank()
         self.freeze()
         self.post_init()
+        # FSDP looks for each of them; encoders name blocks of towers that are not here, too.
+        self._no_split_modules &= {type(module).__name__ for module in self.modules()}
 
     @classmethod
     def from_backbones(
@@ -174,14 +177,14 @@ class SimTokenModel(SimTokenPreTrainedModel):
 
     def freeze(self) -> None:
         super().freeze()
-        self.sam.mask_decoder.requires_grad_(True)
-        self.language_model.get_input_embeddings().requires_grad_(True)
+        let_train(self.sam.mask_decoder, self.language_model.get_input_embeddings())
 
     def _checkpoint_what_learns(self) -> None:
         super()._checkpoint_what_learns()
         # Frozen, but the gradient comes through them.
-        for layer in self.language_model.layers:
-            layer.training = self.training and layer.gradient_checkpointing
+        for layer in self.language_model.modules():
+            if isinstance(layer, GradientCheckpointingLayer):
+                layer.training = self.training and layer.gradient_checkpointing
 
     def scale_masks(
         self, masks: torch.Tensor, size: tuple[int, int], seen: tuple[int, int] | None = None
@@ -316,8 +319,7 @@ class SimTokenModel(SimTokenPreTrainedModel):
             patches: `[T, hw, D]`, CLIP's.
             audio: `[A, D]`, VGGish's.
         """
-        frame = self.config.target_frame
-        frame = frame if frame < len(patches) else len(patches) // 2
+        frame = self.config.target_frame if self.config.target_frame < len(patches) else len(patches) // 2
         noise = seeded_noise() if self.config.merge_noise else no_noise
         merged = merge_clip(patches, self.config.merge_levels, frame, noise)
         shown = self.mm_projector(torch.cat(merged))
@@ -330,13 +332,12 @@ class SimTokenModel(SimTokenPreTrainedModel):
         known = DynamicCache(config=self.language_model.config)
         given = {cache_argument(type(self.language_model)): known, "use_cache": True}
         self.language_model(inputs_embeds=prefix[None], **given)
-        known.batch_repeat_interleave(len(prompt.suffixes))
-        places = [seg - 1 for seg in prompt.seg]
+        known.reorder_cache(torch.zeros(len(prompt.suffixes), dtype=torch.long, device=prefix.device))
         longest = max(prompt.seg)
         tokens = [[*row[:seg], *[0] * (longest - seg)] for row, seg in zip(prompt.suffixes, prompt.seg, strict=True)]
         # Padding comes last: what is read does not see it.
         states = self.language_model(inputs_embeds=self._embed(tokens), **given)
-        return states.last_hidden_state[list(range(len(places))), places]
+        return states.last_hidden_state[list(range(len(prompt.seg))), [seg - 1 for seg in prompt.seg]]
 
     def _read_to_learn(
         self, prompts: list[ClipPrompt], prefixes: list[torch.Tensor], given: ClipInputs

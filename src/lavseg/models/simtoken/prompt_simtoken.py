@@ -56,7 +56,9 @@ class PromptWriter:
         """Tokens of the prompt about a sentence, and as many marks: `LEARNED` for the answer, `READ` for the rest."""
         question = self._question.replace("{referent}", sentence.lower().rstrip("."))
         asked, read = self.piece(question), self.piece(question + self._answer)
-        answered = len(read) - len(asked) + 1
+        # The first word of the answer may swallow what the question ends with.
+        pairs = enumerate(zip(asked, read, strict=False))
+        answered = len(read) - next((place for place, (one, other) in pairs if one != other), len(asked)) + 1
         end = self.piece(self._end) if self._end else []
         tokens = [*self._before, *read, self.seg_token_id, *end]
         marks = [READ] * (len(tokens) - answered - len(end)) + [LEARNED] * answered + [READ] * len(end)

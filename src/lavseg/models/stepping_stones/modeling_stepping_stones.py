@@ -13,7 +13,7 @@ from ...backbones.mask2former.modeling_mask2former import PixelFeatures, Prompte
 from ...backbones.vggish import VggishModel, load_vggish
 from ...backbones.vggish.base_sound_per_frame import SoundPerFrameModel
 from ...losses import mean_terms
-from ...modeling.encoders import load_host
+from ...modeling.encoders import let_train, load_host
 from ...modeling.initialization import init_linear
 from ...modeling.inputs import ClipInputs, check_weights, embedding_shapes
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
@@ -146,8 +146,7 @@ class SteppingStonesModel(SteppingStonesPreTrainedModel):
 
     def freeze(self) -> None:
         super().freeze()
-        for part in self.trained_parts():
-            part.requires_grad_(True)
+        let_train(*self.trained_parts())
 
     def train(self, mode: bool = True) -> "SteppingStonesModel":
         """As the base class says, but blocks of Swin drop their attention, as in the released training."""
