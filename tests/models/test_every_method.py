@@ -1,5 +1,6 @@
 """The contract, for every registered method and what it can stand on."""
 
+import pytest
 from tiny.configurations import nano_sam2_config, tiny_config, tiny_pyramid_config
 
 from lavseg.auto import CLASS_ARCHITECTURES, METHODS
@@ -106,3 +107,31 @@ class TestEveryMethod(MethodContract):
 def test_every_registered_method_is_tested():
     known = {*(model for _, model, _ in METHODS), *CLASS_ARCHITECTURES.values()}
     assert {value.model_class for value in TestEveryMethod.variants.values()} == known
+
+
+EVERY_METHOD = (
+    *("aural_sam2", "avsegformer-text", "eemc", "gavs-sam2_text", "referformer-sound", "sam2_love"),
+    *("sama_avs-sam2_text", "simtoken", "st_bava", "stepping_stones", "tpavi-text"),
+)
+
+
+@pytest.mark.parametrize("name", EVERY_METHOD)
+def test_training_encodes_the_sound_of_a_clip_and_each_sentence_once(name):
+    variant, encoded = TestEveryMethod.variants[name], {"audio": 0, "text": 0}
+    model, (clips, sentences) = variant.make_model().train(), variant.labels["labels"].shape[:2]
+
+    def count(part):
+        def hook(module, args, kwargs):
+            encoded[part] += len(args[0] if args else kwargs["input_ids"])
+
+        return hook
+
+    parts = encoded.keys() & model.backbones().keys()
+    for part in parts:
+        model.backbones()[part].register_forward_pre_hook(count(part), with_kwargs=True)
+    assert model(**variant.inputs, **variant.labels).loss is not None
+    assert encoded == {"audio": clips, "text": clips * sentences if "text" in parts else 0}
+
+
+def test_the_encoders_of_every_method_are_counted():
+    assert {TestEveryMethod.variants[name].config.model_type for name in EVERY_METHOD} == CLASSES.keys()
