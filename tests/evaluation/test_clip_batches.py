@@ -53,15 +53,16 @@ def row_by_row(model, collator, rows):
         batch = in_double(collator([row]))
         with torch.no_grad():
             outputs = model(**batch)
-        logits = collator.processor.gate_masks(outputs)[0, 0].float()
-        frames.append((model.scale_masks(logits, tuple(batch["labels"].shape[-2:])), batch["labels"][0, 0]))
+        size, logits = tuple(batch["labels"].shape[-2:]), collator.processor.gate_masks(outputs)
+        curves = logits if outputs.curve_masks is None else outputs.curve_masks
+        logits, curves = (model.scale_masks(maps[0, 0].float(), size) for maps in (logits, curves))
+        frames.append((logits, batch["labels"][0, 0], curves))
         losses.append({"loss": outputs.loss} | {f"loss_{name}": value for name, value in outputs.loss_dict.items()})
     found = {name: (sum(loss[name] for loss in losses) / len(losses)).item() for name in losses[0]}
     for protocol in PROTOCOLS:
         metric = AvsMetric(protocol)
         for start in range(0, len(rows), GROUP):
-            logits, truth = zip(*frames[start : start + GROUP], strict=True)
-            metric.update(torch.cat(logits), torch.cat(truth))
+            metric.update(*(torch.cat(part) for part in zip(*frames[start : start + GROUP], strict=True)))
         found |= {f"{protocol}_{name}": value for name, value in metric.compute().items()}
     return found
 
