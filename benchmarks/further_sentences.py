@@ -13,7 +13,7 @@ import argparse
 import json
 
 import torch
-from processor_seconds import least_seconds
+from arms import least_seconds
 
 from lavseg import SimTokenConfig, SimTokenModel, VggishConfig
 from lavseg.backbones.sam.configuration_sam import vit_sam_config

@@ -4,8 +4,8 @@
     python benchmarks/referformer.py --frames 5 --sentences 6 --height 360 --width 640
 
 Prints one JSON line. Weights and inputs are random, one clip, ResNet-50, sentences of ten words, no gradient, one
-thread. `model` is seconds of this package for all sentences, `released` those of `released_referformer.py`,
-`model_of_released` the ratio. Seconds are the processor's; arms take turns, and each one's least count. That both
+thread. `model` is seconds of this package for all sentences, `released_model` those of `released_referformer.py`,
+`model_of_released` the ratio; with `_mb` at the end they are of memory. How both are taken is in `arms.py`. That both
 compute the same is tested in `tests/benchmarks`.
 """
 
@@ -13,7 +13,7 @@ import argparse
 import json
 
 import torch
-from processor_seconds import least_seconds
+from arms import beside_released
 from released_referformer import released_masks
 
 from lavseg import ReferFormerConfig, ReferFormerModel
@@ -23,19 +23,17 @@ WORDS = 12
 
 @torch.inference_mode()
 def measure(frames: int, sentences: int, height: int, width: int, runs: int, seed: int) -> dict[str, float]:
-    """Least seconds of each arm, and their ratio."""
+    """What each arm costs, and the ratios."""
     torch.manual_seed(seed)
     model = ReferFormerModel(ReferFormerConfig()).eval()
     clip = torch.randn(frames, 3, height, width)
     ids = torch.randint(3, 50_000, (sentences, WORDS))
     mask = torch.ones_like(ids)
-    arms = {
-        "model": lambda: model(clip[None], ids[None], mask[None]).pred_masks,
-        "released": lambda: released_masks(model, clip, ids, mask),
-    }
-    found = least_seconds(arms, runs)
-    found["model_of_released"] = found["model"] / found["released"]
-    return {name: round(value, 4) for name, value in found.items()}
+
+    def ours() -> torch.Tensor:
+        return model(clip[None], ids[None], mask[None]).pred_masks
+
+    return beside_released({"model": (ours, lambda: released_masks(model, clip, ids, mask))}, runs)
 
 
 def main() -> None:

@@ -4,9 +4,9 @@
     python benchmarks/stepping_stones.py --frames 5 --runs 5
 
 Prints one JSON line. Weights and inputs are random, one clip of the first stage, Swin-B at 384, no gradient, one
-thread. `model` is seconds of this package, `released` those of `released_stepping_stones.py` with eager attention,
-which the release has, `model_of_released` the ratio. Seconds are the processor's; arms take turns, and each one's
-least count. That both compute the same is tested in `tests/benchmarks`.
+thread. `model` is seconds of this package, `released_model` those of `released_stepping_stones.py` with eager
+attention, which the release has, `model_of_released` the ratio; with `_mb` at the end they are of memory. How both are
+taken is in `arms.py`. That both compute the same is tested in `tests/benchmarks`.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import json
 
 import torch
 import torch.nn.functional as F
-from processor_seconds import least_seconds
+from arms import beside_released
 from released_stepping_stones import released_scores
 
 from lavseg import SteppingStonesConfig, SteppingStonesModel, VggishConfig
@@ -24,7 +24,7 @@ SIZE = (224, 224)
 
 @torch.inference_mode()
 def measure(frames: int, runs: int, seed: int) -> dict[str, float]:
-    """Least seconds of each arm, and their ratio."""
+    """What each arm costs, and the ratios."""
     torch.manual_seed(seed)
     # Sounds are given as embeddings: of their encoder only the width matters.
     config = SteppingStonesConfig(audio_config=VggishConfig(conv_channels=[8] * 6, hidden_size=8, final_relu=False))
@@ -41,9 +41,7 @@ def measure(frames: int, runs: int, seed: int) -> dict[str, float]:
         model.set_attn_implementation("eager")
         return released_scores(model, clip, heard, SIZE)
 
-    found = least_seconds({"model": ours, "released": released}, runs)
-    found["model_of_released"] = found["model"] / found["released"]
-    return {name: round(value, 4) for name, value in found.items()}
+    return beside_released({"model": (ours, released)}, runs)
 
 
 def main() -> None:
