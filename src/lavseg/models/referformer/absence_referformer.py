@@ -59,7 +59,7 @@ class ReferFormerAbsence(nn.Module):
         codes = positions.flatten(2).mT[:, None]
         memory = (pixels.unflatten(1, (-1, codes.shape[2])) + codes).flatten(1, 2)
         mask = None if mask is None else mask.flatten(1)
-        states = self.query.weight.expand(len(sentences), 1, -1)
+        states = self.query(torch.zeros(len(sentences), 1, dtype=torch.long, device=sentences.device))
         for layer in self.layers:
             states = layer(states, memory, mask)
         pair = torch.cat([sentences, self.norm(states)[:, 0]], dim=-1)
