@@ -109,7 +109,7 @@ def lay_out(rows: Sequence[Sequence[int]], marks: Sequence[Sequence[int]], seg_t
     places = {IMAGE_TOKEN, AUDIO_TOKEN}
     for token in (token for row in kept for token in row):
         if type(token) is not int or not (0 <= token < words or token in places):
-            raise ValueError(f"input_ids: has to hold whole numbers from 0 to {words - 1} and place holders, got {token}")
+            raise ValueError(f"input_ids: has to hold ids from 0 to {words - 1} and place holders, got {token!r}")
     start = max((index for index, token in enumerate(kept[0]) if token in places), default=-1) + 1
     prefixes = {tuple(row[:start]) for row in kept}
     suffixes = [row[start:] for row in kept]
