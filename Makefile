@@ -3,11 +3,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Of `demo`: sam2-love, eemc, aural-sam2, sama-avs, gavs, st-bava, avsegformer or tpavi; of `train-tiny`: sam2-love or
-# aural-sam2.
+# Of `demo`: sam2-love, eemc, referformer, simtoken, aural-sam2, sama-avs, gavs, st-bava, avsegformer, tpavi or
+# stepping-stones; of `train-tiny`: sam2-love, aural-sam2 or simtoken.
 METHOD ?= sam2-love
 TINY_sam2-love := runs/tiny
 TINY_aural-sam2 := runs/aural-sam2-tiny
+TINY_simtoken := runs/simtoken-tiny
 
 .PHONY: demo test test-slow test-transformers quality docs docs-serve notebook train-tiny clean
 
@@ -49,7 +50,7 @@ notebook: $(READY)
 	$(BIN)/python docs/run_notebook.py
 
 train-tiny: $(READY)
-	$(BIN)/python examples/train_tiny.py --method $(METHOD) --out $(or $(TINY_$(METHOD)),$(error METHOD: train-tiny takes sam2-love or aural-sam2, got $(METHOD)))
+	$(BIN)/python examples/train_tiny.py --method $(METHOD) --out $(or $(TINY_$(METHOD)),$(error METHOD: train-tiny takes sam2-love, aural-sam2 or simtoken, got $(METHOD)))
 
 clean:
 	rm -rf $(VENV) runs build dist

@@ -4,8 +4,8 @@
     python benchmarks/eemc.py --frames 10 --sentences 4 --runs 3
 
 Prints one JSON line. Weights and inputs are random, one clip, Swin-B at 384, no gradient, one thread. `model` is
-seconds of this package for all sentences, `released` those of `released_eemc.py`, `model_of_released` the ratio.
-Seconds are the processor's; arms take turns, and each one's least count. That both compute the same is tested in
+seconds of this package for all sentences, `released_model` those of `released_eemc.py`, `model_of_released` the ratio;
+with `_mb` at the end they are of memory. How both are taken is in `arms.py`. That both compute the same is tested in
 `tests/benchmarks`.
 """
 
@@ -13,7 +13,7 @@ import argparse
 import json
 
 import torch
-from processor_seconds import least_seconds
+from arms import beside_released
 from released_eemc import released_masks
 
 from lavseg import EemcConfig, EemcModel, VggishConfig
@@ -23,7 +23,7 @@ SECONDS, WORDS, SIZE = 10, 25, (256, 256)
 
 @torch.inference_mode()
 def measure(frames: int, sentences: int, runs: int, seed: int) -> dict[str, float]:
-    """Least seconds of each arm, and their ratio."""
+    """What each arm costs, and the ratios."""
     torch.manual_seed(seed)
     # Sounds and words are given as embeddings: of their encoders only the widths matter.
     audio = VggishConfig(conv_channels=[8] * 6, hidden_size=8, final_relu=False)
@@ -39,10 +39,7 @@ def measure(frames: int, sentences: int, runs: int, seed: int) -> dict[str, floa
         masks = model.segment([model.embed_frames(clip)], [heard], read[None])[0]
         return model.scale_masks(masks.flatten(0, 1), SIZE)
 
-    arms = {"model": ours, "released": lambda: released_masks(model, clip, heard, read, SIZE)}
-    found = least_seconds(arms, runs)
-    found["model_of_released"] = found["model"] / found["released"]
-    return {name: round(value, 4) for name, value in found.items()}
+    return beside_released({"model": (ours, lambda: released_masks(model, clip, heard, read, SIZE))}, runs)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@ but its coarsest map, and masks of all queries brought to the size of the frames
 
 import torch
 import torch.nn.functional as F
+from library_sampling import library_sampling
 
 from lavseg import EemcModel
 from lavseg.models.eemc.modeling_eemc import sum_of_masks
@@ -13,7 +14,8 @@ def released_masks(
 ) -> torch.Tensor:
     """Mask logits `[E, T, *size]` of one clip, from frames `[T, 3, S, S]`, embeddings `[A, D]` of its sound and states
     `[E, P, d]` of the words, by the modules of `model`."""
-    return torch.stack([_of_sentence(model, frames, audio, words[None], size) for words in text])
+    with library_sampling():
+        return torch.stack([_of_sentence(model, frames, audio, words[None], size) for words in text])
 
 
 def _of_sentence(

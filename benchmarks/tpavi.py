@@ -5,16 +5,15 @@
 
 Prints one JSON line. Weights and inputs are random, one clip, no gradient, one thread. `blocks` and `model` are seconds
 of this package, `released_blocks` and `released_model` those of `released_tpavi.py`; `blocks_of_released` and
-`model_of_released` are their ratios. Seconds are the processor's, not those of a clock, so that what else runs on the
-machine counts little; arms take turns, and each one's least seconds count. That both compute the same is tested in
-`tests/benchmarks`.
+`model_of_released` are their ratios; with `_mb` at the end they are of memory. How both are taken is in `arms.py`. That
+both compute the same is tested in `tests/benchmarks`.
 """
 
 import argparse
 import json
 
 import torch
-from processor_seconds import least_seconds
+from arms import beside_released
 from released_tpavi import released_model
 
 from lavseg import TpaviConfig, TpaviModel, VggishConfig
@@ -25,7 +24,7 @@ BACKBONES = {"pvt": pvt_v2_b5_config, "resnet": resnet50_config}
 
 @torch.inference_mode()
 def measure(backbone: str, size: int, frames: int, runs: int, seed: int) -> dict[str, float]:
-    """Least seconds of each arm, and the ratios."""
+    """What each arm costs, and the ratios."""
     torch.manual_seed(seed)
     # Sounds are given as embeddings: only the width of VGGish matters.
     audio = VggishConfig(conv_channels=[8] * 6, hidden_size=8)
@@ -44,14 +43,10 @@ def measure(backbone: str, size: int, frames: int, runs: int, seed: int) -> dict
             owner.blocks[name](vision, clip["audio_embeddings"], real)
 
     arms = {
-        "blocks": lambda: blocks_of(model),
-        "released_blocks": lambda: blocks_of(released),
-        "model": lambda: model(**clip),
-        "released_model": lambda: released(**clip),
+        "blocks": (lambda: blocks_of(model), lambda: blocks_of(released)),
+        "model": (lambda: model(**clip), lambda: released(**clip)),
     }
-    found = least_seconds(arms, runs)
-    ratios = {f"{name}_of_released": found[name] / found[f"released_{name}"] for name in ("blocks", "model")}
-    return {name: round(value, 4) for name, value in (found | ratios).items()}
+    return beside_released(arms, runs)
 
 
 def main() -> None:

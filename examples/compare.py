@@ -3,12 +3,13 @@
     python examples/compare.py --out runs/compare
 
 Two tables. `hearing`: the methods that hear and see only, on clips in the layout of AVSBench, scored where one object
-sounds, where several do, and in silence. `reading`: the methods that read, too, on clips in the layout of Ref-AVS,
+sounds, where several do, and in silence. `reading`: the methods that read, on clips in the layout of Ref-AVS,
 scored on seen and unseen objects and on sentences that fit nothing.
 
-All hear with the VGGish of the shipped SAM2-LOVE and read with its text encoder. They build on its SAM2, or on a tiny
-SAM, PVT v2 or Mask2Former that is trained on the drawn band first (`tiny/hosts.py`). SAM2-LOVE itself is trained anew,
-as its shipped checkpoint learned from other clips for longer.
+All but ReferFormer hear, with the VGGish of the shipped SAM2-LOVE, and read with its text encoder, SimToken with a
+language model that starts from random weights. They build on its SAM2, or on a tiny SAM, PVT v2, ResNet or Mask2Former
+that is trained on the drawn band first (`tiny/hosts.py`). SAM2-LOVE itself is trained anew, as its shipped checkpoint
+learned from other clips for longer.
 
 Each learns in single frames first, then from clips. A method that is added to `METHODS` or `READERS` of
 `tiny/models.py` has its row.
@@ -68,7 +69,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--model", type=Path, default=SHIPPED, help="SAM2-LOVE, for its SAM2, VGGish and text encoder")
     parser.add_argument("--frame_steps", type=int, default=1000, help="of each method, 16 single frames each")
     parser.add_argument("--steps", type=int, default=80, help="of each method, 16 clips or 8 sentences each")
-    parser.add_argument("--host_steps", type=int, default=600, help="of the SAM, PVT v2 and Mask2Former built on")
+    parser.add_argument(
+        "--host_steps", type=int, default=600, help="of the SAM, PVT v2, ResNet and Mask2Former built on"
+    )
     parser.add_argument("--clips", type=int, default=600, help="training clips of each data set")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)

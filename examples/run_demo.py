@@ -4,9 +4,9 @@
     python examples/run_demo.py --method aural-sam2 --out runs/demo
 
 SAM2-LOVE answers sentences: the shipped one is scored with and without sound and words, and a fresh one is trained.
-EEMC answers them, too, and is trained from the start. The others find what sounds: each is scored untrained, trained,
-and scored again, with its sound and in silence. All segment a video file. Writes `report.html`, `report.json` and the
-trained model in `model/`.
+EEMC, SimToken and ReferFormer, which does not hear, answer them, too, and are trained from the start. The others find
+what sounds: each is scored untrained, trained, and scored again, with its sound and in silence. All segment a video
+file. Writes `report.html`, `report.json` and the trained model in `model/`.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def main(argv: list[str]) -> None:
         f"for the others of each subset that is trained on, by default {sounding_objects.DEFAULTS['gavs']['clips']}",
     )
     parser.add_argument(
-        "--host_steps", type=int, default=250, help="of the SAM, PVT v2 or Mask2Former that a method builds on"
+        "--host_steps", type=int, default=250, help="of the SAM, PVT v2, ResNet or Mask2Former that a method builds on"
     )
     arguments = parser.parse_args(argv)
     demo = DEMOS[arguments.method]

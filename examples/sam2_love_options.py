@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 from tiny.optimization import training_arguments
-from tiny.presence import roc_auc, score_rows
+from tiny.presence import RowScores, roc_auc
 from tiny.train_sam2_love import LOSS_WEIGHTS, METHOD_TRAINING
 from transformers import AutoModel, AutoProcessor
 
@@ -27,7 +28,10 @@ from lavseg import ClipCollator, LavsegTrainer
 from lavseg.cli.one_line_errors import one_line_errors
 from lavseg.cli.printing import print_table
 from lavseg.data import load_ref_avs, row_masks, write_ref_avs
+from lavseg.evaluation.clip_batches import load_clips
 from lavseg.evaluation.evaluate_model import evaluate
+from lavseg.evaluation.loop import run
+from lavseg.evaluation.scores import MaskScores
 from lavseg.models.sam2_love import Sam2LoveModel
 from lavseg.output_folders import write_report
 
@@ -86,16 +90,24 @@ def train(arm: Arm, start: Path, data: Path, folder: Path, steps: int, seed: int
 
 def score(model: Sam2LoveModel, collator: ClipCollator, test: Path) -> dict[str, float]:
     """The values of `COLUMNS`."""
-    seen, null = load_ref_avs(test, "test_s"), load_ref_avs(test, "test_n")
-    of_seen = evaluate(model, collator, seen).compute()
-    present, absent = (score_rows(model, collator, rows, name) for rows, name in ((seen, "test_s"), (null, "test_n")))
+    (seen, present), (null, absent) = (
+        score_split(model, collator, load_ref_avs(test, split)) for split in ("test_s", "test_n")
+    )
     return {
-        "jaccard": of_seen["jaccard"],
-        "j_and_f": of_seen["j_and_f"],
+        "jaccard": seen["jaccard"],
+        "j_and_f": seen["j_and_f"],
         "jaccard_late": evaluate(model, collator, late_rows(load_ref_avs(test, "val"))).compute()["jaccard"],
-        "s": evaluate(model, collator, null).compute()["s"],
+        "s": null["s"],
         "roc_auc": roc_auc(present, absent),
     }
+
+
+def score_split(model: Sam2LoveModel, collator: ClipCollator, rows: Dataset) -> tuple[dict[str, float], np.ndarray]:
+    """What the masks of all rows score, and the model's own score of each, `[N]`."""
+    masks = MaskScores(["frame"], collator.processor, model.scale_masks, len(rows), batch_size=1)
+    own = RowScores(collator.processor, len(rows))
+    run(model, load_clips(rows, collator), [masks, own])
+    return masks.compute(), own.of_rows
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:

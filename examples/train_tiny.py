@@ -2,6 +2,7 @@
 
     python examples/train_tiny.py --method sam2-love --out runs/tiny
     python examples/train_tiny.py --method aural-sam2 --out runs/aural-sam2-tiny
+    python examples/train_tiny.py --method simtoken --out runs/simtoken-tiny
 
 What is in the output folder already is not trained again. `--method METHOD --help` shows a method's options.
 """
@@ -9,9 +10,9 @@ What is in the output folder already is not trained again. `--method METHOD --he
 import argparse
 import sys
 
-from tiny import train_aural_sam2, train_sam2_love
+from tiny import train_aural_sam2, train_sam2_love, train_simtoken
 
-METHODS = {"sam2-love": train_sam2_love, "aural-sam2": train_aural_sam2}
+METHODS = {"sam2-love": train_sam2_love, "aural-sam2": train_aural_sam2, "simtoken": train_simtoken}
 
 
 def main(argv: list[str]) -> None:

@@ -63,7 +63,7 @@ def small_clips(monkeypatch):
     size, short = {"frame_size": (56, 72)}, {"num_frames": 3}
     for name, more in (
         ("demo.sentence_examples.write_ref_avs", short),
-        ("tiny.avs_training.write_ref_avs", short),
+        ("tiny.kept_stages.write_ref_avs", short),
         ("tiny.avs_training.write_avsbench", {}),
     ):
         monkeypatch.setattr(name, partial(resolve_name(name.replace(".write", ":write")), **size, **more))
@@ -72,5 +72,22 @@ def small_clips(monkeypatch):
 @pytest.fixture
 def small_hosts(monkeypatch):
     """Hosts that are trained see four frames."""
-    for name, few in (("SAM", {"clips": 4}), ("PVT v2", {"frames": 4}), ("Mask2Former", {"frames": 4})):
+    for name, few in (
+        ("SAM", {"clips": 4}),
+        ("PVT v2", {"frames": 4}),
+        ("ResNet", {"frames": 4}),
+        ("Mask2Former", {"frames": 4}),
+    ):
         monkeypatch.setitem(TEACHERS, name, partial(TEACHERS[name], **few))
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    """Trainings on sentences, and that of SAM, take few at a time."""
+    for name, size in (
+        ("tiny.single_frames.FRAMES_PER_STEP", 3),
+        ("demo.frame_training.FRAMES_PER_STEP", 3),
+        ("tiny.avs_training.SENTENCES_PER_STEP", 2),
+        ("tiny.sam_host.BATCH", 4),
+    ):
+        monkeypatch.setattr(name, size)

@@ -6,14 +6,18 @@ from functools import partial
 import torch
 from tiny.configurations import tiny_config, tiny_pyramid_config
 
+import referformer_reference
 from avsegformer_reference import released_file
 from lavseg.backbones.vggish import VggishConfig, VggishModel, convert_vggish
 from lavseg.data import build_tokenizer
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, convert_aural_sam2
 from lavseg.models.avsegformer import AvsegFormerConfig, AvsegFormerModel, convert_avsegformer
 from lavseg.models.eemc import EemcConfig, EemcModel, convert_eemc
+from lavseg.models.referformer import ReferFormerConfig, ReferFormerModel, convert_referformer
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, convert_sama_avs
+from lavseg.models.simtoken import SimTokenConfig, SimTokenModel, convert_simtoken
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, convert_st_bava
+from lavseg.models.stepping_stones import SteppingStonesConfig, SteppingStonesModel, convert_stepping_stones
 from lavseg.models.tpavi import TpaviConfig, TpaviModel, convert_tpavi
 from sam_reference import both, released_checkpoint, released_sam_keys
 
@@ -104,6 +108,99 @@ def eemc_file(folder):
     return folder / "eemc.pth", ["--vggish", vggish_file(folder)[0], "--text", folder / "text"]
 
 
+# The rules of `convert simtoken`, read backwards.
+SIMTOKEN_NAMES = [
+    (r"\.shared_embedding\.positional_embedding$", ".pe_layer.positional_encoding_gaussian_matrix"),
+    (r"layer_norm_final_attn", "norm_final_attn"),
+    (r"(mask_decoder\.transformer\.layers\.\d+)\.layer_norm", r"\1.norm"),
+    (r"(mask_decoder\..*)\.proj_out\.(weight|bias)$", r"\1.layers.2.\2"),
+    (r"(mask_decoder\.(?!transformer).*)\.layers\.0\.(weight|bias)$", r"\1.layers.1.\2"),
+    (r"(mask_decoder\..*)\.proj_in\.(weight|bias)$", r"\1.layers.0.\2"),
+    (r"mask_decoder\.upscale_conv1", "mask_decoder.output_upscaling.0"),
+    (r"mask_decoder\.upscale_layer_norm", "mask_decoder.output_upscaling.1"),
+    (r"mask_decoder\.upscale_conv2", "mask_decoder.output_upscaling.3"),
+    (r"mask_embed\.conv1", "mask_downscaling.0"),
+    (r"mask_embed\.layer_norm1", "mask_downscaling.1"),
+    (r"mask_embed\.conv2", "mask_downscaling.3"),
+    (r"mask_embed\.layer_norm2", "mask_downscaling.4"),
+    (r"mask_embed\.conv3", "mask_downscaling.6"),
+    (r"\.point_embed\.", ".point_embeddings."),
+    (r"^(sam\.vision_encoder\.neck)\.conv1", r"\1.0"),
+    (r"^(sam\.vision_encoder\.neck)\.layer_norm1", r"\1.1"),
+    (r"^(sam\.vision_encoder\.neck)\.conv2", r"\1.2"),
+    (r"^(sam\.vision_encoder\.neck)\.layer_norm2", r"\1.3"),
+    (r"^(sam\.vision_encoder)\.layers\.(\d+)\.layer_norm", r"\1.blocks.\2.norm"),
+    (r"^(sam\.vision_encoder)\.layers\.", r"\1.blocks."),
+    (r"patch_embed\.projection", "patch_embed.proj"),
+    (r"^sam\.vision_encoder\.", "sam.image_encoder."),
+    (r"^sam\.", "model.visual_model."),
+    (r"^vision_encoder\.", "model.vision_tower.vision_tower.vision_model."),
+    (r"^text_hidden_fcs\.", "model.text_hidden_fcs.0."),
+    (r"^mm_projector\.", "model.mm_projector."),
+    (r"^language_model\.", "model."),
+    (r"^", "base_model.model."),
+]
+
+
+def simtoken_state(model, lora=".default"):
+    """A model without VGGish as the release saves it, with a LoRA of rank 2 in one of its spellings."""
+    state, generator = {}, torch.Generator().manual_seed(0)
+    for name, value in model.state_dict().items():
+        if name.startswith("audio_encoder.") or name.startswith("sam.shared_image_embedding."):
+            continue
+        key = name
+        for pattern, former in SIMTOKEN_NAMES:
+            key = re.sub(pattern, former, key)
+        state[key] = value
+        if re.search(r"self_attn\.[qv]_proj\.weight$", key) and name.startswith("language_model."):
+            layer = key.removesuffix(".weight")
+            state[f"{layer}.lora_A{lora}.weight"] = torch.randn(2, value.shape[1], generator=generator)
+            state[f"{layer}.lora_B{lora}.weight"] = torch.randn(len(value), 2, generator=generator)
+    return state
+
+
+def simtoken_file(folder):
+    """A whole model, and a tokenizer in the place of the one it was trained from."""
+    tokenizer = build_tokenizer()
+    torch.save(simtoken_state(SimTokenModel(simtoken_config())), folder / "simtoken.pth")
+    tokenizer.save_pretrained(folder / "language")
+    return folder / "simtoken.pth", ["--vggish", vggish_file(folder)[0], "--language-model", folder / "language"]
+
+
+def simtoken_config():
+    return tiny_config(SimTokenConfig, len(build_tokenizer()))
+
+
+# As those of EEMC, with what has an adapter at it.
+STEPPING_STONES_NAMES = [
+    (r"\.(o_proj|fc2|output_proj|out_proj)\.projection\.", r".\1."),
+    (r"\.o_proj\.adapter\.", ".output.swin_adapt_1."),
+    (r"\.mlp\.fc2\.adapter\.", ".output.swin_adapt_3."),
+    (r"\.(output_proj|out_proj)\.adapter\.", ".avs_adapt."),
+    *EEMC_NAMES[:8],
+    (r"^audio_projection\.", "audio_proj."),
+    (r"^prior\.(\w+)$", r"mask2former.model.transformer_module.\1.weight"),
+    (r"^mask2former\.", "model."),
+]
+
+
+def stepping_stones_state(model):
+    """The file that the release would have written of a model."""
+    state = {}
+    for key, value in model.state_dict().items():
+        if not key.startswith("audio_encoder."):
+            for pattern, name in STEPPING_STONES_NAMES:
+                key = re.sub(pattern, name, key)
+            state[key] = torch.randn_like(value)
+    return state | {"model.criterion.empty_weight": torch.ones(3)}
+
+
+def stepping_stones_file(folder):
+    model = SteppingStonesModel(tiny_config(SteppingStonesConfig))
+    torch.save(stepping_stones_state(model), folder / "stepping_stones.pth")
+    return folder / "stepping_stones.pth", ["--vggish", vggish_file(folder)[0]]
+
+
 def tpavi_file(folder):
     tpavi_files(TpaviModel(tpavi_config()), folder, unused=False)
     return folder / "model.pth", ["--vggish", folder / "vggish.pth"]
@@ -159,6 +256,15 @@ def tpavi_files(model, folder, unused=True):
     return state
 
 
+def referformer_file(folder):
+    tokenizer = build_tokenizer()
+    tokenizer.save_pretrained(folder / "words")
+    torch.manual_seed(0)
+    model = ReferFormerModel(tiny_config(ReferFormerConfig, len(tokenizer)))
+    torch.save({"model": referformer_reference.released_file(model), "epoch": 5}, folder / "referformer.pth")
+    return folder / "referformer.pth", ["--text", folder / "words"]
+
+
 # By name, what writes a method's file into a folder and returns its path and options that go with it.
 PUBLISHED = {
     "vggish": vggish_file,
@@ -167,6 +273,9 @@ PUBLISHED = {
     "aural_sam2": aural_sam2_file,
     "avsegformer": avsegformer_file,
     "eemc": eemc_file,
+    "simtoken": simtoken_file,
+    "stepping_stones": stepping_stones_file,
+    "referformer": referformer_file,
     "tpavi": tpavi_file,
 }
 
@@ -176,16 +285,24 @@ def own_names(state):
     return {key.removeprefix("own."): value for key, value in state.items()}
 
 
+def tiny_stepping_stones(**fields):
+    return tiny_config(SteppingStonesConfig, **fields)
+
+
 def expect_tiny(set_attribute=setattr):
     """Have `convert` expect the sizes of these files."""
     tiny = tiny_config(AuralSam2Config, use_text=False)
     set_attribute(convert_vggish, "VggishConfig", partial(tiny_config, VggishConfig))
     set_attribute(convert_sama_avs, "SamaAvsConfig", partial(tiny_config, SamaAvsConfig))
     set_attribute(convert_eemc, "EemcConfig", partial(tiny_config, EemcConfig))
+    words = len(build_tokenizer())
+    set_attribute(convert_referformer, "ReferFormerConfig", lambda **fields: tiny_config(ReferFormerConfig, words))
     set_attribute(convert_st_bava, "StBavaConfig", partial(tiny_config, StBavaConfig))
     set_attribute(convert_aural_sam2, "AuralSam2Config", lambda **fields: tiny)
     set_attribute(convert_aural_sam2, "sam2_config_of", lambda state, image_size: tiny.sam2_config)
     set_attribute(convert_aural_sam2, "fuser_state_from_release", own_names)
     set_attribute(convert_avsegformer, "AvsegFormerConfig", partial(tiny_config, AvsegFormerConfig))
     set_attribute(convert_avsegformer, "pvt_v2_b5_config", lambda: tiny_config(AvsegFormerConfig).vision_config)
+    set_attribute(convert_simtoken, "released_config", lambda found, language_model: simtoken_config())
+    set_attribute(convert_stepping_stones, "SteppingStonesConfig", tiny_stepping_stones)
     set_attribute(convert_tpavi, "released_config", lambda state: tpavi_config())

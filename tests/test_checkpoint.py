@@ -65,6 +65,8 @@ WRONG_CONSTANTS = {
 def test_constants_of_processors_that_make_no_sense_are_refused_in_one_line(folder, part, name, value):
     path = folder / "processor_config.json"
     content = json.loads(path.read_text())
+    if part is not None and part not in content:
+        pytest.skip(f"this method has no {part}")
     (content if part is None else content[part])[name] = value
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=f"{name}:? has to be "):

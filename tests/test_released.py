@@ -124,6 +124,7 @@ def test_a_damaged_file_leaves_nothing_that_is_taken_for_a_checkpoint(release):
     [
         ("sama-avs-s4", r"a browser has to fetch ckpts/s4/model_epoch_best\.pth from https://1drv\.ms/"),
         ("sama-avs-ms3", r"then: lavseg convert sama-avs model_epoch_best.pth --out FOLDER"),
+        ("stepping-stones-s4", r"then: lavseg convert stepping-stones FILE --vggish https://\S+\.pth --out FOLDER"),
         ("vggish", "no method; for --audio: lavseg convert vggish --out FOLDER"),
     ],
 )

@@ -102,6 +102,7 @@ def test_without_a_network_what_was_fetched_is_taken(address, hub, monkeypatch):
         ("hf://owner/name@", "is no address of a file"),
         ("hf://owner/na me/best.pth", "cannot be fetched"),
         ("https://[oops/best.pth", "cannot be fetched"),
+        ("http://lavseg.invalid/best.pth", "what comes over http can be changed on its way; give an https address or"),
     ],
 )
 def test_what_cannot_be_had_is_told_in_one_reason(given, reason):

@@ -25,6 +25,11 @@ def tiny_method(classes, tokenizer):
     return model_class(config).eval(), processor
 
 
+def sound_for(processor, waveform, rate=16000):
+    """Arguments with a sound, for a processor that takes one."""
+    return {"audio": waveform, "sampling_rate": rate} if processor.needs_audio else {}
+
+
 def texts_for(processor):
     return ["the red circle"] if processor.needs_text else []
 

@@ -105,8 +105,10 @@ def run_method(table: str, method: str, arguments: argparse.Namespace) -> dict:
     folder, clips = arguments.out / table / method, load_clips(table, arguments)
     model, processor = _build(table, method, arguments)
     collator, steps = ClipCollator(processor), {"frame_steps": arguments.frame_steps, "steps": arguments.steps}
-    _, minutes = train_method(model, processor, clips, folder, **steps, seed=arguments.seed)
     hears = table == "hearing"
+    tiny = (METHODS if hears else READERS).get(method)
+    training = {} if tiny is None else tiny.training
+    _, minutes = train_method(model, processor, clips, folder, **steps, seed=arguments.seed, **training)
     scores = (score_clips if hears else score_sentences)(model, collator, clips)
     timed = clips["single"]["test"] if hears else clips["sentences"]["test_s"]
     return {

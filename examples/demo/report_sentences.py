@@ -96,11 +96,10 @@ def _score_tables(results: dict, models: dict[str, str]) -> str:
 
 
 def _ablation_table(results: dict) -> str:
-    sound, words = results["needs_sound"], results["needs_words"]
-    rows = {
-        "Sound is needed: all as it is": [sound["j_and_f"]],
-        "the sound replaced by silence": [sound["j_and_f_silent"]],
-        "Words are needed: all as it is": [words["j_and_f"]],
-        "the sentence replaced by an empty one": [words["j_and_f_blank"]],
-    }
-    return bar_table(["J&amp;F"], rows)
+    sound, words, rows = results.get("needs_sound"), results["needs_words"], {}
+    if sound is not None:
+        rows["Sound is needed: all as it is"] = [sound["j_and_f"]]
+        rows["the sound replaced by silence"] = [sound["j_and_f_silent"]]
+    rows["Words are needed: all as it is"] = [words["j_and_f"]]
+    rows["the sentence replaced by an empty one"] = [words["j_and_f_blank"]]
+    return ("<p>This method hears nothing.</p>" if sound is None else "") + bar_table(["J&amp;F"], rows)

@@ -3,17 +3,13 @@
 from pathlib import Path
 
 from .examples import HOW_TO_READ, Example, examples_of
-from .page import SCORES_NOTE, Curve, bar_table, section, training_charts, write_page
+from .frame_training import CURVES
+from .page import SCORES_NOTE, bar_table, section, training_charts, write_page
 from .video import Video, video_section
 
 SCORES = ("jaccard", "f_score", "j_and_f")
 WORST = "worst"
 KIND_TITLES = {"single": "One object sounds", "multi": "Several objects sound, each for some seconds"}
-CURVES = (
-    Curve("frame_loss", "Single frames: loss", "sum of its terms", noisy=True),
-    Curve("loss", "Clips: loss", "sum of its terms", noisy=True),
-    Curve("eval_jaccard", "J on validation clips", "J"),
-)
 
 
 def write_report(

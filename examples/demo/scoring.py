@@ -83,12 +83,13 @@ def summary(seen: list[ScoredRow], unseen: list[ScoredRow], null: list[ScoredRow
 def score_without(
     model: AudioVisualPreTrainedModel, collator: ClipCollator, rows: Dataset, seen: list[ScoredRow], stages: Stages
 ) -> dict:
-    """J&F of seen rows that need sound with and without it, and of those that need words with and without them."""
+    """J&F of seen rows that need sound with and without it, where the model hears, and of those that need words with
+    and without them."""
     results = {}
-    for name, kinds, key, transform in (
-        ("needs_sound", ("sound", "both"), "j_and_f_silent", silencer(collator.processor)),
-        ("needs_words", ("words", "both"), "j_and_f_blank", blanker(collator.processor)),
-    ):
+    changes = [("needs_words", ("words", "both"), "j_and_f_blank", blanker(collator.processor))]
+    if collator.processor.needs_audio:
+        changes.insert(0, ("needs_sound", ("sound", "both"), "j_and_f_silent", silencer(collator.processor)))
+    for name, kinds, key, transform in changes:
         indices = [index for index, item in enumerate(seen) if item.kind in kinds]
         without = evaluate(model, collator, rows.select(indices), transform=transform, progress=stages.bar(name))
         results[name] = {

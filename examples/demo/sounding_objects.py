@@ -4,8 +4,8 @@ Scores an untrained model, trains it, scores it on clips with one sound and with
 and in silence, and segments a video file. Writes `report.json`, `report.html` and the model in `model/`.
 
 AuralSAM2, SAMA-AVS and GAVS are trained on the shipped SAM2 host. ST-BAVA is a method on SAM, of which no checkpoint is
-shipped: a tiny one is taught from clicks first. AVSegFormer and TPAVI have no SAM: their encoder of frames is taught
-first what each place of a frame shows.
+shipped: a tiny one is taught from clicks first. AVSegFormer, TPAVI and Stepping-Stones have no SAM: their encoder of
+frames, or Mask2Former, is taught first what each place of a frame shows.
 """
 
 import argparse
@@ -16,12 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from tiny.avs_training import write_clips
-from tiny.hosts import HOSTS
-from tiny.models import METHODS, fresh_model, stereo_vggish
 from tiny.scores import score_clips
 from tiny.single_frames import FRAMES_PER_CLIP
 
-from lavseg import ClipCollator
 from lavseg.checkpoint import load_checkpoint
 from lavseg.data import SyntheticClip, draw_scene, render_clip
 from lavseg.data.synthetic.object_tables import clip_object
@@ -33,7 +30,7 @@ from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
 
 from .examples import Example
-from .frame_training import teach_host, train
+from .frame_training import begin_model, train
 from .report_sounding_objects import WORST, write_report
 from .stages import SEED, Stages, prepare_folder
 from .video import Video, write_scene
@@ -47,6 +44,7 @@ DEFAULTS = {
     "st-bava": {"steps": 120, "clips": 200},
     "avsegformer": {"steps": 400, "clips": 200},
     "tpavi": {"steps": 400, "clips": 200},
+    "stepping-stones": {"steps": 400, "clips": 200},
 }
 FEWEST_CLIPS = 2
 # Clips of each kind that are drawn for the report, how many of them are shown, and how many more that score lowest.
@@ -62,15 +60,7 @@ def run(arguments: argparse.Namespace) -> dict:
     clips = write_clips(output / "data", counts, SEED, stages.bar("clips"))
 
     shipped, _ = load_checkpoint(arguments.model)
-    host = METHODS[arguments.method].host
-    stages.begin(f"Get a tiny {host}, {HOSTS[host]}")
-    host = teach_host(host, output, shipped, arguments.host_steps, stages)
-    model, processor = fresh_model(arguments.method, host, stereo_vggish(shipped.audio_encoder), SEED)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
-    collator = ClipCollator(processor)
-    trained, every = (model.num_parameters(only_trainable=only) for only in (True, False))
-    stages.say(f"{type(model).__name__}: {every / 1e6:.2f} M parameters, {trained / 1e6:.2f} M of them to be trained")
-    results = {"method": arguments.method, "parameters": every, "parameters_trained": trained}
+    model, collator, results = begin_model(arguments.method, shipped, output, arguments.host_steps, stages)
 
     stages.begin("Score it untrained")
     results["untrained"] = score_clips(model, collator, clips, stages.bar("untrained"))
@@ -87,7 +77,7 @@ def run(arguments: argparse.Namespace) -> dict:
     video = segment_video(output)
 
     stages.begin("Write the report")
-    examples = draw_examples(model, processor, stages.bar("examples"))
+    examples = draw_examples(model, collator.processor, stages.bar("examples"))
     results["examples_drawn"] = 2 * EXAMPLES_DRAWN
     results["seconds"] = round(stages.seconds, 1)
     write_report(output / "report.html", type(model).__name__, results, history, examples, video)

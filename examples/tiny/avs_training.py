@@ -2,7 +2,6 @@
 sentences."""
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import Any
 from datasets import concatenate_datasets
 
 from lavseg import Sam2LoveModel
-from lavseg.data import ClipCollator, load_avsbench, load_ref_avs, write_avsbench, write_ref_avs
+from lavseg.data import ClipCollator, load_avsbench, load_ref_avs, write_avsbench
 from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
 from lavseg.training import LavsegTrainer
 
-from .optimization import training_arguments
+from .kept_stages import keep_ref_avs
+from .optimization import OnLog, training_arguments
 from .pointing import teach_pointing
 from .scores import Clips
 from .single_frames import FRAMES_PER_STEP, train_on_frames
@@ -41,9 +41,7 @@ def write_clips(
 
 def write_sentences(folder: Path, counts: dict[str, int], seed: int) -> Clips:
     """So many clips of Ref-AVS for each split, as the one part "sentences"; what is there already is taken as it is."""
-    if not (folder / "kinds.csv").is_file():  # the last file that is written
-        shutil.rmtree(folder, ignore_errors=True)
-        write_ref_avs(folder, counts, seed=seed)
+    keep_ref_avs(folder, counts, seed)
     splits = {split: load_ref_avs(folder, split) for split in counts}
     meant = [row for row, is_null in enumerate(splits["val"]["is_null"]) if not is_null]
     return {"sentences": {**splits, "val": splits["val"].select(meant)}}
@@ -57,7 +55,8 @@ def train_method(
     frame_steps: int,
     steps: int,
     seed: int,
-    on_log: Callable[[dict], None] = lambda entry: None,
+    on_log: OnLog = lambda entry: None,
+    **training: Any,
 ) -> tuple[dict[str, list[dict]], float]:
     """Train in single frames for `frame_steps`, then on clips for `steps`, and save model, processor and log. A
     SAM2-LOVE learns to point in single frames.
@@ -65,6 +64,7 @@ def train_method(
     Args:
         folder: gets `model/` and `training_log.json`.
         on_log: called with each entry of the log of single frames.
+        training: arguments of the training on clips that differ.
 
     Returns:
         The logs, `frames` and `clips`, and the minutes it took.
@@ -75,7 +75,7 @@ def train_method(
         log = {"frames": teach_pointing(model, processor, seed, shown, [stage], on_log)}
     else:
         log = {"frames": train_on_frames(model, processor, seed, frame_steps, drawn, on_log)}
-    log["clips"] = _train_on_clips(model, ClipCollator(processor), clips, folder, steps, seed)
+    log["clips"] = _train_on_clips(model, ClipCollator(processor), clips, folder, steps, seed, training)
     minutes = round((time.monotonic() - began) / 60, 1)
     for part in (model, processor):
         part.save_pretrained(folder / "model")
@@ -89,7 +89,13 @@ def clip_training(processor: AudioVisualProcessor) -> dict[str, Any]:
 
 
 def _train_on_clips(
-    model: AudioVisualPreTrainedModel, collator: ClipCollator, clips: Clips, folder: Path, steps: int, seed: int
+    model: AudioVisualPreTrainedModel,
+    collator: ClipCollator,
+    clips: Clips,
+    folder: Path,
+    steps: int,
+    seed: int,
+    training: dict[str, Any],
 ) -> list[dict]:
     """Train for so many steps and keep the weights that are best on the validation clips of the first part.
 
@@ -114,6 +120,7 @@ def _train_on_clips(
         load_best_model_at_end=True,
         metric_for_best_model=f"{next(iter(clips))}_jaccard",
         greater_is_better=True,
+        **training,
     )
     rows = concatenate_datasets([splits["train"] for splits in clips.values()])
     watched = {name: splits["val"] for name, splits in clips.items()}

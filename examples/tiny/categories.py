@@ -5,27 +5,32 @@ As their published counterparts know ImageNet or ADE20K, they know all of the dr
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from lavseg import TpaviConfig
 from lavseg.backbones.mask2former.modeling_mask2former import PromptedMask2Former
-from lavseg.backbones.pyramids import PvtV2Pyramid, build_pyramid
-from lavseg.data import BAND, draw_objects, render_clip
+from lavseg.backbones.pyramids import PvtV2Pyramid, ResNetPyramid, build_pyramid
+from lavseg.data import BAND
 from lavseg.losses import mask_dice, weighted_mean
 
 from .configurations import nano_mask2former_config, tiny_config, tiny_pyramid_config
-from .optimization import optimize, reset_layers
+from .optimization import OnLog, collect_log, optimize, reset_layers
 from .processes import map_in_processes
+from .silent_clips import normalize, render_silent_clip
 
 IMAGE_SIZE = 128
 BATCH, PEAK_RATE = 32, 2e-3
-OnLog = Callable[[dict], None]
+_WIDTHS = [16, 32, 64, 96]
+WIDER_PYRAMIDS = {
+    "pvt_v2": {"hidden_sizes": _WIDTHS, "num_attention_heads": [1, 1, 2, 4], "mlp_ratios": [4, 4, 4, 4]},
+    "resnet": {"hidden_sizes": _WIDTHS, "embedding_size": 16, "layer_type": "basic"},
+}
 
 
 @dataclass
@@ -45,40 +50,36 @@ class CategoryFrames:
     def batches(self, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Normalised frames `[B, 3, S, S]` and what they show, `[B, S, S]`, without end."""
         rng = np.random.default_rng([seed, 7])
-        mean, std = (
-            torch.tensor(values).view(3, 1, 1) * 255 for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
-        )
         while True:
             rows = torch.from_numpy(rng.integers(len(self.images), size=BATCH))
-            yield (self.images[rows].float() - mean) / std, self.shown[rows].long()
+            yield normalize(self.images[rows].float()), self.shown[rows].long()
 
 
 def _render(seed: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    torch.set_num_threads(1)
-    rng = np.random.default_rng(seed)
-    objects = [replace(item, seconds=np.zeros(1, bool)) for item in draw_objects(rng, 1, categories=BAND)]
-    clip = render_clip(rng, 1, objects=objects)
-    numbers = np.array([BAND.index(item.category) + 1 for item in objects], np.uint8)
+    clip, images = render_silent_clip(seed, 1, IMAGE_SIZE)
+    numbers = np.array([BAND.index(item.category) + 1 for item in clip.objects], np.uint8)
     shown = torch.from_numpy((clip.masks[:, 0] * numbers[:, None, None]).max(0))
-    size = (IMAGE_SIZE, IMAGE_SIZE)
-    images = F.interpolate(torch.from_numpy(clip.frames).permute(0, 3, 1, 2), size, mode="bilinear", antialias=True)
-    return images[0].numpy(), F.interpolate(shown[None, None], size, mode="nearest")[0, 0].numpy()
+    return images[0], F.interpolate(shown[None, None], images.shape[-2:], mode="nearest")[0, 0].numpy()
 
 
 def train_pyramid(
-    seed: int, steps: int, frames: int = 4000, on_log: OnLog = lambda entry: None
-) -> tuple[PvtV2Pyramid, list[dict]]:
-    """A PVT v2 of half a million parameters each of whose four maps tells what is where, and a log of
+    seed: int,
+    steps: int,
+    frames: int = 4000,
+    on_log: OnLog = lambda entry: None,
+    model_type: Literal["pvt_v2", "resnet"] = "pvt_v2",
+) -> tuple[PvtV2Pyramid | ResNetPyramid, list[dict]]:
+    """A PVT v2 or ResNet of half a million parameters each of whose four maps tells what is where, and a log of
     `{step, loss, hits}`.
 
     Args:
         on_log: called with each new entry of the log.
     """
     torch.manual_seed(seed)
-    wider = {"hidden_sizes": [16, 32, 64, 96], "num_attention_heads": [1, 1, 2, 4], "mlp_ratios": [4, 4, 4, 4]}
-    config = tiny_config(TpaviConfig, vision_config={**tiny_pyramid_config("pvt_v2"), **wider}).vision_config
+    wider = WIDER_PYRAMIDS[model_type]
+    config = tiny_config(TpaviConfig, vision_config={**tiny_pyramid_config(model_type), **wider}).vision_config
     pyramid = build_pyramid(config)
-    heads = nn.ModuleList(nn.Conv2d(width, len(BAND) + 1, 1) for width in wider["hidden_sizes"])
+    heads = nn.ModuleList(nn.Conv2d(width, len(BAND) + 1, 1) for width in _WIDTHS)
 
     def terms(images: torch.Tensor, shown: torch.Tensor) -> dict[str, torch.Tensor]:
         logits = [head(maps) for head, maps in zip(heads, pyramid(images).feature_maps, strict=True)]
@@ -135,11 +136,10 @@ def _fit(
     on_log: OnLog,
 ) -> list[dict]:
     """Train `modules` in place; returns the log."""
-    batches, log = CategoryFrames.render(frames, seed).batches(seed), []
+    batches = CategoryFrames.render(frames, seed).batches(seed)
     parameters = [parameter for module in modules for parameter in module.train().parameters()]
-    for entry in optimize(parameters, lambda: terms(*next(batches)), PEAK_RATE, steps, "categories"):
-        log.append(entry)
-        on_log(entry)
+    entries = optimize(parameters, lambda: terms(*next(batches)), PEAK_RATE, steps, "categories")
+    log = collect_log(entries, on_log)
     for module in modules:
         module.eval()
     return log

@@ -1,17 +1,16 @@
 """Synthetic clips with clicks on their objects, and the loss of the masks that a click leads to."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from lavseg.backbones.sam2.losses_sam2 import sam2_losses
-from lavseg.data import BAND, draw_objects, render_clip
 from lavseg.losses import mask_iou, weighted_mean
 
 from .processes import map_in_processes
+from .silent_clips import normalize, render_silent_clip
 
 IMAGE_SIZE = 192
 
@@ -59,23 +58,14 @@ class ClipPool:
             for row, column in pixels[rng.integers(len(pixels), size=clicks)]:
                 points.append([column + 0.5, row + 0.5])
                 masks.append((owner == owner[0, row, column]).float())
-        mean, std = (
-            torch.tensor(values).view(3, 1, 1) * 255 for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
-        )
-        return (images - mean) / std, torch.tensor(points), torch.stack(masks)
+        return normalize(images), torch.tensor(points), torch.stack(masks)
 
 
 def _render(seed: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """One clip of `seed[1]` frames: images uint8 `[T, 3, S, S]` and owners uint8 `[T, S, S]`."""
-    torch.set_num_threads(1)
-    rng = np.random.default_rng(seed)
-    silence = np.zeros(seed[1], bool)
-    objects = [replace(item, seconds=silence) for item in draw_objects(rng, seed[1], categories=BAND)]
-    clip = render_clip(rng, seed[1], objects=objects)
-    size = (IMAGE_SIZE, IMAGE_SIZE)
-    images = F.interpolate(torch.from_numpy(clip.frames).permute(0, 3, 1, 2), size, mode="bilinear", antialias=True)
-    owners = F.interpolate(torch.from_numpy(number_objects(clip.masks))[:, None], size, mode="nearest")[:, 0]
-    return images.numpy(), owners.numpy()
+    clip, images = render_silent_clip(seed, seed[1], IMAGE_SIZE)
+    owners = torch.from_numpy(number_objects(clip.masks))[:, None]
+    return images, F.interpolate(owners, images.shape[-2:], mode="nearest")[:, 0].numpy()
 
 
 def number_objects(masks: np.ndarray) -> np.ndarray:

@@ -10,9 +10,12 @@ from lavseg import (
     AvsegFormerConfig,
     EemcConfig,
     GavsConfig,
+    ReferFormerConfig,
     Sam2LoveConfig,
     SamaAvsConfig,
+    SimTokenConfig,
     StBavaConfig,
+    SteppingStonesConfig,
     TpaviConfig,
     VggishConfig,
 )
@@ -105,6 +108,50 @@ def _eemc(vocab_size: int, overrides: dict) -> dict:
     }
 
 
+def _simtoken(vocab_size: int, overrides: dict) -> dict:
+    return {
+        "language_config": {
+            "model_type": "llama",
+            "vocab_size": vocab_size + 1,
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "max_position_embeddings": 1024,
+            "initializer_range": 0.1,
+        },
+        "vision_config": {
+            "model_type": "clip_vision_model",
+            "image_size": 56,
+            "patch_size": 14,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 2,
+        },
+        "sam_config": nano_sam_config(128),
+        "audio_config": tiny_config(VggishConfig, final_relu=False),
+        "merge_levels": ((8, 3), (4, 3)),
+    }
+
+
+def _referformer(vocab_size: int, overrides: dict) -> dict:
+    sound = {"audio_config": tiny_config(VggishConfig)} if overrides.get("use_audio") else {}
+    return {
+        **sound,
+        "vision_config": tiny_pyramid_config("resnet"),
+        "text_config": tiny_text_config(vocab_size),
+        "frame_size": 64,
+        "hidden_size": 32,
+        "num_attention_heads": 2,
+        "num_queries": 3,
+        "num_encoder_layers": 1,
+        "num_decoder_layers": 2,
+        "intermediate_size": 64,
+        "mask_hidden_size": 4,
+    }
+
+
 def _st_bava(vocab_size: int, overrides: dict) -> dict:
     return {
         "sam_config": nano_sam_config(128),
@@ -112,6 +159,16 @@ def _st_bava(vocab_size: int, overrides: dict) -> dict:
         "num_fusion_layers": 2,
         "num_attention_heads": 4,
         "adapter_size": 32,
+    }
+
+
+def _stepping_stones(vocab_size: int, overrides: dict) -> dict:
+    return {
+        "mask2former_config": nano_mask2former_config(),
+        "audio_config": tiny_config(VggishConfig, final_relu=False),
+        "frame_size": 128,
+        "num_queries": 8,
+        "projection_size": 64,
     }
 
 
@@ -151,9 +208,12 @@ _FIELDS: dict[type[PreTrainedConfig], Callable[[int, dict], dict]] = {
     AvsegFormerConfig: _avsegformer,
     EemcConfig: _eemc,
     GavsConfig: _gavs,
+    ReferFormerConfig: _referformer,
     Sam2LoveConfig: _sam2_love,
     SamaAvsConfig: _sama_avs,
+    SimTokenConfig: _simtoken,
     StBavaConfig: _st_bava,
+    SteppingStonesConfig: _stepping_stones,
     TpaviConfig: _tpavi,
     VggishConfig: _vggish,
 }
@@ -242,7 +302,9 @@ def nano_mask2former_config(width: int = 32, swin_width: int = 8, **fields: Any)
 
 
 def tiny_pyramid_config(model_type: str) -> dict:
-    """A PVT v2 ("pvt_v2") or ResNet ("resnet") of 8 to 32 channels for tests and demonstrations."""
+    """A PVT v2 ("pvt_v2"), ResNet ("resnet") or Swin ("swin") of 8 to 64 channels for tests and demonstrations."""
+    if model_type == "swin":
+        return nano_mask2former_config().backbone_config.to_dict()
     fields = {"model_type": model_type, "hidden_sizes": [8, 16, 16, 32], "depths": [1, 1, 2, 1]}
     if model_type == "resnet":
         return {**fields, "embedding_size": 8}

@@ -1,6 +1,6 @@
 """What tiny methods are built on. All know the drawn band before a method begins."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from transformers import PreTrainedModel, Sam2VideoModel
@@ -8,6 +8,7 @@ from transformers import PreTrainedModel, Sam2VideoModel
 from lavseg import Sam2LoveModel
 
 from .categories import train_mask2former, train_pyramid
+from .optimization import OnLog
 from .sam_host import train_sam
 
 # By name how each came to know it, and what teaches those that are not shipped.
@@ -15,9 +16,15 @@ HOSTS = {
     "SAM2": "taught from clicks, as shipped in SAM2-LOVE",
     "SAM": "taught from clicks",
     "PVT v2": "taught what each place of a frame shows",
+    "ResNet": "taught what each place of a frame shows",
     "Mask2Former": "with Swin, taught where the objects of each category are",
 }
-TEACHERS = {"SAM": train_sam, "PVT v2": train_pyramid, "Mask2Former": train_mask2former}
+TEACHERS = {
+    "SAM": train_sam,
+    "PVT v2": train_pyramid,
+    "ResNet": partial(train_pyramid, model_type="resnet"),
+    "Mask2Former": train_mask2former,
+}
 
 
 def save_host(
@@ -26,7 +33,7 @@ def save_host(
     shipped: Sam2LoveModel,
     seed: int,
     steps: int,
-    on_log: Callable[[dict], None] = lambda entry: None,
+    on_log: OnLog = lambda entry: None,
 ) -> Path:
     """Save a host of `HOSTS` in `folder`, which is returned; what is there already is taken as it is.
 

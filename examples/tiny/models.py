@@ -2,6 +2,7 @@
 a host that knows the drawn band, see `hosts.py`."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,11 +21,17 @@ from lavseg import (
     EemcProcessor,
     GavsModel,
     GavsProcessor,
+    ReferFormerModel,
+    ReferFormerProcessor,
     Sam2LoveModel,
     SamaAvsModel,
     SamaAvsProcessor,
+    SimTokenModel,
+    SimTokenProcessor,
     StBavaModel,
     StBavaProcessor,
+    SteppingStonesModel,
+    SteppingStonesProcessor,
     TpaviConfig,
     TpaviModel,
     TpaviProcessor,
@@ -35,6 +42,8 @@ from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
 
 from .configurations import NOTICE, tiny_config
+from .fresh_simtoken import FIELDS as SIMTOKEN
+from .fresh_simtoken import fresh_simtoken
 
 # SAM2-LOVE, whose SAM2, VGGish and text encoder the others build on.
 SHIPPED = Path(__file__).parents[1] / "sam2-love-tiny"
@@ -51,6 +60,9 @@ class TinyMethod:
         host: what it is built on, a key of `HOSTS`.
         fields: of its configuration that a model of this size wants.
         loss_weights: that differ from its own.
+        training: arguments of the training on clips that differ from the others'.
+        fresh: makes an untrained model and its processor from the folder of the host, the VGGish, the tokenizer and
+            these fields, where a method reads with no text encoder; None for what `from_backbones` makes.
     """
 
     model: type[AudioVisualPreTrainedModel]
@@ -58,6 +70,8 @@ class TinyMethod:
     host: str
     fields: dict[str, Any]
     loss_weights: dict[str, float] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    fresh: Callable[..., tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]] | None = None
 
 
 class Words(NamedTuple):
@@ -88,6 +102,11 @@ _AVSEGFORMER = _sizes(
 )
 _TPAVI = _sizes(TpaviConfig, "frame_size", "hidden_size", "fusion_size", "num_attention_heads")
 _EEMC = {"frame_size": 128, "intermediate_size": 128, "num_attention_heads": 4, "adapter_size": 32}
+_STEPPING_STONES = {"frame_size": 128, "projection_size": 64}
+_REFERFORMER = {
+    **{"frame_size": 128, "hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128},
+    **{"num_encoder_layers": 2, "num_decoder_layers": 2, "dropout": 0.0},
+}
 _READS, _HEARS_ONLY = {"use_text": True}, {"use_text": False}
 
 # Those that hear only, by name. The published loss of AVSegFormer learns nothing from silence.
@@ -98,8 +117,9 @@ METHODS = {
     "st-bava": TinyMethod(StBavaModel, StBavaProcessor, "SAM", _ST_BAVA),
     "avsegformer": TinyMethod(AvsegFormerModel, AvsegFormerProcessor, "PVT v2", _AVSEGFORMER, {"bce": 1.0}),
     "tpavi": TinyMethod(TpaviModel, TpaviProcessor, "PVT v2", _TPAVI, {"avm": 0.0}),
+    "stepping-stones": TinyMethod(SteppingStonesModel, SteppingStonesProcessor, "Mask2Former", _STEPPING_STONES),
 }
-# Those that read as well. SAM2-LOVE is not among them, see `fresh_sam2_love`.
+# Those that read as well, or, as ReferFormer, instead of hearing. SAM2-LOVE is not among them, see `fresh_sam2_love`.
 READERS = {
     "aural-sam2": TinyMethod(
         *(AuralSam2Model, AuralSam2Processor, "SAM2", _AURAL_SAM2 | {"text_projection_size": 96} | _READS),
@@ -110,6 +130,13 @@ READERS = {
     "avsegformer": TinyMethod(AvsegFormerModel, AvsegFormerProcessor, "PVT v2", _AVSEGFORMER | _READS, {"bce": 1.0}),
     "tpavi": TinyMethod(TpaviModel, TpaviProcessor, "PVT v2", _TPAVI | _READS, {"avm": 0.0}),
     "eemc": TinyMethod(EemcModel, EemcProcessor, "Mask2Former", _EEMC),
+    "referformer": TinyMethod(ReferFormerModel, ReferFormerProcessor, "ResNet", _REFERFORMER),
+    # With R2VOS' classifier, which learns from sentences that fit nothing.
+    "referformer-absence": TinyMethod(
+        *(ReferFormerModel, ReferFormerProcessor, "ResNet", _REFERFORMER | {"absence_classifier": True}),
+        training={"synthetic_null_probability": 0.5},
+    ),
+    "simtoken": TinyMethod(SimTokenModel, SimTokenProcessor, "SAM", SIMTOKEN, fresh=fresh_simtoken),
 }
 
 
@@ -127,9 +154,12 @@ def fresh_model(
         fields: settings of the method's configuration, instead of those of `TinyMethod.fields`.
     """
     tiny = METHODS[method] if words is None else READERS[method]
-    encoders = {"audio": vggish} if words is None else {"audio": vggish, "text": str(words.encoder)}
+    fields = {"notice": NOTICE, **tiny.fields, **fields}
     torch.manual_seed(seed)
-    model = tiny.model.from_backbones(str(host), **encoders, **{"notice": NOTICE, **tiny.fields, **fields})
+    if tiny.fresh is not None:
+        return tiny.fresh(host, vggish, words.tokenizer, **fields)
+    encoders = {"audio": vggish} if words is None else {"audio": vggish, "text": str(words.encoder)}
+    model = tiny.model.from_backbones(str(host), **encoders, **fields)
     model.set_loss_weights(tiny.loss_weights)
     reading = () if words is None else (words.tokenizer, MAX_TEXT_LENGTH)
     return model, tiny.processor.from_config(model.config, *reading)

@@ -12,6 +12,9 @@ from torch import nn
 
 from lavseg.training import LavsegTrainingArguments
 
+# What is called with each new entry of a log.
+OnLog = Callable[[dict], None]
+
 
 def reset_layers(model: nn.Module) -> None:
     """Give layers PyTorch's own initialisation and make embeddings unit-normal.
@@ -65,6 +68,15 @@ def optimize(
                 yield {"step": step, **means}
                 recent = []
             progress.advance(bar)
+
+
+def collect_log(entries: Iterable[dict], on_log: OnLog) -> list[dict]:
+    """All entries of [`optimize`], each of which `on_log` is called with as it comes."""
+    log = []
+    for entry in entries:
+        log.append(entry)
+        on_log(entry)
+    return log
 
 
 def training_arguments(folder: Path, seed: int, **fields: Any) -> LavsegTrainingArguments:

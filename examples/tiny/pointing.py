@@ -16,7 +16,7 @@ from lavseg.models.sam2_love import Sam2LoveModel, Sam2LoveProcessor
 from lavseg.models.sam2_love.prompter_sam2_love import Sam2LovePrompter
 
 from .clicks import number_objects
-from .optimization import optimize
+from .optimization import OnLog, collect_log, optimize
 from .processes import map_in_processes
 
 FRAMES = 10
@@ -178,7 +178,7 @@ def teach_pointing(
     seed: int,
     clips: int = 5500,
     stages: Sequence[dict] = STAGES,
-    on_log: Callable[[dict], None] = lambda entry: None,
+    on_log: OnLog = lambda entry: None,
     progress: Callable[[Sequence], Iterable] | None = None,
     on_start: Callable[[list[EncodedClip]], None] = lambda clips: None,
 ) -> list[dict]:
@@ -197,9 +197,7 @@ def teach_pointing(
     unseen, seen = encoded[: max(1, clips // 25)], encoded[max(1, clips // 25) :]
     on_start(seen)
     for stage in stages:
-        for entry in _train(Pointing(model, processor, rng), seen, unseen, **stage):
-            log.append(entry)
-            on_log(entry)
+        log += collect_log(_train(Pointing(model, processor, rng), seen, unseen, **stage), on_log)
     return log
 
 

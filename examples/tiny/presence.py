@@ -1,16 +1,21 @@
 """How a model's own score tells sentences whose object is in a clip from those whose object is absent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset
 from rich.progress import track
 
 from lavseg import ClipCollator
+from lavseg.evaluation.clip_batches import load_clips
+from lavseg.evaluation.loop import run
+from lavseg.evaluation.scores import Reduce, Scores
 from lavseg.inference.confidence import clip_scores, frame_scores
 from lavseg.inference.frame_predictions import masks_of_size, split_clips
 from lavseg.modeling.base import AudioVisualPreTrainedModel
+from lavseg.modeling.outputs import AudioVisualSegmentationOutput
+from lavseg.modeling.processing import AudioVisualProcessor
 
 
 def roc_auc(present: Sequence[float], absent: Sequence[float]) -> float:
@@ -29,23 +34,32 @@ def roc_auc(present: Sequence[float], absent: Sequence[float]) -> float:
     return float((below + up_to) / 2 / len(absent))
 
 
-@torch.inference_mode()
-def score_rows(model: AudioVisualPreTrainedModel, collator: ClipCollator, rows: Dataset, name: str) -> np.ndarray:
-    """The `score` of every row, `[N]`, as the pipeline and `result.json` give it.
+class RowScores(Scores):
+    """The `score` of every row of a data set, as the pipeline and `result.json` give it, in `of_rows`, `[N]`."""
 
-    Raises:
-        ValueError: the model reads no sentences, or gives no scores.
-    """
-    processor, found = collator.processor, []
-    for row in track(rows, description=name, total=len(rows), transient=True):
-        inputs = collator([row])
-        del inputs["labels"], inputs["label_mask"]
-        [predictions] = split_clips(processor, model(**inputs.to(model.device)), inputs["frame_mask"])
-        shown = masks_of_size(processor, predictions.logits, inputs["original_sizes"][0]).any((2, 3))
-        of_frames = frame_scores(
-            {key: value.double().cpu().numpy() for key, value in predictions.scores.items()}, shown
-        )
-        if of_frames is None or not processor.needs_text:
-            raise ValueError(f"model: {type(model).__name__} reads no sentences, or gives no scores of what it masks")
-        found.append(clip_scores(of_frames, shown)[0])
-    return np.array(found)
+    def __init__(self, processor: AudioVisualProcessor, num_rows: int):
+        self.processor, self.of_rows = processor, np.zeros(num_rows)
+
+    def update(self, outputs: AudioVisualSegmentationOutput, batch: Mapping[str, Any], rows: Sequence[int]) -> None:
+        """See [`Scores.update`].
+
+        Raises:
+            ValueError: the model reads no sentences, or gives no scores.
+        """
+        [predictions] = split_clips(self.processor, outputs, batch["frame_mask"])
+        shown = masks_of_size(self.processor, predictions.logits, batch["original_sizes"][0]).any((2, 3))
+        given = {name: values.double().cpu().numpy() for name, values in predictions.scores.items()}
+        of_frames = frame_scores(given, shown)
+        if of_frames is None or not self.processor.needs_text:
+            raise ValueError("model: reads no sentences or gives no scores of what it masks; take one that does both")
+        self.of_rows[rows] = clip_scores(of_frames, shown)
+
+    def compute(self, reduce: Reduce = lambda sums: sums) -> dict[str, float]:
+        return {"score": float(self.of_rows.mean())}
+
+
+def score_rows(model: AudioVisualPreTrainedModel, collator: ClipCollator, rows: Dataset, name: str) -> np.ndarray:
+    """The `score` of every row, `[N]`, see [`RowScores`]; `name` is what the progress bar says."""
+    scores = RowScores(collator.processor, len(rows))
+    run(model, track(load_clips(rows, collator), description=name, transient=True), [scores])
+    return scores.of_rows

@@ -4,8 +4,6 @@ shipped.
 As `sam2_host.py` does for SAM2. SAM has no memory, so single frames are all it learns from.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import nn
@@ -14,7 +12,7 @@ from transformers import SamConfig, SamModel
 from lavseg.backbones.sam.configuration_sam import with_original_norms
 
 from .clicks import IMAGE_SIZE, ClipPool, click_loss, mean_iou
-from .optimization import optimize, reset_layers
+from .optimization import OnLog, collect_log, optimize, reset_layers
 
 BATCH, PEAK_RATE = 16, 1e-3
 
@@ -58,7 +56,7 @@ def train_sam(
     seed: int,
     steps: int = 600,
     clips: int = 1000,
-    on_log: Callable[[dict], None] = lambda entry: None,
+    on_log: OnLog = lambda entry: None,
 ) -> tuple[SamModel, list[dict]]:
     """A SAM trained from clicks on so many clips, and a log of `{step, loss, iou}`.
 
@@ -67,10 +65,8 @@ def train_sam(
     """
     sam, pool, rng = build_sam(seed), ClipPool.render(clips, 1, seed), np.random.default_rng(seed)
     sam.train()
-    log = []
-    for entry in optimize(sam.parameters(), lambda: click_terms(sam, *pool.draw(rng, BATCH)), PEAK_RATE, steps, "SAM"):
-        log.append(entry)
-        on_log(entry)
+    entries = optimize(sam.parameters(), lambda: click_terms(sam, *pool.draw(rng, BATCH)), PEAK_RATE, steps, "SAM")
+    log = collect_log(entries, on_log)
     return sam.eval(), log
 
 

@@ -12,7 +12,6 @@ from lavseg.evaluation.evaluate_model import evaluate
 from lavseg.metrics.protocols import AvsMetric
 from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
-from lavseg.models.sam2_love import Sam2LoveProcessor
 
 SCORES = ("jaccard", "f_score", "j_and_f", "s")
 
@@ -38,13 +37,13 @@ def silencer(processor: AudioVisualProcessor) -> Callable[[BatchFeature], BatchF
     return silence
 
 
-def blanker(processor: Sam2LoveProcessor) -> Callable[[BatchFeature], BatchFeature]:
-    """A change of model inputs to the tokens of an empty sentence, which the processor itself refuses."""
-    tokens = processor.tokenizer("", padding="max_length", max_length=processor.max_text_length, return_tensors="pt")
+def blanker(processor: AudioVisualProcessor) -> Callable[[BatchFeature], BatchFeature]:
+    """A change of model inputs to the tokens of an empty sentence, which a call of the processor refuses."""
+    tokens = processor.text_inputs([[""]])
 
     def blank(inputs: BatchFeature) -> BatchFeature:
         for name in ("input_ids", "attention_mask"):
-            inputs[name] = tokens[name].expand_as(inputs[name])
+            inputs[name] = tokens[name].expand(*inputs[name].shape[:2], -1)
         return inputs
 
     return blank

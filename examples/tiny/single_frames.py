@@ -9,7 +9,8 @@ from itertools import chain, repeat
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+import torch.nn.functional as F
+from torch.utils.data import DataLoader, default_collate
 
 from lavseg.data import draw_expressions, draw_scene, render_clip
 from lavseg.data.synthetic.rendering import SAMPLING_RATE
@@ -17,12 +18,13 @@ from lavseg.data.synthetic.synthetic_avsbench import draw_sounding_objects
 from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.processing import AudioVisualProcessor
 
-from .optimization import optimize
+from .optimization import OnLog, collect_log, optimize
 
 FRAMES_PER_STEP = 16
 PEAK_RATE, BETAS = 3e-3, (0.9, 0.95)
 LOGGING_STEPS = 10
 FRAMES_PER_CLIP = 5
+TOKENS = ("input_ids", "attention_mask")
 
 
 def single_frames(
@@ -64,23 +66,33 @@ def _asked_frames(
         by_kind.pop("null", None)
     clip, asked = render_clip(rng, 1, objects=objects), list(by_kind.values())
     texts = [item.text for item in asked]
-    inputs = processor(clip.frames, clip.waveform, texts, sampling_rate=SAMPLING_RATE)
+    sound = {"audio": clip.waveform, "sampling_rate": SAMPLING_RATE} if processor.needs_audio else {}
+    inputs = processor(clip.frames, text=texts, **sound)
+    heard = {"input_features": inputs["input_features"][0].half()} if sound else {}
     for index, item in enumerate(asked):
         labels = np.zeros_like(clip.masks[0]) if item.target is None else clip.masks[item.target]
         yield {
-            "pixel_values": inputs["pixel_values"][0].half(),
-            "input_features": inputs["input_features"][0].half(),
-            "input_ids": inputs["input_ids"][0, index : index + 1],
-            "attention_mask": inputs["attention_mask"][0, index : index + 1],
+            **{name: inputs[name][0].half() for name in processor.image_input_names},
+            **heard,
+            **{name: inputs[name][0, index : index + 1] for name in TOKENS},
             "labels": torch.from_numpy(labels),
         }
 
 
+def collate_frames(frames: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Frames of `single_frames` as a batch, whose sentences are padded to the longest."""
+    longest = max(frame["input_ids"].shape[-1] for frame in frames) if "input_ids" in frames[0] else 0
+    padded = [
+        {name: F.pad(frame[name], (0, longest - frame[name].shape[-1])) for name in TOKENS if longest}
+        for frame in frames
+    ]
+    return default_collate([{**frame, **tokens} for frame, tokens in zip(frames, padded, strict=True)])
+
+
 def as_inputs(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
-    """Frames of `single_frames` on the device, all but tokens in single precision."""
+    """A batch of frames on the device, all but tokens in single precision."""
     return {
-        name: values.to(device, dtype=torch.long if name == "input_ids" else torch.float32)
-        for name, values in batch.items()
+        name: values.to(device, dtype=torch.long if name in TOKENS else torch.float32) for name, values in batch.items()
     }
 
 
@@ -90,7 +102,7 @@ def train_on_frames(
     seed: int,
     steps: int,
     clips: int,
-    on_log: Callable[[dict], None] = lambda entry: None,
+    on_log: OnLog = lambda entry: None,
     progress: Callable[[Sequence], Iterable] = iter,
 ) -> list[dict]:
     """Train `model` in place, its VGGish as it is; returns a log of `{step, loss}` and the loss's terms.
@@ -100,11 +112,13 @@ def train_on_frames(
         on_log: called with each new entry of the log.
         progress: wraps the numbers of the clips while they are rendered.
     """
-    vggish = {id(parameter) for parameter in model.backbones()["audio"].parameters()}
+    heard = [module for name, module in model.backbones().items() if name == "audio"]
+    vggish = {id(parameter) for module in heard for parameter in module.parameters()}
     trained = [value for value in model.parameters() if value.requires_grad and id(value) not in vggish]
-    order, log = torch.Generator().manual_seed(seed), []
+    order = torch.Generator().manual_seed(seed)
     frames = single_frames(processor, clips, seed, progress)
-    batches = DataLoader(frames, min(FRAMES_PER_STEP, len(frames)), shuffle=True, drop_last=True, generator=order)
+    size = min(FRAMES_PER_STEP, len(frames))
+    batches = DataLoader(frames, size, shuffle=True, drop_last=True, generator=order, collate_fn=collate_frames)
     batches = chain.from_iterable(repeat(batches))
     model.train()
 
@@ -112,9 +126,7 @@ def train_on_frames(
         outputs = model(**as_inputs(next(batches), model.device))
         return {"loss": outputs.loss, **outputs.loss_dict}
 
-    for entry in optimize(trained, terms, PEAK_RATE, steps, "single frames", BETAS, LOGGING_STEPS):
-        log.append(entry)
-        on_log(entry)
+    log = collect_log(optimize(trained, terms, PEAK_RATE, steps, "single frames", BETAS, LOGGING_STEPS), on_log)
     model.zero_grad()
     model.eval()
     return log

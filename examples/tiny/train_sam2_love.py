@@ -15,7 +15,6 @@ further clips, the host's handoff, and the method on 7,200 clips of which it saw
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 
 import torch
@@ -29,17 +28,17 @@ from lavseg import (
     Sam2LoveProcessor,
     VggishConfig,
 )
-from lavseg.data import build_tokenizer, load_ref_avs, write_ref_avs
+from lavseg.data import build_tokenizer, load_ref_avs
 from lavseg.modeling.inputs import first_non_finite
 
 from .configurations import NOTICE, tiny_config
 from .encoders import train_encoders
+from .kept_stages import LOG, keep_ref_avs, run_stages
 from .models import MAX_TEXT_LENGTH
 from .optimization import training_arguments
 from .pointing import teach_pointing
 from .sam2_host import train_host
 
-LOG = "training_log.json"
 CLIPS = {"train": 3600, "val": 60}
 
 # Beyond the paper: three blocks are enough at this size; without a code of time nothing tells what is heard first from
@@ -112,9 +111,7 @@ def pointing_stage(folder: Path, encoders: Path, seed: int) -> None:
 
 
 def method_stage(folder: Path, pointing: Path, data: Path, seed: int, steps: int) -> None:
-    if not (data / "kinds.csv").is_file():  # the last file that is written
-        shutil.rmtree(data, ignore_errors=True)
-        write_ref_avs(data, CLIPS, seed=seed)
+    keep_ref_avs(data, CLIPS, seed)
     model, processor = AutoModel.from_pretrained(pointing), AutoProcessor.from_pretrained(pointing)
     trainer = LavsegTrainer(
         model=model,
@@ -147,16 +144,11 @@ def run(arguments: argparse.Namespace) -> None:
     """Train stage by stage what is not in the output folder already."""
     output, seed = arguments.out, arguments.seed
     host, encoders, pointing = output / "host", output / "encoders", output / "pointing"
-    stages = {
-        host: lambda folder: host_stage(folder, seed),
-        encoders: lambda folder: encoder_stage(folder, host, seed),
-        pointing: lambda folder: pointing_stage(folder, encoders, seed),
-        output / "model": lambda folder: method_stage(folder, pointing, output / "data", seed, arguments.steps),
-    }
-    for folder, stage in stages.items():
-        if (folder / LOG).is_file():
-            print(f"{folder} is there already")
-            continue
-        print(f"{folder}")
-        shutil.rmtree(folder, ignore_errors=True)
-        stage(folder)
+    run_stages(
+        {
+            host: lambda folder: host_stage(folder, seed),
+            encoders: lambda folder: encoder_stage(folder, host, seed),
+            pointing: lambda folder: pointing_stage(folder, encoders, seed),
+            output / "model": lambda folder: method_stage(folder, pointing, output / "data", seed, arguments.steps),
+        }
+    )

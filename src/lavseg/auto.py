@@ -33,9 +33,17 @@ from .models.avsegformer import (
 )
 from .models.eemc import EemcConfig, EemcModel, EemcProcessor
 from .models.gavs import GavsConfig, GavsModel, GavsProcessor
+from .models.referformer import ReferFormerConfig, ReferFormerModel, ReferFormerProcessor
 from .models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 from .models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
+from .models.simtoken import SimTokenConfig, SimTokenModel, SimTokenProcessor
 from .models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
+from .models.stepping_stones import (
+    SteppingStonesConfig,
+    SteppingStonesForSemanticSegmentation,
+    SteppingStonesModel,
+    SteppingStonesProcessor,
+)
 from .models.tpavi import TpaviConfig, TpaviForSemanticSegmentation, TpaviModel, TpaviProcessor
 
 # Entry points of other packages: each names a module that calls `register_method` when it is imported.
@@ -48,15 +56,19 @@ METHODS = [
     (GavsConfig, GavsModel, GavsProcessor),
     (Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor),
     (SamaAvsConfig, SamaAvsModel, SamaAvsProcessor),
+    (SimTokenConfig, SimTokenModel, SimTokenProcessor),
     (StBavaConfig, StBavaModel, StBavaProcessor),
     (TpaviConfig, TpaviModel, TpaviProcessor),
     (AvsegFormerConfig, AvsegFormerModel, AvsegFormerProcessor),
+    (SteppingStonesConfig, SteppingStonesModel, SteppingStonesProcessor),
+    (ReferFormerConfig, ReferFormerModel, ReferFormerProcessor),
 ]
 
 # Architectures that methods have beside the model of masks: those that name classes.
 CLASS_ARCHITECTURES = {
     AuralSam2Config: AuralSam2ForSemanticSegmentation,
     AvsegFormerConfig: AvsegFormerForSemanticSegmentation,
+    SteppingStonesConfig: SteppingStonesForSemanticSegmentation,
     TpaviConfig: TpaviForSemanticSegmentation,
 }
 

@@ -64,7 +64,8 @@ class Release:
             return f"is what methods hear with, and no method; for --audio: lavseg convert {self.convert} --out FOLDER"
         if self.page:
             what = f"a browser has to fetch {self.file} from {self.page}"
-            return f"{what}; then: lavseg convert {self.convert} {Path(self.file).name} --out FOLDER"
+            needed = "".join(f" --{part} {source.address}" for part, source in self.sources.items() if source.address)
+            return f"{what}; then: lavseg convert {self.convert} {Path(self.file).name}{needed} --out FOLDER"
         return ""
 
 

@@ -31,6 +31,7 @@ FILES = ["*.json", "*.txt", "*.safetensors"]
 
 _HUB_ADDRESS = re.compile(r"hf://([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+))?")
 _WEB = ("https://", "http://")
+_HERE = ("localhost", "127.0.0.1", "::1")
 _UNREACHABLE = (httpx.ConnectError, httpx.TimeoutException, OfflineModeIsEnabled)
 _INCOMPLETE = ".incomplete"
 # So that sizes are those of the files.
@@ -49,7 +50,8 @@ def fetch(address: str, sha256: str = "") -> Path:
 
     Args:
         address: `hf://OWNER/NAME/PATH` or `hf://OWNER/NAME@REVISION/PATH` for a file on the Hub; `hf://OWNER/NAME` for
-            the folder with all that Transformers reads of a repository; or an https address.
+            the folder with all that Transformers reads of a repository; or an https address, or an
+            http one of this machine.
         sha256: the file's digest or its first digits, where known. The Hub's large files carry theirs.
 
     Raises:
@@ -133,6 +135,8 @@ def _fetch_from_hub(repo: str, path: str, revision: str) -> Path:
 
 def _find_on_the_web(url: str) -> tuple[Path, int | None]:
     """Where a file is kept, apart for each of its versions, and its size in bytes if the server tells it."""
+    if url.startswith("http://") and httpx.URL(url).host not in _HERE:
+        raise ValueError(f"{url}: what comes over http can be changed on its way; give an https address or a path")
     folder = cache_folder("files", _digits(url))
     # Signed addresses, to which releases are redirected, need not answer HEAD.
     headers = {**_UNCOMPRESSED, "Range": "bytes=0-0"}

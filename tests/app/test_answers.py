@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import time
 import zipfile
@@ -16,6 +17,7 @@ from lavseg.data import render_clip
 from lavseg.inference.segment_video import segment_video
 from lavseg.media import MediaWarning, isolated_reading, read_video, write_video
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from lavseg.models.referformer import ReferFormerConfig, ReferFormerModel, ReferFormerProcessor
 from lavseg.models.sam2_love import Sam2LoveModel
 from marked_clips import Writer, steady, tone
 from saved_clips import SECONDS, masks_in, save_clips, visible_sam2_love
@@ -85,6 +87,19 @@ def test_what_was_noticed_about_a_clip_is_said_once_and_without_its_place(web_ap
         _, strip, _ = segment(web_app, str(clip), TEXTS[0])
     assert strip.count("Note: ") == 2 and str(tmp_path) not in strip
     assert strip.count("Note: its sound lasts 0.") == strip.count("Note: the sound is silent throughout") == 1
+
+
+def test_a_model_that_hears_nothing_takes_clips_without_sound_and_says_what_it_did_not_hear(tokenizer, clips, tmp_path):
+    model = tiny_method((ReferFormerConfig, ReferFormerModel, ReferFormerProcessor), tokenizer)
+    web_app, found = serving(*model, folder=tmp_path), {}
+    for name, unheard, rows in (("mute", 0, ["0: the dog"]), ("clip", 1, ["Sound", "0: the dog"])):
+        clip = str(clips / f"{name}.mp4")
+        assert web_app.look_at_clip(clip, "tiny")[0].maximum == SECONDS - 1
+        _, strip, archive = segment(web_app, clip, "the dog")
+        assert strip.count("Note: the sound was not heard, the model takes none") == unheard
+        assert re.findall(r"([^<>]+)</div><div class=\"row\">", strip) == rows
+        found[name] = masks_in(archive)[0]
+    np.testing.assert_array_equal(found["mute"], found["clip"])
 
 
 @pytest.mark.parametrize(

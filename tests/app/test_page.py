@@ -108,7 +108,7 @@ def test_programs_ask_by_one_public_endpoint(aural, clips, tmp_path, monkeypatch
         page.launch(["tiny"], tmp_path, on_ready=ask)
     gr.close_all()
     endpoints, video, strip, archive = caught.value.args
-    assert [*endpoints] == ["/segment"] and "Segment a clip with sound" in endpoints["/segment"]["description"]
+    assert [*endpoints] == ["/segment"] and "Segment a clip" in endpoints["/segment"]["description"]
     names = [parameter["parameter_name"] for parameter in endpoints["/segment"]["parameters"]]
     assert names == ["clip", "sentences", "model", "fps", "threshold", "mask_format"]
     masks, labels = masks_in(archive)

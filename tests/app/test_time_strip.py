@@ -20,6 +20,11 @@ def test_the_strip_spans_the_clip(seconds):
     assert strip.count("<rect") == seconds and f'viewBox="0 0 {seconds} 1"' in strip and "nan" not in strip
 
 
+def test_a_clip_without_sound_has_no_row_for_it():
+    strip = time_strip.time_strip(np.zeros(0), np.ones((1, 3)), ["a"], np.array([[1, 2, 3]]), 1.0)
+    assert "Sound" not in strip and "polygon" not in strip and strip.count("<rect") == 3
+
+
 def test_peaks_are_those_of_equal_parts():
     waveform = np.zeros((2, 16000), np.float32)
     waveform[0, 100], waveform[1, 15999] = 0.25, -0.5

@@ -13,7 +13,7 @@ from released_aural_sam2 import ReleasedAuralSam2
 CASES = [
     ("tiny", 128, 9, 0),  # more frames than are remembered
     ("tiny", 256, 3, 1),
-    ("base_plus", 1024, 3, 2),
+    ("base_plus", 512, 3, 2),
 ]
 
 

@@ -46,8 +46,11 @@ def test_the_commands():
         "aural-sam2",
         "avsegformer",
         "eemc",
+        "simtoken",
+        "referformer",
         "st-bava",
         "sama-avs",
+        "stepping-stones",
         "tpavi",
         "vggish",
     }

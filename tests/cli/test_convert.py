@@ -50,9 +50,11 @@ def test_a_folder_that_the_auto_classes_read(released, tmp_path):
     assert model.config.model_type == name.replace("-", "_")
     count = sum(parameter.numel() for parameter in model.parameters())
     assert result.stdout.splitlines()[0] == f"{out}: {type(model).__name__}, {count:,} parameters"
-    if name != "vggish":
+    if name not in ("vggish", "referformer"):  # which hear for others, or nothing
         assert AutoProcessor.from_pretrained(out).feature_extractor.sampling_rate == 16000
     files = {"st-bava": convert_st_bava.UNUSED_KEYS, "avsegformer": UNUSED, "eemc": ["model_v.criterion.empty_weight"]}
+    files["stepping-stones"] = ["model.criterion.empty_weight"]
+    files["referformer"] = ["text_encoder.embeddings.position_ids"]
     unused = sorted(files.get(name, ()))
     assert result.stdout.splitlines()[1:] == [f"not used: {key}" for key in unused]
 
@@ -61,6 +63,16 @@ def test_for_machines(st_bava, tmp_path):
     result = convert("st-bava", st_bava[0], "--out", tmp_path / "out", *st_bava[1], "--json")
     found = json.loads(result.stdout)
     assert found["model"] == "StBavaModel" and found["unused"] == sorted(convert_st_bava.UNUSED_KEYS)
+
+
+def test_what_whoever_uses_it_has_to_know_is_said(tmp_path):
+    file, options = PUBLISHED["stepping_stones"](tmp_path)
+    state = {key: value for key, value in torch.load(file).items() if "blocks.0.output.swin_adapt_3" not in key}
+    torch.save(state, file)
+    said = convert("stepping-stones", file, "--out", tmp_path / "out", *options).stdout.splitlines()
+    result = convert("stepping-stones", file, "--out", tmp_path / "again", *options, "--json")
+    notice = AutoModel.from_pretrained(tmp_path / "out").config.notice
+    assert "lacks" in notice and said[1] == f"note: {notice}" and json.loads(result.stdout)["notice"] == notice
 
 
 def refused(result, name, *words):

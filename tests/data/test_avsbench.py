@@ -109,7 +109,7 @@ class Malicious:
 
 
 class AudioOnly:
-    needs_text = False
+    needs_text, needs_audio = False, True
 
     def __call__(self, **inputs):
         return inputs

@@ -17,10 +17,15 @@ from lavseg.data.synthetic.synthetic_avsbench import write_avsbench
 
 class RecordingProcessor:
     needs_text = True
+    needs_audio = True
 
     def __call__(self, **inputs):
         self.inputs = inputs
         return BatchFeature({"pixel_values": torch.zeros(len(inputs["video"]), 1)})
+
+
+class DeafProcessor(RecordingProcessor):
+    needs_audio = False
 
 
 class AudioOnlyProcessor(RecordingProcessor):
@@ -74,6 +79,12 @@ def test_the_processor_gets_clips_sounds_and_sentences(processor, ten):
         (16000, 1),
     }
     assert all(sound.dtype == np.float32 and sound.ndim == 2 for sound in given["audio"])
+
+
+def test_a_processor_that_hears_nothing_gets_no_sound(ten):
+    processor = DeafProcessor()
+    ClipCollator(processor)([{**ten[0], "audio": None}])
+    assert processor.inputs.keys() == {"video", "text", "return_tensors"}
 
 
 def of_clips(rows, count):
@@ -301,3 +312,14 @@ def test_key_frames_are_first_or_any_labelled_one_which_epoch_and_seed_draw(ten,
     assert several[0] != drawn(key_frame="random", seed=1)
     with pytest.raises(ValueError, match=r"^key_frame: got 'best', expected 'first', 'random' or None"):
         ClipCollator(processor, key_frame="best")
+
+
+def test_sentences_about_one_object_of_a_clip_have_its_number(processor, ten):
+    clips = of_clips(ten, 2)
+    clips[0][0], clips[0][1] = {**clips[0][0], "is_null": False, "fid": 7}, {**clips[0][1], "is_null": False, "fid": 7}
+    clips[1][0], clips[1][1] = {**clips[1][0], "is_null": False, "fid": 7}, {**clips[1][1], "is_null": True}
+    assert "object_ids" not in ClipCollator(processor)(clips)
+    found = ClipCollator(processor, object_ids=True)(clips)["object_ids"]
+    assert found.shape == (2, 2, 2) and found[..., 1].tolist() == [[7, 7], [7, 0]]
+    assert (found[:, 0, 0] == found[:, 1, 0]).all() and found[0, 0, 0] != found[1, 0, 0]
+    assert torch.equal(found, ClipCollator(processor, object_ids=True)(clips)["object_ids"])

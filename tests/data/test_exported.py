@@ -1,5 +1,7 @@
 import re
 import shutil
+import sys
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -124,6 +126,15 @@ def test_what_is_not_there_is_named(exported, folder, arguments, message):
     with pytest.raises(ValueError, match=message) as caught:
         load_rows(**{"root": exported / folder, "split": "train", **arguments})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are counted in characters")
+def test_a_cache_whose_path_is_too_long_is_named(exported, datasets_cache, monkeypatch):
+    cache = Path(datasets_cache) / ("ö" * 120)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", cache)
+    with pytest.raises(ValueError, match=f"^HF_DATASETS_CACHE: the path {re.escape(str(cache))} is too long") as caught:
+        load_exported(exported / "ref_avs", "train")
+    assert "shorter path" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_what_the_hub_does_not_have_is_named(hub):

@@ -171,3 +171,15 @@ def test_png_modes_agree_with_official_readers(file):
             with Image.open(path) as image:
                 found = binary_masks([image], size, mask_resize)[0]
             assert np.array_equal(found, expected[f"{path.stem}__{reader}"]), (path.stem, reader)
+
+
+def test_a_faint_edge_of_a_dark_colour_is_black_in_gray():
+    """As OpenCV has it, which resizes colours: of a blue of 5 five eighths are 3, 0.34 in gray; all of it is 0.57."""
+    dark = np.zeros((1, 8, 3), np.uint8)
+    dark[:, 4:] = [0, 0, 5]
+    gray = np.repeat(np.asarray(Image.fromarray(dark).convert("L"))[..., None], 3, axis=-1)
+    assert gray.max() == 1
+    found, plain = (binary_masks([Image.fromarray(each)], (1, 32), "bilinear_gt0")[0, 0] for each in (dark, gray))
+    # Pixels 14 to 17 of 32 lie one to seven eighths of the way to the colour.
+    assert found.tolist() == [0] * 18 + [1] * 14
+    assert plain.tolist() == [0] * 16 + [1] * 16

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny.configurations import tiny_config
 
-from lavseg.data import CLASSES, ClipCollator, load_avsbench, load_ref_avs, write_avsbench, write_ref_avs
+from lavseg.data import CLASSES, ClipCollator, layouts, load_avsbench, load_ref_avs, write_avsbench, write_ref_avs
 from lavseg.data.layouts import export_parquet
 from lavseg.evaluation.evaluate_checkpoint import _SETTINGS, evaluate_checkpoint, protocol_settings
 from lavseg.evaluation.evaluate_model import evaluate
@@ -49,7 +49,9 @@ def test_masks_are_scored_as_in_memory_and_the_report_says_what_was_asked(checkp
     assert found == pytest.approx(scores, abs=1e-6)
 
 
-def test_an_exported_data_set_is_scored_as_the_original(checkpoint, data, tmp_path, datasets_cache):
+def test_an_exported_data_set_is_scored_as_the_original(checkpoint, data, tmp_path, datasets_cache, monkeypatch):
+    listed, listing = [], layouts.exported_splits
+    monkeypatch.setattr(layouts, "exported_splits", lambda root: listed.append(root) or listing(root))
     exported = export_parquet({"test": load_avsbench(data, "v1m", "test")}, tmp_path / "exported")
     asked = None, "frame", "avsbench", ["v1m"]
     found, expected = (evaluate_checkpoint(checkpoint, root, *asked)["splits"] for root in (exported, data))
@@ -57,6 +59,7 @@ def test_an_exported_data_set_is_scored_as_the_original(checkpoint, data, tmp_pa
     for workers in (0, 1):
         streamed = evaluate_checkpoint(checkpoint, exported, *asked, workers=workers, streaming=True)["splits"]
         assert streamed == expected
+    assert listed.count(exported) == 3, "once each time"
     with pytest.raises(ValueError, match=r"^workers: a stream is read by one process, got 2"):
         evaluate_checkpoint(checkpoint, exported, *asked, workers=2, streaming=True)
     with pytest.raises(ValueError, match=r"^streaming: is for what `lavseg data export` wrote"):

@@ -135,3 +135,22 @@ def test_names():
     metric.update(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2))
     assert MaskScores.names(["frame"]) == list(metric.compute()) == list(MASK_SCORES)
     assert MaskScores.names(["frame", "gavs"])[4:6] == ["frame_s_ratio", "gavs_jaccard"]
+
+
+def test_a_methods_own_curve_is_scored_where_the_protocol_asks_for_it(outputs, batch):
+    class Curved(AudioVisualSegmentationOutput):
+        @property
+        def curve_masks(self):
+            return -self.pred_masks
+
+    one = {name: value[:1] for name, value in batch.items()}
+    plain = AudioVisualSegmentationOutput(pred_masks=outputs.pred_masks[:1])
+    turned = AudioVisualSegmentationOutput(pred_masks=-outputs.pred_masks[:1])
+    for protocol, own in (("stepping_stones", True), ("avsbench", False)):
+        found = {}
+        for name, given in (("curved", Curved(pred_masks=plain.pred_masks)), ("plain", plain), ("turned", turned)):
+            scores = mask_scores(protocol)
+            scores.update(given, one, [0, 4, 2])
+            found[name] = scores.compute()
+        assert found["curved"]["jaccard"] == found["plain"]["jaccard"] != found["turned"]["jaccard"]
+        assert found["curved"]["f_score"] == found["turned" if own else "plain"]["f_score"]

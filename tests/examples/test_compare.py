@@ -4,7 +4,7 @@ import compare
 import pytest
 from comparison import runs
 
-METHODS = ("gavs", "tpavi", "eemc", "sam2-love")
+METHODS = ("gavs", "tpavi", "eemc", "referformer-absence", "sam2-love")
 
 
 @pytest.mark.slow
@@ -18,7 +18,10 @@ def test_methods_of_both_tables_are_compared_and_not_trained_twice(
     hosts = {name: {scores["method"]: scores["host"] for scores in rows} for name, rows in found.items()}
     assert hosts == {
         "hearing": {"gavs": "SAM2", "tpavi": "PVT v2"},
-        "reading": {"sam2-love": "SAM2", "gavs": "SAM2", "tpavi": "PVT v2", "eemc": "Mask2Former"},
+        "reading": {
+            **{"sam2-love": "SAM2", "gavs": "SAM2", "tpavi": "PVT v2", "eemc": "Mask2Former"},
+            "referformer-absence": "ResNet",
+        },
     }
     for scores in (*found["hearing"], *found["reading"]):
         assert scores["steps"] == 1 and scores["seconds_per_clip"] > 0 and scores["peak_memory_mb"] > 100

@@ -46,6 +46,18 @@ def test_every_arm_is_trained_from_the_same_start_in_its_own_form(name, tree, un
     assert torch.equal(model.get_parameter(token), expected.get_parameter(token))
 
 
+def test_every_clip_is_run_once_for_all_scores(tree, untrained, monkeypatch):
+    model, runs = options.AutoModel.from_pretrained(untrained).eval(), []
+    collator = options.ClipCollator(options.AutoProcessor.from_pretrained(untrained))
+    apart = options.evaluate(model, collator, load_ref_avs(tree, "test_s"))
+    monkeypatch.setattr(options, "evaluate", lambda *given: apart)  # of the late rows
+    model.register_forward_hook(lambda *given: runs.append(given))
+    scores = options.score(model, collator, tree)
+    assert len(runs) == CLIPS["test_s"] + CLIPS["test_n"]
+    assert scores.keys() == options.COLUMNS.keys()
+    assert all(scores[name] == pytest.approx(apart.compute()[name]) for name in ("jaccard", "j_and_f"))
+
+
 @pytest.mark.slow
 def test_the_report_grows_arm_by_arm(tree, untrained, tmp_path, capsys, monkeypatch):
     common = [f"--start={untrained}", f"--data={tree}", f"--test={tree}", f"--out={tmp_path}", "--steps=1"]

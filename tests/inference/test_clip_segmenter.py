@@ -11,7 +11,7 @@ from lavseg.inference.frame_predictions import segmented_frame
 from lavseg.media import ClipPart
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaOutput, StBavaProcessor
 from saved_clips import visible_sam2_love
-from tiny_methods import EVERY_METHOD, texts_for, tiny_method
+from tiny_methods import EVERY_METHOD, sound_for, texts_for, tiny_method
 
 RATE = 16000
 
@@ -35,7 +35,8 @@ def test_a_window_is_one_clip(classes, tokenizer):
     frames = np.stack([item.part.frame for item in inputs()])
     sound = np.concatenate([item.waveform for item in inputs()], axis=1)
     with torch.inference_mode():
-        outputs = model(**processor(frames, sound, texts_for(processor) or None, sampling_rate=RATE))
+        given = {"text": texts_for(processor) or None, **sound_for(processor, sound)}
+        outputs = model(**processor(frames, **given))
     torch.testing.assert_close(found.logits, processor.gate_masks(outputs)[0], atol=1e-5, rtol=1e-5)
     for name, values in found.scores.items():
         assert values.shape == (1, 3)

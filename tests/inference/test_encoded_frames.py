@@ -16,7 +16,9 @@ from lavseg.models.eemc import EemcConfig, EemcModel, EemcProcessor
 from lavseg.models.gavs import GavsConfig, GavsModel, GavsProcessor
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
+from lavseg.models.simtoken import SimTokenConfig, SimTokenModel, SimTokenProcessor
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
+from lavseg.models.stepping_stones import SteppingStonesConfig, SteppingStonesModel, SteppingStonesProcessor
 from lavseg.models.tpavi import TpaviConfig, TpaviModel, TpaviProcessor
 from scripted_clips import write_clip
 from tiny_clips import away_from_zero
@@ -28,7 +30,9 @@ EEMC = EemcConfig, EemcModel, EemcProcessor
 GAVS = GavsConfig, GavsModel, GavsProcessor
 LOVE = Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 SAMA = SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
+SIMTOKEN = SimTokenConfig, SimTokenModel, SimTokenProcessor
 ST_BAVA = StBavaConfig, StBavaModel, StBavaProcessor
+STEPPING_STONES = SteppingStonesConfig, SteppingStonesModel, SteppingStonesProcessor
 TPAVI = TpaviConfig, TpaviModel, TpaviProcessor
 NANO = {"sam_config": nano_sam2_config(128)}
 POINT = {"input_points": [[[[40, 30]]]], "input_labels": [[[1]]], "prompt_frames": [0]}
@@ -49,15 +53,17 @@ METHODS = {
     "gavs that reads two sentences": (GAVS, {"use_text": True}, {"windows": [2] * 5, "rate": [1] * 5 + [3] * 5}),
     "sama_avs": (SAMA, {}, {"windows": HEARD, "rate": [1] * 10}),
     "sama_avs on sam2": (SAMA, NANO, {"windows": HEARD, "rate": [1] * 5 + [2, 2, 3, 3, 3]}),
+    "simtoken": (SIMTOKEN, {"max_frames": 4}, {"windows": ONCE}),
     "st_bava": (ST_BAVA, {}, {"windows": HEARD, "rate": [1] * 10}),
     "st_bava without adapters": (ST_BAVA, {"use_adapters": False}, {"windows": ONCE, "rate": [1] * 10}),
+    "stepping_stones": (STEPPING_STONES, {}, {"windows": ONCE, "rate": [1] * 10}),
     "tpavi": (TPAVI, {}, {"windows": ONCE, "rate": [1] * 10}),
     "tpavi that reads two sentences": (TPAVI, {"use_text": True}, {"windows": ONCE, "rate": [1] * 10}),
 }
 # The default suite has one of each kind.
 QUICK = {("sam2_love", "rate"), ("aural_sam2 without text", "shown"), ("gavs", "windows"), ("sama_avs", "rate")}
 QUICK |= {("st_bava", "windows"), ("gavs that reads two sentences", "windows")}
-QUICK |= {("eemc", "windows"), ("tpavi that reads two sentences", "windows")}
+QUICK |= {("simtoken", "windows"), ("eemc", "windows"), ("tpavi that reads two sentences", "windows")}
 CASES = [
     pytest.param(name, clip, marks=[] if (name, clip) in QUICK else pytest.mark.slow)
     for name, (_, _, expected) in METHODS.items()
@@ -67,7 +73,7 @@ CASES = [
 
 def make_method(classes, overrides, tokenizer):
     config_class, model_class, processor_class = classes
-    reads = overrides.get("use_text", processor_class in (EemcProcessor, Sam2LoveProcessor))
+    reads = overrides.get("use_text", processor_class in (EemcProcessor, Sam2LoveProcessor, SimTokenProcessor))
     torch.manual_seed(0)
     config = tiny_config(config_class, vocab_size=len(tokenizer), **overrides)
     processor = processor_class.from_config(config, *([tokenizer] if reads else []))
@@ -124,7 +130,7 @@ def test_frames_and_sentences_are_encoded_once_and_predictions_stay(name, clip, 
     times = sorted(frames["image"].values())
     assert all(least <= many <= least + extra for least, many in zip(expected[clip], times, strict=True)), times
     assert "vision" not in frames or [*frames["vision"].values()] == [1] * 5
-    assert calls["text"] == (1 if method[2] else 0) and calls["audio"] == calls["model"]
+    assert calls["text"] == ("text" in method[0].backbones()) and calls["audio"] == calls["model"]
     monkeypatch.setattr(classes[1], "embedding_inputs", ())
     for key, values in predictions(method, clips / FILES[clip], monkeypatch, **options).items():
         torch.testing.assert_close(found[key], values, atol=2e-5, rtol=2e-5)

@@ -36,6 +36,16 @@ def test_first_frames_are_replaced_object_by_object():
     assert scores[0, 0] == other.scores["iou_scores"][0, 0] and scores[0, 1] == whole.scores["iou_scores"][0, 1]
 
 
+def test_maps_of_classes_go_with_their_frames():
+    def with_maps(count, said):
+        made = predictions(count, objects=1)
+        return FramePredictions(made.logits, made.scores, {}, [lambda i=i: f"{said} {i}" for i in range(count)])
+
+    merged = with_maps(4, "own").frames(1).replaced(with_maps(2, "other"), torch.tensor([[True, False]]))
+    assert [make() for make in merged.class_maps] == ["other 0", "own 2", "own 3"]
+    assert not predictions().replaced(predictions(2), torch.ones(2, 2, dtype=torch.bool)).class_maps
+
+
 def outputs():
     masks = torch.full((2, 1, 3, 8, 8), 5.0)
     scores = torch.tensor([[[1.0, -1.0, 2.0]], [[3.0, 4.0, float("nan")]]])

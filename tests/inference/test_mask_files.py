@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from lavseg.inference.mask_files import MASK_FILES, encode_rle
+from lavseg.inference.mask_files import MASK_FILES, ClassMaps, encode_rle
 from saved_clips import decode_rle
 
 
@@ -84,3 +84,14 @@ def test_files_hold_what_was_written_in_order(tmp_path, kind, count):
     file.close()
     found = read(kind, path)
     assert len(found) == count and all((a == b).all() for a, b in zip(found, masks, strict=True))
+
+
+def test_pictures_of_classes_hold_their_numbers_and_show_their_colours(tmp_path):
+    colors = np.array([(0, 0, 0), (128, 0, 64), (0, 255, 1)])
+    maps, classes = ClassMaps(tmp_path / "classes", colors), np.array([[0, 1, 2], [2, 2, 0]], np.uint8)
+    for shown in (classes, classes[::-1]):
+        maps.write(shown)
+    for number, shown in enumerate((classes, classes[::-1])):
+        with Image.open(tmp_path / "classes" / f"{number:05d}.png") as picture:
+            assert picture.mode == "P" and np.array_equal(np.asarray(picture), shown)
+            assert np.array_equal(np.asarray(picture.convert("RGB")), colors[shown])

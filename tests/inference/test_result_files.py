@@ -52,3 +52,11 @@ def test_attention_maps_are_drawn_where_there_are_some_and_no_text_is_none(tmp_p
     for entry in summary["expressions"]:
         assert entry["text"] is entry["score"] is None and "frame_scores" not in entry
     assert len(read_video(tmp_path / "attention.mp4", 2).frames) == 3
+
+
+def test_a_sound_that_the_model_does_not_take_is_named(tmp_path):
+    made = list(frames())
+    with closing(ResultFiles(tmp_path, ["one", "two"], made[0], 2.0, hears=False)) as files:
+        for frame in made:
+            files.write(frame)
+    assert files.summary()["warnings"] == ["the sound was not heard, the model takes none"]

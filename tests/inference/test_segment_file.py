@@ -7,9 +7,12 @@ import signal
 import av
 import numpy as np
 import pytest
+import torch
+from tiny.configurations import tiny_config
 
 from lavseg.inference.segment_file import segment_file
-from lavseg.media import read_video
+from lavseg.media import MediaWarning, read_video
+from lavseg.models.referformer import ReferFormerConfig, ReferFormerModel, ReferFormerProcessor
 from saved_clips import SECONDS, save_checkpoint, save_clips
 
 TEXTS = ["the red circle", "the object making a sound"]
@@ -89,3 +92,16 @@ def test_ctrl_c_leaves_whole_files_of_what_was_done(checkpoint, clips, tmp_path,
         "npz": lambda: np.load(out / "1.npz").files,
     }[kind]()
     assert len(masks) == 3 and len(read_video(out / "overlay.mp4").frames) == 3
+
+
+def test_a_model_that_hears_nothing_takes_any_clip_and_says_so(clips, tmp_path, tokenizer):
+    config = tiny_config(ReferFormerConfig, len(tokenizer))
+    torch.manual_seed(0)
+    ReferFormerModel(config).save_pretrained(tmp_path / "deaf")
+    ReferFormerProcessor.from_config(config, tokenizer).save_pretrained(tmp_path / "deaf")
+    with pytest.warns(MediaWarning, match="the sound was not heard, the model takes none"):
+        found = segment_file(clips / "clip.mp4", TEXTS, tmp_path / "deaf", tmp_path / "heard")
+    assert found["warnings"] == ["the sound was not heard, the model takes none"]
+    assert len(found["frame_times"]) == SECONDS and "presence_logit" in found["expressions"][0]
+    mute = segment_file(clips / "mute.mp4", TEXTS, tmp_path / "deaf", tmp_path / "mute")
+    assert mute["warnings"] == [] and len(mute["frame_times"]) == SECONDS

@@ -136,12 +136,20 @@ def test_a_method_without_memory_that_takes_sound_by_the_clip_keeps_its_rate(shi
         ({"fps": 5}, "fps is 5; give 1"),
         ({"fps": float("nan")}, "fps is nan"),
         ({"output_attentions": True, "fps": 4}, "attention: there are maps for the frames the method sees"),
+        ({"output_classes": True}, "classes: Sam2LoveModel finds masks and names no classes; leave it out"),
     ],
 )
 def test_what_cannot_be_done_is_refused_at_once(shipped, tmp_path, options, message):
     write_clip(tmp_path / "clip.mp4", 8, fps=4)
     with pytest.raises(ValueError, match=message):
         segment_video(*shipped, tmp_path / "clip.mp4", ["it"], **options)
+
+
+def test_between_the_frames_that_a_method_sees_there_are_no_classes(shipped, tmp_path, monkeypatch):
+    write_clip(tmp_path / "clip.mp4", 8, fps=4)
+    monkeypatch.setattr(type(shipped[0]), "names_classes", True)
+    with pytest.raises(ValueError, match=r"^classes: there are maps for the frames the method sees; leave fps out"):
+        segment_video(*shipped, tmp_path / "clip.mp4", ["it"], fps=4, output_classes=True)
 
 
 def count_opens(monkeypatch):

@@ -1,8 +1,10 @@
 """What reading and writing refuse alike."""
 
+import warnings
+
 import pytest
 
-from lavseg.media.errors import MediaError, check_fps
+from lavseg.media.errors import MediaError, MediaWarning, caught_warnings, check_fps
 
 
 @pytest.mark.parametrize("fps", [0, -1, 0.0009, 1001, float("nan"), "1", None])
@@ -15,3 +17,10 @@ def test_rates_that_are_none(fps):
 @pytest.mark.parametrize("fps", [0.001, 1, 29.97, 1000])
 def test_rates(fps):
     check_fps(fps)
+
+
+def test_warnings_about_clips_are_caught_and_others_dropped(recwarn):
+    with caught_warnings() as caught:
+        warnings.warn("a.mp4: is silent", MediaWarning, stacklevel=1)
+        warnings.warn("is deprecated", UserWarning, stacklevel=1)
+    assert [str(one.message) for one in caught] == ["a.mp4: is silent"] and not recwarn.list

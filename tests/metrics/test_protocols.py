@@ -57,8 +57,9 @@ def restated(protocol, pairs):
     for logits, targets in pairs:
         j_frames, curves, found, seen = [], [], 0, 0
         for frame in frames_of(logits, targets):
-            above = {"ref_avs": 0.4, "gavs": 0.4}.get(protocol, 0.5)
-            mask = [logit > 0 if protocol == "aural_sam2" else p > np.float32(above) for logit, p, _ in frame]
+            above = {"ref_avs": 0.4, "gavs": 0.4, "simtoken": 0.4}.get(protocol, 0.5)
+            by_logit = protocol in ("aural_sam2", "stepping_stones")
+            mask = [logit > 0 if by_logit else p > np.float32(above) for logit, p, _ in frame]
             truth = [bool(t) for _, _, t in frame]
             tp = sum(m and t for m, t in zip(mask, truth, strict=True))
             union = sum(m or t for m, t in zip(mask, truth, strict=True))
@@ -172,7 +173,7 @@ def test_batch_without_truth_counts_zero_in_f_but_not_in_j():
 def test_thresholds_of_j_differ():
     between = torch.full((1, 1, 1), LOGIT_OF_0_4 / 2)
     jaccard = {name: run(name, [(between, torch.ones(1, 1, 1))])["jaccard"] for name in PROTOCOLS}
-    assert {name for name, value in jaccard.items() if value == 1} == {"ref_avs", "gavs"}
+    assert {name for name, value in jaccard.items() if value == 1} == {"ref_avs", "gavs", "simtoken"}
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float32, torch.bfloat16])
@@ -236,6 +237,22 @@ def test_bad_batches_are_named_and_leave_no_trace(logits, targets, message):
     assert not metric.state.any()
 
 
+def test_the_curve_is_of_other_maps_where_a_method_has_some():
+    torch.manual_seed(0)
+    logits, curves, targets = torch.randn(2, 6, 6), torch.randn(2, 6, 6), torch.rand(2, 6, 6) > 0.5
+    found = {}
+    for protocol in ("stepping_stones", "avsbench"):
+        metric = AvsMetric(protocol)
+        metric.update(logits, targets, curves)
+        found[protocol] = metric.compute()
+    of_logits, of_curves = (run("stepping_stones", [(given, targets)]) for given in (logits, curves))
+    assert found["stepping_stones"]["f_score"] == of_curves["f_score"] != of_logits["f_score"]
+    assert found["stepping_stones"]["jaccard"] == of_logits["jaccard"]
+    assert found["avsbench"] == run("avsbench", [(logits, targets)])
+
+
 def test_unknown_protocol_lists_the_known():
-    with pytest.raises(ValueError, match="avsbench, ref_avs, gavs, sama_avs, aural_sam2, frame, got 'davis'"):
+    with pytest.raises(
+        ValueError, match="avsbench, ref_avs, gavs, simtoken, sama_avs, aural_sam2, stepping_stones, frame, got 'davis'"
+    ):
         AvsMetric("davis")

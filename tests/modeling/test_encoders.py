@@ -15,7 +15,16 @@ from transformers import (
     ViTConfig,
 )
 
-from lavseg.modeling.encoders import build_encoder, encode_text, load_encoder, load_host, load_image_processor
+from lavseg.modeling import encoders
+from lavseg.modeling.encoders import (
+    build_encoder,
+    encode_text,
+    let_train,
+    load_encoder,
+    load_host,
+    load_image_processor,
+    load_tokenizer,
+)
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 
@@ -37,6 +46,29 @@ def test_a_published_encoder_is_read_without_its_pooler(roberta, tmp_path):
     expected = {name: value for name, value in roberta.state_dict().items() if not name.startswith("pooler.")}
     assert loaded.keys() == expected.keys()
     assert all(torch.equal(value, loaded[name]) for name, value in expected.items())
+
+
+def test_a_tokenizer_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match=r"^text: .+ has no tokenizer that can be read: "):
+        load_tokenizer("text", tmp_path)
+    # Where neither package is there, Transformers asks for the one that does not help.
+    monkeypatch.setattr(encoders, "find_spec", lambda name: None)
+    monkeypatch.setattr(encoders.AutoTokenizer, "from_pretrained", asks_for_tiktoken)
+    with pytest.raises(
+        ValueError, match=r"^text: .* needs the package sentencepiece, which `pip install sentencepiece`"
+    ):
+        load_tokenizer("text", tmp_path)
+
+
+def asks_for_tiktoken(name):
+    raise ValueError("`tiktoken` is required to read a `tiktoken` file.")
+
+
+def test_what_quantisation_made_whole_numbers_does_not_train():
+    layer = torch.nn.Linear(2, 3).requires_grad_(False)
+    layer.weight = torch.nn.Parameter(torch.zeros(3, 1, dtype=torch.uint8), requires_grad=False)
+    let_train(layer)
+    assert layer.bias.requires_grad and not layer.weight.requires_grad
 
 
 @pytest.mark.parametrize("part", ["text", "vision"])

@@ -19,6 +19,7 @@ from lavseg.data import write_ref_avs
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
+from lavseg.models.simtoken import SimTokenConfig, SimTokenModel
 
 SCRIPT = ROOT / "examples" / "run_train.py"
 RECIPES = ROOT / "examples" / "recipes"
@@ -132,6 +133,7 @@ def test_the_fsdp2_recipe_is_understood(fsdp):
         (AuralSam2Model, tiny_config(AuralSam2Config)),
         (SamaAvsModel, tiny_config(SamaAvsConfig)),
         (SamaAvsModel, tiny_config(SamaAvsConfig, use_text=True)),
+        (SimTokenModel, tiny_config(SimTokenConfig)),
     ],
 )
 def test_fsdp2_wraps_the_hosts_blocks(fsdp, model_class, config):

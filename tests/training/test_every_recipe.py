@@ -1,9 +1,11 @@
 """Every recipe of the package, at tiny size: built from encoders as it says, trained for two steps, evaluated."""
 
+import copy
 import math
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny.configurations import (
     nano_mask2former_config,
     nano_sam2_config,
@@ -15,6 +17,10 @@ from transformers import (
     AutoModel,
     CLIPConfig,
     CLIPImageProcessor,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
     Sam2VideoModel,
     SamModel,
     ViTImageProcessor,
@@ -25,6 +31,7 @@ from lavseg.backbones.pyramids import build_pyramid
 from lavseg.backbones.vggish import VggishConfig, VggishModel
 from lavseg.data import write_avsbench, write_ref_avs
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from lavseg.models.referformer import ReferFormerConfig, ReferFormerModel, ReferFormerProcessor
 from lavseg.models.sam2_love import Sam2LoveConfig
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
@@ -48,7 +55,10 @@ SIZES = {
         **{"num_encoder_layers": 1, "num_decoder_layers": 1, "num_generator_layers": 1, "mask_hidden_size": 32},
         "generator_intermediate_size": 64,
     },
+    "referformer": {},
     "gavs": {"adapter_size": 16, "first_adapted_block": 1},
+    "simtoken": {"merge_levels": [[8, 3], [4, 3]]},
+    "stepping-stones": {"frame_size": 128, "num_queries": 8, "projection_size": 32},
     "eemc": {"frame_size": 128, "intermediate_size": 32, "num_attention_heads": 4, "adapter_size": 8},
 }
 pytestmark = pytest.mark.slow
@@ -88,32 +98,49 @@ def published(tmp_path_factory, tokenizer):
     clip = CLIPConfig(text_config={**tower, "vocab_size": words}, vision_config=vision, projection_dim=32)
     AutoModel.from_config(clip).save_pretrained(folder / "clip")
     CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32).save_pretrained(folder / "clip")
-    for name in ("roberta", "clip"):
+    _save_language_models(folder, words)
+    for name in ("roberta", "clip", "chat_univi"):
         tokenizer.save_pretrained(folder / name)
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.chat_template = "{% for turn in messages %}{{ turn['content'] }}{% endfor %}"
+    tokenizer.save_pretrained(folder / "qwen")
     named = dict.fromkeys(("facebook/sam2-hiera-large", "facebook/sam2-hiera-base-plus"), "sam2")
     named |= dict.fromkeys(("facebook/sam-vit-huge", "facebook/sam-vit-base"), "sam")
     named |= dict.fromkeys(("distilbert/distilroberta-base", "FacebookAI/roberta-base"), "roberta")
     named["facebook/mask2former-swin-base-ade-semantic"] = "mask2former"
     named |= {"google/vit-base-patch16-224": "vit", "openai/clip-vit-base-patch16": "clip", None: "vggish"}
-    named |= {"OpenGVLab/pvt_v2_b5": "pvt_v2", "microsoft/resnet-50": "resnet"}
+    named |= {"Chat-UniVi/Chat-UniVi-7B-v1.5": "chat_univi", "Qwen/Qwen2.5-0.5B-Instruct": "qwen"}
+    named |= {"openai/clip-vit-large-patch14": "clip", "OpenGVLab/pvt_v2_b5": "pvt_v2", "microsoft/resnet-50": "resnet"}
     return {name: str(folder / stand_in) for name, stand_in in named.items()}
 
 
+def _save_language_models(folder, words):
+    sizes = {"vocab_size": words, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    sizes |= {"num_attention_heads": 2, "num_key_value_heads": 2}
+    LlamaForCausalLM(LlamaConfig(**sizes)).save_pretrained(folder / "chat_univi")
+    projector = {"model.mm_projector.weight": torch.randn(32, 64), "model.mm_projector.bias": torch.zeros(32)}
+    save_file(projector, folder / "chat_univi" / "projector.safetensors")
+    Qwen2ForCausalLM(Qwen2Config(**sizes, tie_word_embeddings=True)).save_pretrained(folder / "qwen")
+
+
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, tokenizer):
     """Saves the tiny checkpoints of earlier stages that a recipe without encoders starts from."""
 
-    def save(name, config, model_class, processor_class):
+    def save(name, config, model_class, processor_class, *words):
         folder = tmp_path_factory.mktemp(name)
         torch.manual_seed(0)
         model_class(config).save_pretrained(folder)
-        processor_class.from_config(config).save_pretrained(folder)
+        processor_class.from_config(config, *words).save_pretrained(folder)
         return str(folder)
 
     def make(method, fields):
         if method == "aural-sam2":
             config = tiny_config(AuralSam2Config, use_text=False)
             return [save("masks", config, AuralSam2Model, AuralSam2Processor)]
+        if method == "referformer":
+            config = tiny_config(ReferFormerConfig, len(tokenizer), **fields)
+            return [save("video", config, ReferFormerModel, ReferFormerProcessor, tokenizer)]
         fusion = {name: value for name, value in fields.items() if not name.startswith(("use_", "train_"))}
         config = tiny_config(StBavaConfig, **fusion, use_adapters=False)
         adapters = tiny_config(SamaAvsConfig)
@@ -145,7 +172,7 @@ def test_it_trains_and_is_evaluated(tmp_path, data, published, trained, name):
     before = {key: value.clone() for key, value in trainer.model.named_parameters() if value.requires_grad}
     assert math.isfinite(trainer.train().training_loss)
     assert any(not torch.equal(value, before[key]) for key, value in trainer.model.named_parameters() if key in before)
-    config = trainer.model.config.to_dict()
+    config = trainer.accelerator.unwrap_model(trainer.model).config.to_dict()
     sized = SIZES[method] if run.encoders else {}
     for key, value in fields.items():
         assert key in sized or config[key] == (tuple(value) if isinstance(config[key], tuple) else value), key

@@ -1,11 +1,16 @@
+import json
+
 import pytest
 import torch
 from peft import PeftModel
-from tiny.configurations import tiny_config
-from transformers import AutoModel
+from safetensors.torch import save_file
+from tiny.configurations import nano_sam_config, tiny_config
+from transformers import AutoModel, CLIPImageProcessor, CLIPVisionModel, LlamaConfig, LlamaForCausalLM, SamModel
 
-from lavseg.data import write_avsbench
+from lavseg.backbones.vggish import VggishModel
+from lavseg.data import write_avsbench, write_ref_avs
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
+from lavseg.models.simtoken import SimTokenConfig, SimTokenModel
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
 from lavseg.training import lora
 from lavseg.training.lora import LoraSettings, add_adapters
@@ -64,3 +69,81 @@ def test_what_cannot_be_adapted_is_told_in_one_line(monkeypatch):
     monkeypatch.setattr(lora, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"^lora: needs the package peft"):
         add_adapters(Sam2LoveModel(config), LoraSettings())
+
+
+LANGUAGE = {"targets": r"language_model.*\.[qv]_proj", "dropout": 0.05, "beside": True}
+
+
+def test_what_the_method_trains_may_train_beside_adapters():
+    config = tiny_config(SimTokenConfig)
+    model = SimTokenModel(config)
+    own = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    adapted = add_adapters(model, LoraSettings(**LANGUAGE))
+    trained = {name for name, parameter in adapted.named_parameters() if parameter.requires_grad}
+    lora = {name for name in trained if ".lora_" in name}
+    assert len(lora) == 2 * 2 * config.language_config.num_hidden_layers
+    assert all(".language_model." in name and (".q_proj." in name or ".v_proj." in name) for name in lora)
+    beside = {name.removeprefix("base_model.model.").replace(".modules_to_save.default", "") for name in trained - lora}
+    assert beside == own
+    with pytest.raises(ValueError, match=r"^lora: beside trains whole layers, sam\.vision_encoder\.pos_embed"):
+        add_adapters(WithSingle(config), LoraSettings(**LANGUAGE))
+
+
+class WithSingle(SimTokenModel):
+    def freeze(self):
+        super().freeze()
+        self.sam.vision_encoder.pos_embed.requires_grad = True
+
+
+def test_the_numbers_of_the_release_at_full_size():
+    with torch.device("meta"):
+        model = SimTokenModel(SimTokenConfig())
+        adapted = add_adapters(model, LoraSettings(**LANGUAGE))
+    counts = {name: p.numel() for name, p in adapted.named_parameters() if p.requires_grad}
+    assert sum(count for name, count in counts.items() if ".lora_" in name) == 4_194_304
+    assert len([name for name in counts if ".lora_" in name]) == 128
+    assert sum(counts.values()) == 288_763_364
+
+
+@pytest.mark.slow
+def test_adapters_and_what_trains_beside_them_are_kept_resumed_and_merged(tmp_path, published_simtoken):
+    given, data = published_simtoken
+    out, lora = tmp_path / "out", f"--lora={json.dumps(LANGUAGE)}"
+    arguments = [*FAST, "--method=simtoken", f"--data={data}", *given, lora, "--save_steps=1", f"--out={out}"]
+    before = prepare(arguments)[0].model.get_base_model().state_dict()
+    train([*arguments, "--max_steps=1"])
+    after = AutoModel.from_pretrained(out).state_dict()
+    changed = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before_of(before, name))}
+    assert changed == {"language_model", "sam", "lm_head", "text_hidden_fcs", "audio_feature_layer"}
+    assert train([*arguments, "--resume", "--max_steps=2"])["steps"] == 2
+
+
+def before_of(state, name):
+    """A tensor of a model with adapters by the name that it has without."""
+    path, _, leaf = name.rpartition(".")
+    spellings = (name, f"{path}.base_layer.{leaf}")
+    inside = (key for key in state if key.replace(".original_module", "") == name)
+    return next(state[key] for key in (*spellings, *inside) if key in state)
+
+
+@pytest.fixture
+def published_simtoken(tmp_path, tokenizer):
+    """Tiny networks that SimToken starts from, as on a command line, and clips."""
+    config = tiny_config(SimTokenConfig, len(tokenizer))
+    torch.manual_seed(0)
+    language = {**config.language_config.to_dict(), "vocab_size": len(tokenizer)}
+    parts = {
+        "language": LlamaForCausalLM(LlamaConfig.from_dict(language)),
+        "vision": CLIPVisionModel(config.vision_config),
+        "sam": SamModel(nano_sam_config(128)),
+        "audio": VggishModel(config.audio_config),
+    }
+    for name, part in parts.items():
+        part.save_pretrained(tmp_path / name)
+    tokenizer.save_pretrained(tmp_path / "language")
+    CLIPImageProcessor(size={"shortest_edge": 56}, crop_size=56).save_pretrained(tmp_path / "vision")
+    layer = {"model.mm_projector.weight": torch.randn(64, 32), "model.mm_projector.bias": torch.zeros(64)}
+    save_file(layer, tmp_path / "language" / "projector.safetensors")
+    given = [f"--{name}={tmp_path / name}" for name in parts]
+    levels = "--set=model.merge_levels=[[8, 3], [4, 3]]"
+    return [*given, levels], write_ref_avs(tmp_path / "data", {"train": 2}, 3, (32, 40))

@@ -20,7 +20,7 @@ def test_settings_are_read():
         ("{rnak: 2}", "rnak"),
         ("{rank: 0}", "rank has to be a whole number of at least 1, got 0"),
         ("{alpha: -1}", "alpha has to be a number above 0, got -1"),
-        ("{targets: q_proj}", "targets takes a list of names of layers, got 'q_proj'"),
+        ("{targets: 3}", "targets takes a list of names of layers, got 3"),
         ("{targets: []}", "targets takes a list of names of layers"),
     ],
 )

@@ -259,9 +259,9 @@ def test_evaluation_keeps_no_masks(build, model, short, monkeypatch):
 
     frame_sums = AvsMetric.frame_sums
 
-    def spy_on_metric(self, logits, targets):
+    def spy_on_metric(self, logits, targets, *curve):
         seen.extend([weakref.ref(logits), weakref.ref(targets)])
-        return frame_sums(self, logits, targets)
+        return frame_sums(self, logits, targets, *curve)
 
     monkeypatch.setattr(AvsMetric, "frame_sums", spy_on_metric)
     model.register_forward_hook(spy)

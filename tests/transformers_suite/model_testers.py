@@ -58,7 +58,7 @@ class MethodTests(SeeingTests):
 
     variant: Variant
     _is_composite = True
-    additional_model_inputs = ("vit_pixel_values", "input_features", "input_ids")
+    additional_model_inputs = ("vit_pixel_values", "clip_pixel_values", "input_features", "input_ids")
 
     @classmethod
     def setUpClass(cls):

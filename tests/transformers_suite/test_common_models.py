@@ -46,6 +46,10 @@ class GavsSam2TextTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["gavs-sam2_text"]
 
 
+class ReferFormerTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["referformer"]
+
+
 class Sam2LoveTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["sam2_love"]
 
@@ -66,6 +70,10 @@ class SamaAvsSam2TextTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["sama_avs-sam2_text"]
 
 
+class SimTokenTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["simtoken"]
+
+
 class StBavaTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["st_bava"]
 
@@ -80,6 +88,14 @@ class EemcTest(MethodTests, unittest.TestCase):
 
 class EemcPaperTest(MethodTests, unittest.TestCase):
     variant = VARIANTS["eemc-paper"]
+
+
+class SteppingStonesTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["stepping_stones"]
+
+
+class SteppingStonesClassesTest(MethodTests, unittest.TestCase):
+    variant = VARIANTS["stepping_stones-classes"]
 
 
 class TpaviTest(MethodTests, unittest.TestCase):

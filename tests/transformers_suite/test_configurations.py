@@ -10,9 +10,12 @@ from lavseg import (
     AvsegFormerConfig,
     EemcConfig,
     GavsConfig,
+    ReferFormerConfig,
     Sam2LoveConfig,
     SamaAvsConfig,
+    SimTokenConfig,
     StBavaConfig,
+    SteppingStonesConfig,
     TpaviConfig,
     VggishConfig,
 )
@@ -52,6 +55,10 @@ class GavsConfigTest(ConfigurationTests, unittest.TestCase):
     config_class = GavsConfig
 
 
+class ReferFormerConfigTest(ConfigurationTests, unittest.TestCase):
+    config_class = ReferFormerConfig
+
+
 class Sam2LoveConfigTest(ConfigurationTests, unittest.TestCase):
     config_class = Sam2LoveConfig
 
@@ -60,12 +67,20 @@ class SamaAvsConfigTest(ConfigurationTests, unittest.TestCase):
     config_class = SamaAvsConfig
 
 
+class SimTokenConfigTest(ConfigurationTests, unittest.TestCase):
+    config_class = SimTokenConfig
+
+
 class StBavaConfigTest(ConfigurationTests, unittest.TestCase):
     config_class = StBavaConfig
 
 
 class EemcConfigTest(ConfigurationTests, unittest.TestCase):
     config_class = EemcConfig
+
+
+class SteppingStonesConfigTest(ConfigurationTests, unittest.TestCase):
+    config_class = SteppingStonesConfig
 
 
 class TpaviConfigTest(ConfigurationTests, unittest.TestCase):

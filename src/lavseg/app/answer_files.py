@@ -31,20 +31,30 @@ class AnswerFiles:
         first: the first frame.
         fps: frames per second.
         mask_format: a name in `MASK_FILES`.
+        hears: whether the model does.
     """
 
-    def __init__(self, folder: Path, labels: Sequence[str], first: SegmentedFrame, fps: float, mask_format: str):
+    def __init__(
+        self,
+        folder: Path,
+        labels: Sequence[str],
+        first: SegmentedFrame,
+        fps: float,
+        mask_format: str,
+        hears: bool = True,
+    ):
         self.folder, self.labels, self.fps = folder, labels, fps
         self.parts = folder / "masks"
         self.parts.mkdir()
-        self.files = ResultFiles(self.parts, labels, first, fps, mask_format)
+        self.files = ResultFiles(self.parts, labels, first, fps, mask_format, hears)
         self.loudness: list[np.ndarray] = []
         self.scores: list[np.ndarray] = []
 
     def write(self, frame: SegmentedFrame) -> int:
         """Append a frame; returns how many there are now."""
         self.files.write(frame)
-        self.loudness.append(peaks(frame.part.waveform))
+        if frame.part.waveform is not None:
+            self.loudness.append(peaks(frame.part.waveform))
         self.scores.append(bar_heights(frame))
         return len(self.scores)
 
@@ -68,6 +78,6 @@ class AnswerFiles:
         archive = shutil.make_archive(str(self.parts), "zip", self.parts)
         video = (self.parts / "overlay.mp4").rename(self.folder / "overlay.mp4")
         shutil.rmtree(self.parts)
-        loudness, scores = np.concatenate(self.loudness), np.stack(self.scores, axis=1)
+        loudness, scores = np.concatenate(self.loudness or [np.zeros(0)]), np.stack(self.scores, axis=1)
         strip = time_strip(loudness, scores, self.labels, self.files.colors, self.fps)
         return Answer(video, Path(archive), strip, summary["warnings"])

@@ -32,10 +32,10 @@ from .clicks import Click, add_click, click_prompts, draw_clicks
 from .user_input import check_clip, filled_lines, mask_logit, shown_errors, split_sentences
 from .work import Work, WorkLine
 
-# Everybody waits for one request: seconds that looking at a clip and segmenting it may take. Large models need minutes
-# for a clip on a CPU.
+# Seconds that looking at a clip and segmenting it may take, while everybody else waits. Large models need minutes for a
+# clip on a CPU.
 LOOK_SECONDS, JOB_SECONDS = 60, 900
-# Requests of everybody that wait.
+# Requests of all users together that wait.
 MAX_QUEUE = 16
 # Frames that are kept decoded for clicks, of all users together.
 KEPT_FRAMES = 4
@@ -74,10 +74,11 @@ class WebApp:
         """
         if clip is None:
             return gr.skip(), gr.skip(), None, []
-        fps = self.models[model][1].fps
+        processor = self.models[model][1]
+        fps = processor.fps
         with shown_errors(clip):
             reader = IsolatedClipReader(clip, LOOK_SECONDS)
-            check_clip(reader)
+            check_clip(reader, processor.needs_audio)
             last, rate = max(int(reader.info.seconds * fps) - 1, 1), int(reader.info.fps + 0.01)
         frames = gr.Slider(0, last, value=0, step=1)
         # Gradio takes no range of one value.
@@ -143,7 +144,8 @@ class WebApp:
         progress: gr.Progress = gr.Progress(),  # noqa: B008
         request: gr.Request | None = None,
     ) -> Iterator[Results]:
-        """Segment a clip with sound: give the clip and sentences that say which objects are meant, one on each line.
+        """Segment a clip: give it, with sound for a model that hears, and sentences that say which objects are meant,
+        one on each line.
 
         The other arguments are the model's name, frames per second, the probability from which a pixel is in a mask,
         and how masks are stored: `png`, `rle` or `npz`. The results are the clip with the masks over it, the sound and
@@ -180,7 +182,7 @@ class WebApp:
         labels, rate = texts or [SOUNDING], float(fps or processor.fps)
         prompts = click_prompts(clicks, len(labels)) if network.takes_points else {}
         reader = IsolatedClipReader(clip, JOB_SECONDS)
-        check_clip(reader)
+        check_clip(reader, processor.needs_audio)
         total = int(reader.info.seconds * rate)
         progress(0, "Reading the clip")
         with ExitStack() as undo:
@@ -190,7 +192,7 @@ class WebApp:
                 network, processor, reader, texts, rate, mask_threshold=mask_logit(threshold), **prompts
             )
             first = next(frames)
-            with closing(AnswerFiles(folder, labels, first, rate, mask_format)) as files:
+            with closing(AnswerFiles(folder, labels, first, rate, mask_format, processor.needs_audio)) as files:
                 for frame in chain([first], frames):
                     if work.ended:
                         return

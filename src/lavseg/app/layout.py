@@ -12,8 +12,8 @@ from .user_input import MAX_FRAMES, MAX_MEGABYTES, MAX_SECONDS
 
 TITLE = "Segment objects in a video, by sentence and sound"
 INTRODUCTION = (
-    "Choose a clip and write which objects are meant: their masks are drawn over every frame. Clips with sound, up to "
-    f"{MAX_SECONDS} seconds and {MAX_MEGABYTES} MB."
+    "Choose a clip and write which objects are meant: their masks are drawn over every frame. Clips of up to "
+    f"{MAX_SECONDS} seconds and {MAX_MEGABYTES} MB, with sound for models that hear."
 )
 MASK_FORMATS = [("PNG files", "png"), ("COCO run lengths", "rle"), ("NumPy arrays", "npz")]
 

@@ -15,9 +15,9 @@ from .user_input import MAX_MEGABYTES
 # What comes with a clip in a request that uploads it.
 EXTRA_BYTES = 100_000
 MAX_HOURLY_MEGABYTES = 2000
-# Requests of a user that wait in the queue or are worked at.
+# Requests of one user that wait in the queue or are being worked on.
 MAX_WAITING = 4
-# Of uploads and results of everybody.
+# Uploads and results of all users together.
 MAX_DISK_MEGABYTES = 20_000
 MEGABYTE, HOUR = 10**6, 3600
 

@@ -34,16 +34,13 @@ def time_strip(loudness: np.ndarray, scores: np.ndarray, labels: Sequence[str], 
     """The sound and the scores of the objects over time, as HTML; each row has a line that can be moved.
 
     Args:
-        loudness: float `[n]`, evenly spaced; drawn against its largest value.
+        loudness: float `[n]`, evenly spaced; drawn against its largest value. Empty for a clip without sound.
         scores: 0..1, `[E, T]`.
         labels: what each of the `E` objects is called.
         colors: RGB `[E, 3]`, one for each object.
         fps: frames per second of the scores.
     """
-    height = loudness / max(float(loudness.max()), 1e-6)
-    edge = [*enumerate(0.5 - height / 2), *reversed([*enumerate(0.5 + height / 2)])]
-    sound = f'<polygon fill="currentColor" points="{" ".join(f"{x},{y:.3f}" for x, y in edge)}"/>'
-    rows = [_strip_row("Sound", sound, len(loudness) - 1)]
+    rows = [_sound_row(loudness)] if len(loudness) else []
     for index, (label, color, values) in enumerate(zip(labels, colors.tolist(), scores.tolist(), strict=True)):
         fill = f"rgb({','.join(map(str, color))})"
         bars = "".join(
@@ -61,6 +58,13 @@ def time_strip(loudness: np.ndarray, scores: np.ndarray, labels: Sequence[str], 
     )
     note = "<div>Height of the bars: how far the mask can be trusted, 0 to 1</div>"
     return "".join(rows) + f'<div class="seconds">{ticks}</div>{note}'
+
+
+def _sound_row(loudness: np.ndarray) -> str:
+    height = loudness / max(float(loudness.max()), 1e-6)
+    edge = [*enumerate(0.5 - height / 2), *reversed([*enumerate(0.5 + height / 2)])]
+    sound = f'<polygon fill="currentColor" points="{" ".join(f"{x},{y:.3f}" for x, y in edge)}"/>'
+    return _strip_row("Sound", sound, len(loudness) - 1)
 
 
 def _strip_row(name: str, shapes: str, width: int) -> str:

@@ -31,11 +31,12 @@ def shown_errors(clip: str | None) -> Iterator[None]:
         raise gr.Error(escape(message), print_exception=False) from error
 
 
-def check_clip(clip: ClipReader) -> None:
+def check_clip(clip: ClipReader, needs_audio: bool) -> None:
     """Refuse a clip that is not taken here.
 
     Raises:
-        ValueError: (of which `MediaError` is one) it is damaged, too long or too large, or carries no sound.
+        ValueError: (of which `MediaError` is one) it is damaged, too long or too large, or carries no sound where
+            the model needs it.
     """
     seconds = clip.info.seconds
     if seconds > MAX_SECONDS:
@@ -52,7 +53,7 @@ def check_clip(clip: ClipReader) -> None:
     if max(height, width) > MAX_SIDES[0] or min(height, width) > MAX_SIDES[1]:
         most = "x".join(map(str, MAX_SIDES))
         raise ValueError(f"{clip.path}: its pictures are {width}x{height}; up to {most} are taken here")
-    if first.waveform is None:
+    if needs_audio and first.waveform is None:
         raise ValueError(f"{clip.path}: carries no sound, which the model needs")
 
 

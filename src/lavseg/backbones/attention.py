@@ -69,16 +69,22 @@ class MultiheadAttention(nn.MultiheadAttention):
         self.config = config
 
     def forward(
-        self, tokens: torch.Tensor, memory: torch.Tensor, memory_mask: torch.Tensor | None = None
+        self,
+        tokens: torch.Tensor,
+        memory: torch.Tensor,
+        memory_mask: torch.Tensor | None = None,
+        values: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Tokens `[N, L, C]` attend to those of `memory [N, S, C]` that `memory_mask`, bool `[N, S]`, says are real, or
-        to all."""
+        to all; what they read there are `values` of its shape, or `memory` itself."""
         width = self.embed_dim
         query = F.linear(tokens, self.in_proj_weight[:width], self.in_proj_bias[:width])
-        both = F.linear(memory, self.in_proj_weight[width:], self.in_proj_bias[width:])
-        query, key, value = (
-            states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for states in (query, *both.chunk(2, -1))
-        )
+        if values is None:
+            both = F.linear(memory, self.in_proj_weight[width:], self.in_proj_bias[width:]).chunk(2, -1)
+        else:
+            weights, biases = self.in_proj_weight[width:].chunk(2), self.in_proj_bias[width:].chunk(2)
+            both = map(F.linear, (memory, values), weights, biases)
+        query, key, value = (states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for states in (query, *both))
         mask = None if memory_mask is None else memory_mask[:, None, None]
         attended, _ = attend(self, query, key, value, mask, dropout=self.dropout)
         return self.out_proj(attended.flatten(2))

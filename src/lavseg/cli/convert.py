@@ -8,7 +8,7 @@ import typer
 
 from ..output_folders import check_new_folder
 from .one_line_errors import one_line_errors
-from .printing import print_json
+from .printing import Json, print_json
 from .quiet import silence_libraries
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ convert = typer.Typer(
 _FILE = "a path, hf://OWNER/NAME/PATH of a file on the Hub, or an https address."
 _Checkpoint = Annotated[str, typer.Argument(help=f"The published file: {_FILE}", metavar="CKPT", show_default=False)]
 _Out = Annotated[Path, typer.Option(help="Folder for the result, new or empty.", show_default=False)]
+_Text = Annotated[str, typer.Option(help="Text encoder with its tokenizer, folder or Hub id.")]
 _Vggish = Annotated[
     str,
     typer.Option(help="The public vggish-10086976.pth, which the file lacks, or its address.", show_default=False),
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @convert.command("aural-sam2")
@@ -42,11 +42,9 @@ def _aural_sam2(
             show_default=False,
         ),
     ] = None,
-    text: Annotated[str, typer.Option(help="Text encoder with its tokenizer, folder or Hub id.")] = (
-        "distilbert/distilroberta-base"
-    ),
+    text: _Text = "distilbert/distilroberta-base",
     image_size: Annotated[int, typer.Option(help="Edge of the square input.")] = 1024,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """One of the four AuralSAM2 files: fuser or whole model, with or without text, in any of their key layouts."""
 
@@ -69,7 +67,7 @@ def _avsegformer(
             show_default=False,
         ),
     ] = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """One of the six AVSegFormer files, on PVT-v2-B5 or ResNet-50, for masks or 71 classes."""
 
@@ -86,10 +84,8 @@ def _eemc(
     checkpoint: _Checkpoint,
     out: _Out,
     vggish: _Vggish,
-    text: Annotated[str, typer.Option(help="Text encoder with its tokenizer, folder or Hub id.")] = (
-        "distilbert/distilroberta-base"
-    ),
-    as_json: _Json = False,
+    text: _Text = "distilbert/distilroberta-base",
+    as_json: Json = False,
 ) -> None:
     """A checkpoint of the released Ref-AVS code."""
 
@@ -101,12 +97,48 @@ def _eemc(
     _report("eemc", run, out, as_json)
 
 
+@convert.command("referformer")
+def _referformer(
+    checkpoint: _Checkpoint,
+    out: _Out,
+    text: Annotated[str, typer.Option(help="Where the tokenizer is taken from, folder or Hub id.")] = (
+        "FacebookAI/roberta-base"
+    ),
+    vggish: Annotated[
+        str | None,
+        typer.Option(
+            help="The public vggish-10086976.pth, or its address, for a model that hears: it starts as the published "
+            "one, which does not, and has to be trained.",
+            show_default=False,
+        ),
+    ] = None,
+    absence_classifier: Annotated[
+        bool,
+        typer.Option(
+            "--absence-classifier",
+            help="Add R2VOS' classifier, which says whether a sentence's object is there at all and has to be trained.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """A checkpoint of the released ReferFormer code on ResNet or Swin, with its text encoder."""
+
+    def run() -> "tuple[PreTrainedModel, list[str]]":
+        from ..models.referformer.convert_referformer import convert_referformer_checkpoint
+
+        return convert_referformer_checkpoint(
+            _here(checkpoint), out, text, vggish and _here(vggish), absence_classifier
+        )
+
+    _report("referformer", run, out, as_json)
+
+
 @convert.command("st-bava")
 def _st_bava(
     checkpoint: _Checkpoint,
     out: _Out,
     vggish: _Vggish,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """A checkpoint of the released ST-BAVA code."""
 
@@ -119,7 +151,7 @@ def _st_bava(
 
 
 @convert.command("sama-avs")
-def _sama_avs(checkpoint: _Checkpoint, out: _Out, as_json: _Json = False) -> None:
+def _sama_avs(checkpoint: _Checkpoint, out: _Out, as_json: Json = False) -> None:
     """A published model_epoch_best.pth of SAMA-AVS."""
 
     def run() -> "tuple[PreTrainedModel, list[str]]":
@@ -130,8 +162,69 @@ def _sama_avs(checkpoint: _Checkpoint, out: _Out, as_json: _Json = False) -> Non
     _report("sama-avs", run, out, as_json)
 
 
+@convert.command("simtoken")
+def _simtoken(
+    checkpoint: _Checkpoint,
+    out: _Out,
+    vggish: _Vggish,
+    language_model: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the Chat-UniVi it was trained from: for the tokenizer, and the weights that do not train.",
+            show_default=False,
+        ),
+    ],
+    vision: Annotated[str, typer.Option(help="CLIP, folder or Hub id, for a file that lacks it.")] = (
+        "openai/clip-vit-large-patch14"
+    ),
+    sam: Annotated[
+        str, typer.Option(help="SAM, folder or Hub id, for a file that lacks it.")
+    ] = "facebook/sam-vit-huge",
+    dtype: Annotated[str, typer.Option(help="Of the weights that are written, float32 or bfloat16.")] = "float32",
+    keep_lora: Annotated[
+        bool, typer.Option("--keep-lora", help="Keep the LoRA in a folder of its own, adapter, in place of adding it.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """A checkpoint of the released SimToken code, of all of the model or of what trains; read and written part by
+    part."""
+
+    def run() -> "tuple[PreTrainedModel, list[str]]":
+        from ..models.simtoken.convert_simtoken import convert_simtoken_checkpoint
+
+        files = _here(checkpoint), _here(vggish)
+        return convert_simtoken_checkpoint(*files, out, language_model, vision, sam, dtype, keep_lora)
+
+    _report("simtoken", run, out, as_json)
+
+
+@convert.command("stepping-stones")
+def _stepping_stones(
+    checkpoint: _Checkpoint,
+    out: _Out,
+    vggish: _Vggish,
+    adapter_place: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the adapters of the decoders stand, which no file says: instead of output projections, or "
+            "after them.",
+            show_default="as in the released code of its stage",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """One of the three Stepping-Stones files, of masks or of 71 classes, which its head tells."""
+
+    def run() -> "tuple[PreTrainedModel, list[str]]":
+        from ..models.stepping_stones.convert_stepping_stones import convert_stepping_stones_checkpoint
+
+        return convert_stepping_stones_checkpoint(_here(checkpoint), _here(vggish), out, adapter_place)
+
+    _report("stepping-stones", run, out, as_json)
+
+
 @convert.command("tpavi")
-def _tpavi(checkpoint: _Checkpoint, out: _Out, vggish: _Vggish, as_json: _Json = False) -> None:
+def _tpavi(checkpoint: _Checkpoint, out: _Out, vggish: _Vggish, as_json: Json = False) -> None:
     """A checkpoint of the released AVSBench code, on PVT-v2-B5 or ResNet-50, for masks or 71 classes."""
 
     def run() -> "tuple[PreTrainedModel, list[str]]":
@@ -156,7 +249,7 @@ def _vggish(
             show_default=False,
         ),
     ] = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """The public VGGish, vggish-10086976.pth, which the other methods' training takes as --audio."""
 
@@ -185,9 +278,13 @@ def _report(name: str, run: "Callable[[], tuple[PreTrainedModel, list[str]]]", o
         check_new_folder(out, "out")
         model, unused = run()
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    notice = getattr(model.config, "notice", None)
     if as_json:
-        print_json({"out": str(out), "model": type(model).__name__, "parameters": parameters, "unused": unused})
+        found = {"out": str(out), "model": type(model).__name__, "parameters": parameters, "unused": unused}
+        print_json(found | ({"notice": notice} if notice else {}))
         return
     typer.echo(f"{out}: {type(model).__name__}, {parameters:,} parameters")
+    if notice:
+        typer.echo(f"note: {notice}")
     for key in unused:
         typer.echo(f"not used: {key}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .one_line_errors import one_line_errors
-from .printing import print_json, print_table
+from .printing import Json, print_json, print_table
 from .quiet import silence_data_sets
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ _Dataset = Annotated[
     str | None,
     typer.Option(help="Layout of the data set, ref_avs or avsbench.", show_default="the one it has"),
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @data.command()
@@ -35,7 +34,7 @@ def check(
     root: _Root,
     dataset: _Dataset = None,
     deep: Annotated[bool, typer.Option("--deep", help="Decode all images and sounds, which takes longer.")] = False,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Count what ROOT holds and look at every file for faults. Exit status 1 where there are any.
 
@@ -79,7 +78,7 @@ def synthetic(
     backgrounds: Annotated[
         Path | None, typer.Option(help="Folder of photographs to put OBJECTS on.", show_default="drawn ones")
     ] = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Write clips of a drawn band that moves and plays, or of OBJECTS, as the original data sets are laid out."""
     with one_line_errors("lavseg data synthetic"):
@@ -137,7 +136,7 @@ def export(
         typer.Option(help="Split to export; give it again for further ones.", show_default="all, without TODO"),
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Write ROOT as Parquet files with frames, sound and masks inside, to OUT or to REPO on the Hub.
 

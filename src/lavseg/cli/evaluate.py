@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .first_use import MODEL, Yes, make_available
+from .first_use import MODEL, StageOne, Yes, make_available
 from .one_line_errors import one_line_errors
 from .outside import Plugins, TrustRemoteCode, load_plugins
 from .printing import print_json, print_table
@@ -47,8 +47,8 @@ def evaluate(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="Whose definition of the scores: avsbench, ref_avs, gavs, sama_avs, aural_sam2 or frame; of "
-            "classes: avss.",
+            help="Whose definition of the scores: avsbench, ref_avs, gavs, simtoken, sama_avs, aural_sam2, "
+            "stepping_stones or frame; of classes: avss.",
             show_default="the data set's own",
         ),
     ] = None,
@@ -56,6 +56,7 @@ def evaluate(
     workers: Annotated[int, typer.Option(help="Processes that read the data.")] = 0,
     sentences: _Sentences = 16,
     across_clips: _AcrossClips = False,
+    stage_one: StageOne = None,
     streaming: _Streaming = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     plugin: Plugins = None,
@@ -69,27 +70,15 @@ def evaluate(
     OUT and --json hold all scores of every split.
     """
     with one_line_errors("lavseg evaluate"):
-        make_available(model, yes)
+        make_available(model, yes, stage_one)
         silence_libraries()
         silence_data_sets()
         from ..evaluation.evaluate_checkpoint import evaluate_checkpoint
 
         load_plugins(plugin)
-        report = evaluate_checkpoint(
-            model,
-            data,
-            split or None,
-            protocol,
-            dataset,
-            subset or [],
-            bf16=bf16,
-            workers=workers,
-            out=out,
-            trust_remote_code=trust_remote_code,
-            sentences=sentences,
-            across_clips=across_clips,
-            streaming=streaming,
-        )
+        asked = model, data, split or None, protocol, dataset, subset or []
+        given = workers, bf16, out, trust_remote_code, sentences, across_clips, stage_one, streaming
+        report = evaluate_checkpoint(*asked, *given)
         if report is None:
             return
     if as_json:

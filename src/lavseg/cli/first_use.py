@@ -11,18 +11,26 @@ if TYPE_CHECKING:
     from ..released import Release
 
 MODEL = "Folder or Hub id of a checkpoint, or a name that `lavseg models` lists."
-# For who names none.
+# For those who name no checkpoint.
 CHOICE = (
     "`lavseg models` lists checkpoints for real clips, such as auralsam2-ref-avs; examples/sam2-love-tiny in a clone "
     "of the repository is a toy that knows only drawn objects"
 )
+StageOne = Annotated[
+    str | None,
+    typer.Option(
+        help="Another checkpoint, which finds what sounds, whose masks the second stage of Stepping-Stones is given.",
+        show_default=False,
+    ),
+]
 Yes = Annotated[
     bool, typer.Option("--yes", help="Fetch a checkpoint that was named for the first time without asking.")
 ]
 
 
-def make_available(model: str | None, yes: bool) -> None:
-    """Fetch and convert a released checkpoint that is used for the first time, with its progress on stderr.
+def make_available(model: str | None, yes: bool, stage_one: str | None = None) -> None:
+    """Fetch and convert a released checkpoint that is used for the first time, with its progress on stderr; and the one
+    of a first stage, where one is named.
 
     Raises:
         ValueError: when none was named, that fails, or nobody agreed to it.
@@ -32,7 +40,8 @@ def make_available(model: str | None, yes: bool) -> None:
     from ..released import checkpoint_folder
 
     silence_libraries(downloads=True)
-    checkpoint_folder(model, lambda release, size: _agree(release, size, yes))
+    for name in (model,) if stage_one is None else (model, stage_one):
+        checkpoint_folder(name, lambda release, size: _agree(release, size, yes))
 
 
 def _agree(release: "Release", size: int, yes: bool) -> None:

@@ -1,11 +1,14 @@
-"""Tables and JSON that commands print."""
+"""Tables and JSON that commands print, and the option that asks for JSON."""
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 # Wider than any table.
 _WIDTH = 100_000

@@ -7,7 +7,7 @@ import typer
 
 from .one_line_errors import one_line_errors
 from .outside import Plugins, TrustRemoteCode, load_plugins
-from .printing import print_json
+from .printing import Json, print_json
 from .quiet import silence_libraries
 
 
@@ -17,7 +17,7 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="Make it private if it is new.")] = False,
     plugin: Plugins = None,
     trust_remote_code: TrustRemoteCode = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Upload model and processor with a model card.
 

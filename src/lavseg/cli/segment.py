@@ -1,6 +1,5 @@
 """`lavseg segment`: masks for a clip, or for many."""
 
-import warnings
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
-from .first_use import MODEL, Yes, make_available
+from .first_use import MODEL, StageOne, Yes, make_available
 from .one_line_errors import INTERRUPTED, one_line_errors
 from .outside import Plugins, TrustRemoteCode, load_plugins
 from .printing import print_json
@@ -73,6 +72,10 @@ def segment(
     attention: Annotated[
         bool, typer.Option("--attention", help="Draw the attention maps of a method that has them.")
     ] = False,
+    classes: Annotated[
+        bool, typer.Option("--classes", help="Write the class of every pixel, of a model that names classes.")
+    ] = False,
+    stage_one: StageOne = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
     plugin: Plugins = None,
     trust_remote_code: TrustRemoteCode = False,
@@ -85,6 +88,8 @@ def segment(
 
     OUT receives 0/00000.png, ... for the first text, 1/ for the second, overlay.mp4 with all of them in their colours
     and the clip's sound, and result.json with times, areas and the model's scores. Ctrl-C leaves what is done by then.
+
+    With --classes a model that names classes also writes pictures whose pixels are numbers of classes, to classes/.
 
     Points, boxes and masks show the object that is meant, together with its text if the method reads. They may be given
     more than once, are in pixels of CLIP, and go to the nearest of the frames that the method looks at. With several
@@ -100,10 +105,11 @@ def segment(
         sentences = [*(text or []), *([] if texts is None else read_lines(texts, "--texts"))]
         if not all(map(str.strip, sentences)):
             raise ValueError("--text: is empty; say which object is meant, such as 'the louder of the two dogs'")
-        make_available(model, yes)
+        make_available(model, yes, stage_one)
         shown = {"point": point, "negative": negative, "box": box, "mask": mask}
         given = (sentences, model, out, device, overwrite)
-        options = {"fps": fps, "mask_format": mask_format.value, "attention": attention}
+        options = {"fps": fps, "mask_format": mask_format.value, "attention": attention, "classes": classes}
+        options["stage_one"] = stage_one
         segment_them = _segment_many if means_many(clip) else _segment_one
         segment_them(clip, *given, shown, as_json, plugins=plugin, trust_remote_code=trust_remote_code, **options)
 
@@ -224,12 +230,10 @@ def _run(work: Callable[..., Result], plugins: list[str] | None, **options: obje
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("Starting", total=None)
         silence_libraries()
-        from ..media import MediaWarning
+        from ..media.errors import caught_warnings
 
         load_plugins(plugins)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("default", MediaWarning)
+        with caught_warnings() as caught:
             found = work(
                 on_stage=lambda stage: progress.update(task, description=stage),
                 on_frame=lambda done, total: progress.update(task, completed=done, total=total),

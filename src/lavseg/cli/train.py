@@ -9,7 +9,7 @@ import typer
 
 from .one_line_errors import one_line_errors
 from .outside import Plugins, TrustRemoteCode
-from .printing import print_json, print_table
+from .printing import Json, print_json, print_table
 from .quiet import silence_data_sets, silence_libraries
 
 # This package's own keys; encoders are those of the methods in it.
@@ -26,7 +26,7 @@ KEY_GROUPS = {
         "augment",
     ),
     "model": ("method", "architecture", "model", "processor", "lora", "feature_cache"),
-    "encoders": ("sam2", "sam", "mask2former", "vision", "text", "audio"),
+    "encoders": ("sam2", "sam", "mask2former", "vision", "text", "language", "audio"),
     "loss and optimiser": ("loss_weights", "audio_learning_rate_factor", "synthetic_null_probability"),
     "evaluation": ("metric_protocols", "eval_sentences", "early_stopping_patience", "early_stopping_threshold"),
     "running": ("resume", "plugin", "trust_remote_code"),
@@ -77,7 +77,7 @@ def train(
     keys: Annotated[bool, typer.Option("--keys", help="List all keys with their defaults and meanings.")] = False,
     plugin: Plugins = None,
     trust_remote_code: TrustRemoteCode = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Train a method from RECIPE, one of those that `lavseg recipes` lists or a YAML file of your own.
 

@@ -17,14 +17,14 @@ utv vacuum-cleaner violin wolf woman
 CLASSES = tuple(_NAMES.split())
 
 
-def _palette(num_classes: int) -> np.ndarray:
+def class_palette(num_classes: int) -> np.ndarray:
     """Colours uint8 `[num_classes, 3]`: the class id's bits, three at a time, from the highest bit of R, G, B down."""
     ids, channels = np.arange(num_classes)[:, None], np.arange(3)
     bits = [(ids >> (3 * triple + channels) & 1) << (7 - triple) for triple in range(3)]
     return np.sum(bits, axis=0).astype(np.uint8)
 
 
-PALETTE = _palette(len(CLASSES))
+PALETTE = class_palette(len(CLASSES))
 
 
 def class_masks(images: Sequence[Image.Image], size: tuple[int, int]) -> np.ndarray:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from numbers import Real
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -44,12 +45,14 @@ class ClipCollator:
             `ClipAugmentation`.
         key_frame: for training only, the frame that a model with one learns on, its `training_key_frame`: "first", or
             "random" for any labelled one, drawn from `seed`, `epoch` and the `id` of the clip's first row.
+        object_ids: whether to add, for training, numbers that tell which sentences are about the same object of a clip.
         seed: of the draw of key frames.
         epoch: number of the training epoch, set at the start of each; rows of a stream say it themselves.
 
     Calling it returns what the processor returns with `labels` uint8 `[B, E, T, h, w]` and `label_mask` bool `[B, T]`,
     false where a clip has fewer frames than the longest one of the batch or carries fewer labels than frames; with
-    `class_labels` also that, class ids as uint8 `[B, T, h, w]`.
+    `class_labels` also that, class ids as uint8 `[B, T, h, w]`, and with `object_ids` long `[B, E, 2]`, numbers of clip
+    and object, the latter 0 for all nulls of a clip.
 
     Raises:
         ValueError: when rows do not fit together, or lack the sentence or the classes that are asked for.
@@ -62,6 +65,7 @@ class ClipCollator:
     class_labels: bool = False
     augment: Callable[[dict, int], dict] | None = None
     key_frame: str | None = None
+    object_ids: bool = False
     seed: int = 0
     epoch: int = 0
 
@@ -101,14 +105,16 @@ class ClipCollator:
 
     def _batch(self, clips: list[list[dict]]) -> BatchFeature:
         firsts = [clip[0] for clip in clips]
-        sounds, rates = zip(*(self._sound(row) for row in firsts), strict=True)
+        heard = {}
+        if self.processor.needs_audio:
+            sounds, rates = zip(*(self._sound(row) for row in firsts), strict=True)
+            heard = {"audio": list(sounds), "sampling_rate": list(rates)}
         text = {"text": [[row["text"] for row in clip] for clip in clips]} if self.processor.needs_text else {}
         key_frames = {"key_frames": [self._key_frame(row) for row in firsts]} if self.key_frame else {}
         inputs = self.processor(
             video=[row["frames"] for row in firsts],
-            audio=list(sounds),
-            sampling_rate=list(rates),
             return_tensors="pt",
+            **heard,
             **text,
             **key_frames,
         )
@@ -119,6 +125,8 @@ class ClipCollator:
         inputs["label_mask"] = torch.arange(num_frames) < torch.tensor([[len(clip[0])] for clip in masks])
         if self.class_labels:
             inputs["class_labels"] = _filled_up([row_classes(row, self.label_size) for row in firsts], num_frames)
+        if self.object_ids:
+            inputs["object_ids"] = torch.tensor([[_object_ids(row) for row in clip] for clip in clips])
         return inputs
 
     def _key_frame(self, row: dict) -> int:
@@ -190,6 +198,10 @@ class ClipCollator:
             if not other["is_null"] and other["clip"] != row["clip"] and other["object"] != row["object"]
         ]
         return {**row, "text": texts[rng.integers(len(texts))], "is_null": True} if texts else row
+
+
+def _object_ids(row: dict) -> tuple[int, int]:
+    return crc32(row["clip"].encode()), 0 if row["is_null"] else row["fid"]
 
 
 def _filled_up(clips: list[np.ndarray], num_frames: int) -> torch.Tensor:

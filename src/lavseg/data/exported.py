@@ -5,11 +5,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import ENAMETOOLONG
 from glob import escape
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from datasets import Dataset, Features, IterableDataset, load_dataset
+from datasets import Dataset, Features, IterableDataset, config, load_dataset
 from datasets.utils.file_utils import xopen
 from huggingface_hub import HfApi
 from pyarrow import ArrowException
@@ -51,7 +52,7 @@ class ExportedSplit:
 
     def stream(self) -> IterableDataset:
         """The rows one after the other, without a copy on disk."""
-        return _load([self], streaming=True)
+        return load_parts([self], streaming=True)
 
 
 def load_exported(
@@ -78,14 +79,7 @@ def load_exported(
         ValueError: when there is no such data set, subset or split, or a file is none of this package's.
     """
     subsets = [subsets] if isinstance(subsets, str) else subsets
-    return load_splits(root, exported_splits(root), split, subsets, streaming)
-
-
-def load_splits(
-    root: str | Path, found: Sequence[ExportedSplit], split: str, subsets: Sequence[str], streaming: bool
-) -> Dataset | IterableDataset:
-    """[`load_exported`] of what [`exported_splits`] found in `root`."""
-    return _load(choose_splits(root, found, split, subsets), streaming)
+    return load_parts(choose_splits(root, exported_splits(root), split, subsets), streaming)
 
 
 def choose_splits(
@@ -174,7 +168,12 @@ def _opened(file: str) -> Iterator[pq.ParquetFile]:
         raise _unreadable(file, error) from error
 
 
-def _load(parts: Sequence[ExportedSplit], streaming: bool) -> Dataset | IterableDataset:
+def load_parts(parts: Sequence[ExportedSplit], streaming: bool) -> Dataset | IterableDataset:
+    """The rows of all parts, which are of one layout, one after the other.
+
+    Raises:
+        ValueError: when a file cannot be read, or the cache cannot be written.
+    """
     files = [file for part in parts for file in part.files]
     split, features = parts[0].split, Features(_FEATURES[parts[0].layout])
     patterns = [file if file.startswith("hf://") else escape(file) for file in files]
@@ -183,6 +182,11 @@ def _load(parts: Sequence[ExportedSplit], streaming: bool) -> Dataset | Iterable
             "parquet", data_files={split: patterns}, split=split, features=features, streaming=streaming
         )
     except Exception as error:  # what is wrong with a file shows anywhere in `datasets`
+        if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
+            raise ValueError(
+                f"HF_DATASETS_CACHE: the path {config.HF_DATASETS_CACHE} is too long, as `datasets` names a file after "
+                "it; set this environment variable to a folder with a shorter path"
+            ) from error
         others = f" or one of {len(files) - 1} further files" if files[1:] else ""
         raise _unreadable(files[0] + others, error.__cause__ or error) from error
 

@@ -16,7 +16,7 @@ from ..output_folders import check_new_folder, staged_folder
 from . import avsbench
 from .classes import CLASSES
 from .decoding import undecodable_rows
-from .exported import ExportedSplit, choose_splits, exported_splits, load_splits
+from .exported import ExportedSplit, choose_splits, exported_splits, load_parts
 from .exported_checks import look_through
 from .file_checks import shown_size
 from .ref_avs import load_ref_avs
@@ -43,6 +43,22 @@ def _exported(root: str | Path, dataset: str | None) -> list[ExportedSplit]:
     return found
 
 
+def _exported_parts(
+    root: str | Path, split: str, dataset: str, subsets: Sequence[str], streaming: bool
+) -> list[ExportedSplit]:
+    """What [`load_rows`] loads of an exported data set, nothing of one with tables."""
+    layout = known_layout(dataset)
+    if layout == "ref_avs" and subsets:
+        raise ValueError(f"subset: Ref-AVS has none, got {', '.join(subsets)}")
+    if layout == "avsbench" and not subsets:
+        raise ValueError(f"subset: missing; AVSBench consists of {', '.join(avsbench.SUBSETS)}")
+    if found := _exported(root, layout):
+        return choose_splits(root, found, split, subsets)
+    if streaming:
+        raise ValueError(f"streaming: is for what `lavseg data export` wrote, and {root} holds none of that")
+    return []
+
+
 def load_rows(
     root: str | Path,
     split: str,
@@ -65,28 +81,23 @@ def load_rows(
     Raises:
         ValueError: when these do not fit together or there is nothing to load.
     """
-    layout = known_layout(dataset)
-    if layout == "ref_avs" and subsets:
-        raise ValueError(f"subset: Ref-AVS has none, got {', '.join(subsets)}")
-    if layout == "avsbench" and not subsets:
-        raise ValueError(f"subset: missing; AVSBench consists of {', '.join(avsbench.SUBSETS)}")
-    if exported := _exported(root, layout):
-        return load_splits(root, exported, split, subsets, streaming)
-    if streaming:
-        raise ValueError(f"streaming: is for what `lavseg data export` wrote, and {root} holds none of that")
-    if layout == "ref_avs":
+    if parts := _exported_parts(root, split, dataset, subsets, streaming):
+        return load_parts(parts, streaming)
+    if known_layout(dataset) == "ref_avs":
         return load_ref_avs(root, split, on_error=on_error)
     return concatenate_datasets([avsbench.load_avsbench(root, name, split, on_error=on_error) for name in subsets])
 
 
-def count_rows(root: str | Path, split: str, dataset: str = "ref_avs", subsets: Sequence[str] = ()) -> int:
-    """Number of rows of a split of an exported data set, from the ends of its files.
-
-    Args:
-        root, split, dataset, subsets: see [`load_rows`].
-    """
-    chosen = choose_splits(root, _exported(root, known_layout(dataset)), split, subsets)
-    return sum(part.count_rows() for part in chosen)
+def load_counted_rows(
+    root: str | Path, split: str, dataset: str = "ref_avs", subsets: Sequence[str] = (), streaming: bool = False
+) -> tuple[Dataset | IterableDataset, int]:
+    """What [`load_rows`] gives for these arguments, and the number of rows; a stream's is read from the ends of the
+    files."""
+    if not streaming:
+        rows = load_rows(root, split, dataset, subsets)
+        return rows, len(rows)
+    parts = _exported_parts(root, split, dataset, subsets, streaming)
+    return load_parts(parts, streaming), sum(part.count_rows() for part in parts)
 
 
 def class_names(dataset: str, subsets: Sequence[str] = ()) -> tuple[str, ...]:

@@ -8,6 +8,9 @@ from PIL import Image
 MASK_RESIZES = ("nearest", "bilinear_gt0")
 # Pillow's names of formats that change pixels.
 LOSSY = ("JPEG", "MPO", "JPEG2000")
+# Modes with colours, and how OpenCV weighs red, green and blue, in units of 1/16384.
+_COLORED = ("P", "RGB", "RGBA")
+_GRAY = np.array([4899, 9617, 1868])
 
 
 def row_masks(row: dict, size: tuple[int, int] | None = None, mask_resize: str = "nearest") -> np.ndarray:
@@ -103,19 +106,33 @@ def mask_colors(image: Image.Image) -> Image.Image:
     return Image.fromarray(colors)
 
 
+def _colors_of_levels(image: Image.Image) -> Image.Image:
+    """A mask in RGB, black where its gray is, and gray where it has no colour."""
+    levels = mask_levels(image)
+    colors, gray = np.array(image.convert("RGB")), np.asarray(levels)
+    if image.mode not in _COLORED:
+        return levels.convert("RGB")
+    colors[gray == 0] = 0
+    return Image.fromarray(np.where(colors.any(-1, keepdims=True), colors, gray[..., None]))
+
+
 def binary_masks(images: Sequence[Image.Image], size: tuple[int, int], mask_resize: str = "nearest") -> np.ndarray:
     """Masks of any PNG mode as uint8 0/1 `[T, h, w]`: foreground is what is not black once turned to gray, see
     `mask_levels`.
 
     Args:
         size: height and width.
-        mask_resize: `nearest`, or `bilinear_gt0`, which interpolates the gray values as OpenCV does and keeps what is
-            above zero. The latter enlarges the objects a little; the official Ref-AVS code evaluates so at 256x256.
+        mask_resize: `nearest`, or `bilinear_gt0`, which interpolates the colours as OpenCV does and keeps what is above
+            zero in gray. The latter enlarges the objects a little; the official Ref-AVS code evaluates so at 256x256.
     """
     if mask_resize not in MASK_RESIZES:
         raise ValueError(f"mask_resize: got {mask_resize!r}, expected one of {', '.join(MASK_RESIZES)}.")
     if mask_resize == "nearest":
         levels = stack_images(images, mask_levels, size)
+    elif any(image.mode in _COLORED for image in images):
+        colors = np.moveaxis(stack_images(images, _colors_of_levels), -1, 0)
+        # As OpenCV turns what is resized to gray: a faint edge of a dark colour is lost.
+        levels = (np.tensordot(_GRAY, [_resize_bilinear(each, *size) for each in colors], 1) + (1 << 13)) >> 14
     else:
         levels = _resize_bilinear(stack_images(images, mask_levels), *size)
     return (levels > 0).astype(np.uint8)

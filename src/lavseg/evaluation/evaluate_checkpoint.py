@@ -9,21 +9,26 @@ from transformers.utils import logging
 
 from ..checkpoint import load_checkpoint
 from ..data.collator import ClipCollator
-from ..data.layouts import count_rows, known_layout, load_rows
+from ..data.layouts import known_layout, load_counted_rows
 from ..data.tables import logged_warnings
 from ..metrics.semantic import AVSS
+from ..modeling.base import AudioVisualPreTrainedModel
+from ..modeling.processing import AudioVisualProcessor
 from ..output_folders import check_new_file, write_report
 from .clip_batches import SENTENCES, check_sentences, load_clips, rows_together
+from .first_stage import FirstStage, TwoStageCollator, check_first_stage
 from .loop import results, run
-from .scores import ClassScores, LossScores, MaskScores
+from .scores import ClassScores, LossScores, MaskScores, Scores
 
 # Rows per batch, size and resizing of the true masks with which the publications evaluate.
 _SETTINGS = {
     "avsbench": (4, (224, 224), "nearest"),
     "ref_avs": (4, (256, 256), "bilinear_gt0"),
     "gavs": (1, None, "nearest"),
+    "simtoken": (1, None, "nearest"),
     "sama_avs": (1, (1024, 1024), "nearest"),
     "aural_sam2": (4, (1024, 1024), "nearest"),
+    "stepping_stones": (1, (224, 224), "bilinear_gt0"),
     "frame": (1, None, "nearest"),
     AVSS: (4, (224, 224), "nearest"),
 }
@@ -57,6 +62,7 @@ def evaluate_checkpoint(
     trust_remote_code: bool = False,
     sentences: int = SENTENCES,
     across_clips: bool = False,
+    stage_one: str | Path | None = None,
     streaming: bool = False,
 ) -> dict | None:
     """Score a checkpoint on splits of a data set as a publication does, on all processes that were launched.
@@ -76,6 +82,8 @@ def evaluate_checkpoint(
         sentences: about one clip that are run together at most, which memory grows with; with more it is run again.
         across_clips: let the consecutive rows of each batch of the protocol attend to one another, as the released
             evaluation of EEMC does; no other method can. They are then run together.
+        stage_one: as `model`, a checkpoint that finds what sounds, whose masks are given to a model that names what
+            they show, the second stage of Stepping-Stones.
         streaming: read the rows of an exported data set one after the other, on one process, and keep none of them.
 
     Returns:
@@ -95,37 +103,46 @@ def evaluate_checkpoint(
         raise ValueError(f"protocol: got {protocol!r}, expected one of {', '.join(_SETTINGS)}")
     with logged_warnings():
         rows = {
-            split: load_rows(data_root, split, layout, subsets, streaming=streaming)
+            split: load_counted_rows(data_root, split, layout, subsets, streaming)
             for split in splits or TEST_SPLITS[layout]
         }
     batch_size, label_size, mask_resize = protocol_settings(protocol, layout)
     network, processor = load_checkpoint(model, trust_remote_code)
     if across_clips:
         network.attend_across_clips()
-    collator = ClipCollator(processor, label_size, mask_resize, class_labels=network.names_classes)
+    check_first_stage(network, stage_one is not None)
+    collator, transform = ClipCollator(processor, label_size, mask_resize, class_labels=network.names_classes), None
     accelerator = Accelerator(cpu=not torch.accelerator.is_available())
     network.to(accelerator.device)
+    if stage_one is not None:
+        first = FirstStage(*load_checkpoint(stage_one, trust_remote_code)).to(accelerator.device)
+        collator, transform = TwoStageCollator(collator, ClipCollator(first.processor, label_size)), first.add_masks
     scores = {}
-    for split, part in rows.items():
+    for split, (part, num_rows) in rows.items():
         clips = load_clips(part, collator, sentences, workers, rows_together(network, batch_size))
         clips = clips if streaming else accelerator.prepare_data_loader(clips)
-        num_rows = count_rows(data_root, split, layout, subsets) if streaming else len(part)
         clips = logging.tqdm(clips, desc=split, disable=not accelerator.is_local_main_process)
-        if protocol == AVSS:
-            added = [ClassScores(network, processor)]
-        else:
-            added = [MaskScores([protocol], processor, network.scale_masks, num_rows, batch_size), LossScores()]
+        added = _scores_of(protocol, network, processor, num_rows, batch_size)
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=bf16):
-            run(network, clips, added, accelerator)
+            run(network, clips, added, accelerator, transform)
         values = results(added, accelerator)
         scores[split] = {name: values[name] for name in (values if protocol == AVSS else _MASK_COLUMNS)}
         scores[split]["rows"] = num_rows
     if not accelerator.is_main_process:
         return None
     asked = {"model": str(model), "data_root": str(data_root), "dataset": layout, "subsets": list(subsets)}
-    if across_clips:
-        asked["across_clips"] = True
+    asked |= {"across_clips": True} if across_clips else {}
+    asked |= {"stage_one": str(stage_one)} if stage_one is not None else {}
     report = {**asked, "protocol": protocol, "splits": scores}
     if out is not None:
         write_report(out, report)
     return report
+
+
+def _scores_of(
+    protocol: str, model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor, num_rows: int, batch_size: int
+) -> list[Scores]:
+    """What is added up under a protocol, over so many rows."""
+    if protocol == AVSS:
+        return [ClassScores(model, processor)]
+    return [MaskScores([protocol], processor, model.scale_masks, num_rows, batch_size), LossScores()]

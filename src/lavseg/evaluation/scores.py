@@ -92,13 +92,17 @@ class MaskScores(Scores):
         if not rows or not counted.any():
             return
         masks = self.processor.gate_masks(outputs)[0, :, counted].float()
+        curves = None if outputs.curve_masks is None else outputs.curve_masks[0, :, counted].float()
         # Row by row, so that memory does not grow with the sentences.
         for index, (row, truth) in enumerate(zip(rows, labels[:, counted], strict=True)):
             if index < len(masks):
-                logits = self.scale_masks(masks[index], tuple(labels.shape[-2:]))
+                logits, curve = (
+                    None if maps is None else self.scale_masks(maps[index], tuple(labels.shape[-2:]))
+                    for maps in (masks, curves)
+                )
             for number, metric in enumerate(self._metrics):
                 self._sums[number] = self._sums[number].to(logits.device)
-                self._sums[number][row // self.batch_size] += metric.frame_sums(logits, truth)
+                self._sums[number][row // self.batch_size] += metric.frame_sums(logits, truth, curve)
 
     def metrics(self, reduce: Reduce = lambda sums: sums) -> list[AvsMetric]:
         """The metric of each protocol, over what all processes have added."""
@@ -128,7 +132,7 @@ class ClassScores(Scores):
 
     def __init__(self, model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor):
         if not model.names_classes:
-            raise ValueError(f"model: {type(model).__name__} names no classes, AuralSam2ForSemanticSegmentation does")
+            raise ValueError(f"model: {type(model).__name__} names no classes; take a ...ForSemanticSegmentation")
         self.processor, self.metric = processor, SemanticMetric(model.num_classes + 1)
 
     def update(self, outputs: AudioVisualSegmentationOutput, batch: Mapping[str, Any], rows: Sequence[int]) -> None:

@@ -5,7 +5,7 @@ from huggingface_hub.utils import httpx
 from ..error_reasons import reason_of
 
 HUB_ERRORS = (httpx.HTTPError, ConnectionError)
-# Answers of a Hub that is well but has too much to do; from the second on it has a fault itself.
+# HTTP statuses: of a Hub that is overloaded, and from which number on the fault is its own.
 _BUSY, _FAULTS = 429, 500
 
 

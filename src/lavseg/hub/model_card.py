@@ -18,7 +18,7 @@ from .record import PREVIEW, SOURCES, Record, hub_ids
 _SCORES = {"miou": "mIoU", "jaccard": "J", "f_score": "F", "j_and_f": "J&F", "s": "S"}
 # Fields of every configuration that say nothing about the model.
 _HOUSEKEEPING = {"architectures", "auto_map", "dtype", "model_type", "notice", "transformers_version"}
-# Of the section of a method's card with what its authors reached.
+# Heading of the section of a method's card with what its authors reached.
 _PUBLISHED = "Published numbers"
 # What the Hub's metadata call the weights' licence where the record names none, and its heading on the card.
 _OTHER_LICENSE, _LICENSE_HEADING = "of-the-encoders-and-the-data", "Licence"

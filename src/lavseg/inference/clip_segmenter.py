@@ -24,6 +24,7 @@ class ClipSegmenter:
         processor: the one saved with the model.
         texts: the expressions; empty for a model that takes none.
         output_attentions: give attention maps.
+        output_classes: give what tells the classes of pixels.
 
     Attributes:
         memory: SAM2's memory for masks of the model's; None for a model that stands on no SAM2.
@@ -36,11 +37,13 @@ class ClipSegmenter:
         processor: AudioVisualProcessor,
         texts: Sequence[str],
         output_attentions: bool = False,
+        output_classes: bool = False,
     ):
         self.model = model
         self.processor = processor
         self.texts = list(texts)
         self.options = {"output_attentions": True} if output_attentions else {}
+        self.output_classes = output_classes
         self.memory = None if model.tracking_host is None else MaskTracker(model.tracking_host)
         self.frames = EncodedFrames(model, processor, self.memory)
 
@@ -62,8 +65,12 @@ class ClipSegmenter:
         given = {"text": self.texts or None, **sound, **(prompts or {})}
         return self._predict(inputs, lambda processor: processor(frames, **given), **options)
 
-    def segment_frames(self, inputs: Sequence[FrameInput]) -> FramePredictions:
+    def segment_frames(self, inputs: Sequence[FrameInput], **options: Any) -> FramePredictions:
         """Segment the frames as a clip in which each has a sound of its own; for methods on single frames.
+
+        Args:
+            inputs: the frames.
+            options: further arguments of the model.
 
         Raises:
             ValueError: when the method takes sound by the clip.
@@ -71,7 +78,7 @@ class ClipSegmenter:
         frames, sounds = [item.part.frame for item in inputs], [item.waveform for item in inputs]
         rate = inputs[0].part.sampling_rate
         given = (frames, sounds, self.texts or None, rate)
-        return self._predict(inputs, lambda processor: processor.frames_with_sounds(*given), own_sounds=True)
+        return self._predict(inputs, lambda processor: processor.frames_with_sounds(*given), own_sounds=True, **options)
 
     @torch.inference_mode()
     def _predict(
@@ -89,7 +96,7 @@ class ClipSegmenter:
         if alone:
             prepared.update(self.frames.model_inputs(inputs, prepared))
         outputs = self.model(**prepared, **self.options, **options)
-        return split_clips(self.processor, outputs, prepared["frame_mask"])[0]
+        return split_clips(self.processor, outputs, prepared["frame_mask"], self.output_classes)[0]
 
     @cached_property
     def _reader(self) -> AudioVisualProcessor:

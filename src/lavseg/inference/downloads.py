@@ -16,7 +16,7 @@ from huggingface_hub.utils import httpx
 from ..error_reasons import reason_of
 
 MAX_MEGABYTES = 1000
-# In all, and in which something has to come.
+# Seconds for the whole download, and within which something has to come.
 MAX_SECONDS, PATIENCE = 600, 60
 
 

@@ -1,13 +1,15 @@
 """What a model predicts for the frames of one clip, and how that becomes masks of the clip's size."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
 from ..media import ClipPart
 from ..modeling.outputs import AudioVisualSegmentationOutput, check_outputs
-from ..modeling.processing import AudioVisualProcessor
+from ..modeling.processing import AudioVisualProcessor, likeliest_classes
 from .confidence import frame_scores
 
 
@@ -21,12 +23,15 @@ class SegmentedFrame:
         scores: what the model says beside masks, by name, each float64 `[E]`: `object_score_logits` (above zero: judged
             visible), `iou_scores` (its own estimate) and, of the window that the mask comes from, `presence_logit`.
         attentions: attention maps by name, each float32 `[blocks, e, e]`, mean over heads; empty unless asked for.
+        classes: the most likely class of every pixel inside the mask, uint8 `[H, W]`, 0 for background; None unless
+            asked for.
     """
 
     part: ClipPart
     masks: np.ndarray
     scores: dict[str, np.ndarray]
     attentions: dict[str, np.ndarray]
+    classes: np.ndarray | None = None
 
     @property
     def score(self) -> np.ndarray | None:
@@ -37,11 +42,13 @@ class SegmentedFrame:
 @dataclass(frozen=True, eq=False)
 class FramePredictions:
     """Predictions for `T` frames: mask `logits [E, T, h, w]`, gated as the method was published, scores by name
-    `[E, T]`, attention maps by name `[T, blocks, e, e]`."""
+    `[E, T]`, attention maps by name `[T, blocks, e, e]`; where classes are asked for, what makes maps of them,
+    `[K + 1, h, w]`, of each frame."""
 
     logits: torch.Tensor
     scores: dict[str, torch.Tensor]
     attentions: dict[str, torch.Tensor]
+    class_maps: Sequence[Callable[[], torch.Tensor]] = ()
 
     def __len__(self) -> int:
         """The number of frames."""
@@ -53,6 +60,7 @@ class FramePredictions:
             self.logits[:, begin:end],
             {name: values[:, begin:end] for name, values in self.scores.items()},
             {name: maps[begin:end] for name, maps in self.attentions.items()},
+            self.class_maps[begin:end],
         )
 
     def replaced(self, other: "FramePredictions", where: torch.Tensor) -> "FramePredictions":
@@ -63,11 +71,18 @@ class FramePredictions:
         scores = {name: values.clone() for name, values in self.scores.items()}
         for name, values in scores.items():
             values[:, :count] = torch.where(where, other.scores[name], values[:, :count])
-        return FramePredictions(logits, scores, self.attentions)
+        class_maps = [*self.class_maps]
+        if class_maps:  # of the one mask that there is
+            pairs = zip(where[0].tolist(), other.class_maps, class_maps, strict=False)
+            class_maps[:count] = [given if taken else own for taken, given, own in pairs]
+        return FramePredictions(logits, scores, self.attentions, class_maps)
 
 
 def split_clips(
-    processor: AudioVisualProcessor, outputs: AudioVisualSegmentationOutput, frame_mask: torch.Tensor
+    processor: AudioVisualProcessor,
+    outputs: AudioVisualSegmentationOutput,
+    frame_mask: torch.Tensor,
+    with_classes: bool = False,
 ) -> list[FramePredictions]:
     """What a model gives for the real frames of each clip of a batch, its masks gated.
 
@@ -75,6 +90,7 @@ def split_clips(
         processor: the one saved with the model.
         outputs: what the model gave for `B` clips; attention maps are taken where `B` is 1.
         frame_mask: bool `[B, T]`, True for real frames, which come first.
+        with_classes: keep what tells classes, of a model that names them.
 
     Raises:
         ValueError: the model gives NaN or infinite values.
@@ -88,7 +104,10 @@ def split_clips(
             scores[single] = outputs[name][..., None].expand(-1, -1, logits.shape[2])
     return [
         FramePredictions(
-            logits[clip, :, :length], {name: values[clip, :, :length] for name, values in scores.items()}, attentions
+            logits[clip, :, :length],
+            {name: values[clip, :, :length] for name, values in scores.items()},
+            attentions,
+            [partial(processor.class_maps, outputs, clip, frame) for frame in range(length)] if with_classes else (),
         )
         for clip, length in enumerate(frame_mask.sum(1).tolist())
     ]
@@ -112,6 +131,10 @@ def segmented_frame(
         ValueError: they are not finite.
     """
     masks = masks_of_size(processor, predictions.logits, part.frame.shape[:2], mask_threshold)[:, 0]
+    classes = None
+    if predictions.class_maps:
+        maps = predictions.class_maps[0]()
+        classes = likeliest_classes(maps, torch.from_numpy(masks[0]).to(maps.device)).cpu().numpy()
     scores = {name: values[:, 0].double().cpu() for name, values in predictions.scores.items()}
     check_outputs(scores)
     return SegmentedFrame(
@@ -119,6 +142,7 @@ def segmented_frame(
         masks,
         {name: values.numpy() for name, values in scores.items()},
         {name: maps[0].float().cpu().numpy() for name, maps in predictions.attentions.items()},
+        classes,
     )
 
 

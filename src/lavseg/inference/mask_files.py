@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from ..visualization import save_mask
 
@@ -56,6 +57,27 @@ class PngMasks:
 
     def close(self) -> None:
         """Nothing is left to be done: each mask has its own file."""
+
+
+class ClassMaps:
+    """A folder with `00000.png`, `00001.png`, ..., 8 bit with a palette: a pixel is the number of its class and shows
+    the colour of it.
+
+    Args:
+        path: the folder, which does not exist.
+        colors: 0..255 RGB `[K + 1, 3]`, background first.
+    """
+
+    def __init__(self, path: Path, colors: np.ndarray):
+        self.path, self.colors, self.count = path, colors.astype(np.uint8).tobytes(), 0
+        path.mkdir()
+
+    def write(self, classes: np.ndarray) -> None:
+        """Append what a frame shows, uint8 `[H, W]`."""
+        picture = Image.fromarray(classes, "P")
+        picture.putpalette(self.colors)
+        picture.save(self.path / f"{self.count:05d}.png")
+        self.count += 1
 
 
 class RleMasks:

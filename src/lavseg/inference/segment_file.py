@@ -12,8 +12,11 @@ from itertools import chain
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedConfig
 
 from ..checkpoint import load_checkpoint
+from ..data.classes import CLASSES
+from ..evaluation.first_stage import FirstStage, check_first_stage
 from ..media import ClipReader, MediaWarning
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.processing import AudioVisualProcessor
@@ -25,8 +28,8 @@ from .segment_video import segment_video
 from .timed_prompts import TimedPrompt, check_objects, described, prompt_arguments
 
 RESULT = "result.json"
-# Of all that a result holds.
-_RESULT_NAMES = re.compile(r"result\.json|(overlay|attention)\.mp4|\d+(\.json|\.npz)?")
+# Names of all that a result holds.
+_RESULT_NAMES = re.compile(r"result\.json|classes|(overlay|attention)\.mp4|\d+(\.json|\.npz)?")
 
 
 def segment_file(
@@ -43,6 +46,8 @@ def segment_file(
     on_frame: Callable[[int, int], None] = lambda done, total: None,
     trust_remote_code: bool = False,
     prompts: Sequence[TimedPrompt] = (),
+    stage_one: str | Path | None = None,
+    classes: bool = False,
 ) -> dict:
     """Segment what each expression means and write masks, an overlay video and a summary.
 
@@ -51,7 +56,8 @@ def segment_file(
     with the frames done so far; after any other error `out` is as it was before.
 
     `out` receives the masks at the clip's size: `0/00000.png`, ... for the first expression (8 bit, 0 and 255), `1/`
-    for the second, and so on; or `0.json` with COCO's run-length encoding; or `0.npz` with an array for each frame.
+    for the second, and so on; or `0.json` with COCO's run-length encoding; or `0.npz` with an array for each frame. On
+    demand `classes/00000.png`, ... say of which class every pixel is (8 bit, with AVSBench-semantic's colours).
     `overlay.mp4` shows all of them over the frames that were segmented, with the clip's sound, and below what the
     colours mean and how loud it is; `attention.mp4`, on demand, the attention maps; `result.json` is the returned
     summary.
@@ -70,25 +76,43 @@ def segment_file(
         on_frame: called after each frame with how many are done and about how many there are in all.
         trust_remote_code: see [`load_checkpoint`].
         prompts: what a user shows of the objects, of which there is one for each expression, or one in all.
+        stage_one: as `model`, a checkpoint that finds what sounds, whose masks are given to a model that names what
+            they show.
+        classes: write the classes of pixels, of a model that names them.
 
     Returns:
-        `clip`, `model`, `complete` (false after Ctrl-C), `fps`, `frame_times` (seconds, one for each frame), and
-        `expressions`: for each its `text`, `folder` (of PNG files) or `file`, `color` (RGB in the overlay), `score`
-        (how far its masks can be trusted, 0 to 1, see `confidence.clip_scores`; null where the model does not say), and
-        for each frame `area_fractions` (share of pixels in the mask) and, where the model gives them, `frame_scores`
-        (how far this mask can be trusted), `object_score_logits` (above zero: judged visible) and `iou_scores` (the
-        model's own estimate); with a presence head also `presence_logit` (above zero: judged to be in the clip at all),
-        the highest of all windows; where a user shows the object, `prompts`, each with `kind`, `seconds`, `places`
-        (points, or a box's corners) or `file`, and `frame`, the one it was put on, counted at the processor's rate; and
-        `warnings`, sentences on what makes the result doubtful.
+        `clip`, `model`, `stage_one` where there is one, `complete` (false after Ctrl-C), `fps`, `frame_times` (seconds,
+        one for each frame), and `expressions`: for each its `text`, `folder` (of PNG files) or `file`, `color` (RGB in
+        the overlay), `score` (how far its masks can be trusted, 0 to 1, see `confidence.clip_scores`; null where the
+        model does not say), and for each frame `area_fractions` (share of pixels in the mask) and, where the model
+        gives them, `frame_scores` (how far this mask can be trusted), `object_score_logits` (above zero: judged
+        visible) and `iou_scores` (the model's own estimate); with a presence head also `presence_logit` (above zero:
+        judged to be in the clip at all), the highest of all windows; where a user shows the object, `prompts`, each
+        with `kind`, `seconds`, `places` (points, or a box's corners) or `file`, and `frame`, the one it was put on,
+        counted at the processor's rate; `warnings`, sentences on what makes the result doubtful; and with `classes`,
+        `classes`: its `folder`, and for each that was `found` anywhere its `id`, `name`, `color` and `area_fractions`.
 
     Raises:
         ValueError: (of which `MediaError` and `CheckpointError` are kinds) something given cannot be used.
         KeyboardInterrupt: by Ctrl-C before the first frame was done.
     """
     load = partial(load_on_device, model, device, trust_remote_code)
+    stage = None if stage_one is None else (stage_one, partial(load_on_device, stage_one, device, trust_remote_code))
     return segment_with(
-        load, clip, texts, model, out, overwrite, on_stage, fps, mask_format, attention, on_frame, prompts
+        load,
+        clip,
+        texts,
+        model,
+        out,
+        overwrite,
+        on_stage,
+        fps,
+        mask_format,
+        attention,
+        on_frame,
+        prompts,
+        stage,
+        classes,
     )
 
 
@@ -113,8 +137,11 @@ def segment_with(
     attention: bool = False,
     on_frame: Callable[[int, int], None] = lambda done, total: None,
     prompts: Sequence[TimedPrompt] = (),
+    stage_one: tuple[str | Path, Callable[[], tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]]] | None = None,
+    classes: bool = False,
 ) -> dict:
-    """`segment_file` with what `load` gives, which is called once the clip was found to be one; `model` is its name."""
+    """`segment_file` with what `load` gives, which is called once the clip was found to be one; `model` is its name.
+    `stage_one` is the name of a first stage, and what loads it."""
     _check_out(Path(out), overwrite, Path(clip))
     if mask_format not in MASK_FILES:
         raise ValueError(f"format: {mask_format!r} was given, accepted are {', '.join(MASK_FILES)}")
@@ -125,16 +152,21 @@ def segment_with(
     seconds = reader.info.seconds
     on_stage("Loading the model")
     network, processor = load()
+    check_first_stage(network, stage_one is not None)
+    stage = None if stage_one is None else FirstStage(*stage_one[1]())
     check_takes_prompts(network, [f"--{prompt.kind}" for prompt in prompts])
     shown = prompt_arguments(prompts, reader, processor.fps, objects)
     on_stage("Segmenting")
     rate = float(processor.fps if fps is None else fps)
-    frames = segment_video(network, processor, reader, texts, rate, attention, **shown)
+    frames = segment_video(
+        network, processor, reader, texts, rate, attention, first_stage=stage, output_classes=classes, **shown
+    )
     # What cannot be used shows by the first frame, before anything is written.
     first = next(frames)
     with ExitStack() as stack:
         folder = stack.enter_context(staged_folder(out, replace=overwrite))
-        results, complete = ResultFiles(folder, texts, first, rate, mask_format), True
+        names = class_names(network.config) if classes else ()
+        results, complete = ResultFiles(folder, texts, first, rate, mask_format, processor.needs_audio, names), True
         try:
             for frame in chain([first], frames):
                 with _uninterrupted():
@@ -144,17 +176,29 @@ def segment_with(
             complete = False
         with suppress(KeyboardInterrupt), _uninterrupted():
             results.close()
-            given = {"clip": str(clip), "model": str(model), "complete": complete}
-            summary = given | results.summary()
+            given = {"clip": str(clip), "model": str(model), **({"stage_one": str(stage_one[0])} if stage_one else {})}
+            summary = given | {"complete": complete} | results.summary()
             for prompt in prompts:
                 record = described(prompt, reader, processor.fps)
                 summary["expressions"][prompt.number or 0].setdefault("prompts", []).append(record)
-            text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-            (folder / RESULT).write_text(text, encoding="utf-8")
+            _write_summary(folder, summary)
             stack.close()
     for message in summary["warnings"]:
         warnings.warn(f"{clip}: {message}", MediaWarning, stacklevel=2)
     return summary
+
+
+def _write_summary(folder: Path, summary: dict) -> None:
+    text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    (folder / RESULT).write_text(text, encoding="utf-8")
+
+
+def class_names(config: PreTrainedConfig) -> list[str]:
+    """What the classes of a model that names some are called, background first: as its configuration says, and 71
+    without names, as in converted checkpoints, as in AVSBench-semantic."""
+    names = [config.id2label[number] for number in range(config.num_labels)]
+    unnamed = names == [f"LABEL_{number}" for number in range(len(CLASSES))]
+    return [*CLASSES] if unnamed else names
 
 
 @contextmanager

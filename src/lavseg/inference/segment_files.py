@@ -54,6 +54,8 @@ def segment_files(
     mask_format: str = "png",
     attention: bool = False,
     trust_remote_code: bool = False,
+    stage_one: str | Path | None = None,
+    classes: bool = False,
     **options: Any,
 ) -> list[ClipOutcome]:
     """Segment clips one after the other, as `segment_file` does each, with the model loaded once.
@@ -65,7 +67,7 @@ def segment_files(
 
     Args:
         clips: video files with sound.
-        texts, model, device, fps, mask_format, attention, trust_remote_code: see `segment_file`.
+        texts, model, device, fps, mask_format, attention, trust_remote_code, stage_one, classes: see `segment_file`.
         out: a folder for one folder a clip, called as the clip without its suffix.
         overwrite: segment clips whose result is there, too, and replace it.
         on_outcome: called after each clip of this process.
@@ -84,16 +86,20 @@ def segment_files(
     if (Path(out) / RESULT).exists():
         raise ValueError(f"out: {out} is the result of one clip; name another folder for those of several")
     load = cache(lambda: _load(model, device, trust_remote_code, texts))
-    settings = {"fps": fps, "mask_format": mask_format, "attention": attention}
+    load_first = cache(lambda: load_on_device(stage_one, _device_here(device), trust_remote_code))
+    stage = None if stage_one is None else (stage_one, load_first)
+    settings = {"fps": fps, "mask_format": mask_format, "attention": attention, "classes": classes}
     for clip, folder in [*zip(clips, folders, strict=True)][rank::count]:
-        complete = None if overwrite else _complete(folder, clip, texts, model, **settings)
+        complete = None if overwrite else _complete(folder, clip, texts, model, stage_one, **settings)
         if complete:
             outcome = ClipOutcome(clip, folder, "finished")
         else:
             load()
             try:
                 replace = overwrite or complete is False
-                summary = segment_with(load, clip, texts, model, folder, replace, **settings, **options)
+                summary = segment_with(
+                    load, clip, texts, model, folder, replace, stage_one=stage, **settings, **options
+                )
                 state = "segmented" if summary["complete"] else "stopped"
                 outcome = ClipOutcome(clip, folder, state, summary=summary)
             except Exception as error:  # whatever a library raises, the next clip may be a good one
@@ -113,11 +119,16 @@ def launched_processes() -> tuple[int, int]:
 
 
 def _load(model: str | Path, device: str | None, trust_remote_code: bool, texts: Sequence[str]) -> tuple:
-    if device is None and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
-        device = f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
-    network, processor = load_on_device(model, device, trust_remote_code)
+    network, processor = load_on_device(model, _device_here(device), trust_remote_code)
     check_text("text", type(processor).__name__, texts or None, processor.needs_text)
     return network, processor
+
+
+def _device_here(device: str | None) -> str | None:
+    """The GPU of this process where none was named, several processes were launched and there is one."""
+    if device is None and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
+        return f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
+    return device
 
 
 def _complete(
@@ -125,9 +136,11 @@ def _complete(
     clip: Path,
     texts: Sequence[str],
     model: str | Path,
+    stage_one: str | Path | None,
     fps: float | None,
     mask_format: str,
     attention: bool,
+    classes: bool,
 ) -> bool | None:
     """Whether a result of this clip and these settings is there and whole; None where there is none, or another one."""
     try:
@@ -135,9 +148,10 @@ def _complete(
         said = [expression["text"] for expression in found["expressions"]]
         before = Path(found["clip"])
         same = before.name == clip.name and (not before.exists() or before.samefile(clip))
-        of_this = same and found["model"] == str(model)
+        stages = [str(model), stage_one and str(stage_one)]
+        of_this = same and [found["model"], found.get("stage_one")] == stages
         kind = MASK_FILES[mask_format]
-        drawn = not attention or (folder / ATTENTION).is_file()
+        drawn = (not attention or (folder / ATTENTION).is_file()) and (not classes or "classes" in found)
         as_asked = drawn and fps in (None, found["fps"]) and found["expressions"][0].get(kind.key) == f"0{kind.suffix}"
         return found["complete"] if said == ([*texts] or [None]) and of_this and as_asked else None
     except (OSError, ValueError, LookupError, TypeError):

@@ -1,20 +1,22 @@
 """Segments a video file of any length, frame by frame, in memory that does not grow with it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..backbones.sam2.user_prompts import PROMPT_NAMES
-from ..media import ClipReader
+from ..evaluation.first_stage import FirstStage, check_first_stage
+from ..media import ClipPart, ClipReader
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.inputs import renamed_arguments
 from ..modeling.processing import AudioVisualProcessor
 from .clip_segmenter import ClipSegmenter
 from .encoded_frames import FrameInput
-from .frame_predictions import SegmentedFrame, segmented_frame
+from .frame_predictions import FramePredictions, SegmentedFrame, segmented_frame
 from .free_memory import returning_free_memory
+from .prior_masks import PriorMasks
 from .prompted_clip import prompted_clip
 from .tracking_between import track_between
 from .windows import segment_windows
@@ -34,6 +36,8 @@ def segment_video(
     input_boxes: Any = None,
     input_masks: Any = None,
     mask_threshold: float = 0.0,
+    first_stage: FirstStage | None = None,
+    output_classes: bool = False,
 ) -> Iterator[SegmentedFrame]:
     """Segment a video file of any length; frames come as they are done, a window behind the decoder.
 
@@ -77,6 +81,9 @@ def segment_video(
         input_masks: `[1, E, H, W]` or `[1, E, F, H, W]`, 0 and 1, at the clip's size; NaN alone where there is no
             mask of an object on a frame.
         mask_threshold: logits above it are inside the masks.
+        first_stage: another model with its processor, for a model that names what the masks of that one show; without
+            it such a model knows nothing of what sounds.
+        output_classes: give the class of every pixel, where the model names classes.
 
     Raises:
         ValueError: (of which `MediaError` is one) something given cannot be used, or the model gives NaN or infinite
@@ -88,28 +95,58 @@ def segment_video(
     if output_attentions and not model.gives_attentions:
         name = type(model).__name__
         raise ValueError(f"attention: {name} has no attention maps to draw under this configuration; leave it out")
-    segmenter = ClipSegmenter(model, processor, texts, output_attentions)
+    if output_classes and not model.names_classes:
+        raise ValueError(f"classes: {type(model).__name__} finds masks and names no classes; leave it out")
+    segmenter = ClipSegmenter(model, processor, texts, output_attentions, output_classes)
     given = dict(zip(PROMPT_NAMES, (input_points, input_labels, input_boxes, input_masks), strict=True))
     given = {name: value for name, value in given.items() if value is not None}
-    segment, prompted = segmenter.segment_clip, ()
+    whole, single, prompted = segmenter.segment_clip, segmenter.segment_frames, ()
+    if first_stage is not None:
+        check_first_stage(model, True)
+        found = segment_predictions(first_stage.model, first_stage.processor, clip, rate)
+        prior = PriorMasks(found, first_stage.processor, model.device)
+        whole, single = prior.given_to(whole), prior.given_to(single)
     if given or prompt_frames is not None:
         inputs = _iter_inputs(clip, processor.fps, processor.needs_audio)
         shown = prompted_clip(segmenter, given, prompt_frames, inputs)
-        segment, prompted = shown.segment, shown.numbers
-    if rate == processor.fps or (segmenter.memory is None and not processor.needs_audio):
-        inputs = _iter_inputs(clip, rate, processor.needs_audio)
-        frames = segment_windows(segmenter, inputs, segment, prompted)
-    elif segmenter.memory is not None:
-        if output_attentions:
-            raise ValueError("attention: there are maps for the frames the method sees; leave fps out")
-        inputs = _iter_inputs(clip, processor.fps, processor.needs_audio)
-        segmented = segment_windows(segmenter, inputs, segment, prompted)
-        frames = track_between(segmenter, segmented, clip.iter_clip(rate), rate)
-    else:
-        inputs = _with_last_second(_iter_inputs(clip, rate, processor.needs_audio))
-        frames = segment_windows(segmenter, inputs, segmenter.segment_frames)
+        whole, prompted = shown.segment, shown.numbers
+    frames = _predicted(segmenter, clip, rate, whole, single, prompted)
     frames = returning_free_memory(frames)
     return (segmented_frame(processor, part, predictions, mask_threshold) for part, predictions in frames)
+
+
+def segment_predictions(
+    model: AudioVisualPreTrainedModel, processor: AudioVisualProcessor, clip: ClipReader, fps: float
+) -> Iterator[FramePredictions]:
+    """What a model that reads no text predicts for each frame of a clip, at the model's own size."""
+    segmenter = ClipSegmenter(model, processor, ())
+    frames = _predicted(segmenter, clip, fps, segmenter.segment_clip, segmenter.segment_frames, ())
+    return (predictions for _, predictions in frames)
+
+
+def _predicted(
+    segmenter: ClipSegmenter,
+    clip: ClipReader,
+    rate: float,
+    whole: Callable[..., FramePredictions],
+    single: Callable[..., FramePredictions],
+    prompted: Collection[int],
+) -> Iterator[tuple[ClipPart, FramePredictions]]:
+    """Each frame with the predictions for it, from windows that are segmented as a `whole` or, at a higher rate than
+    the method's own, as `single` frames."""
+    processor = segmenter.processor
+    if rate == processor.fps or (segmenter.memory is None and not processor.needs_audio):
+        inputs = _iter_inputs(clip, rate, processor.needs_audio)
+        return segment_windows(segmenter, inputs, whole, prompted)
+    if segmenter.memory is not None:
+        if segmenter.options or segmenter.output_classes:
+            asked = "attention" if segmenter.options else "classes"
+            raise ValueError(f"{asked}: there are maps for the frames the method sees; leave fps out")
+        inputs = _iter_inputs(clip, processor.fps, processor.needs_audio)
+        segmented = segment_windows(segmenter, inputs, whole, prompted)
+        return track_between(segmenter, segmented, clip.iter_clip(rate), rate)
+    inputs = _with_last_second(_iter_inputs(clip, rate, processor.needs_audio))
+    return segment_windows(segmenter, inputs, single)
 
 
 def _iter_inputs(clip: ClipReader, fps: float, needs_audio: bool) -> Iterator[FrameInput]:

@@ -122,7 +122,7 @@ def _track_through(
         logits[objects, frame] = prediction.gated_masks.to(logits.dtype)
         for name, values in (known | tracking_scores(prediction, scores)).items():
             scores[name][objects, frame] = values
-    return FramePredictions(logits, scores, newer.attentions)
+    return FramePredictions(logits, scores, newer.attentions, newer.class_maps)
 
 
 def tracking_scores(prediction: MaskPrediction, names: Iterable[str]) -> dict[str, torch.Tensor]:

@@ -1,5 +1,8 @@
-"""What reading and writing share: their error, and the rates they take."""
+"""What reading and writing share: their error and their warnings, and the rates they take."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Real
 
 
@@ -9,6 +12,15 @@ class MediaError(ValueError):
 
 class MediaWarning(UserWarning):
     """A file is used, but not all of it, or not all that is used comes from it. The message names the file."""
+
+
+@contextmanager
+def caught_warnings() -> Iterator[list[warnings.WarningMessage]]:
+    """What is warned of about clips in the block, as a list; other warnings are dropped."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("default", MediaWarning)
+        yield caught
 
 
 def check_fps(fps: float) -> None:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import cached_property
@@ -20,7 +19,7 @@ from typing import Literal
 import numpy as np
 
 from . import reading
-from .errors import MediaError, MediaWarning
+from .errors import MediaError, caught_warnings
 from .packets import warn
 from .reading import ClipPart, ClipReader, VideoInfo
 
@@ -127,9 +126,7 @@ def main(descriptor: str, function: str, arguments: str) -> None:
     _limit()
     path, *options = json.loads(arguments)
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("default", MediaWarning)
+        with caught_warnings() as caught:
             for answer in READERS[function](path, *options):
                 content = BytesIO()
                 np.savez(content, **{name: value for name, value in answer.items() if value is not None})

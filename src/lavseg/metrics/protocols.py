@@ -25,6 +25,7 @@ class Protocol:
         curve_from_logits: the F curve's thresholds are compared (>=) with the logits instead of their sigmoid.
         pooled_s: S is the ratio positives / pixels over all frames, without a root.
         per_frame: average over frames instead of batches, and take F at the mask's threshold.
+        own_curve: the F curve is of other maps than the masks, where a method gives some.
     """
 
     source: str
@@ -33,18 +34,26 @@ class Protocol:
     curve_from_logits: bool = False
     pooled_s: bool = False
     per_frame: bool = False
+    own_curve: bool = False
 
 
 PROTOCOLS = {
     "avsbench": Protocol("AVSBench, ECCV 2022 (S4 and MS3): 4 clips of 5 frames"),
     "ref_avs": Protocol("Ref-AVS, ECCV 2024: 4 clips of 10 frames, masks at 256 x 256", mask_threshold=0.4),
     "gavs": Protocol("GAVS, AAAI 2024: 1 clip, frames at their own size", mask_threshold=0.4),
+    "simtoken": Protocol("SimToken, ICASSP 2026: 1 sentence, frames at their own size; as gavs", mask_threshold=0.4),
     "sama_avs": Protocol("SAMA-AVS, WACV 2024: 1 clip, masks at 1024 x 1024", curve_from_logits=True),
     "aural_sam2": Protocol(
         "AuralSAM2: 4 clips of 10 frames on Ref-AVS, 1 clip on AVSBench, masks at 1024 x 1024",
         mask_threshold=0.0,
         mask_from_logits=True,
         pooled_s=True,
+    ),
+    "stepping_stones": Protocol(
+        "Stepping-Stones, ECCV 2024: 1 clip, masks at 224 x 224, F of its own maps",
+        mask_threshold=0.0,
+        mask_from_logits=True,
+        own_curve=True,
     ),
     "frame": Protocol("mean over frames, independent of batches; empty truth as in DAVIS", per_frame=True),
 }
@@ -92,30 +101,33 @@ class AvsMetric:
         self.state = torch.zeros(6, dtype=torch.float64)
 
     @torch.no_grad()
-    def update(self, logits: Tensor, targets: Tensor) -> None:
+    def update(self, logits: Tensor, targets: Tensor, curve_logits: Tensor | None = None) -> None:
         """Add one batch.
 
         Args:
             logits: floating `[N, H, W]`, the raw mask scores before the sigmoid, at the size of the masks. Infinite
                 values are legal. Compared in float32.
             targets: `[N, H, W]` of 0 and 1, any type.
+            curve_logits: `[N, H, W]`, what the F curve is of under a protocol with `own_curve`; the logits when None.
 
         Raises:
             ValueError: if the shapes differ or are not `[N, H, W]`, if `logits` is not floating or holds NaN, or if
                 `targets` holds anything but 0 and 1.
         """
-        self.add(self.frame_sums(logits, targets)[None])
+        self.add(self.frame_sums(logits, targets, curve_logits)[None])
 
     @torch.no_grad()
-    def frame_sums(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def frame_sums(self, logits: Tensor, targets: Tensor, curve_logits: Tensor | None = None) -> Tensor:
         """What the score of a batch is made of, as float64 sums over frames `[num_sums]`: those of a batch are the sums
         of its parts added up, in whatever order the parts were seen.
 
         Args:
-            logits, targets: as `update` takes them, with its errors.
+            logits, targets, curve_logits: as `update` takes them, with its errors.
         """
-        logits, targets = _checked(logits, targets)
         protocol = PROTOCOLS[self.protocol]
+        curve = curve_logits if protocol.own_curve and curve_logits is not None else logits
+        curve, _ = _checked(curve, targets)
+        logits, targets = _checked(logits, targets)
         probabilities = logits.sigmoid()
         scores = logits if protocol.mask_from_logits else probabilities
         counts = functional.mask_counts(scores > protocol.mask_threshold, targets)
@@ -124,7 +136,7 @@ class AvsMetric:
         seen = positives.new_tensor([len(logits), logits.numel()], dtype=torch.float64)
         if protocol.per_frame:
             return torch.cat([seen, torch.stack([*_frame_sums(counts, positives, pixels), positives.sum().double()])])
-        curve = functional.curve_counts(logits if protocol.curve_from_logits else probabilities, targets)
+        curve = functional.curve_counts(curve if protocol.curve_from_logits else curve.sigmoid(), targets)
         scalars = [functional.jaccard(counts, "specificity").sum(), positives.sum(), curve.truth.count_nonzero()]
         scalars = torch.stack([value.double() for value in scalars])
         return torch.cat([seen, scalars, functional.f_curve(curve).sum(0)])

@@ -84,9 +84,8 @@ def _select(states: list[list[torch.Tensor]], selection: bool | int | list[int])
 
 
 class AudioVisualPreTrainedModel(PreTrainedModel):
-    """Base of the methods: saves under its own key names and keeps frozen parts frozen.
-
-    Sub-classes say in `backbones` what they are composed of and in `frozen_modules` what never trains.
+    """Base of the methods: saves under its own key names and keeps frozen parts frozen. Sub-classes say in `backbones`
+    what they are composed of and in `frozen_modules` what never trains.
 
     ```python
     model = AutoModel.from_pretrained("checkpoint")
@@ -100,6 +99,8 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
             `input_masks` and `prompt_frames`, and so does the processor, but for the last.
         text_backbone: name in `backbones` of the network that reads, whose tokenizer goes with the model.
         names_classes: whether it names the classes inside its masks, those of `config.id2label`.
+        takes_object_ids: whether training says which sentences are about the same object, as `object_ids`.
+        takes_prior_masks: whether it takes masks of a first stage, `prior_masks [B, T, h, w]` from 0 to 1.
         training_key_frame: where training sees one frame of each clip in full, which that is: "first", or "random"
             for any that carries a label; `forward` then takes it as `key_frames`. None where it sees all frames.
     """
@@ -107,8 +108,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("video", "audio", "text")
     supports_gradient_checkpointing = True
-    # All attention goes through Transformers' switch. Flash attention takes no mask over what is attended to, and flex
-    # attention is not tried.
+    # Flash attention takes no mask over what is attended to, and flex attention is not tried.
     _supports_sdpa = True
     _supports_attention_backend = True
     # The loss is a mean over the batch: the Trainer has to divide it by its accumulation steps.
@@ -117,6 +117,8 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
     takes_points: ClassVar[bool] = False
     text_backbone: ClassVar[str] = "text"
     names_classes: ClassVar[bool] = False
+    takes_object_ids: ClassVar[bool] = False
+    takes_prior_masks: ClassVar[bool] = False
     training_key_frame: str | None = None
 
     def __init_subclass__(cls, **kwargs):

@@ -1,12 +1,22 @@
 """The encoders that methods are composed of: untrained from a configuration or published ones, and how text is read."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoImageProcessor, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.image_processing_utils import BaseImageProcessor
 
+from ..error_reasons import reason_of
 from .inputs import check_ids
 
 
@@ -41,6 +51,25 @@ def load_image_processor(argument: str, name_or_path: str | Path) -> BaseImagePr
         ) from error
 
 
+def load_tokenizer(argument: str, name_or_path: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a published text encoder or language model.
+
+    Args:
+        argument: name under which the folder or id was given, for error messages.
+        name_or_path: the folder or Hub id.
+
+    Raises:
+        ValueError: when it has none, or a package is missing that reads it.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(name_or_path)
+    except Exception as error:  # what Transformers raises here is not bounded
+        reason = reason_of(error)
+        if "tiktoken" in reason and find_spec("sentencepiece") is None:
+            reason = "a tokenizer.model needs the package sentencepiece, which `pip install sentencepiece` brings"
+        raise ValueError(f"{argument}: {name_or_path} has no tokenizer that can be read: {reason}") from error
+
+
 def load_host(argument: str, name_or_path: str | Path, *accepted: type[PreTrainedModel]) -> PreTrainedModel:
     """The SAM or SAM2 video model of a folder or Hub id.
 
@@ -68,6 +97,12 @@ def gradient_where_needed(module: nn.Module) -> torch.set_grad_enabled:
     whole costs no memory for it, and one with adapters trains them."""
     needed = any(parameter.requires_grad for parameter in module.parameters())
     return torch.set_grad_enabled(torch.is_grad_enabled() and needed)
+
+
+def let_train(*modules: nn.Module) -> None:
+    """Have the parameters take gradients, but for whole numbers, which quantisation has made of them."""
+    for parameter in (parameter for module in modules for parameter in module.parameters()):
+        parameter.requires_grad_(parameter.is_floating_point())
 
 
 def encode_text(

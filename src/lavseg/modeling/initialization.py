@@ -35,3 +35,19 @@ def init_attention(module: nn.MultiheadAttention) -> None:
     init.xavier_uniform_(module.in_proj_weight)
     init.zeros_(module.in_proj_bias)
     init.zeros_(module.out_proj.bias)
+
+
+def init_deformable_attention(attention: nn.Module) -> None:
+    """For deformable attention of Transformers: at first every head looks in a direction of its own, at each point one
+    step further, with equal weights."""
+    heads, points = attention.n_heads, attention.n_points
+    angles = torch.arange(heads) * (2 * torch.pi / heads)
+    directions = torch.stack([angles.cos(), angles.sin()], dim=-1)
+    directions = directions / directions.abs().amax(-1, keepdim=True)
+    steps = torch.arange(1, points + 1)[:, None]
+    offsets = (directions[:, None, None] * steps).expand(-1, attention.n_levels, -1, -1)
+    init.zeros_(attention.sampling_offsets.weight)
+    init.copy_(attention.sampling_offsets.bias, offsets.flatten())
+    for layer in (attention.attention_weights, attention.value_proj, attention.output_proj):
+        init.zeros_(layer.bias)
+    init.zeros_(attention.attention_weights.weight)

@@ -148,7 +148,7 @@ def check_class_config(config: PreTrainedConfig) -> None:
     Raises:
         ValueError: when the model would read, or names less than background and one class.
     """
-    if config.use_text:
+    if getattr(config, "use_text", False):
         raise ValueError("use_text: a model that names classes takes no sentences, set use_text=False")
     if config.num_labels < 2:
         raise ValueError(f"num_labels: counts background and at least one class, got {config.num_labels}")
@@ -186,7 +186,7 @@ class ClipInputs:
     input_ids: `[B, E, P]`, or None.
     text_embeddings: `[B, E, P, D]` in its place, or None.
     lengths: number of real frames of each clip.
-    frame_mask: bool `[B, T]`; audio_mask: bool `[B, A]`.
+    frame_mask: bool `[B, T]`; audio_mask: bool `[B, A]`, None where nothing is heard.
     labels: `[B, E, T, h, w]`, or None; where nothing is read there may be several truths for one mask.
     labeled: bool `[B, T]`, real frames whose labels count.
     """
@@ -194,7 +194,7 @@ class ClipInputs:
     input_ids: torch.Tensor | None
     lengths: list[int]
     frame_mask: torch.Tensor
-    audio_mask: torch.Tensor
+    audio_mask: torch.Tensor | None
     labels: torch.Tensor | None
     labeled: torch.Tensor
     text_embeddings: torch.Tensor | None = None
@@ -227,7 +227,8 @@ def prepare_clips(
 
     Args:
         frames: by name what is given for each frame, and its axes after `[B, T]`; some are None, but not all.
-        sounds: by name forms of the sound, and their axes after `[B]`; some are None, but not all.
+        sounds: by name forms of the sound, and their axes after `[B]`; some are None, but not all. Nothing for a model
+            that hears nothing.
         input_ids: `[B, E, P]`, or `[B, P]` for one expression per clip.
         frame_mask, audio_mask: bool `[B, T]` and `[B, A]`; all is real when None.
         labels: `[B, E, T, h, w]`, or `[B, T, h, w]` for one expression per clip; without `input_ids` any number `E`.
@@ -242,12 +243,14 @@ def prepare_clips(
         input_ids = input_ids[:, None]
     if labels is not None and labels.dim() == 4:
         labels = labels[:, None]
-    seen, heard = (next(value for value, _ in given.values() if value is not None) for given in (frames, sounds))
+    seen, heard = (
+        next((value for value, _ in given.values() if value is not None), None) for given in (frames, sounds)
+    )
     clips, length = seen.shape[:2]
     all_real = frame_mask is None
     if all_real:
         frame_mask = torch.ones(clips, length, dtype=torch.bool, device=seen.device)
-    if audio_mask is None:
+    if audio_mask is None and heard is not None:
         audio_mask = torch.ones(heard.shape[:2], dtype=torch.bool, device=heard.device)
     read = input_ids if text_embeddings is None else text_embeddings
     expressions = "truths" if read is None else read.shape[1]
@@ -257,7 +260,7 @@ def prepare_clips(
         "input_ids": (input_ids, (clips, "expressions", "tokens")),
         "text_embeddings": (text_embeddings, (clips, "expressions", "tokens", "channels")),
         "frame_mask": (frame_mask, (clips, length)),
-        "audio_mask": (audio_mask, tuple(heard.shape[:2])),
+        **({} if heard is None else {"audio_mask": (audio_mask, tuple(heard.shape[:2]))}),
         "label_mask": (label_mask, (clips, length)),
         "labels": (labels, (clips, expressions, length, "height", "width")),
     }

@@ -69,6 +69,11 @@ class AudioVisualSegmentationOutput(ModelOutput):
     key_frames: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor | None, ...] | None = None
 
+    @property
+    def curve_masks(self) -> torch.Tensor | None:
+        """Maps as `pred_masks`, of which the method's publication takes the curve of F; None where those are."""
+        return None
+
     def predictions(self) -> dict[str, torch.Tensor]:
         """Maps and scores by name, as far as the model gives them."""
         names = (*self.logit_maps, *self.frame_scores, *self.clip_scores)

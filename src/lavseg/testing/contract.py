@@ -204,7 +204,7 @@ class MethodContract(LibraryUse):
         with torch.no_grad():
             alone = [loss(slice(index, index + 1)) for index in range(len(SENTENCES))]
             assert alone[0] != alone[1]
-            torch.testing.assert_close(loss(slice(None)), sum(alone) / len(alone), atol=1e-9, rtol=1e-9)
+            torch.testing.assert_close(loss(slice(None)), sum(alone) / len(alone), atol=1e-6, rtol=1e-6)
 
     def test_every_implementation_of_attention_gives_the_same(
         self, variant: Variant, monkeypatch: pytest.MonkeyPatch
@@ -276,8 +276,9 @@ class MethodContract(LibraryUse):
         inputs = {name: value for name, value in variant.inputs.items() if name not in ("input_ids", "attention_mask")}
         model, processor = variant.model_class.__name__, variant.processor_class.__name__
         if variant.tokenizer:
+            heard = {"audio": sound, "sampling_rate": RATE} if variant.processor.needs_audio else {}
             with pytest.raises(ValueError, match=rf"^text: {processor} needs an expression"):
-                variant.processor(video, sound, sampling_rate=RATE)
+                variant.processor(video, **heard)
             with pytest.raises(ValueError, match=rf"^input_ids: {model} needs an expression"):
                 run(variant.model, inputs)
         else:
@@ -324,7 +325,7 @@ class MethodContract(LibraryUse):
                 with pytest.raises(ValueError, match=rf"^({named}): "):
                     run(variant.model, {**given, name: value[..., 0]})
         given = {**variant.inputs, **targets}
-        for name in ("frame_mask", "audio_mask", "label_mask"):
+        for name in given.keys() & {"frame_mask", "audio_mask", "label_mask"}:
             with pytest.raises(ValueError, match=rf"^{name}: .* of dtype bool"):
                 run(variant.model, {**given, name: given[name].long()})
         with pytest.raises(ValueError, match=r"^frame_mask: every clip needs True"):
@@ -363,7 +364,8 @@ class MethodContract(LibraryUse):
             variant.model.save_pretrained(tmp_path / name)
             variant.processor.save_pretrained(tmp_path / name)
             video, sound = make_clip(1)
-            clip = {"video": video, "audio": sound, "sampling_rate": RATE}
+            clip = {"video": video}
+            clip |= {"audio": sound, "sampling_rate": RATE} if variant.processor.needs_audio else {}
             clip |= {"text": SENTENCES} if variant.tokenizer else {}
             inputs = variant.processor(**clip)
             saved = {

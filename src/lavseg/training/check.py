@@ -15,9 +15,9 @@ from .arguments import LavsegTrainingArguments
 from .progress import LossLinesCallback
 from .run import RunArguments, make_trainer, parse
 
-# Shown also where they are the defaults.
+# Keys that are shown even where they have their defaults.
 _ALWAYS = ("learning_rate", "per_device_train_batch_size", "gradient_accumulation_steps", "optim", "seed", "bf16")
-# Of the machine, or shown in their own places.
+# Keys that are about the machine, or that are shown elsewhere.
 _HIDDEN = {"model", "plugin", "trust_remote_code", "resume", "encoders", "data_root", "output_dir"}
 
 

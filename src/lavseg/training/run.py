@@ -11,7 +11,7 @@ from typing import Any
 
 from datasets import Dataset, IterableDataset
 from tqdm.auto import tqdm
-from transformers import AutoTokenizer, HfArgumentParser, set_seed
+from transformers import HfArgumentParser, set_seed
 from transformers.utils import logging
 
 from .. import auto
@@ -21,7 +21,7 @@ from ..data.layouts import check_sizes, load_rows
 from ..data.tables import logged_warnings
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.configuration import AudioVisualConfig, changed_fields, differing_fields
-from ..modeling.encoders import load_image_processor
+from ..modeling.encoders import load_image_processor, load_tokenizer
 from ..modeling.inputs import check_keys
 from ..modeling.processing import AudioVisualProcessor
 from ..output_folders import without_empty_folders
@@ -40,7 +40,7 @@ _HELP = (
 )
 _SET = "Key of a recipe at any depth and its value, such as model.num_hidden_layers=12; may be given again."
 
-# Of a stream, of which the next one is drawn; a row of Ref-AVS weighs about a megabyte.
+# Rows of a stream that the next one is drawn from; one of Ref-AVS weighs about a megabyte.
 _SHUFFLED_ROWS = 256
 
 logger = logging.get_logger(__name__)
@@ -81,7 +81,7 @@ class RunArguments:
     )
     lora: str | None = field(
         default=None,
-        metadata={"help": "Train low-rank adapters of --model: true, or rank, alpha and targets as JSON."},
+        metadata={"help": "Train low-rank adapters of --model: true, or rank, alpha, targets, ... as JSON."},
     )
     feature_cache: str | None = field(
         default=None,
@@ -156,7 +156,7 @@ def make_trainer(run: RunArguments, args: LavsegTrainingArguments, overrides: di
     if run.feature_cache is not None and augment is not None:
         raise ValueError("feature_cache: augment gives other frames in every epoch, leave one of the two out")
     lora = read_settings("lora", run.lora, LoraSettings)
-    if lora is not None and (not run.model or run.feature_cache):
+    if lora is not None and (not (run.model or lora.beside) or run.feature_cache):
         raise ValueError("lora: adapts a trained model, given as --model, and its encoders, so takes no feature_cache")
     checkpoint = resumed_from(args, run.resume)
     train_dataset, eval_dataset = _load_data(run, args)
@@ -212,7 +212,7 @@ def _fill(cache: FeatureCache, trainer: LavsegTrainer, datasets: list[Dataset]) 
 
 def parse(argv: list[str]) -> tuple[RunArguments, LavsegTrainingArguments, dict]:
     """Arguments of a run and fields of the method's configuration, see [`train`]."""
-    # What the methods from outside are made of, are options as well.
+    # First, as what methods from outside are made of is an option, too.
     _load_plugins(argv)
     given, argv = _taken_out("--set", argv)
     recipe = Recipe("command line")
@@ -326,7 +326,7 @@ def _from_encoders(run: RunArguments, overrides: dict) -> tuple[AudioVisualPreTr
         settings[argument] = load_image_processor(encoder, names[encoder])
     if not model.reads_text:
         return model, processor_class.from_config(model.config, **settings)
-    tokenizer = AutoTokenizer.from_pretrained(names[model.text_backbone])
+    tokenizer = load_tokenizer(model.text_backbone, names[model.text_backbone])
     return model, processor_class.from_config(model.config, tokenizer, **settings)
 
 

@@ -77,12 +77,9 @@ class LavsegTrainer(Trainer):
     ):
         if kwargs.get("compute_metrics") is not None:
             raise ValueError("compute_metrics: not taken here; name the metrics in args.metric_protocols")
-        self._training_collator = replace(
-            data_collator,
-            null_probability=args.synthetic_null_probability,
-            key_frame=model.training_key_frame,
-            seed=args.seed,
-        )
+        asked = {"key_frame": model.training_key_frame, "object_ids": model.takes_object_ids}
+        nulls = args.synthetic_null_probability
+        self._training_collator = replace(data_collator, null_probability=nulls, seed=args.seed, **asked)
         data_collator = replace(data_collator, augment=None)
         _check_best_metric(args, kwargs.get("eval_dataset"))
         if args.loss_weights:

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 PAPER, INK, SOFT = (255, 255, 255), (20, 24, 32), (100, 106, 120)
-# Of a label's lines in a legend.
+# Lines of a label in a legend, at most.
 MOST_LINES = 3
 
 

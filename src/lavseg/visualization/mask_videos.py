@@ -8,7 +8,7 @@ from .legends import legend
 from .mask_pictures import enlarge, overlay, palette
 from .sound_strips import SoundStrip
 
-# Of the shorter side of a picture to the size of the font, which has so many pixels at least.
+# The font is the shorter side of a picture divided by the first number, and at least as many pixels as the second.
 SIDE_TO_FONT, MIN_FONT = 36, 14
 
 

@@ -9,7 +9,7 @@ from .legends import default_font, legend, wrap
 from .mask_pictures import enlarge, overlay, palette, resize
 from .sound_strips import NOW, draw_sound, loudness
 
-# Of captions; larger under wide pictures.
+# Font of captions, in pixels: the first number, under wide pictures their width divided by the second.
 FONT_SIZE, WIDTH_TO_FONT = 16, 40
 MARGIN = 4
 # Pixels of a frame on a sheet of masks, and of the sound under it.

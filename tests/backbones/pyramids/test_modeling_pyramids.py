@@ -3,12 +3,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from transformers import PvtV2Backbone, PvtV2ForImageClassification, ViTConfig
+from transformers import PvtV2Backbone, PvtV2ForImageClassification, SwinForImageClassification, ViTConfig
 
 from conftest import golden_files
 from lavseg.backbones.pyramids import PvtV2Pyramid, ResNetPyramid, build_pyramid, convert_pyramids, load_pyramid
-from lavseg.backbones.pyramids.configuration_pyramids import pvt_v2_b5_config, resnet50_config
+from lavseg.backbones.pyramids.configuration_pyramids import pvt_v2_b5_config, resnet50_config, swin_config
 from lavseg.backbones.pyramids.convert_pyramids import pvt_v2_keys, resnet_keys, split_pvt_v2
+from lavseg.backbones.pyramids.modeling_pyramids import freeze_batch_norm
 from lavseg.backbones.sam.convert_sam import rename_keys
 from pyramid_reference import assert_near, det_input, released_state
 
@@ -118,3 +119,38 @@ def test_maps_are_those_of_the_release(file):
     maps = model(frames).feature_maps
     for stage, value in enumerate(maps, 1):
         assert_near(value[:, ::2] if stage < 4 else value, golden[f"x{stage}"])
+
+
+@torch.no_grad()
+def test_swin_has_a_norm_on_each_map_and_none_at_the_end(tmp_path):
+    small = {"depths": [1, 1, 2, 1], "num_heads": [1, 1, 2, 4], "window_size": 2}
+    torch.manual_seed(0)
+    model = build_pyramid(swin_config(8, **small), ("swin",)).eval()
+    assert not list(model.swin.layernorm.parameters())
+    maps = model(torch.randn(1, 3, 65, 70)).feature_maps
+    assert [tuple(value.shape) for value in maps] == [(1, 8, 17, 18), (1, 16, 9, 9), (1, 32, 5, 5), (1, 64, 3, 3)]
+    assert len(model.blocks) == 5 and model.get_input_embeddings().in_channels == 3
+    SwinForImageClassification(swin_config(8, **small, drop_path_rate=0.1)).save_pretrained(tmp_path)
+    loaded = load_pyramid("vision", tmp_path, ("resnet", "swin"))
+    # Norms of the maps, which a classifier lacks, start anew; how paths are dropped is the methods'.
+    assert loaded.hidden_states_norms.stage1.weight.eq(1).all()
+    assert loaded.config.drop_path_rate == 0.3
+    with pytest.raises(ValueError, match=r"^vision: is a 'swin', 'pvt_v2' or 'resnet' is needed"):
+        load_pyramid("vision", tmp_path)
+
+
+@torch.no_grad()
+def test_frozen_batch_norms_are_constants():
+    torch.manual_seed(0)
+    model = build_pyramid(resnet50_config(**SMALL, embedding_size=8))
+    for name, value in model.named_buffers():
+        if "running" in name:
+            value.uniform_(0.5, 1.5)
+    frames = torch.randn(2, 3, 64, 64)
+    expected = model.eval()(frames).feature_maps
+    freeze_batch_norm(model)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    for found, value in zip(model.train()(frames).feature_maps, expected, strict=True):
+        torch.testing.assert_close(found, value, atol=1e-4, rtol=1e-4)
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert not any("normalization" in name for name, _ in model.named_parameters())

@@ -107,8 +107,8 @@ def test_every_size_takes_the_original_weights(version, size):
 
 CASES = [
     *[(version, "tiny", 128, 9) for version in VERSIONS],
-    *[pytest.param((version, "tiny", 1024, 3), marks=pytest.mark.slow) for version in VERSIONS],
-    pytest.param(("2.0", "base_plus", 1024, 3), marks=pytest.mark.slow),
+    pytest.param(("2.1", "tiny", 1024, 3), marks=pytest.mark.slow),
+    pytest.param(("2.0", "base_plus", 512, 3), marks=pytest.mark.slow),
 ]
 
 

@@ -25,6 +25,7 @@ def short(monkeypatch, small_clips, small_hosts, processes_here):
         ("st-bava", "StBavaModel"),
         ("avsegformer", "AvsegFormerModel"),
         ("tpavi", "TpaviModel"),
+        ("stepping-stones", "SteppingStonesModel"),
     ],
 )
 def test_the_whole_demo_of_every_method(short, untrained, tmp_path, capsys, method, model):

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny.optimization import optimize
+from tiny.optimization import collect_log, optimize
 from torch import nn
 
 
@@ -22,3 +22,14 @@ def test_entries_are_means_since_the_last_one():
         assert entry["place"] == pytest.approx(sum(part) / len(part), abs=1e-4)
         assert entry["loss"] == pytest.approx(sum(place**2 for place in part) / len(part), abs=1e-4)
     assert places == sorted(places, reverse=True) and places[-1] < 1
+
+
+def test_entries_of_a_log_are_told_as_they_come():
+    told = []
+
+    def entries():
+        for step in (1, 2):
+            assert len(told) == step - 1
+            yield {"step": step}
+
+    assert collect_log(entries(), told.append) == told == [{"step": 1}, {"step": 2}]

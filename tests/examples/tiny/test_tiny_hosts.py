@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from tiny.categories import CategoryFrames, train_mask2former, train_pyramid
@@ -19,7 +21,7 @@ def test_frames_show_categories_of_the_band(frames):
     assert images.shape == (32, 3, 128, 128) and -3 < images.mean() < 3 and shown.dtype == torch.long
 
 
-@pytest.mark.parametrize("train", [train_pyramid, train_mask2former])
+@pytest.mark.parametrize("train", [train_pyramid, partial(train_pyramid, model_type="resnet"), train_mask2former])
 def test_hosts_learn_and_say_how_well(train, processes_here):
     logged = []
     first, log = train(0, steps=1, frames=2, on_log=logged.append)

@@ -14,7 +14,7 @@ STAGES = ("host", "encoders", "pointing", "model")
 
 
 @pytest.fixture
-def short(monkeypatch, processes_here):
+def short(monkeypatch, processes_here, small_clips):
     """Every stage is cut to a few steps on a few clips."""
     host_stages = [
         {"num_frames": 1, "steps": 1, "batch": 2, "peak_rate": 1e-4},
@@ -25,7 +25,6 @@ def short(monkeypatch, processes_here):
         ("train_host", {"clips": 4, "stages": host_stages}),
         ("train_encoders", {"clips": 2, "vision_steps": 2, "audio_steps": 1, "text_steps": 1}),
         ("teach_pointing", {"clips": 4, "stages": pointing}),
-        ("write_ref_avs", {"num_frames": 3, "frame_size": (56, 72)}),
     ):
         monkeypatch.setattr(train_sam2_love, name, partial(getattr(train_sam2_love, name), **few))
     monkeypatch.setattr(train_sam2_love, "CLIPS", {"train": 2, "val": 1})

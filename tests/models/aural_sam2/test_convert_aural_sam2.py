@@ -12,6 +12,7 @@ from lavseg.models.aural_sam2.convert_aural_sam2 import (
     convert_aural_sam2_checkpoint,
     current_names,
     fuser_state_from_release,
+    holds_host,
     read_release,
 )
 from released_files import released_fuser
@@ -130,6 +131,18 @@ def test_a_fuser_and_its_host_fit_the_model(tmp_path, tiny_host):
     for released, ours in FUSER_NAMES.items():
         if released in fuser and ours in state:
             assert state[ours].flatten()[0] == fuser[released].flatten()[0]
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_whether_a_file_holds_its_host_is_read_from_its_names(tmp_path, monkeypatch, zipped):
+    loaded, load = [], torch.load
+    monkeypatch.setattr(
+        torch, "load", lambda *args, mmap, **kwargs: loaded.append(mmap) or load(*args, mmap=mmap, **kwargs)
+    )
+    for key, expected in {"aural_fuser.vgg.bias": False, "v_model.no_mem_embed": True}.items():
+        torch.save({key: torch.zeros(2)}, tmp_path / "file.pth", _use_new_zipfile_serialization=zipped)
+        assert holds_host(tmp_path / "file.pth") == expected
+    assert loaded == [zipped, zipped]
 
 
 def test_a_whole_model_becomes_a_folder_that_the_auto_classes_load(tmp_path, tiny_host, text_encoder):

@@ -13,6 +13,16 @@ def test_places_are_those_of_deformable_detr():
 
 
 @torch.no_grad()
+def test_places_are_as_exact_in_half_precision():
+    sizes, decoder = [(28, 28)], AvsegFormerPixelDecoder(tiny_config(AvsegFormerConfig), [4, 8, 8, 16])
+    exact, codes = reference_points(sizes, torch.zeros(1)), []
+    assert torch.equal(reference_points(sizes, torch.zeros(1, dtype=torch.bfloat16)), exact)
+    for dtype in (torch.float32, torch.bfloat16):
+        codes.append(decoder._positions(torch.zeros(1, 64, 64, 64, dtype=dtype), torch.zeros(64, dtype=dtype)).float())
+    torch.testing.assert_close(*codes, atol=2**-8, rtol=0)
+
+
+@torch.no_grad()
 def test_a_gate_is_one_number_for_each_channel_of_a_frame():
     mixer = AvsegFormerMixer(tiny_config(AvsegFormerConfig))
     features, sound = torch.rand(2, 64, 3, 5) + 0.5, torch.randn(2, 1, 64)

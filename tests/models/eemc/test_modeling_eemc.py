@@ -105,6 +105,17 @@ def test_the_paper_trains_its_attentions_and_the_release_does_not():
         assert {p.requires_grad for part in model.fusion.attentions() for p in part.parameters()} == {trains}
 
 
+def test_blocks_of_the_frozen_encoder_drop_their_attention_with_one_probability_in_training_alone(model):
+    rate = model.config.mask2former_config.backbone_config.drop_path_rate
+    assert {block.drop_path.drop_prob for block in model.mask2former.blocks} == {rate} == {0.1}
+    frames = inputs_of(clips=1, frames=8)["pixel_values"][0]
+    for mode in (True, False):
+        model.train(mode)
+        assert not model.mask2former.training and not model.text_encoder.training
+        maps = [model.embed_frames(frames).encoder_map for _ in range(2)]
+        assert torch.equal(*maps) != mode
+
+
 def test_checkpointing_runs_the_layers_of_the_decoder_again(model):
     labels = torch.zeros(2, 3, 2, 40, 40)
     model.gradient_checkpointing_enable()

@@ -8,14 +8,18 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import Mask2FormerConfig, Mask2FormerModel
 from transformers.models.mask2former.modeling_mask2former import (
-    Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention,
+    Mask2FormerMaskedAttentionDecoder,
+    Mask2FormerMaskedAttentionDecoderOutput,
     Mask2FormerPreTrainedModel,
     Mask2FormerTransformerModule,
 )
+from transformers.models.swin.modeling_swin import SwinDropPath
 
 from ...modeling.encoders import gradient_where_needed
-from ...modeling.initialization import rebuild
+from ...modeling.initialization import init_linear, rebuild
 from ..attention import MultiheadAttention, attend
+from ..deformable_sampling import DeformableAttention
+from .adapters_mask2former import AdaptedProjection
 from .configuration_mask2former import encoder_width
 
 
@@ -54,7 +58,21 @@ class QueryPredictions(NamedTuple):
     masks: torch.Tensor
 
 
-class AdaptedDeformableAttention(Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention):
+class MaskPrior(NamedTuple):
+    """What is known of `N` frames before queries look at them.
+
+    masks: `[N, 1, S/4, S/4]`, added to all channels of the mask features.
+    keys: for each level of the pixel decoder, from coarse to fine, `[N, C, h, w]`, added to its position codes.
+    blocked: bool `[N, h * w]`, positions of the coarsest level that no query attends to in the first layer, instead of
+        what its mask before that layer says.
+    """
+
+    masks: torch.Tensor
+    keys: tuple[torch.Tensor, ...]
+    blocked: torch.Tensor
+
+
+class AdaptedDeformableAttention(DeformableAttention):
     """Deformable attention whose output goes through a bottleneck, without a way around it."""
 
     def __init__(self, embed_dim: int, num_heads: int, n_levels: int, n_points: int, adapter_size: int):
@@ -67,6 +85,10 @@ class AdaptedDeformableAttention(Mask2FormerPixelDecoderEncoderMultiscaleDeforma
         """As in Transformers."""
         output, weights = super().forward(*args, **kwargs)
         return self.adapter(output), weights
+
+
+def _sizes(attention: DeformableAttention) -> tuple[int, int, int, int]:
+    return attention.d_model, attention.n_heads, attention.n_levels, attention.n_points
 
 
 def _keep_adapter(module: AdaptedDeformableAttention, state: dict[str, torch.Tensor], prefix: str, *args) -> None:
@@ -95,31 +117,106 @@ class MaskedCrossAttention(MultiheadAttention):
         return self.out_proj(attended.flatten(2)).transpose(0, 1), None
 
 
+class PromptedDecoder(Mask2FormerMaskedAttentionDecoder):
+    """Transformers' layers of the decoder of queries, of which the first may be told where to look."""
+
+    def forward(
+        self,
+        queries: torch.Tensor,
+        query_positions: torch.Tensor,
+        levels: list[torch.Tensor],
+        positions: list[torch.Tensor],
+        mask_features: torch.Tensor,
+        sizes: list[torch.Size],
+        blocked: torch.Tensor | None = None,
+        every_mask: bool = False,
+    ) -> Mask2FormerMaskedAttentionDecoderOutput:
+        """Update `queries [Q, N, C]`.
+
+        Args:
+            query_positions: `[Q, N, C]`.
+            levels, positions: what queries attend to, each `[L, N, C]`, and its position codes; `sizes` are its edges.
+            mask_features: `[N, C, h, w]`.
+            blocked: see [`MaskPrior`].
+            every_mask: give the masks before the first layer and after each, not those after the last alone.
+
+        Returns:
+            `last_hidden_state [N, Q, C]`; normed states and masks as tuples, of which the last is of the last layer.
+        """
+        # A mask is linear in its features: made smaller first, they say where to attend at a fraction of the cost.
+        seen = [mask_features] * len(sizes) if every_mask else [_resized(mask_features, size) for size in sizes]
+        hidden, states = queries, [self.layernorm(queries)]
+        found, attended = self.mask_predictor(states[0], seen[0], sizes[0])
+        masks = [found]
+        if blocked is not None:
+            attended = blocked[:, None, None].expand(-1, self.config.num_attention_heads, len(queries), -1)
+            attended = attended.flatten(0, 1)
+        for index, layer in enumerate(self.layers):
+            level, following = index % len(sizes), (index + 1) % len(sizes)
+            attended = attended & ~attended.all(-1, keepdim=True)
+            hidden = layer(hidden, level, None, positions, query_positions, levels, encoder_attention_mask=attended)[0]
+            states.append(self.layernorm(hidden))
+            last = index == len(self.layers) - 1
+            features = mask_features if last else seen[following]
+            found, attended = self.mask_predictor(states[-1], features, sizes[following])
+            masks.append(found)
+        return Mask2FormerMaskedAttentionDecoderOutput(
+            last_hidden_state=hidden.transpose(0, 1),
+            intermediate_hidden_states=tuple(states if every_mask else states[-1:]),
+            masks_queries_logits=tuple(masks if every_mask else masks[-1:]),
+        )
+
+
+def _resized(maps: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    return F.interpolate(maps, size, mode="bilinear")
+
+
 class PromptedTransformerModule(Mask2FormerTransformerModule):
     """The decoder of queries, which are given. Embeddings are called rather than read, so that nothing hangs on where
     their weights lie."""
+
+    def __init__(self, in_features: int, config: Mask2FormerConfig):
+        super().__init__(in_features, config)
+        self.decoder = PromptedDecoder(config)
 
     def start(self, device: torch.device) -> torch.Tensor:
         """Features `[Q, C]` that the queries have before anything prompts them."""
         return _all_of(self.queries_features, device)
 
-    def forward(self, features: PixelFeatures, queries: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normed states `[N, Q, C]` of `queries [N, Q, C]` after the last layer, and their mask logits
-        `[N, Q, h, w]`."""
+    def places(self, device: torch.device) -> torch.Tensor:
+        """Position codes `[Q, C]` of the queries."""
+        return _all_of(self.queries_embedder, device)
+
+    def forward(
+        self,
+        features: PixelFeatures,
+        queries: torch.Tensor,
+        prior: MaskPrior | None = None,
+        every_mask: bool = False,
+    ) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
+        """Normed states `[N, Q, C]` of `queries [N, Q, C]` after the last layer, and their mask logits `[N, Q, h, w]`;
+        with `every_mask` those before the first layer and after each."""
         levels, device = features.levels[: self.num_feature_levels], queries.device
         embedded = zip(levels, self.input_projections, _all_of(self.level_embed, device), strict=True)
-        states = [project(level) + code[:, None, None] for level, project, code in embedded]
+        values = [project(level) + code[:, None, None] for level, project, code in embedded]
         positions = [self.position_embedder(level.shape, level.device, level.dtype, None) for level in levels]
+        mask_features, blocked = features.mask_features, None
+        if prior is not None:
+            positions = [code + known for code, known in zip(positions, prior.keys, strict=True)]
+            mask_features, blocked = mask_features + prior.masks, prior.blocked
         decoded = self.decoder(
-            inputs_embeds=queries.transpose(0, 1),
-            multi_stage_positional_embeddings=[code.flatten(2).permute(2, 0, 1) for code in positions],
-            pixel_embeddings=features.mask_features,
-            encoder_hidden_states=[state.flatten(2).permute(2, 0, 1) for state in states],
-            query_position_embeddings=_all_of(self.queries_embedder, device)[:, None].expand(-1, len(queries), -1),
-            feature_size_list=[level.shape[-2:] for level in levels],
-            return_dict=True,
+            queries.transpose(0, 1),
+            self.places(device)[:, None].expand(-1, len(queries), -1),
+            [value.flatten(2).permute(2, 0, 1) for value in values],
+            [code.flatten(2).permute(2, 0, 1) for code in positions],
+            mask_features,
+            [level.shape[-2:] for level in levels],
+            blocked,
+            every_mask,
         )
-        return decoded.intermediate_hidden_states[-1].transpose(0, 1), decoded.masks_queries_logits[-1]
+        return tuple(
+            state.transpose(0, 1) for state in decoded.intermediate_hidden_states
+        ), decoded.masks_queries_logits
 
 
 def _mask_embedder(width: int, out: int) -> nn.Sequential:
@@ -136,7 +233,9 @@ def _all_of(embedding: nn.Embedding, device: torch.device) -> torch.Tensor:
 class PromptedMask2FormerModel(Mask2FormerModel):
     """Transformers' model with a decoder whose queries are given, which the two steps below call part by part.
 
-    The final norm of Swin, which no file has and nothing reads, is left out.
+    The final norm of Swin, which no file has and nothing reads, is left out. Where Swin trains, every block drops its
+    attention with one probability, as in the Transformers that released codes stand on; today it rises from block to
+    block.
     """
 
     # The decoder's attention among queries and deformable attention are as they are, whatever is asked for.
@@ -150,10 +249,21 @@ class PromptedMask2FormerModel(Mask2FormerModel):
         predictor = self.transformer_module.decoder.mask_predictor
         build = partial(_mask_embedder, config.hidden_dim, config.mask_feature_size)
         predictor.mask_embedder = rebuild(predictor.mask_embedder, build)
+        for layer in self.pixel_level_module.decoder.encoder.layers:
+            layer.self_attn = rebuild(layer.self_attn, partial(DeformableAttention, *_sizes(layer.self_attn)))
         for layer in self.transformer_module.decoder.layers:
             build = partial(MaskedCrossAttention, config, config.hidden_dim, config.num_attention_heads, config.dropout)
             layer.cross_attn = rebuild(layer.cross_attn, build)
-        self.pixel_level_module.encoder.swin.layernorm = nn.Identity()
+        swin = self.pixel_level_module.encoder.swin
+        swin.layernorm = nn.Identity()
+        for block in (block for stage in swin.encoder.layers for block in stage.blocks):
+            block.drop_path = SwinDropPath(config.backbone_config.drop_path_rate)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, AdaptedProjection):
+            module.init_weights()
 
 
 class PromptedMask2Former(Mask2FormerPreTrainedModel):
@@ -183,6 +293,12 @@ class PromptedMask2Former(Mask2FormerPreTrainedModel):
         self.class_predictor = nn.Linear(config.hidden_dim, config.num_labels + 1)
         self.post_init()
 
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if module is self.class_predictor:
+            init_linear(module)
+
     @property
     def stages(self) -> nn.ModuleList:
         """Stages of the image encoder."""
@@ -204,14 +320,43 @@ class PromptedMask2Former(Mask2FormerPreTrainedModel):
     def add_adapters(self, adapter_size: int) -> None:
         """Put a bottleneck of `adapter_size` channels after each deformable attention of the pixel decoder."""
         for layer in self.model.pixel_level_module.decoder.encoder.layers:
-            stock = layer.self_attn
-            sizes = stock.d_model, stock.n_heads, stock.n_levels, stock.n_points
-            layer.self_attn = AdaptedDeformableAttention(*sizes, adapter_size)
+            layer.self_attn = AdaptedDeformableAttention(*_sizes(layer.self_attn), adapter_size)
 
     def adapters(self) -> list[nn.Module]:
         """Those of `add_adapters`."""
         layers = self.model.pixel_level_module.decoder.encoder.layers
         return [layer.self_attn.adapter for layer in layers if hasattr(layer.self_attn, "adapter")]
+
+    def drop_attention(self, training: bool) -> None:
+        """In a model that is `training`, let the blocks of the frozen image encoder drop their attention at random, as
+        the released codes do."""
+        for block in self.blocks:
+            block.drop_path.train(training)
+
+    def checkpoint_what_learns(self, training: bool) -> None:
+        """Of a frozen host in a model that is `training`, set which layers with gradient checkpointing do it."""
+        # Their blocks are checkpointed; as a whole they would run once more.
+        for stage in self.stages:
+            stage.training = False
+        # Frozen, but the gradient comes through them every time that queries are asked.
+        for layer in self.decoder_layers:
+            layer.training = training and layer.gradient_checkpointing
+
+    def adapt_projections(self, ratio: int, place: str, in_encoder: bool) -> None:
+        """Put bottlenecks `place` ("after" or "instead" of) the output projections of deformable attention in the pixel
+        decoder and of attention among queries; and, `in_encoder`, beside those of attention and of the feed-forward
+        layers in the image encoder. They have a `ratio`-th of the channels."""
+        for layer in self.model.pixel_level_module.decoder.encoder.layers:
+            layer.self_attn.output_proj = AdaptedProjection(layer.self_attn.output_proj, ratio, place)
+        for layer in self.decoder_layers:
+            layer.self_attn.out_proj = AdaptedProjection(layer.self_attn.out_proj, ratio, place, uniform=True)
+        for block in self.blocks if in_encoder else ():
+            block.attention.o_proj = AdaptedProjection(block.attention.o_proj, ratio, "beside")
+            block.mlp.fc2 = AdaptedProjection(block.mlp.fc2, ratio, "beside")
+
+    def adapted_projections(self) -> list[AdaptedProjection]:
+        """Those of `adapt_projections`."""
+        return [module for module in self.modules() if isinstance(module, AdaptedProjection)]
 
     def forward(self, pixel_values: torch.Tensor) -> PixelFeatures:
         """Encode frames `[N, 3, S, S]`, where `S` is a multiple of 32."""
@@ -226,10 +371,23 @@ class PromptedMask2Former(Mask2FormerPreTrainedModel):
         """Features `[Q, C]` of the queries, which a method adds to or replaces, on the device that computes."""
         return self.model.transformer_module.start(device)
 
-    def decode(self, features: PixelFeatures, queries: torch.Tensor) -> QueryPredictions:
-        """What `queries [N, Q, C]` find in `N` frames."""
-        states, masks = self.model.transformer_module(features, queries)
+    def query_places(self, device: torch.device) -> torch.Tensor:
+        """Position codes `[Q, C]` of the queries, on the device that computes."""
+        return self.model.transformer_module.places(device)
+
+    def decode(
+        self, features: PixelFeatures, queries: torch.Tensor, prior: MaskPrior | None = None
+    ) -> QueryPredictions:
+        """What `queries [N, Q, C]` find in `N` frames, of which a `prior` may be known."""
+        [states], [masks] = self.model.transformer_module(features, queries, prior)
         return QueryPredictions(self.class_predictor(states), masks)
 
+    def decode_every_layer(
+        self, features: PixelFeatures, queries: torch.Tensor, prior: MaskPrior | None = None
+    ) -> list[QueryPredictions]:
+        """As `decode`, before the first layer and after each, from which a model learns."""
+        found = zip(*self.model.transformer_module(features, queries, prior, every_mask=True), strict=True)
+        return [QueryPredictions(self.class_predictor(states), masks) for states, masks in found]
 
-__all__ = ["PixelFeatures", "PromptedMask2Former", "QueryPredictions"]
+
+__all__ = ["MaskPrior", "PixelFeatures", "PromptedMask2Former", "QueryPredictions"]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from transformers import PvtV2Config, ResNetConfig
+from transformers import PvtV2Config, ResNetConfig, SwinConfig
 
 STAGES = ("stage1", "stage2", "stage3", "stage4")
 # Of the coarsest map.
@@ -37,4 +37,22 @@ def resnet50_config(**overrides: Any) -> ResNetConfig:
     return ResNetConfig(**{"out_features": list(STAGES), **overrides})
 
 
-__all__ = ["pvt_v2_b5_config", "resnet50_config"]
+def swin_config(width: int, **overrides: Any) -> SwinConfig:
+    """Swin with windows of 7 (Liu et al., "Swin Transformer", ICCV 2021): tiny, base or large, whose drop path trains
+    at up to 0.2, or 0.3 from the base on.
+
+    Args:
+        width: channels of the first stage, 96, 128 or 192.
+        overrides: fields of `SwinConfig` that differ; Swin-S is `swin_config(96, depths=[2, 2, 18, 2])`.
+    """
+    fields = {
+        "embed_dim": width,
+        "depths": [2, 2, 6 if width == 96 else 18, 2],
+        "num_heads": [width // 32 * 2**stage for stage in range(len(STAGES))],
+        "drop_path_rate": 0.2 if width == 96 else 0.3,
+        "out_features": list(STAGES),
+    }
+    return SwinConfig(**{**fields, **overrides})
+
+
+__all__ = ["pvt_v2_b5_config", "resnet50_config", "swin_config"]

@@ -1,11 +1,11 @@
-"""What the published files of PVT v2 and ResNet-50 call their tensors, and what they are called here."""
+"""What the published files of PVT v2, ResNet and Swin call their tensors, and what they are called here."""
 
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedConfig
 
-from ...modeling.conversion import read_tensors
+from ...modeling.conversion import read_tensors, split_in_proj
 from ..sam.convert_sam import rename_keys
 from .configuration_pyramids import pvt_v2_b5_config, resnet50_config
 
@@ -31,6 +31,19 @@ _RESNET_BLOCK = [
 _RESNET_SHORTCUT = [
     (r"layer{there}\.(\d+)\.downsample\.0\.", r"encoder.stages.{here}.layers.\1.shortcut.convolution."),
     (r"layer{there}\.(\d+)\.downsample\.1\.", r"encoder.stages.{here}.layers.\1.shortcut.normalization."),
+]
+_SWIN = [
+    (r"patch_embed\.proj\.", r"swin.embeddings.patch_embeddings.projection."),
+    (r"patch_embed\.norm\.", r"swin.embeddings.norm."),
+    (r"(layers\.\d+\.blocks\.\d+)\.norm1\.", r"swin.encoder.\1.layernorm_before."),
+    (r"(layers\.\d+\.blocks\.\d+)\.norm2\.", r"swin.encoder.\1.layernorm_after."),
+    (r"(layers\.\d+\.blocks\.\d+)\.attn\.([qkv])_proj\.", r"swin.encoder.\1.attention.\2_proj."),
+    (r"(layers\.\d+\.blocks\.\d+)\.attn\.proj\.", r"swin.encoder.\1.attention.o_proj."),
+    (
+        r"(layers\.\d+\.blocks\.\d+)\.attn\.relative_position_bias_table$",
+        r"swin.encoder.\1.attention.relative_position_bias.relative_position_bias_table",
+    ),
+    (r"(layers\.\d+\.(?:blocks\.\d+\.mlp|downsample))\.", r"swin.encoder.\1."),
 ]
 
 
@@ -62,6 +75,26 @@ def resnet_keys(there: str = "", here: str = "", stages: tuple[str, ...] = ("1",
         numbers = {"there": name, "here": stage}
         rules += [(there + old.format(**numbers), here + new.format(**numbers)) for old, new in _RESNET_SHORTCUT]
     return rules
+
+
+def swin_keys(there: str = "", here: str = "") -> list[tuple[str, str]]:
+    """Rules that rename the keys of Swin as its authors write it, with a norm for each map; `split_qkv` took its
+    queries, keys and values apart.
+
+    Args:
+        there: pattern of what stands before the keys in the file.
+        here: what stands before them in the model.
+    """
+    norms = [(f"{there}norm{stage}\\.", f"{here}hidden_states_norms.stage{stage + 1}.") for stage in range(4)]
+    return [*((there + old, here + new) for old, new in _SWIN), *norms]
+
+
+def split_qkv(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A state dict in which each `attn.qkv`, queries, keys and values in one, has become `attn.q_proj`, `attn.k_proj`
+    and `attn.v_proj`."""
+    joined = {key: value for key, value in state.items() if ".attn.qkv." in key}
+    split = split_in_proj({key.replace(".qkv.", ".in_proj."): value for key, value in joined.items()})
+    return {key: value for key, value in state.items() if key not in joined} | split
 
 
 def split_pvt_v2(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,17 +1,23 @@
-"""Image encoders with four maps, at strides 4, 8, 16 and 32: Transformers' PVT v2 and ResNet."""
+"""Image encoders with four maps, at strides 4, 8, 16 and 32: Transformers' PVT v2, ResNet and Swin."""
 
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import AutoConfig, PreTrainedConfig, PvtV2Backbone, PvtV2Config, ResNetBackbone
+from transformers import AutoConfig, PreTrainedConfig, PvtV2Backbone, PvtV2Config, ResNetBackbone, SwinBackbone
+from transformers import initialization as init
+from transformers.models.deformable_detr.modeling_deformable_detr import (
+    DeformableDetrFrozenBatchNorm2d,
+    replace_batch_norm,
+)
 from transformers.models.pvt_v2.modeling_pvt_v2 import PvtV2SelfAttention
 
 from ...modeling.conversion import check_state
 from ...modeling.initialization import rebuild
 from ..attention import attend
-from .configuration_pyramids import STAGES
+from .configuration_pyramids import STAGES, swin_config
 from .convert_pyramids import read_published
 
 # PVT v2 was trained with PyTorch's default in two kinds of norms, Transformers has one setting for all.
@@ -108,52 +114,114 @@ class ResNetPyramid(_PyramidMixin, ResNetBackbone):
         return nn.ModuleList(block for stage in self.encoder.stages for block in stage.layers)
 
 
-_PYRAMIDS = {"pvt_v2": PvtV2Pyramid, "resnet": ResNetPyramid}
+class SwinPyramid(_PyramidMixin, SwinBackbone):
+    """Swin as Transformers has it, with a norm on each map. The final norm, which no file has and nothing reads, is
+    left out.
+
+    ```python
+    maps = SwinPyramid(swin_config(96))(pixel_values).feature_maps
+    ```
+    """
+
+    def __init__(self, config: PreTrainedConfig):
+        super().__init__(config)
+        self.swin.layernorm = nn.Identity()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The first convolution."""
+        return self.swin.embeddings.patch_embeddings.projection
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The transformer blocks of all stages; their states are `[N, h * w, C]`."""
+        return nn.ModuleList(block for stage in self.stages for block in stage.blocks)
+
+    @property
+    def stages(self) -> nn.ModuleList:
+        """The stages that the blocks are in."""
+        return self.swin.encoder.layers
 
 
-def build_pyramid(config: PreTrainedConfig) -> PvtV2Pyramid | ResNetPyramid:
+_PYRAMIDS = {"pvt_v2": PvtV2Pyramid, "resnet": ResNetPyramid, "swin": SwinPyramid}
+Pyramid = PvtV2Pyramid | ResNetPyramid | SwinPyramid
+
+
+@torch.no_grad()
+def freeze_batch_norm(model: nn.Module) -> None:
+    """Turn batch norms into constants, which neither train nor follow the batches."""
+    replace_batch_norm(model)
+
+
+def init_frozen_batch_norm(module: DeformableDetrFrozenBatchNorm2d) -> None:
+    """For the `_init_weights` of methods with such norms: they change nothing."""
+    for one, zero in ((module.weight, module.bias), (module.running_var, module.running_mean)):
+        init.ones_(one)
+        init.zeros_(zero)
+
+
+def build_pyramid(config: PreTrainedConfig, accepted: Collection[str] = ("pvt_v2", "resnet")) -> Pyramid:
     """An untrained encoder.
+
+    Args:
+        config: of the network.
+        accepted: types of networks that a method takes.
 
     Raises:
         ValueError: for a configuration of another network, or of another number of stages.
     """
-    kind = _pyramid_class("vision_config", config)
+    kind = _pyramid_class("vision_config", config, accepted)
     if len(config.depths) != len(STAGES):
         raise ValueError(f"vision_config: has to have {len(STAGES)} stages, depths are {list(config.depths)}")
     return kind(config)
 
 
-def load_pyramid(argument: str, name_or_path: str | Path) -> PvtV2Pyramid | ResNetPyramid:
-    """A published PVT v2 or ResNet. The drop path of PVT v2 is set to 0.1, as it trains in the methods here.
+def load_pyramid(argument: str, name_or_path: str | Path, accepted: Collection[str] = ("pvt_v2", "resnet")) -> Pyramid:
+    """A published PVT v2, ResNet or Swin. The drop path of PVT v2 is set to 0.1, that of Swin to 0.2, or 0.3 from the
+    base on, as they train in the methods here. A classifier has no norms for the maps of Swin; they start anew.
 
     Args:
         argument: name under which it was given, for error messages.
         name_or_path: Hub id or folder of a Transformers checkpoint, a classifier's or a backbone's; or the file with
             ImageNet weights of the authors of PVT v2 (B5) or of torchvision (ResNet-50).
+        accepted: types of networks that a method takes.
 
     Raises:
         ValueError: when it is another network, or weights are missing or do not fit.
     """
     if Path(name_or_path).is_file():
         config, state = read_published(argument, name_or_path)
+        _pyramid_class(argument, config, accepted)
         model = build_pyramid(config)
         check_state(state, model.state_dict(), f"a whole {type(model).__name__} ({argument})")
         model.load_state_dict(state)
         return model
     config = AutoConfig.from_pretrained(name_or_path)
-    kind = _pyramid_class(argument, config)
-    trained = {"drop_path_rate": _DROP_PATH} if kind is PvtV2Pyramid else {}
+    kind = _pyramid_class(argument, config, accepted)
+    trained = {"drop_path_rate": _drop_path(config)} if kind is not ResNetPyramid else {}
     model, report = kind.from_pretrained(name_or_path, output_loading_info=True, **trained)
-    if report["missing_keys"]:
-        raise ValueError(f"{argument}: {name_or_path} lacks weights: {', '.join(sorted(report['missing_keys']))}")
+    if missing := sorted(key for key in report["missing_keys"] if not key.startswith("hidden_states_norms.")):
+        raise ValueError(f"{argument}: {name_or_path} lacks weights: {', '.join(missing)}")
     return model
 
 
-def _pyramid_class(argument: str, config: PreTrainedConfig) -> type[PvtV2Pyramid] | type[ResNetPyramid]:
-    if config.model_type not in _PYRAMIDS:
-        names = " or ".join(map(repr, _PYRAMIDS))
+def _drop_path(config: PreTrainedConfig) -> float:
+    return swin_config(config.embed_dim).drop_path_rate if config.model_type == "swin" else _DROP_PATH
+
+
+def _pyramid_class(argument: str, config: PreTrainedConfig, accepted: Collection[str]) -> type[Pyramid]:
+    if config.model_type not in accepted:
+        names = " or ".join(map(repr, accepted))
         raise ValueError(f"{argument}: is a {config.model_type!r}, {names} is needed")
     return _PYRAMIDS[config.model_type]
 
 
-__all__ = ["PvtV2Pyramid", "PvtV2PyramidAttention", "ResNetPyramid", "build_pyramid", "load_pyramid"]
+__all__ = [
+    "PvtV2Pyramid",
+    "PvtV2PyramidAttention",
+    "ResNetPyramid",
+    "SwinPyramid",
+    "build_pyramid",
+    "freeze_batch_norm",
+    "init_frozen_batch_norm",
+    "load_pyramid",
+]

@@ -65,7 +65,7 @@ class SamBackbone(SamModel):
         """
         nothing, no_mask = self.prompt_encoder(None, None, None, None)
         candidates, scores = self.mask_decoder(
-            image_embeddings=images,
+            images,  # by its place, for what `peft` puts around a decoder that trains as a whole
             image_positional_embeddings=self.get_image_wide_positional_embeddings(),
             sparse_prompt_embeddings=nothing if sparse is None else sparse[:, None],
             dense_prompt_embeddings=no_mask if dense is None else dense,

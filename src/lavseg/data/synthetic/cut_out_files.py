@@ -23,7 +23,7 @@ _TAKEN = ("one", "object", "instrument", "animal", "null")
 _NAME = re.compile(r"[^\W_]+(?:[_-][^\W_]+)*")
 # Pixels: what the longer side of a cut-out and the shorter side of a background have at least, and keep at most.
 _SMALLEST, _LARGEST = 8, 512
-# Of 255. What is seen less is no part of an object, and from the second number on a pixel is in its mask.
+# Opacities out of 255: below the first a pixel is no part of the object, from the second on it is in the mask.
 _FAINT, _OPAQUE = 16, 128
 # Scenes show objects from about this size in pixels on. At it, a mask has to have so many pixels.
 _SHOWN, _PIXELS_OF_MASK = 32, 8

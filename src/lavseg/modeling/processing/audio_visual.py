@@ -27,6 +27,7 @@ from .call_arguments import (
     VideoOptions,
     as_batch,
     as_numpy,
+    check_expression_counts,
     check_text_length,
     decoded_sound,
     pad_sounds,
@@ -299,10 +300,14 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
 
     def _pad_frames(self, clips: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
         check_constants("images_kwargs", images_kwargs)
-        prepared = [self.image_inputs(list(frames), **images_kwargs) for frames in clips]
+        prepared = self._on_one_canvas([self.image_inputs(list(frames), **images_kwargs) for frames in clips])
         data = {name: _padded([inputs[name] for inputs in prepared]) for name in prepared[0]}
         data["frame_mask"] = _padded([torch.ones(len(frames), dtype=torch.bool) for frames in clips])
         return data
+
+    def _on_one_canvas(self, prepared: list[dict[str, torch.Tensor]]) -> list[dict[str, torch.Tensor]]:
+        """What `image_inputs` makes of each clip, where frames may differ in size brought to one."""
+        return prepared
 
     def text_inputs(self, texts: list[list[str]] | None, **text_kwargs: Any) -> dict[str, torch.Tensor]:
         """`input_ids` and `attention_mask`, `[B, E, P]`, of the sentences about each clip; nothing without sentences.
@@ -314,9 +319,7 @@ class AudioVisualProcessor(PostProcessingMixin, ProcessorMixin):
         check_text("text", type(self).__name__, texts, self.needs_text)
         if texts is None:
             return {}
-        if len({len(expressions) for expressions in texts}) > 1:
-            counts = [len(expressions) for expressions in texts]
-            raise ValueError(f"text: every clip of a batch takes the same number of expressions, got {counts}")
+        check_expression_counts(texts)
         sentences = [expression.strip() for expressions in texts for expression in expressions]
         options = {"padding": "max_length", "truncation": True, "max_length": self.max_text_length, **text_kwargs}
         length = check_text_length(options["max_length"], "max_length")

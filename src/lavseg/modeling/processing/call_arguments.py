@@ -79,6 +79,17 @@ def check_text_length(length: int, name: str = "max_text_length") -> int:
     return length
 
 
+def check_expression_counts(texts: list[list[str]]) -> None:
+    """Every clip of a batch has as many expressions.
+
+    Raises:
+        ValueError: when they differ.
+    """
+    if len({len(expressions) for expressions in texts}) > 1:
+        counts = [len(expressions) for expressions in texts]
+        raise ValueError(f"text: every clip of a batch takes the same number of expressions, got {counts}")
+
+
 def _is_clip(video: Any) -> bool:
     """Whether `video` is one clip rather than a list of clips."""
     if not isinstance(video, list | tuple) or not video:

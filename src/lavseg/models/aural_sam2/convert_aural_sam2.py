@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from zipfile import is_zipfile
 
 import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -92,12 +93,14 @@ def split_checkpoint(state: dict[str, torch.Tensor]) -> dict[str, dict[str, torc
 
 
 def holds_host(checkpoint_path: str | Path) -> bool:
-    """Whether one of the authors' files is a whole model, SAM2 included.
+    """Whether one of the authors' files is a whole model, SAM2 included. Of all but PyTorch's oldest files the names
+    alone are read.
 
     Raises:
         ValueError: when the file cannot be read.
     """
-    return "sam2" in split_checkpoint(read_tensors(checkpoint_path, "checkpoint_path"))
+    state = read_tensors(checkpoint_path, "checkpoint_path", mmap=is_zipfile(checkpoint_path))
+    return "sam2" in split_checkpoint(state)
 
 
 def current_names(fuser: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], list[str]]:

@@ -15,11 +15,11 @@ GROUPS = 32
 
 def reference_points(sizes: list[tuple[int, int]], like: torch.Tensor) -> torch.Tensor:
     """Centres of all pixels of maps of the `sizes`, `[1, L, len(sizes), 2]`, (x, y) from 0 to 1, the same for every
-    map that they look at; of the type of `like` and on its device."""
-    points = []
+    map that they look at; on the device of `like` and of its type, but in single precision at least."""
+    points, precise = [], torch.promote_types(like.dtype, torch.float32)
     for height, width in sizes:
         rows, columns = (
-            (torch.arange(edge, dtype=like.dtype, device=like.device) + 0.5) / edge for edge in (height, width)
+            (torch.arange(edge, dtype=precise, device=like.device) + 0.5) / edge for edge in (height, width)
         )
         grid = torch.stack([columns.expand(height, width), rows[:, None].expand(height, width)], dim=-1)
         points.append(grid.flatten(0, 1))
@@ -59,8 +59,10 @@ class AvsegFormerPixelDecoder(nn.Module):
         return memory, self.output(self.lateral(finest) + fine)
 
     def _positions(self, level: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
-        sine = self.position_embedding((1, *level.shape[1:]), level.device, level.dtype)
-        return sine.flatten(2).mT + code
+        # Half precision rounds the angles of far positions by a tenth of a radian.
+        precise = torch.promote_types(level.dtype, torch.float32)
+        sine = self.position_embedding((1, *level.shape[1:]), level.device, precise)
+        return sine.flatten(2).mT.to(level.dtype) + code
 
 
 class AvsegFormerQueryGenerator(nn.Module):

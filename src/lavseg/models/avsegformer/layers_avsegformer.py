@@ -4,11 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.models.mask2former.modeling_mask2former import (
-    Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention as DeformableAttention,
-)
 
 from ...backbones.attention import attend
+from ...backbones.deformable_sampling import DeformableAttention
 from .configuration_avsegformer import AvsegFormerConfig
 
 # Of the deformable attention: maps that a position looks at, and places on each that a head does.

@@ -15,7 +15,7 @@ from ...backbones.rows import as_index, frames_of
 from ...backbones.vggish import VggishModel
 from ...losses import mask_bce, mean_terms, squared_dice, weighted_mean
 from ...modeling.encoders import build_encoder, encode_text
-from ...modeling.initialization import init_linear
+from ...modeling.initialization import init_deformable_attention, init_linear
 from ...modeling.inputs import ClipInputs, embedding_shapes
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
 from .configuration_avsegformer import AvsegFormerConfig
@@ -78,7 +78,7 @@ class AvsegFormerPreTrainedModel(PyramidModel):
             init_linear(module)
             init.xavier_uniform_(module.weight)
         elif isinstance(module, DeformableAttention):
-            _look_around(module)
+            init_deformable_attention(module)
         elif isinstance(module, AvsegFormerAttention):
             for layer in (module.q_proj, module.k_proj, module.v_proj):
                 # The release draws the three as one matrix.
@@ -306,21 +306,6 @@ def _rows(given: ClipInputs) -> tuple[list[int], list[int]]:
     return [
         starts[sentence // given.batch[1]] + place for sentence, place in zip(sentences, places, strict=True)
     ], sentences
-
-
-def _look_around(attention: DeformableAttention) -> None:
-    """At first every head looks in a direction of its own, at each point one step further, with equal weights."""
-    heads, points = attention.n_heads, attention.n_points
-    angles = torch.arange(heads) * (2 * torch.pi / heads)
-    directions = torch.stack([angles.cos(), angles.sin()], dim=-1)
-    directions = directions / directions.abs().amax(-1, keepdim=True)
-    steps = torch.arange(1, points + 1)[:, None]
-    offsets = (directions[:, None, None] * steps).expand(-1, attention.n_levels, -1, -1)
-    init.zeros_(attention.sampling_offsets.weight)
-    init.copy_(attention.sampling_offsets.bias, offsets.flatten())
-    for layer in (attention.attention_weights, attention.value_proj, attention.output_proj):
-        init.zeros_(layer.bias)
-    init.zeros_(attention.attention_weights.weight)
 
 
 __all__ = ["AvsegFormerModel", "AvsegFormerPreTrainedModel"]

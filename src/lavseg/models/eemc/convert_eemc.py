@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoTokenizer
 
+from ...backbones.mask2former.convert_mask2former import MASK2FORMER_KEYS, UNUSED_MASK2FORMER_KEYS, renamed
 from ...backbones.vggish.convert_vggish import read_vggish
 from ...modeling.conversion import check_state, read_tensors
 from ...modeling.encoders import load_encoder
@@ -15,8 +16,7 @@ from .modeling_eemc import EemcModel
 from .processing_eemc import EemcProcessor
 
 TEXT_ENCODER = "distilbert/distilroberta-base"
-# Weights of a loss that is never computed, and indices that follow from the size of a window.
-UNUSED_KEYS = re.compile(r"^model_v\.criterion\.empty_weight$|\.relative_position_index$")
+UNUSED_KEYS = re.compile(UNUSED_MASK2FORMER_KEYS)
 
 _RENAMES = [
     (r"^model_v\.model\.transformer_module\.ref_avs_attn\.", "query_attention."),
@@ -26,23 +26,13 @@ _RENAMES = [
     (r"^mha_V_T\.", "fusion.image_text."),
     (r"^mha_mm\.", "fusion.integration."),
     (r"\.self_attn\.avs_adapt\.", ".self_attn.adapter."),
-    (r"(\.pixel_level_module\.encoder)\.(embeddings|encoder)\.", r"\1.swin.\2."),
-    (r"\.attention\.self\.(query|key|value)\.", lambda match: f".attention.{match[1][0]}_proj."),
-    (
-        r"\.attention\.self\.relative_position_bias_table$",
-        ".attention.relative_position_bias.relative_position_bias_table",
-    ),
-    (r"(\.blocks\.\d+)\.attention\.output\.dense\.", r"\1.attention.o_proj."),
-    (r"(\.blocks\.\d+)\.intermediate\.dense\.", r"\1.mlp.fc1."),
-    (r"(\.blocks\.\d+)\.output\.dense\.", r"\1.mlp.fc2."),
+    *MASK2FORMER_KEYS,
 ]
 
 
 def current_name(key: str) -> str:
     """The name here of a tensor of the released code."""
-    for pattern, replacement in _RENAMES:
-        key = re.sub(pattern, replacement, key)
-    return key
+    return renamed(key, _RENAMES)
 
 
 def state_from_release(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

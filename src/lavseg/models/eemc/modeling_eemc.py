@@ -11,7 +11,7 @@ from ...backbones.mask2former.modeling_mask2former import PixelFeatures, Prompte
 from ...backbones.vggish import VggishModel, load_vggish
 from ...losses import mask_bce, mask_dice, weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
-from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, load_encoder, load_host
+from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, let_train, load_encoder, load_host
 from ...modeling.initialization import init_attention, init_linear
 from ...modeling.inputs import ClipInputs, check_given, check_text, embedding_shapes, prepare_clips, real_lengths
 from ...modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
@@ -144,17 +144,17 @@ class EemcModel(EemcPreTrainedModel):
 
     def freeze(self) -> None:
         super().freeze()
-        for adapter in self.mask2former.adapters():
-            adapter.requires_grad_(True)
+        let_train(*self.mask2former.adapters())
+
+    def train(self, mode: bool = True) -> "EemcModel":
+        """As the base class says, but blocks of Swin drop their attention, as in the released training."""
+        super().train(mode)
+        self.mask2former.drop_attention(mode)
+        return self
 
     def _checkpoint_what_learns(self) -> None:
         super()._checkpoint_what_learns()
-        # Their blocks are checkpointed; as a whole they would run once more.
-        for stage in self.mask2former.stages:
-            stage.training = False
-        # Frozen, but the gradient comes through them for every sentence.
-        for layer in self.mask2former.decoder_layers:
-            layer.training = self.training and layer.gradient_checkpointing
+        self.mask2former.checkpoint_what_learns(self.training)
 
     def scale_masks(self, masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         return scale_in_two_steps(masks[:, None], size)[:, 0]

@@ -1,11 +1,9 @@
 """Processor of EEMC."""
 
-from typing import Any
-
 import torch
 from transformers import PreTrainedTokenizerBase, Sam2ImageProcessor
 
-from ...backbones.mask2former.processing_mask2former import resize_by_pil
+from ...backbones.mask2former.processing_mask2former import PilSquaresMixin
 from ...backbones.sam2.processing_sam2 import square_image_processor
 from ...backbones.vggish import VggishFeatureExtractor
 from ...modeling.processing import AudioVisualProcessor
@@ -13,11 +11,8 @@ from ...modeling.processing.call_arguments import check_text_length
 from .configuration_eemc import EemcConfig
 from .modeling_eemc import scale_in_two_steps
 
-# What PIL does before the image processor is called.
-_FIXED_OPTIONS = ("size", "resample", "do_resize")
 
-
-class EemcProcessor(AudioVisualProcessor):
+class EemcProcessor(PilSquaresMixin, AudioVisualProcessor):
     """Prepares clips for [`EemcModel`]: frames become squares, sentences 25 tokens.
 
     Args:
@@ -51,12 +46,6 @@ class EemcProcessor(AudioVisualProcessor):
         """The processor whose sizes fit a model of `config`."""
         sounds = VggishFeatureExtractor(min_patches=1)
         return cls(square_image_processor(config.frame_size), sounds, tokenizer, max_text_length=max_text_length)
-
-    def image_inputs(self, frames: list[torch.Tensor], **images_kwargs: Any) -> dict[str, torch.Tensor]:
-        for name in (name for name in _FIXED_OPTIONS if name in images_kwargs):
-            raise ValueError(f"{name}: EemcProcessor resizes to the model's frames, bilinear by PIL; leave it out")
-        resized = resize_by_pil(frames, self.image_processor.size["height"])
-        return super().image_inputs(resized, **{"do_resize": False, **images_kwargs})
 
     def _resize(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         return scale_in_two_steps(logits, size)

@@ -1,0 +1,20 @@
+import pytest
+from arms import beside_released, least_seconds
+
+
+def test_memory_and_seconds_of_an_arm_and_of_the_released_one():
+    def taking(megabytes):
+        return lambda: b"x" * (megabytes * 2**20)
+
+    found = beside_released({"model": (taking(64), taking(256))}, runs=2)
+    assert found.keys() == {
+        f"{name}{unit}" for name in ("model", "released_model", "model_of_released") for unit in ("", "_mb")
+    }
+    assert found["model_mb"] == pytest.approx(64, abs=24) and found["released_model_mb"] == pytest.approx(256, abs=24)
+    assert found["model_of_released_mb"] == pytest.approx(found["model_mb"] / found["released_model_mb"], abs=1e-4)
+
+
+def test_arms_take_turns():
+    order = []
+    least_seconds({"first": lambda: order.append(1), "second": lambda: order.append(2)}, 3)
+    assert order == [1, 2] * 3
