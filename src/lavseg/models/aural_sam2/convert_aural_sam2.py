@@ -5,10 +5,11 @@ from pathlib import Path
 from zipfile import is_zipfile
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel
 
 from ...backbones.sam2.convert_sam2 import read_sam2, sam2_config_of, sam2_state_from_original
 from ...modeling.conversion import check_state, read_tensors
+from ...modeling.encoders import load_tokenizer
 from ...output_folders import check_new_folder, staged_folder
 from .configuration_aural_sam2 import AuralSam2Config
 from .modeling_aural_sam2 import AuralSam2Model
@@ -213,7 +214,7 @@ def convert_aural_sam2_checkpoint(
     """
     output_dir = check_new_folder(output_dir, "output_dir")
     config, state, unused = read_release(checkpoint_path, sam2, text, image_size)
-    tokenizer = AutoTokenizer.from_pretrained(text) if config.use_text else None
+    tokenizer = load_tokenizer("text", text) if config.use_text else None
     model = AuralSam2Model.from_pretrained(None, config=config, state_dict=state)
     with staged_folder(output_dir) as folder:
         model.save_pretrained(folder)

@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig
 
 from ...backbones.mask2former.convert_mask2former import MASK2FORMER_KEYS, UNUSED_MASK2FORMER_KEYS, renamed
 from ...backbones.vggish.convert_vggish import read_vggish
 from ...modeling.conversion import check_state, read_tensors
-from ...modeling.encoders import load_encoder
+from ...modeling.encoders import load_encoder, load_tokenizer
 from ...output_folders import check_new_folder, staged_folder
 from .configuration_eemc import EemcConfig
 from .modeling_eemc import EemcModel
@@ -77,5 +77,5 @@ def convert_eemc_checkpoint(
     model = EemcModel.from_pretrained(None, config=config, state_dict=state)
     with staged_folder(output_dir) as folder:
         model.save_pretrained(folder)
-        EemcProcessor.from_config(config, AutoTokenizer.from_pretrained(text)).save_pretrained(folder)
+        EemcProcessor.from_config(config, load_tokenizer("text", text)).save_pretrained(folder)
     return model, sorted(key for key in released if UNUSED_KEYS.search(key))

@@ -5,13 +5,14 @@ import re
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from ...backbones.pyramids.configuration_pyramids import resnet50_config, swin_config
 from ...backbones.pyramids.convert_pyramids import resnet_keys, split_qkv, swin_keys
 from ...backbones.sam.convert_sam import read_checkpoint, rename_keys
 from ...backbones.vggish.convert_vggish import read_vggish
 from ...modeling.conversion import check_state, split_in_proj
+from ...modeling.encoders import load_tokenizer
 from ...output_folders import check_new_folder, staged_folder
 from .configuration_referformer import ReferFormerConfig
 from .modeling_referformer import ReferFormerModel
@@ -184,7 +185,7 @@ def convert_referformer_checkpoint(
 
 
 def _fitting_tokenizer(text: str, config: ReferFormerConfig) -> PreTrainedTokenizerBase:
-    tokenizer, known = AutoTokenizer.from_pretrained(text), config.text_config.vocab_size
+    tokenizer, known = load_tokenizer("text", text), config.text_config.vocab_size
     if len(tokenizer) != known:
         raise ValueError(
             f"text: the tokenizer of {text} has {len(tokenizer)} tokens, the text encoder of the file knows {known}; "
