@@ -1,6 +1,8 @@
 """What arms of a benchmark cost beside each other: seconds of the processor, not those of a clock, so that what else
 runs on the machine counts little, and the memory that a run adds to the process."""
 
+import ctypes
+import gc
 import multiprocessing
 import resource
 import sys
@@ -44,6 +46,7 @@ def _seconds_of(arm: Arm) -> float:
 
 
 def _growth_of(arm: Arm) -> float:
+    _give_back_free_memory()
     here, there = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("fork").Process(target=_send_growth, args=(arm, there))
     process.start()
@@ -51,6 +54,13 @@ def _growth_of(arm: Arm) -> float:
     growth = here.recv()
     process.join()
     return growth
+
+
+def _give_back_free_memory() -> None:
+    """Without this what was freed before is used again, uncounted."""
+    gc.collect()
+    if sys.platform == "linux":
+        getattr(ctypes.CDLL(None), "malloc_trim", int)(0)  # glibc alone has it
 
 
 def _send_growth(arm: Arm, receiver: Connection) -> None:

@@ -33,6 +33,7 @@ class HubStandIn(ThreadingHTTPServer):
     `breaks` says which of the next contents end early: for each the number of bytes that are still sent, and what is
     called then, with the connection half-way. `instead`, where set, is sent in place of contents. `ranges` are the
     first bytes of the contents that were sent; asking for the first byte alone, to know the size, does not count.
+    While `answers` is not set, whoever posts something waits.
     """
 
     def __init__(self):
@@ -44,6 +45,8 @@ class HubStandIn(ThreadingHTTPServer):
         self.instead = None
         self.ranges = []
         self.requests = []
+        self.answers = threading.Event()
+        self.answers.set()
 
     def publish(self, repo, folder, under=""):
         """Put the files of a folder into a repository."""
@@ -100,6 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         path = urlsplit(self.path).path
         self.server.requests.append(("POST", path))
+        self.server.answers.wait()
         if path == "/api/validate-yaml":
             return self._validate(json.loads(body)["content"])
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":

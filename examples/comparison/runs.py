@@ -30,6 +30,8 @@ ROWS = {
     "reading": {"sam2-love": "SAM2", **{name: method.host for name, method in READERS.items()}},
 }
 TIMED_CLIPS = 8
+# During a training on clips: as many as ten would cost as much as the training itself.
+EVALUATIONS = 3
 # What every method of a folder has in common.
 SETTINGS = ("clips", "seed", "frame_steps", "steps", "host_steps")
 
@@ -108,7 +110,8 @@ def run_method(table: str, method: str, arguments: argparse.Namespace) -> dict:
     hears = table == "hearing"
     tiny = (METHODS if hears else READERS).get(method)
     training = {} if tiny is None else tiny.training
-    _, minutes = train_method(model, processor, clips, folder, **steps, seed=arguments.seed, **training)
+    budget = {**steps, "seed": arguments.seed, "evaluations": EVALUATIONS}
+    _, minutes = train_method(model, processor, clips, folder, **budget, **training)
     scores = (score_clips if hears else score_sentences)(model, collator, clips)
     timed = clips["single"]["test"] if hears else clips["sentences"]["test_s"]
     return {

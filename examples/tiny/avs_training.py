@@ -28,6 +28,8 @@ POINTING: dict[str, Any] = {"num_frames": 1, "peak_rate": 1e-3, "clips": FRAMES_
 CLIP_TRAINING: dict[str, Any] = {"per_device_train_batch_size": 16, "learning_rate": 3e-4, "weight_decay": 0.01}
 # Their clips have twice as many frames.
 SENTENCES_PER_STEP = 8
+# During the training on clips.
+EVALUATIONS = 10
 
 
 def write_clips(
@@ -56,6 +58,7 @@ def train_method(
     steps: int,
     seed: int,
     on_log: OnLog = lambda entry: None,
+    evaluations: int = EVALUATIONS,
     **training: Any,
 ) -> tuple[dict[str, list[dict]], float]:
     """Train in single frames for `frame_steps`, then on clips for `steps`, and save model, processor and log. A
@@ -64,6 +67,7 @@ def train_method(
     Args:
         folder: gets `model/` and `training_log.json`.
         on_log: called with each entry of the log of single frames.
+        evaluations: on the validation clips during the training on clips.
         training: arguments of the training on clips that differ.
 
     Returns:
@@ -75,7 +79,7 @@ def train_method(
         log = {"frames": teach_pointing(model, processor, seed, shown, [stage], on_log)}
     else:
         log = {"frames": train_on_frames(model, processor, seed, frame_steps, drawn, on_log)}
-    log["clips"] = _train_on_clips(model, ClipCollator(processor), clips, folder, steps, seed, training)
+    log["clips"] = _train_on_clips(model, ClipCollator(processor), clips, folder, steps, seed, evaluations, training)
     minutes = round((time.monotonic() - began) / 60, 1)
     for part in (model, processor):
         part.save_pretrained(folder / "model")
@@ -95,6 +99,7 @@ def _train_on_clips(
     folder: Path,
     steps: int,
     seed: int,
+    evaluations: int,
     training: dict[str, Any],
 ) -> list[dict]:
     """Train for so many steps and keep the weights that are best on the validation clips of the first part.
@@ -102,7 +107,7 @@ def _train_on_clips(
     Returns:
         The Trainer's log, with `eval_<part>_jaccard` of every part.
     """
-    every = max(1, steps // 10)
+    every = max(1, steps // evaluations)
     arguments = training_arguments(
         folder / "training",
         seed,

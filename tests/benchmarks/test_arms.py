@@ -1,5 +1,5 @@
 import pytest
-from arms import beside_released, least_seconds
+from arms import beside_released, least_seconds, memory
 
 
 def test_memory_and_seconds_of_an_arm_and_of_the_released_one():
@@ -12,6 +12,14 @@ def test_memory_and_seconds_of_an_arm_and_of_the_released_one():
     }
     assert found["model_mb"] == pytest.approx(64, abs=24) and found["released_model_mb"] == pytest.approx(256, abs=24)
     assert found["model_of_released_mb"] == pytest.approx(found["model_mb"] / found["released_model_mb"], abs=1e-4)
+
+
+def test_memory_that_was_freed_before_counts():
+    pieces = [b"x" * 2**16 for _ in range(2**11)]
+    kept = [b"x" * 2**16]
+    del pieces
+    assert memory({"arm": lambda: b"x" * 2**26})["arm"] == pytest.approx(64, abs=8)
+    assert kept
 
 
 def test_arms_take_turns():

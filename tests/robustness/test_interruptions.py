@@ -201,8 +201,10 @@ def test_push_that_is_killed_or_lacks_something_leaves_the_folder_alone(forked, 
     folder = tmp_path / "model"
     shutil.copytree(source, folder)
     with running_hub() as hub, unchanged(tmp_path):
+        hub.answers.clear()
         job = forked.start(push, hub.endpoint, folder, "org/name")
         assert job.send_when(lambda: any("create" in path for _, path in hub.requests), signal.SIGKILL)
         assert job.wait().status == -signal.SIGKILL
+        hub.answers.set()
         ended_well(forked.call(push, hub.endpoint, folder, "org/name"))
         assert {"model.safetensors", "README.md"} <= hub.repos["org/name"]["files"].keys()
