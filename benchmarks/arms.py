@@ -1,8 +1,10 @@
 """What arms of a benchmark cost beside each other: seconds of the processor, not those of a clock, so that what else
 runs on the machine counts little, and the memory that a run adds to the process."""
 
+import argparse
 import ctypes
 import gc
+import json
 import multiprocessing
 import resource
 import sys
@@ -10,9 +12,25 @@ import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 
+import torch
+
 Arm = Callable[[], object]
 # The units of `ru_maxrss` in a megabyte.
 PER_MB = 2**20 if sys.platform == "darwin" else 2**10
+
+
+def print_measured(
+    measure: Callable[..., dict[str, float]], description: str | None, **options: int | tuple[str, ...]
+) -> None:
+    """A command's `main`: call `measure` with its options, on one thread, and print one JSON line of these and of what
+    it returns. For each option its default is given, or the words that it takes, of which the first is the default."""
+    parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
+    for name, value in options.items():
+        words = {"choices": value, "default": value[0]} if isinstance(value, tuple) else {"type": int, "default": value}
+        parser.add_argument(f"--{name}", **words)
+    given = vars(parser.parse_args())
+    torch.set_num_threads(1)
+    print(json.dumps({**given, **measure(**given)}))
 
 
 def beside_released(arms: Mapping[str, tuple[Arm, Arm]], runs: int) -> dict[str, float]:

@@ -9,11 +9,8 @@ with `_mb` at the end they are of memory. How both are taken is in `arms.py`. Th
 `tests/benchmarks`.
 """
 
-import argparse
-import json
-
 import torch
-from arms import beside_released
+from arms import beside_released, print_measured
 from released_eemc import released_masks
 
 from lavseg import EemcConfig, EemcModel, VggishConfig
@@ -42,16 +39,5 @@ def measure(frames: int, sentences: int, runs: int, seed: int) -> dict[str, floa
     return beside_released({"model": (ours, lambda: released_masks(model, clip, heard, read, SIZE))}, runs)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=2)
-    parser.add_argument("--sentences", type=int, default=1)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    print(json.dumps({**vars(arguments), **measure(**vars(arguments))}))
-
-
 if __name__ == "__main__":
-    main()
+    print_measured(measure, __doc__, frames=2, sentences=1, runs=3, seed=0)

@@ -9,11 +9,8 @@ thread. `model` is seconds of this package for all sentences, `released_model` t
 compute the same is tested in `tests/benchmarks`.
 """
 
-import argparse
-import json
-
 import torch
-from arms import beside_released
+from arms import beside_released, print_measured
 from released_referformer import released_masks
 
 from lavseg import ReferFormerConfig, ReferFormerModel
@@ -36,14 +33,5 @@ def measure(frames: int, sentences: int, height: int, width: int, runs: int, see
     return beside_released({"model": (ours, lambda: released_masks(model, clip, ids, mask))}, runs)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, value in (("frames", 2), ("sentences", 6), ("height", 360), ("width", 640), ("runs", 1), ("seed", 0)):
-        parser.add_argument(f"--{name}", type=int, default=value)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    print(json.dumps({**vars(arguments), **measure(**vars(arguments))}))
-
-
 if __name__ == "__main__":
-    main()
+    print_measured(measure, __doc__, frames=2, sentences=6, height=360, width=640, runs=1, seed=0)

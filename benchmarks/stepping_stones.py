@@ -9,12 +9,9 @@ attention, which the release has, `model_of_released` the ratio; with `_mb` at t
 taken is in `arms.py`. That both compute the same is tested in `tests/benchmarks`.
 """
 
-import argparse
-import json
-
 import torch
 import torch.nn.functional as F
-from arms import beside_released
+from arms import beside_released, print_measured
 from released_stepping_stones import released_scores
 
 from lavseg import SteppingStonesConfig, SteppingStonesModel, VggishConfig
@@ -44,15 +41,5 @@ def measure(frames: int, runs: int, seed: int) -> dict[str, float]:
     return beside_released({"model": (ours, released)}, runs)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=5)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    print(json.dumps({**vars(arguments), **measure(**vars(arguments))}))
-
-
 if __name__ == "__main__":
-    main()
+    print_measured(measure, __doc__, frames=5, runs=3, seed=0)

@@ -9,11 +9,8 @@ of this package, `released_blocks` and `released_model` those of `released_tpavi
 both compute the same is tested in `tests/benchmarks`.
 """
 
-import argparse
-import json
-
 import torch
-from arms import beside_released
+from arms import beside_released, print_measured
 from released_tpavi import released_model
 
 from lavseg import TpaviConfig, TpaviModel, VggishConfig
@@ -49,17 +46,5 @@ def measure(backbone: str, size: int, frames: int, runs: int, seed: int) -> dict
     return beside_released(arms, runs)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--backbone", choices=BACKBONES, default="pvt")
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--frames", type=int, default=5)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    print(json.dumps({**vars(arguments), **measure(**vars(arguments))}))
-
-
 if __name__ == "__main__":
-    main()
+    print_measured(measure, __doc__, backbone=(*BACKBONES,), size=224, frames=5, runs=3, seed=0)

@@ -1,5 +1,8 @@
+import json
+import sys
+
 import pytest
-from arms import beside_released, least_seconds, memory
+from arms import beside_released, least_seconds, memory, print_measured
 
 
 def test_memory_and_seconds_of_an_arm_and_of_the_released_one():
@@ -26,3 +29,15 @@ def test_arms_take_turns():
     order = []
     least_seconds({"first": lambda: order.append(1), "second": lambda: order.append(2)}, 3)
     assert order == [1, 2] * 3
+
+
+def test_a_command_prints_its_options_and_what_was_measured(monkeypatch, capsys):
+    def measure(frames, backbone):
+        return {"model": frames * len(backbone)}
+
+    monkeypatch.setattr(sys, "argv", ["some.py", "--frames", "3"])
+    print_measured(measure, "What it costs.", frames=2, backbone=("pvt", "resnet"))
+    assert json.loads(capsys.readouterr().out) == {"frames": 3, "backbone": "pvt", "model": 9}
+    monkeypatch.setattr(sys, "argv", ["some.py", "--backbone", "other"])
+    with pytest.raises(SystemExit):
+        print_measured(measure, "What it costs.", frames=2, backbone=("pvt", "resnet"))

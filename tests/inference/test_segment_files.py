@@ -23,13 +23,13 @@ def work(monkeypatch):
         done.append(f"load {model} {device}")
         return None, Processor()
 
-    def segment(load, clip, texts, model, folder, overwrite, fps, mask_format, **options):
-        load()
+    def segment(model, clip, texts, folder, overwrite, fps, mask_format, **options):
+        model.load()
         done.append(f"{clip.name} {overwrite}")
         if clip.stem == "bad":
             raise RuntimeError("out of\nmemory")
         expressions = [{"text": text, "folder": str(index)} for index, text in enumerate(texts)]
-        given = {"clip": str(clip), "model": str(model), "complete": clip.stem != "long", "fps": fps or 1.0}
+        given = {"clip": str(clip), "model": str(model.name), "complete": clip.stem != "long", "fps": fps or 1.0}
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "result.json").write_text(json.dumps({**given, "expressions": expressions}))
         return {**given, "expressions": expressions}

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedConfig
@@ -30,6 +31,13 @@ from .timed_prompts import TimedPrompt, check_objects, described, prompt_argumen
 RESULT = "result.json"
 # Names of all that a result holds.
 _RESULT_NAMES = re.compile(r"result\.json|classes|(overlay|attention)\.mp4|\d+(\.json|\.npz)?")
+
+
+class LoadableModel(NamedTuple):
+    """The name of a checkpoint, and what loads its model and processor."""
+
+    name: str | Path
+    load: Callable[[], tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]]
 
 
 def segment_file(
@@ -96,23 +104,21 @@ def segment_file(
         ValueError: (of which `MediaError` and `CheckpointError` are kinds) something given cannot be used.
         KeyboardInterrupt: by Ctrl-C before the first frame was done.
     """
-    load = partial(load_on_device, model, device, trust_remote_code)
-    stage = None if stage_one is None else (stage_one, partial(load_on_device, stage_one, device, trust_remote_code))
+    load = partial(load_on_device, device=device, trust_remote_code=trust_remote_code)
     return segment_with(
-        load,
+        LoadableModel(model, partial(load, model)),
         clip,
         texts,
-        model,
         out,
         overwrite,
-        on_stage,
-        fps,
-        mask_format,
-        attention,
-        on_frame,
-        prompts,
-        stage,
-        classes,
+        on_stage=on_stage,
+        fps=fps,
+        mask_format=mask_format,
+        attention=attention,
+        on_frame=on_frame,
+        prompts=prompts,
+        stage_one=None if stage_one is None else LoadableModel(stage_one, partial(load, stage_one)),
+        classes=classes,
     )
 
 
@@ -125,23 +131,22 @@ def load_on_device(
 
 
 def segment_with(
-    load: Callable[[], tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]],
+    model: LoadableModel,
     clip: str | Path,
     texts: Sequence[str],
-    model: str | Path,
     out: str | Path,
     overwrite: bool = False,
+    *,
     on_stage: Callable[[str], None] = lambda stage: None,
     fps: float | None = None,
     mask_format: str = "png",
     attention: bool = False,
     on_frame: Callable[[int, int], None] = lambda done, total: None,
     prompts: Sequence[TimedPrompt] = (),
-    stage_one: tuple[str | Path, Callable[[], tuple[AudioVisualPreTrainedModel, AudioVisualProcessor]]] | None = None,
+    stage_one: LoadableModel | None = None,
     classes: bool = False,
 ) -> dict:
-    """`segment_file` with what `load` gives, which is called once the clip was found to be one; `model` is its name.
-    `stage_one` is the name of a first stage, and what loads it."""
+    """`segment_file` with a model that is loaded once the clip was found to be one."""
     _check_out(Path(out), overwrite, Path(clip))
     if mask_format not in MASK_FILES:
         raise ValueError(f"format: {mask_format!r} was given, accepted are {', '.join(MASK_FILES)}")
@@ -151,9 +156,9 @@ def segment_with(
     reader = ClipReader(clip)
     seconds = reader.info.seconds
     on_stage("Loading the model")
-    network, processor = load()
+    network, processor = model.load()
     check_first_stage(network, stage_one is not None)
-    stage = None if stage_one is None else FirstStage(*stage_one[1]())
+    stage = None if stage_one is None else FirstStage(*stage_one.load())
     check_takes_prompts(network, [f"--{prompt.kind}" for prompt in prompts])
     shown = prompt_arguments(prompts, reader, processor.fps, objects)
     on_stage("Segmenting")
@@ -176,8 +181,8 @@ def segment_with(
             complete = False
         with suppress(KeyboardInterrupt), _uninterrupted():
             results.close()
-            given = {"clip": str(clip), "model": str(model), **({"stage_one": str(stage_one[0])} if stage_one else {})}
-            summary = given | {"complete": complete} | results.summary()
+            given = {"clip": clip, "model": model.name, **({"stage_one": stage_one.name} if stage_one else {})}
+            summary = {**{name: str(value) for name, value in given.items()}, "complete": complete, **results.summary()}
             for prompt in prompts:
                 record = described(prompt, reader, processor.fps)
                 summary["expressions"][prompt.number or 0].setdefault("prompts", []).append(record)

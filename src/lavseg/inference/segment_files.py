@@ -17,7 +17,7 @@ from ..output_folders import check_writable_folder
 from .clip_lists import result_folders
 from .mask_files import MASK_FILES
 from .result_files import ATTENTION
-from .segment_file import RESULT, load_on_device, segment_with
+from .segment_file import RESULT, LoadableModel, load_on_device, segment_with
 
 # A process waits for the others, at the end, as long as they may take.
 _PATIENCE = timedelta(days=30)
@@ -87,7 +87,7 @@ def segment_files(
         raise ValueError(f"out: {out} is the result of one clip; name another folder for those of several")
     load = cache(lambda: _load(model, device, trust_remote_code, texts))
     load_first = cache(lambda: load_on_device(stage_one, _device_here(device), trust_remote_code))
-    stage = None if stage_one is None else (stage_one, load_first)
+    stage = None if stage_one is None else LoadableModel(stage_one, load_first)
     settings = {"fps": fps, "mask_format": mask_format, "attention": attention, "classes": classes}
     for clip, folder in [*zip(clips, folders, strict=True)][rank::count]:
         complete = None if overwrite else _complete(folder, clip, texts, model, stage_one, **settings)
@@ -97,9 +97,8 @@ def segment_files(
             load()
             try:
                 replace = overwrite or complete is False
-                summary = segment_with(
-                    load, clip, texts, model, folder, replace, stage_one=stage, **settings, **options
-                )
+                loadable = LoadableModel(model, load)
+                summary = segment_with(loadable, clip, texts, folder, replace, stage_one=stage, **settings, **options)
                 state = "segmented" if summary["complete"] else "stopped"
                 outcome = ClipOutcome(clip, folder, state, summary=summary)
             except Exception as error:  # whatever a library raises, the next clip may be a good one
