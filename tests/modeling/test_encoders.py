@@ -146,6 +146,14 @@ def test_tokens_of_another_tokenizer_are_refused(roberta, token):
         encode_text(roberta, torch.tensor([[[3, token]]]), None)
 
 
+def test_more_tokens_than_an_encoder_has_positions_for_are_refused():
+    # RoBERTa counts from the position after that of padding.
+    encoder = RobertaModel(RobertaConfig(vocab_size=50, **SIZES, max_position_embeddings=8, pad_token_id=1)).eval()
+    assert encode_text(encoder, torch.full((1, 1, 6), 3), None)[0].shape == (1, 1, 6, 16)
+    with pytest.raises(ValueError, match=r"^input_ids: 7 tokens per sentence were given, the text encoder takes 6$"):
+        encode_text(encoder, torch.full((1, 1, 7), 3), None)
+
+
 def test_an_encoder_brings_its_image_processor(tmp_path):
     with pytest.raises(ValueError, match=r"vision: .* has no readable preprocessor_config\.json"):
         load_image_processor("vision", tmp_path)

@@ -120,7 +120,8 @@ def encode_text(
         text_embeddings: the states, where they were made before, in place of `input_ids`.
 
     Raises:
-        ValueError: when the mask has another number of tokens, or a token is none of the encoder's.
+        ValueError: when the mask has another number of tokens, a token is none of the encoder's, or there are more than
+            it has positions for.
     """
     if input_ids is not None and text_embeddings is not None:
         raise ValueError("text_embeddings: input_ids was given, too; pass one of them")
@@ -133,9 +134,19 @@ def encode_text(
         return text_embeddings, mask.bool()
     if isinstance(encoder, PreTrainedModel):
         check_ids("input_ids", input_ids, encoder.config.vocab_size)
+        if (longest := _longest_text(encoder)) is not None and tokens[2] > longest:
+            raise ValueError(f"input_ids: {tokens[2]} tokens per sentence were given, the text encoder takes {longest}")
     with gradient_where_needed(encoder):
         flat = encoder(input_ids=input_ids.flatten(0, 1), attention_mask=mask.flatten(0, 1))
     return flat.last_hidden_state.unflatten(0, input_ids.shape[:2]), mask.bool()
+
+
+def _longest_text(encoder: PreTrainedModel) -> int | None:
+    """How many tokens an encoder with learnt positions takes; RoBERTa's begin after that of padding."""
+    positions = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
+    if not isinstance(positions, nn.Embedding):
+        return None
+    return positions.num_embeddings - (0 if positions.padding_idx is None else positions.padding_idx + 1)
 
 
 def _without_pooler(config: PreTrainedConfig) -> dict:

@@ -63,6 +63,16 @@ def check_heads(heads: int, width: int, owner: str) -> None:
         )
 
 
+def check_queries(queries: int) -> None:
+    """The `num_queries` of a configuration are at least one.
+
+    Raises:
+        ValueError: when they are not.
+    """
+    if queries < 1:
+        raise ValueError(f"num_queries: {queries} was given, it has to be 1 or more")
+
+
 def check_keys(source: str, given: Iterable[str], accepted: Collection[str]) -> None:
     """Compare names that were given with those accepted.
 

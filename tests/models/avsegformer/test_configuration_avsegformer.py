@@ -14,7 +14,9 @@ def test_a_model_that_reads_has_a_text_encoder():
     assert AvsegFormerConfig(use_text=True).text_config.vocab_size == 50265
 
 
-@pytest.mark.parametrize(("field", "value"), [("frame_size", 100), ("hidden_size", 48), ("num_attention_heads", 5)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("frame_size", 100), ("hidden_size", 48), ("num_attention_heads", 5), ("num_queries", 0)]
+)
 def test_sizes_that_do_not_fit_are_refused(field, value):
     with pytest.raises(ValueError, match=rf"{field}: .*{value}"):
         tiny_config(AvsegFormerConfig, **{field: value})

@@ -39,6 +39,7 @@ def test_it_has_as_many_parameters_as_the_release(vision, count, trainable):
             {"num_attention_heads": 7},
             r"num_attention_heads: 7 was given, it has to be 1 or more and to divide hidden_size, 256",
         ),
+        ({"num_queries": 0}, r"num_queries: 0 was given, it has to be 1 or more"),
         ({"frame_size": 16}, r"frame_size: has to be 32 at least, got 16"),
         ({"text_config": {"model_type": "bert"}}, r"text_config: is a 'bert', 'roberta' is needed"),
     ],

@@ -25,7 +25,8 @@ def test_what_is_given_comes_before_what_was_released():
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("frame_size", 100), ("adapter_place", "beside"), ("adapter_ratio", 3), ("adapter_ratio", 0)]
+    ("field", "value"),
+    [("frame_size", 100), ("adapter_place", "beside"), ("adapter_ratio", 3), ("adapter_ratio", 0), ("num_queries", 0)],
 )
 def test_what_does_not_fit_is_refused(field, value):
     with pytest.raises(ValueError, match=rf"{field}: .*{value}"):
