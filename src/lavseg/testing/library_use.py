@@ -19,7 +19,7 @@ from ..backbones.sam2.every_frame_tracking import EveryFrameTracker
 from ..backbones.sam2.tracking_sam2 import Sam2Tracker
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
-from .variants import Variant
+from .variants import Variant, as_double
 
 _STEPS = (
     (Sam2Tracker, "attend"),
@@ -95,13 +95,13 @@ class LibraryUse:
     @pytest.mark.slow
     def test_adapters_are_saved_reloaded_and_merged(self, variant: Variant, tmp_path: Path) -> None:
         peft = pytest.importorskip("peft")
-        model = _adapted(variant.make_model()).eval()
-        adapted = _outputs(model, variant.inputs)
+        model, inputs = _adapted(variant.make_model().double()).eval(), as_double(variant.inputs)
+        adapted = _outputs(model, inputs)
         assert (adapted.pred_masks - variant.outputs.pred_masks).abs().max() > 1e-4
         model.save_pretrained(tmp_path)
-        merged = peft.PeftModel.from_pretrained(variant.make_model(), tmp_path).merge_and_unload().eval()
+        merged = peft.PeftModel.from_pretrained(variant.make_model().double(), tmp_path).merge_and_unload().eval()
         assert merged.state_dict().keys() == variant.model.state_dict().keys()
-        _assert_near(_outputs(merged, variant.inputs), adapted, 1e-3)
+        _assert_near(_outputs(merged, inputs), adapted, 1e-6)
 
     def test_a_reentrant_checkpoint_is_refused(self, variant: Variant) -> None:
         with pytest.raises(ValueError, match=r"^use_reentrant: has to be False"):

@@ -42,17 +42,17 @@ def test_image_features_equal_the_stock_encoder(monkeypatch, config, band_size, 
     assert (len(calls) > len(blocks)) is banded
 
 
-def attend_to_memory(sam, num_objects, num_maps, num_pointers):
+def attend_to_memory(sam, num_objects, num_maps, num_pointers, one_map=False):
     def draw(*shape):
         return torch.randn(shape).to(sam.dtype)
 
     config = sam.config
     positions, width = config.image_size**2 // 256, config.memory_attention_hidden_size
     torch.manual_seed(1)
-    query = draw(positions, num_objects, width).requires_grad_()
+    query = draw(positions, 1 if one_map else num_objects, width).requires_grad_()
     memory = draw(num_maps * positions + num_pointers, num_objects, 64)
     attended = sam.memory_attention(
-        current_vision_features=query,
+        current_vision_features=query.expand(-1, num_objects, -1),
         current_vision_position_embeddings=draw(positions, 1, width),
         memory=memory,
         memory_posision_embeddings=draw(len(memory), 1, 64),
@@ -72,14 +72,31 @@ def test_memory_attention_equals_the_stock_one(monkeypatch, shape, query_block, 
     monkeypatch.setattr(attention_sam2, "streamed_attention", lambda *args: asked.append(1) or streamed(*args))
     with torch.no_grad():
         expected, found = (attend_to_memory(sam, *shape)[1] for sam in (stock, faster))
-    assert len(asked) == len(faster.memory_attention.layers)
+    assert len(asked) == shape[0] * len(faster.memory_attention.layers)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_memory_attention_has_the_stock_gradient():
+def test_objects_of_one_frame_look_at_it_once():
+    stock, faster = stock_and_faster(nano_sam2_config())
+    seen = []
+    for layer in faster.memory_attention.layers:
+        layer.self_attn.register_forward_hook(
+            lambda module, args, kwargs, output: seen.append(len(kwargs["query"])), with_kwargs=True
+        )
+    for gradient in (False, True):
+        with torch.set_grad_enabled(gradient):
+            expected, found = (attend_to_memory(sam, 3, 2, 4, one_map=True)[1] for sam in (stock, faster))
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    others = len(faster.memory_attention.layers) - 1
+    # One object after the other where nothing is learnt.
+    assert seen == [1, *[1] * 3 * others, 1, *[3] * others]
+
+
+@pytest.mark.parametrize("one_map", [False, True])
+def test_memory_attention_has_the_stock_gradient(one_map):
     gradients = []
     for sam in stock_and_faster(nano_sam2_config()):
-        query, attended = attend_to_memory(sam, 2, 3, 6)
+        query, attended = attend_to_memory(sam, 2, 3, 6, one_map)
         attended.square().sum().backward()
         gradients.append(query.grad)
     torch.testing.assert_close(*gradients)
@@ -104,7 +121,7 @@ def test_memory_attention_in_bfloat16_is_as_close_to_float32_as_the_stock_one(mo
         stock, faster = stock.bfloat16(), faster.bfloat16()
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         expected, found = (attend_to_memory(sam, 2, 3, 6)[1] for sam in (stock, faster))
-    assert len(asked) == len(faster.memory_attention.layers)
+    assert len(asked) == 2 * len(faster.memory_attention.layers)
     assert found.dtype == expected.dtype
     assert (found - precise).square().mean() <= 1.5 * (expected - precise).square().mean()
 

@@ -163,6 +163,16 @@ def test_a_prompt_decoder_hands_its_mask_to_the_stock_decoder(sam, video):
 
 
 @torch.no_grad()
+def test_nothing_is_remembered_of_the_frame_that_comes_last(sam, video, monkeypatch):
+    remembered, remember = [], Sam2Tracker.remember
+    monkeypatch.setattr(
+        Sam2Tracker, "remember", lambda *args, **kwargs: remembered.append(args[2]) or remember(*args, **kwargs)
+    )
+    order = [frame for frame, _ in propagate(Sam2Tracker(sam, 4), features_of(sam, video), torch.zeros(2, 1, 128), 2)]
+    assert (order, remembered) == ([2, 3, 1, 0], [2, 3, 1])
+
+
+@torch.no_grad()
 def test_a_batch_of_clips_equals_single_runs(sam, video):
     tokens = torch.randn(4, 1, 128, generator=torch.Generator().manual_seed(2))
     masks, scores = track(sam, video, tokens, 2, repeat=2)

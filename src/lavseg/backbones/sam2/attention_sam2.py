@@ -1,8 +1,10 @@
 """SAM2's blocks with less work and less memory traffic: stock parameters, and the stock outputs up to rounding."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import torch
+from torch import nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.sam2.modeling_sam2 import (
     Sam2HieraDetConfig,
@@ -11,7 +13,15 @@ from transformers.models.sam2.modeling_sam2 import (
     do_pool,
     eager_attention_forward,
 )
-from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoRoPEAttention, rotate_pairwise
+from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoConfig
+from transformers.models.sam2_video.modeling_sam2_video import (
+    Sam2VideoMemoryAttention,
+    Sam2VideoMemoryAttentionLayer,
+    Sam2VideoRoPEAttention,
+    rotate_pairwise,
+)
+
+from ...modeling.initialization import rebuild
 
 # What fits the caches of current CPUs: elements of a block's input, and queries (of all objects) and keys at a time.
 BAND_SIZE = 2**19
@@ -157,6 +167,97 @@ class FasterMemoryAttention(Sam2VideoRoPEAttention):
         for index, (key, value) in enumerate(pieces):
             key = self.k_proj(key)
             yield (rotate_precisely(key, *codes[index]) if index < len(codes) else key), value
+
+
+class FasterMemoryLayer(Sam2VideoMemoryAttentionLayer):
+    """A layer that attends to the memory, of the parts of a stock one; the frame may come once for several objects.
+
+    On a CPU without gradient one object follows the other, as its maps then stay in memory that is at hand.
+    """
+
+    def __init__(self, stock: Sam2VideoMemoryAttentionLayer, config: Sam2VideoConfig):
+        nn.Module.__init__(self)
+        # The parts themselves, as Transformers draws the weights of new ones a second time, in another way.
+        for name, part in stock.named_children():
+            self.add_module(name, part)
+        recall = stock.cross_attn_image
+        build = partial(FasterMemoryAttention, config, recall.kv_in_dim, recall.rope_k_repeat)
+        self.cross_attn_image = rebuild(recall, build)
+        if isinstance(self.activation, nn.ReLU):
+            self.activation.inplace = True
+
+    def forward(
+        self,
+        queries: torch.Tensor,
+        keys: torch.Tensor,
+        key_point_embedding: torch.Tensor,
+        rope_position_embeddings: tuple[torch.Tensor, torch.Tensor],
+        num_k_exclude_rope: int = 0,
+    ) -> torch.Tensor:
+        """Attend from the current frame to the memory.
+
+        Args:
+            queries: `[N, 1, Q, C]`, tokens of the current frame for `N` objects, or `[1, 1, Q, C]` for all of them.
+            keys: `[N, 1, K, D]`, tokens of the memory.
+            key_point_embedding: their position codes, `[N, 1, K, D]` or `[1, 1, K, D]`.
+            rope_position_embeddings: cosines and sines of the rotary code.
+            num_k_exclude_rope: number of object pointer tokens, the last of the memory.
+
+        Returns:
+            `[N, 1, Q, C]`.
+        """
+        rotation, count = rope_position_embeddings, keys.shape[0]
+        if keys.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            looked = self._look(queries, rotation).expand(count, -1, -1, -1)
+            return self._recall(looked, keys, key_point_embedding, rotation, num_k_exclude_rope)
+        looked = torch.cat([self._look(each, rotation) for each in queries.split(1)])
+        parts = (part.expand(count, -1, -1, -1).split(1) for part in (looked, keys, key_point_embedding))
+        return torch.cat([self._recall(*each, rotation, num_k_exclude_rope) for each in zip(*parts, strict=True)])
+
+    def _look(self, queries: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """The tokens of the frame attend to each other."""
+        query = self.layer_norm1(queries)
+        query, _ = self.self_attn(query=query, key=query, value=query, position_embeddings=rotation)
+        return queries + self.dropout1(query)
+
+    def _recall(
+        self,
+        queries: torch.Tensor,
+        keys: torch.Tensor,
+        codes: torch.Tensor,
+        rotation: tuple[torch.Tensor, torch.Tensor],
+        num_pointers: int,
+    ) -> torch.Tensor:
+        """They attend to the memory, and the MLP follows."""
+        query = self.layer_norm2(queries)
+        query, _ = self.cross_attn_image(
+            query=query,
+            key=keys + codes,
+            value=keys,
+            position_embeddings=rotation,
+            num_k_exclude_rope=num_pointers,
+        )
+        queries = queries + self.dropout2(query)
+        query = self.linear2(self.dropout(self.activation(self.linear1(self.layer_norm3(queries)))))
+        return queries + self.dropout3(query)
+
+
+class FasterMemoryLayers(Sam2VideoMemoryAttention):
+    """The layers that attend to the memory, of the parts of a stock module; the first one looks once at a frame that
+    is the same for all objects."""
+
+    def __init__(self, stock: Sam2VideoMemoryAttention):
+        nn.Module.__init__(self)
+        self.config = stock.config
+        self.layers = nn.ModuleList(FasterMemoryLayer(layer, stock.config) for layer in stock.layers)
+        self.layer_norm, self.rotary_emb = stock.layer_norm, stock.rotary_emb
+        self.position_ids = nn.Buffer(stock.position_ids, persistent=False)
+
+    def forward(self, current_vision_features: torch.Tensor, *args, **kwargs) -> torch.Tensor:
+        """As the stock module; a map `[Q, N, C]` that is the same for all `N` objects comes expanded."""
+        if current_vision_features.stride(1) == 0:
+            current_vision_features = current_vision_features[:, :1]
+        return super().forward(current_vision_features, *args, **kwargs)
 
 
 def rotate_precisely(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from ...modeling.initialization import rebuild
 from ...modeling.outputs import MaskPrediction
 from ..rows import as_index
 from .adapters_sam2 import Sam2AudioAdapters, raised_inputs
-from .attention_sam2 import FasterMemoryAttention, FasterMultiScaleBlock
+from .attention_sam2 import FasterMemoryLayers, FasterMultiScaleBlock
 from .encoder_sam2 import encode_images
 from .every_frame_tracking import EveryFrameTracker, track_every_frame
 from .tracking_sam2 import ImageFeatures, project_features
@@ -36,12 +36,7 @@ class Sam2Backbone(Sam2VideoModel):
         super().__init__(config)
         hiera = self.vision_encoder.backbone
         hiera.blocks = rebuild(hiera.blocks, partial(_blocks, hiera.config))
-        for layer in self.memory_attention.layers:
-            stock = layer.cross_attn_image
-            build = partial(FasterMemoryAttention, config, stock.kv_in_dim, stock.rope_k_repeat)
-            layer.cross_attn_image = rebuild(stock, build)
-            if isinstance(layer.activation, nn.ReLU):
-                layer.activation.inplace = True
+        self.memory_attention = FasterMemoryLayers(self.memory_attention)
 
     @classmethod
     def is_custom_code(cls) -> bool:

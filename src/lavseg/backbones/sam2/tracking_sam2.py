@@ -38,8 +38,10 @@ class ImageFeatures:
         return iter((self.stride4, self.stride8, self.stride16))
 
     def select(self, images: torch.Tensor) -> "ImageFeatures":
-        """Features of the images `[N]`, which may repeat: one row per object."""
-        return ImageFeatures(self.stride4[images], self.stride8[images], self.stride16[images])
+        """Features of the images `[N]`, which may repeat: one row per object, of `stride16` views of a single image."""
+        single = self.stride16.shape[0] == 1
+        stride16 = self.stride16.expand(images.shape[0], -1, -1, -1) if single else self.stride16[images]
+        return ImageFeatures(self.stride4[images], self.stride8[images], stride16)
 
 
 def project_features(sam: Sam2VideoModel, maps: tuple[torch.Tensor, ...]) -> ImageFeatures:
@@ -359,12 +361,14 @@ def propagate(
     """
     features = features_of(key_frame)
     prediction = tracker.prompt(features, sparse, multimask=multimask)
-    memory = tracker.remember(Memory(), key_frame, features, prediction, prompted=True)
+    memory = Memory()
     yield key_frame, prediction
+    done = (key_frame, features, prediction, True)
     forward = ((frame, False) for frame in range(key_frame + 1, tracker.num_frames))
     backward = ((frame, True) for frame in range(key_frame - 1, -1, -1))
     for frame, reverse in (*forward, *backward):
+        memory = tracker.remember(memory, *done)  # nothing reads a memory of the last frame
         features = features_of(frame)
         prediction = tracker.track(features, memory, frame, reverse)
-        memory = tracker.remember(memory, frame, features, prediction)
         yield frame, prediction
+        done = (frame, features, prediction)
