@@ -67,12 +67,10 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--tables", nargs="+", default=list(ROWS), choices=ROWS)
     parser.add_argument("--methods", nargs="+", default=methods, choices=methods)
     parser.add_argument("--model", type=Path, default=SHIPPED, help="SAM2-LOVE, for its SAM2, VGGish and text encoder")
-    parser.add_argument("--frame_steps", type=int, default=1000, help="of each method, 16 single frames each")
-    parser.add_argument("--steps", type=int, default=80, help="of each method, 16 clips or 8 sentences each")
-    parser.add_argument(
-        "--host_steps", type=int, default=600, help="of the SAM, PVT v2, ResNet and Mask2Former built on"
-    )
-    parser.add_argument("--clips", type=int, default=600, help="training clips of each data set")
+    parser.add_argument("--frame_steps", type=int, default=400, help="of each method, 16 single frames each")
+    parser.add_argument("--steps", type=int, default=40, help="of each method, 16 clips or 8 sentences each")
+    parser.add_argument("--host_steps", type=int, default=400, help="of SAM, PVT v2, ResNet and Mask2Former before")
+    parser.add_argument("--clips", type=int, default=400, help="training clips of each data set")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
     for name in ("frame_steps", "steps", "host_steps", "clips"):
