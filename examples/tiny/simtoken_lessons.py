@@ -29,7 +29,9 @@ from .processes import map_in_processes
 from .silent_clips import render_silent_clip
 
 BETAS = (0.9, 0.95)
-# How often the language model is asked each kind of sentence while it learns to point, and how many about a clip.
+# The last one is the name of nothing.
+NAMES = (*BAND, None)
+# How often the language model is asked each kind of sentence while it learns to name, and how many about a clip.
 KINDS = {"words": 0.5, "sound": 0.3, "both": 0.1, "null": 0.1}
 ASKED = 6
 AS_TENSORS = {"return_tensors": "pt", "input_data_format": "channels_first"}
@@ -43,34 +45,46 @@ class Reader:
         self._known = {}
 
     def prompt(self, text: str) -> ClipPrompt:
+        """The layout of the prompt of a sentence."""
         if text not in self._known:
             tokens = self._processor.text_inputs([[text]])
             rows, marks = (tokens[name][0].tolist() for name in ("input_ids", "attention_mask"))
             self._known[text] = lay_out(rows, marks, self._config.seg_token_id, self._config.language_config.vocab_size)
         return self._known[text]
 
-    def read(self, texts: Sequence[str], prefixes: torch.Tensor | None = None) -> torch.Tensor:
-        """States `[N, D]` of these sentences, after `prefixes [B, L, D]` of clips, each asked `N / B` in a row; without
-        them the prompts begin after the last place holder."""
-        prompts = [self.prompt(text) for text in texts]
-        rows = [torch.tensor(prompt.suffixes[0][: prompt.seg[0]]) for prompt in prompts]
+    def words(self, text: str) -> torch.Tensor:
+        """What stands after the last place holder, up to [SEG]."""
+        prompt = self.prompt(text)
+        return torch.tensor(prompt.suffixes[0][: prompt.seg[0] + 1])
+
+    def states(self, words: Sequence[torch.Tensor], prefixes: torch.Tensor | None = None) -> torch.Tensor:
+        """States `[N, L, D]` of all words but [SEG], after `prefixes [B, P, D]` of clips, each asked `N / B` in a row.
+        Without them the prompts begin after the last place holder."""
         given = {}
         if prefixes is not None:
             known = DynamicCache(config=self.language.config)
             given = {cache_argument(type(self.language)): known, "use_cache": True}
             self.language(inputs_embeds=prefixes, **given)
-            known.batch_repeat_interleave(len(rows) // len(prefixes))
-        words = self.language.get_input_embeddings()(nn.utils.rnn.pad_sequence(rows, batch_first=True))
-        states = self.language(inputs_embeds=words, **given).last_hidden_state
-        return states[range(len(rows)), [len(row) - 1 for row in rows]]
+            known.batch_repeat_interleave(len(words) // len(prefixes))
+        ids = nn.utils.rnn.pad_sequence([row[:-1] for row in words], batch_first=True)
+        return self.language(inputs_embeds=self.language.get_input_embeddings()(ids), **given).last_hidden_state
+
+    def read(self, texts: Sequence[str], prefixes: torch.Tensor) -> torch.Tensor:
+        """States `[N, D]` before [SEG] of sentences about clips."""
+        words = [self.words(text) for text in texts]
+        return before_seg(self.states(words, prefixes), words)
+
+
+def before_seg(states: torch.Tensor, words: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Of `Reader.states` those that [SEG] follows, `[N, D]`."""
+    return states[range(len(words)), [len(row) - 2 for row in words]]
 
 
 def teach(model: SimTokenModel, processor: SimTokenProcessor, seed: int) -> dict[str, list[dict]]:
     """All lessons, one after the other, for `model` in place; returns the log of each."""
     reset_layers(model.language_model)
     log = {"reading": list(teach_to_read(model, processor, seed)), "seeing": list(teach_to_see(model, processor, seed))}
-    size = model.config.sam_config.prompt_encoder_config.hidden_size
-    names = nn.Embedding(len(NAMES), size)
+    names = nn.Embedding(len(NAMES), model.config.sam_config.prompt_encoder_config.hidden_size)
     log["names"] = list(teach_names(model.sam, names, processor, seed))
     log["naming"] = list(teach_to_name(model, processor, names.weight.detach(), seed))
     return log
@@ -79,16 +93,22 @@ def teach(model: SimTokenModel, processor: SimTokenProcessor, seed: int) -> dict
 def teach_to_read(
     model: SimTokenModel, processor: SimTokenProcessor, seed: int, steps: int = 250, clips: int = 400
 ) -> Iterator[dict]:
-    """Teach the language model what sentences about so many clips ask for; yields a log of `{step, loss}`."""
+    """Teach the language model how prompts with sentences about so many clips go on, and what these ask for; yields a
+    log of `{step, loss, ce}`, `ce` of the next words."""
     rng, reader = np.random.default_rng([seed, 2]), Reader(model, processor)
     texts, wanted = draw_sentences(clips, seed)
     asked = AskedFor(model.config.language_config.hidden_size)
 
     def terms() -> dict[str, torch.Tensor]:
         rows = rng.integers(len(texts), size=128)
-        return {"loss": asked(reader.read([texts[row] for row in rows]), wanted[rows])}
+        words = [reader.words(texts[row]) for row in rows]
+        states = reader.states(words)
+        logits = model.lm_head(states).flatten(0, 1)
+        following = nn.utils.rnn.pad_sequence([row[1:] for row in words], batch_first=True, padding_value=-100)
+        ce = F.cross_entropy(logits, following.flatten())
+        return {"loss": asked(before_seg(states, words), wanted[rows]) + ce, "ce": ce}
 
-    yield from optimize(_learning(model.language_model, asked), terms, 1e-3, steps, "reading", BETAS)
+    yield from optimize(_learning(model.language_model, model.lm_head, asked), terms, 1e-3, steps, "reading", BETAS)
 
 
 def teach_to_see(
@@ -122,12 +142,8 @@ def _fill(shown: torch.Tensor, side: int) -> torch.Tensor:
     return shares.argmax(1)
 
 
-# The last one is the name of nothing.
-NAMES = (*BAND, None)
-
-
 def teach_names(
-    sam: SamBackbone, names: nn.Embedding, processor: SimTokenProcessor, seed: int, steps: int = 250, frames: int = 800
+    sam: SamBackbone, names: nn.Embedding, processor: SimTokenProcessor, seed: int, steps: int = 400, frames: int = 1500
 ) -> Iterator[dict]:
     """Teach SAM to segment what a prompt of `NAMES` names, as it does what is clicked on, and these prompts, 13 of its
     width; yields a log of `{step, loss, iou}`."""
@@ -203,7 +219,7 @@ def teach_to_name(
     processor: SimTokenProcessor,
     names: torch.Tensor,
     seed: int,
-    steps: int = 400,
+    steps: int = 300,
     clips: int = 1500,
     batch: int = 16,
 ) -> Iterator[dict]:

@@ -38,7 +38,7 @@ CLIPS = {"train": 1200, "val": 24, "test_s": 60, "test_u": 40, "test_n": 40}
 TRAINING = {
     "per_device_train_batch_size": 16,
     "sentences_per_clip": 4,
-    "learning_rate": 6e-4,
+    "learning_rate": 4e-4,
     "adam_beta2": 0.95,
     "lr_scheduler_type": "cosine",
     "logging_steps": 25,
@@ -105,9 +105,8 @@ def method_stage(folder: Path, lessons: Path, data: Path, seed: int, steps: int)
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--model", type=Path, default=SHIPPED, help="SAM2-LOVE, for its VGGish")
-    parser.add_argument(
-        "--steps", type=int, default=300, help="of SimToken itself, 16 sentences each, four about a clip"
-    )
+    parser.add_argument("--sam_steps", type=int, default=400, help="of SAM, 16 frames each")
+    parser.add_argument("--steps", type=int, default=450, help="of SimToken, 16 sentences each, four about a clip")
     parser.add_argument("--seed", type=int, default=0)
 
 
