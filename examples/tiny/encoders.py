@@ -115,19 +115,29 @@ class _AudioTask(nn.Module):
         return loss + (distance * heard).sum() / heard.sum().clamp(min=1)
 
 
+class AskedFor(nn.Module):
+    """The loss of what a sentence asks for, told from states of so many values."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.answers = nn.ModuleList(nn.Linear(width, len(answers) + 1) for answers in ANSWERS.values())
+
+    def forward(self, states: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        """States are `[N, D]`, `wanted` is what `draw_sentences` returns."""
+        return sum(F.cross_entropy(answer(states), wanted[:, index]) for index, answer in enumerate(self.answers))
+
+
 class _TextTask(nn.Module):
     """What a sentence asks for, from its first state and from the mean of all its words' states."""
 
     def __init__(self, config: Sam2LoveConfig):
         super().__init__()
-        width = 2 * config.text_config.hidden_size
-        self.answers = nn.ModuleList(nn.Linear(width, len(answers) + 1) for answers in ANSWERS.values())
+        self.asked_for = AskedFor(2 * config.text_config.hidden_size)
 
     def forward(self, encoder: nn.Module, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         states = encoder(ids, mask).last_hidden_state
         mean = (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-        summary = torch.cat([states[:, 0], mean], -1)
-        return sum(F.cross_entropy(answer(summary), wanted[:, index]) for index, answer in enumerate(self.answers))
+        return self.asked_for(torch.cat([states[:, 0], mean], -1), wanted)
 
 
 def _perceive(task: tuple) -> tuple[np.ndarray, ...]:
@@ -162,13 +172,18 @@ def _batches(rng: np.random.Generator, inputs: torch.Tensor, targets: torch.Tens
         yield inputs[rows].float(), targets[rows]
 
 
-def _sentences(processor: Sam2LoveProcessor, clips: int, seed: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """Sentences about so many clips, with the number of the answer for each field of their query; the last one says
-    that it is left open."""
+def draw_sentences(clips: int, seed: int) -> tuple[list[str], torch.Tensor]:
+    """Sentences about so many clips, and int64 `[N, F]` the number of the answer for each field of their query; the
+    last one says that it is left open."""
     drawn = map_in_processes(_draw_sentences, [(seed, 2, index) for index in range(clips)])
     texts, wanted = zip(*(pair for pairs in drawn for pair in pairs), strict=True)
-    tokens = processor.tokenizer(list(texts), padding=True, return_tensors="pt")
-    wanted = torch.tensor(wanted)
+    return list(texts), torch.tensor(wanted)
+
+
+def _sentences(processor: Sam2LoveProcessor, clips: int, seed: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """Batches of sentences about so many clips."""
+    texts, wanted = draw_sentences(clips, seed)
+    tokens = processor.tokenizer(texts, padding=True, return_tensors="pt")
     while True:
         rows = torch.from_numpy(rng.integers(len(texts), size=256))
         yield tokens["input_ids"][rows], tokens["attention_mask"][rows], wanted[rows]

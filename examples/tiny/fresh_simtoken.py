@@ -39,10 +39,15 @@ def fresh_simtoken(
     model = SimTokenModel(config)
     reset_layers(model.vision_encoder)
     model.load_backbones({**model.backbones(), "sam": sam, "audio": vggish})
+    train_all_that_is_reached(model)
+    processor = SimTokenProcessor.from_config(config, tokenizer)
+    processor.image_processor.image_mean, processor.image_processor.image_std = MEAN, STD
+    return model, processor
+
+
+def train_all_that_is_reached(model: SimTokenModel) -> None:
+    """Let the language model and the tower train, too, as far as the loss reaches them."""
     for part in (model.language_model, model.vision_encoder):
         part.requires_grad_(True)
     for name in model.unreached_modules():
         model.get_submodule(name).requires_grad_(False)
-    processor = SimTokenProcessor.from_config(config, tokenizer)
-    processor.image_processor.image_mean, processor.image_processor.image_std = MEAN, STD
-    return model, processor

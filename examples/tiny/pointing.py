@@ -134,7 +134,10 @@ class Pointing:
             mask.bool(),
             torch.ones(batch, num_frames, dtype=torch.bool, device=model.device),
         )
-        return self._distance(prompts, torch.stack(targets))
+        inside = torch.stack(targets)
+        inside[~inside.any(1)] = True  # an object between the grid's points: anywhere is right
+        loss, hits = distance_to_prompts(prompts, self.clicks, inside)
+        return loss, hits.float().mean().item()
 
     def _frames(self, count: int) -> list[int]:
         """Some frames of a clip in order."""
@@ -161,15 +164,17 @@ class Pointing:
             chosen.append(of_kind[self.rng.integers(len(of_kind))])
         return chosen
 
-    def _distance(self, prompts: torch.Tensor, inside: torch.Tensor) -> tuple[torch.Tensor, float]:
-        """Cross-entropy over all clicks, by distance, plus the distance to the nearest of those `inside` the mask."""
-        inside[~inside.any(1)] = True  # an object between the grid's points: anywhere is right
-        squared = torch.cdist(prompts, self.clicks) ** 2
-        scores = (-squared / 8).log_softmax(1)
-        entropy = -(scores * inside).sum(1) / inside.sum(1)
-        nearest = (squared / prompts.shape[-1]).masked_fill(~inside, torch.inf).min(1).values
-        hits = inside.gather(1, squared.argmin(1, keepdim=True))
-        return (entropy + nearest).mean(), hits.float().mean().item()
+
+def distance_to_prompts(
+    prompts: torch.Tensor, known: torch.Tensor, meant: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss of prompts `[N, C]`: cross-entropy over all `known` ones `[P, C]`, by distance, plus the distance to the
+    nearest of those that are `meant`, bool `[N, P]`; and which are nearest to one of these, bool `[N]`."""
+    squared = torch.cdist(prompts, known) ** 2
+    scores = (-squared / 8).log_softmax(1)
+    entropy = -(scores * meant).sum(1) / meant.sum(1)
+    nearest = (squared / prompts.shape[-1]).masked_fill(~meant, torch.inf).min(1).values
+    return (entropy + nearest).mean(), meant.gather(1, squared.argmin(1, keepdim=True))[:, 0]
 
 
 def teach_pointing(

@@ -2,12 +2,13 @@
 
     python examples/train_tiny.py --method simtoken --out runs/simtoken-tiny
 
-Two stages, each kept in the output folder and taken from there when the script is run again: a SAM from clicks
-(`sam/`), and SimToken itself (`model/`). Its VGGish is that of the shipped SAM2-LOVE. The language model and the tower
-that sees start from random weights and train as a whole, where the paper adapts published ones.
+Three stages, each kept in the output folder and taken from there when the script is run again: a SAM from clicks
+(`sam/`); what the published parts of SimToken know before it begins, as `simtoken_lessons.py` teaches it (`lessons/`);
+and SimToken itself (`model/`). Its VGGish is that of the shipped SAM2-LOVE. Language model and tower train as a whole,
+where the paper adapts published ones.
 
 Writes `model/scores.json`: J and F of sentences about seen and unseen objects, S of those whose object is absent, and
-what silence and an empty sentence cost where sound and words are needed; and `model/training_log.json`.
+what silence and an empty sentence cost where sound and words are needed; and `training_log.json` of each stage.
 """
 
 import argparse
@@ -18,24 +19,26 @@ from pathlib import Path
 
 import torch
 
-from lavseg import ClipCollator, LavsegTrainer, SimTokenModel, load_ref_avs
+from lavseg import ClipCollator, LavsegTrainer, SimTokenModel, SimTokenProcessor, load_ref_avs
 from lavseg.checkpoint import load_checkpoint
 from lavseg.data import build_tokenizer, row_kinds
 from lavseg.evaluation.evaluate_model import evaluate
+from lavseg.models.simtoken.prompt_simtoken import RELEASE
 
 from .configurations import NOTICE
-from .fresh_simtoken import FIELDS, fresh_simtoken
+from .fresh_simtoken import FIELDS, fresh_simtoken, train_all_that_is_reached
 from .kept_stages import LOG, keep_ref_avs, run_stages
 from .models import SHIPPED
 from .optimization import training_arguments
 from .sam_host import train_sam
 from .scores import SCORES, blanker, silencer, values
+from .simtoken_lessons import teach
 
 CLIPS = {"train": 1200, "val": 24, "test_s": 60, "test_u": 40, "test_n": 40}
 TRAINING = {
     "per_device_train_batch_size": 16,
     "sentences_per_clip": 4,
-    "learning_rate": 6e-4,
+    "learning_rate": 4e-4,
     "adam_beta2": 0.95,
     "lr_scheduler_type": "cosine",
     "logging_steps": 25,
@@ -59,11 +62,34 @@ def score(model: SimTokenModel, collator: ClipCollator, data: Path) -> dict[str,
     return results
 
 
-def method_stage(folder: Path, sam: Path, data: Path, shipped: Path, seed: int, steps: int) -> None:
-    keep_ref_avs(data, CLIPS, seed)
+def save(folder: Path, model: SimTokenModel, processor: SimTokenProcessor, log: list[dict] | dict[str, list]) -> None:
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    write_json(folder / LOG, log)
+
+
+def write_json(path: Path, content: list | dict) -> None:
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def sam_stage(folder: Path, seed: int, steps: int) -> None:
+    sam, log = train_sam(seed, steps)
+    sam.save_pretrained(folder)
+    write_json(folder / LOG, log)
+
+
+def lessons_stage(folder: Path, sam: Path, shipped: Path, seed: int) -> None:
     audio = load_checkpoint(shipped)[0].audio_encoder
     torch.manual_seed(seed)
-    model, processor = fresh_simtoken(sam, audio, build_tokenizer(), notice=NOTICE, **FIELDS)
+    model, processor = fresh_simtoken(sam, audio, build_tokenizer(*RELEASE), notice=NOTICE, **FIELDS)
+    log = teach(model, processor, seed)
+    save(folder, model, processor, log)
+
+
+def method_stage(folder: Path, lessons: Path, data: Path, seed: int, steps: int) -> None:
+    keep_ref_avs(data, CLIPS, seed)
+    model, processor = load_checkpoint(lessons)
+    train_all_that_is_reached(model)
     collator, began = ClipCollator(processor), time.monotonic()
     arguments = training_arguments(
         folder.parent / "training", seed, max_steps=steps, warmup_steps=0.05, save_strategy="no", **TRAINING
@@ -71,34 +97,27 @@ def method_stage(folder: Path, sam: Path, data: Path, shipped: Path, seed: int, 
     trainer = LavsegTrainer(model, arguments, collator, train_dataset=load_ref_avs(data, "train"))
     trainer.train()
     scores = {"steps": steps, "minutes": round((time.monotonic() - began) / 60, 1), **score(model, collator, data)}
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    for name, content in (("scores.json", scores), (LOG, trainer.state.log_history)):
-        (folder / name).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(folder / "scores.json", scores)
+    save(folder, model, processor, trainer.state.log_history)
     print(json.dumps(scores, allow_nan=False), flush=True)
-
-
-def sam_stage(folder: Path, seed: int, steps: int) -> None:
-    sam, log = train_sam(seed, steps)
-    sam.save_pretrained(folder)
-    (folder / LOG).write_text(json.dumps(log, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--model", type=Path, default=SHIPPED, help="SAM2-LOVE, for its VGGish")
-    parser.add_argument("--sam_steps", type=int, default=600, help="of SAM, 16 frames each")
-    parser.add_argument("--steps", type=int, default=900, help="of SimToken, 16 sentences each, four about a clip")
+    parser.add_argument("--sam_steps", type=int, default=400, help="of SAM, 16 frames each")
+    parser.add_argument("--steps", type=int, default=450, help="of SimToken, 16 sentences each, four about a clip")
     parser.add_argument("--seed", type=int, default=0)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Train stage by stage what is not in the output folder already."""
     output, seed = arguments.out, arguments.seed
-    sam, data, model = output / "sam", output / "data", output / "model"
+    sam, lessons = output / "sam", output / "lessons"
     run_stages(
         {
             sam: lambda folder: sam_stage(folder, seed, arguments.sam_steps),
-            model: lambda folder: method_stage(folder, sam, data, arguments.model, seed, arguments.steps),
+            lessons: lambda folder: lessons_stage(folder, sam, arguments.model, seed),
+            output / "model": lambda folder: method_stage(folder, lessons, output / "data", seed, arguments.steps),
         }
     )

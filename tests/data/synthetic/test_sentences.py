@@ -200,6 +200,12 @@ def test_sentences_fit_in_20_tokens_with_one_for_each_category(tokenizer):
     assert all(len(tokenizer(f"the {name}").input_ids) == 4 for name in BAND)
 
 
+def test_tokenizer_knows_the_words_of_further_texts(tokenizer):
+    wider = build_tokenizer("Please respond with a segmentation mask")
+    assert wider.tokenize("Please respond, dog") == ["Please", "Ġrespond", ",", "Ġdog"]
+    assert len(tokenizer.tokenize("Please respond")) > 2 and len(wider) > len(tokenizer)
+
+
 def test_tokenizer_survives_saving(tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     text = "the one you’re hearing, the louder of the two guitars"

@@ -207,8 +207,9 @@ def _begins_with_vowel(word: str) -> bool:
     return word[0] in "aeiou" and not word.startswith(("uk", "uni", "ut", "eu"))
 
 
-def build_tokenizer() -> RobertaTokenizer:
-    """A byte-level BPE tokenizer of about 500 tokens trained on all wordings; the same on every call."""
+def build_tokenizer(*texts: str) -> RobertaTokenizer:
+    """A byte-level BPE tokenizer of about 500 tokens trained on all wordings, the same on every call; given further
+    texts, it knows their words, too."""
     words = (*DRAWN_BAND.categories, "one", "object", "instrument", "animal")
     queries = [
         Query(None, sounds, side, motion)
@@ -223,8 +224,8 @@ def build_tokenizer() -> RobertaTokenizer:
     }
     trainer = ByteLevelBPETokenizer()
     trainer.train_from_iterator(
-        sorted(sentences),
-        vocab_size=500,
+        sorted({*sentences, *texts}),
+        vocab_size=1000,
         min_frequency=1,
         show_progress=False,
         special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],

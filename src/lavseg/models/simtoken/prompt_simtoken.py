@@ -21,7 +21,7 @@ _MEDIA = "\nReference Video: <video> \nReference Audio: <audio> \nTarget Image: 
 _QUESTION = "What is {referent} in the Reference Video? Please respond with segmentation mask in the Target Image."
 _ANSWER = "Sure, it is"
 # What the released weights know: the style of Vicuna's first version.
-_RELEASE = f"{_SYSTEM}{_MEDIA}###Human: {_QUESTION}###Assistant:", f" {_ANSWER}", "###"
+RELEASE = f"{_SYSTEM}{_MEDIA}###Human: {_QUESTION}###Assistant:", f" {_ANSWER}", "###"
 
 
 class PromptWriter:
@@ -38,7 +38,7 @@ class PromptWriter:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, style: str, seg_token_id: int):
         self.tokenizer, self.seg_token_id = tokenizer, seg_token_id
-        question, self._answer, self._end = _RELEASE if style == "release" else _chat(tokenizer, style)
+        question, self._answer, self._end = RELEASE if style == "release" else _chat(tokenizer, style)
         *media, self._question = re.split("(<video>|<audio>|<image>)", question)
         # What puts a blank before text without one swallows one that is there; the released tokenizer puts one anyway.
         self._lead = " " if self._ids("x") == self._ids(" x") else ""
