@@ -106,7 +106,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--model", type=Path, default=SHIPPED, help="SAM2-LOVE, for its VGGish")
     parser.add_argument("--sam_steps", type=int, default=400, help="of SAM, 16 frames each")
-    parser.add_argument("--steps", type=int, default=450, help="of SimToken, 16 sentences each, four about a clip")
+    parser.add_argument("--steps", type=int, default=300, help="of SimToken, 16 sentences each, four about a clip")
     parser.add_argument("--seed", type=int, default=0)
 
 
