@@ -9,11 +9,10 @@ seconds for so many sentences, `further` what each of the five adds as a share o
 processor's; arms take turns, and each one's least count.
 """
 
-import argparse
-import json
+from functools import partial
 
 import torch
-from arms import least_seconds
+from arms import least_seconds, print_measured
 
 from lavseg import SimTokenConfig, SimTokenModel, VggishConfig
 from lavseg.backbones.sam.configuration_sam import vit_sam_config
@@ -57,15 +56,5 @@ def measure(config: SimTokenConfig, frames: int, runs: int, seed: int) -> dict[s
     return {name: round(value, 4) for name, value in found.items()}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=2)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    print(json.dumps({**vars(arguments), **measure(small_config(), **vars(arguments))}))
-
-
 if __name__ == "__main__":
-    main()
+    print_measured(partial(measure, small_config()), __doc__, frames=2, runs=3, seed=0)

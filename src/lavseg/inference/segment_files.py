@@ -85,7 +85,7 @@ def segment_files(
     check_writable_folder(Path(out), "out")
     if (Path(out) / RESULT).exists():
         raise ValueError(f"out: {out} is the result of one clip; name another folder for those of several")
-    load = cache(lambda: _load(model, device, trust_remote_code, texts))
+    loadable = LoadableModel(model, cache(lambda: _load(model, device, trust_remote_code, texts)))
     load_first = cache(lambda: load_on_device(stage_one, _device_here(device), trust_remote_code))
     stage = None if stage_one is None else LoadableModel(stage_one, load_first)
     settings = {"fps": fps, "mask_format": mask_format, "attention": attention, "classes": classes}
@@ -94,10 +94,9 @@ def segment_files(
         if complete:
             outcome = ClipOutcome(clip, folder, "finished")
         else:
-            load()
+            loadable.load()
             try:
                 replace = overwrite or complete is False
-                loadable = LoadableModel(model, load)
                 summary = segment_with(loadable, clip, texts, folder, replace, stage_one=stage, **settings, **options)
                 state = "segmented" if summary["complete"] else "stopped"
                 outcome = ClipOutcome(clip, folder, state, summary=summary)
