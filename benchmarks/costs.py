@@ -9,7 +9,7 @@ a clip of two frames; weights and inputs are random. Results are added to `--res
 run again: what was stopped goes on where it was. One that dies, as for memory, is in the table as that. Of the arms
 
 - `ours x1` and `ours x6` segment a clip for one sentence and for six, without gradient,
-- `sam2` is the host alone, which tracks a click through the same clip,
+- `click` is SAM2 alone, which tracks a click through the same clip: the cells of the method `sam2`,
 - `sound` is the method without text, AuralSAM2 in its released behaviour,
 - `released` is the same network as AuralSAM2's released code computes it, over the original `sam2` package: see
   `released_aural_sam2.py`,
@@ -38,6 +38,7 @@ from lavseg.backbones.sam.configuration_sam import vit_sam_config
 from lavseg.backbones.sam2 import key_frame_tracking
 from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
 from lavseg.backbones.sam2.key_frame_tracking import KeyFrameTracker
+from lavseg.backbones.sam2.modeling_sam2 import Sam2Backbone
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, modeling_aural_sam2
 from lavseg.models.gavs import GavsConfig, GavsModel
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel
@@ -54,10 +55,11 @@ CLASSES = {
 HOSTS = ("tiny", "base_plus", "large")  # Hiera
 # On the hosts they were published with, without text, and those that can on SAM2 with it.
 ARMS = {
-    "aural_sam2": dict.fromkeys(HOSTS, ("ours x1", "ours x6", "sound", "released", "sam2", "step")),
-    "sam2_love": dict.fromkeys(HOSTS, ("ours x1", "ours x6", "sam2", "step")),
-    "gavs": {"vit_base": ("sound", "step"), **dict.fromkeys(HOSTS, ("ours x1", "ours x6", "sam2"))},
-    "sama_avs": {"vit_huge": ("sound", "step"), **dict.fromkeys(HOSTS, ("ours x1", "ours x6", "sam2"))},
+    "sam2": dict.fromkeys(HOSTS, ("click",)),
+    "aural_sam2": dict.fromkeys(HOSTS, ("ours x1", "ours x6", "sound", "released", "step")),
+    "sam2_love": dict.fromkeys(HOSTS, ("ours x1", "ours x6", "step")),
+    "gavs": {"vit_base": ("sound", "step"), **dict.fromkeys(HOSTS, ("ours x1", "ours x6"))},
+    "sama_avs": {"vit_huge": ("sound", "step"), **dict.fromkeys(HOSTS, ("ours x1", "ours x6"))},
     "st_bava": {"vit_huge": ("sound", "step")},
 }
 PRECISIONS = ("float32", "bfloat16")
@@ -132,12 +134,19 @@ def image_size(config):
     return host.prompt_encoder_config.image_size
 
 
-def track_alone(sam2, clip):
+def track_click(sam2, pixels):
     """SAM2 follows a click on the first frame."""
-    pixels = clip["pixel_values"]
     point = torch.full((1, 1, 1, 2), pixels.shape[-1] / 2, device=DEVICE)
     click = sam2.prompt_encoder(point, torch.ones(1, 1, 1, dtype=torch.int32, device=DEVICE), None, None)[0]
     return KeyFrameTracker(sam2, pixels, [pixels.shape[1]], [0], click[:, 0]).segment([0])
+
+
+def make_click_run(config, frames, clock):
+    """As `make_run`, of the SAM2 that a configuration names."""
+    sam2, edge = Sam2Backbone(config.sam2_config).eval().to(DEVICE), image_size(config)
+    watch_tracker(clock)
+    clips = [torch.randn(1, length, 3, edge, edge).to(DEVICE) for length in (2, frames)]
+    return lambda pixels: track_click(sam2, pixels), clips
 
 
 def make_step(model):
@@ -167,14 +176,20 @@ def watch_parts(clock, model):
     track = modeling_aural_sam2.track_every_frame
     modeling_aural_sam2.track_every_frame = lambda *args, **kwargs: list(track(*args, **kwargs))
     clock.watch(modeling_aural_sam2, "track_every_frame", "tracking")
+    clock.watch(modeling_aural_sam2, "encode_images", "encoder")
+    watch_tracker(clock)
+
+
+def watch_tracker(clock):
     for method in ("segment", "best_key_frames", "prompt"):
         clock.watch(KeyFrameTracker, method, "tracking")
-    for module in (modeling_aural_sam2, key_frame_tracking):
-        clock.watch(module, "encode_images", "encoder")
+    clock.watch(key_frame_tracking, "encode_images", "encoder")
 
 
 def make_run(method, host, arm, image_size, frames, clock):
-    """What an arm does with a clip, and functions that make it clips."""
+    """What an arm does with a clip, and two clips: one of two frames to warm up, and the one that counts."""
+    if method == "sam2":
+        return make_click_run(make_config("sam2_love", host, image_size), frames, clock)
     fields = {}
     if method == "aural_sam2" and arm in ("sound", "released"):
         fields = {"use_text": False, "behavior": "release"}
@@ -195,8 +210,7 @@ def make_run(method, host, arm, image_size, frames, clock):
     watch_parts(clock, model)
     if arm == "step":
         return make_step(model), clips
-    sam2 = getattr(model, "sam2", None) or model.sam
-    return (lambda clip: track_alone(sam2, clip)) if arm == "sam2" else (lambda clip: model(**clip)), clips
+    return lambda clip: model(**clip), clips
 
 
 def measure(method, host, arm, precision, image_size, frames):
@@ -257,13 +271,13 @@ def _values(report, totals):
     if "died" in report:
         return [*known, report["died"], *[""] * 7]
 
-    def total(arm):
-        return totals.get(name_of({**report, "arm": arm}))
+    def total(arm, method=report["method"]):
+        return totals.get(name_of({**report, "method": method, "arm": arm}))
 
-    own, one = total(report["arm"]), total("ours x1")
+    own, one, alone = total(report["arm"]), total("ours x1"), total("click", "sam2")
     further = f"{(own - one) / 5 / one:.3f}" if report["arm"] == "ours x6" and one else ""
-    compared = {"sam2": report["arm"] in ("ours x1", "sound"), "released": report["arm"] == "sound"}
-    ratios = [f"{own / total(arm):.2f}" if asked and total(arm) else "" for arm, asked in compared.items()]
+    compared = ((alone, ("ours x1", "sound")), (total("released"), ("sound",)))
+    ratios = [f"{own / other:.2f}" if other and report["arm"] in arms else "" for other, arms in compared]
     seconds = [f"{report[part]:.2f}" for part in PARTS]
     return [*known, *seconds, f"{1 / own:.3f}", further, *ratios, str(report["peak_mb"])]
 
@@ -279,7 +293,7 @@ def main():
     given = parser.parse_args()
     cells = choose_cells(given.only, given.image_size, given.frames)
     if not cells:
-        parser.error(f"--only: no cell is named so: {' '.join(given.only)}; names are like sam2_love/tiny/sam2/float32")
+        parser.error(f"--only: no cell is named so: {' '.join(given.only)}; names are like sam2_love/tiny/step/float32")
     if find_spec("sam2") is None and any(cell["arm"] == "released" for cell in cells):
         print("released is left out: the original sam2 package is missing, pip install -e '.[sam2]'", file=sys.stderr)
         cells = [cell for cell in cells if cell["arm"] != "released"]
