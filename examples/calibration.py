@@ -21,12 +21,16 @@ from lavseg.checkpoint import load_checkpoint
 from lavseg.cli.one_line_errors import one_line_errors
 from lavseg.cli.printing import print_table
 from lavseg.data import load_ref_avs
-from lavseg.output_folders import write_report
+from lavseg.output_folders import check_new_file, write_report
 
 
 def measure(model: str, data: str, splits: Sequence[str]) -> dict:
     """What `--out` receives."""
     rows = {split: load_ref_avs(data, split) for split in splits}
+    kinds = {bool(null) for part in rows.values() for null in part["is_null"]}
+    if kinds != {False, True}:
+        missing = "a null sentence" if True not in kinds else "an object"
+        raise ValueError(f"--split: no row of {', '.join(splits)} has {missing}; name splits with both kinds")
     network, processor = load_checkpoint(model)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     collator, report = ClipCollator(processor), {}
@@ -52,9 +56,11 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--out", type=Path, help="JSON file for the numbers")
     given = parser.parse_args(argv)
     with one_line_errors("calibration.py"):
+        if given.out:
+            check_new_file(given.out, "--out")
         report = measure(given.model, given.data, given.split)
-    if given.out:
-        write_report(given.out, report)
+        if given.out:
+            write_report(given.out, report)
     names = ("rows", "null_rows", "mean_score", "zero_share")
     rows = [(split, *(f"{found[name]:.4g}" for name in names)) for split, found in report["splits"].items()]
     print_table(("split", *names), rows)

@@ -50,7 +50,7 @@ from lavseg.metrics.protocols import PROTOCOLS, AvsMetric
 from lavseg.modeling.base import AudioVisualPreTrainedModel
 from lavseg.modeling.encoders import load_host
 from lavseg.modeling.outputs import NO_MASK_LOGIT
-from lavseg.output_folders import write_report
+from lavseg.output_folders import check_new_file, write_report
 
 NUM_POINTS = 4
 SCORES = ("jaccard", "f_score", "j_and_f")
@@ -227,6 +227,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--out", type=Path, help="JSON file for the scores")
     given = parser.parse_args(argv)
     with one_line_errors("prompted_avs.py"):
+        if given.out:
+            check_new_file(given.out, "--out")
         data = load_rows(given.data, given.split, "avsbench", given.subset)
         rows = load(given.model, given.sam2)
         scores, speeds = score(rows, data, given.protocol), rows.frames_per_second()

@@ -41,7 +41,7 @@ from lavseg.data import row_masks
 from lavseg.data.layouts import load_rows
 from lavseg.evaluation.evaluate_checkpoint import protocol_settings
 from lavseg.metrics.protocols import PROTOCOLS, AvsMetric
-from lavseg.output_folders import write_report
+from lavseg.output_folders import check_new_file, write_report
 
 # Kind and number of each row of the table.
 PROMPTS = {"1 point": ("points", 1), "3 points": ("points", 3), "1 box": ("boxes", 1), "3 boxes": ("boxes", 3)}
@@ -178,6 +178,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--out", type=Path, help="file for the scores as JSON")
     given = parser.parse_args(argv)
     with one_line_errors("zero_shot_sam.py"):
+        if given.out:
+            check_new_file(given.out, "--out")
         rows = load_rows(given.data, given.split, "avsbench", given.subset)
         scores = score(ImageSegmenter(given.model), rows, given.protocol)
         report = {
@@ -189,7 +191,7 @@ def main(argv: list[str]) -> None:
             "rows": len(rows),
             "prompts": scores,
         }
-        if given.out is not None:
+        if given.out:
             write_report(given.out, report)
     print(f"{given.model}, {given.split}, protocol {given.protocol}")
     print_table(

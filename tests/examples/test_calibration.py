@@ -65,3 +65,14 @@ def test_the_report_is_of_all_splits(untrained, ref_avs, tmp_path, capsys, monke
     assert null["mean_score"] == pytest.approx(1 / null["rows"])
     assert report["roc_auc"] == pytest.approx(1 - 0.5 / null["rows"])
     assert f"{report['roc_auc']:.4f}" in capsys.readouterr().out
+
+
+def test_what_cannot_be_measured_or_written_is_refused_first(ref_avs, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(calibration, "load_checkpoint", lambda model: pytest.fail("loaded"))
+    for given, told in (
+        (["--split", "test_s"], "--split: no row of test_s has a null sentence"),
+        (["--split", "test_s", "test_n", f"--out={tmp_path}"], "--out: "),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            calibration.main(["--model=anything", f"--data={ref_avs}", *given])
+        assert stop.value.code == 2 and told in capsys.readouterr().err

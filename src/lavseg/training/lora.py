@@ -19,7 +19,7 @@ class LoraSettings:
         rank: of the product of two matrices that is added to a weight.
         alpha: that product is scaled by `alpha / rank`.
         targets: names of layers, or their endings, such as `q_proj`, or a regular expression for whole names; all
-            linear layers that the loss reaches when None.
+            linear layers when None. Those that the loss does not reach get no adapters either way.
         dropout: share of what goes into adapters that training drops.
         beside: train beside them what the method itself trains.
 
@@ -52,27 +52,27 @@ def add_adapters(model: AudioVisualPreTrainedModel, settings: LoraSettings) -> "
     """The model with adapters in training mode; they alone train, or with what the method trains `beside` them.
 
     Raises:
-        ValueError: when `peft` is not installed, when no layer has such a name, when the loss reaches none of a part
-            that is named, or when single parameters of a layer would train beside.
+        ValueError: when `peft` is not installed, when no layer that the loss reaches has such a name, or when single
+            parameters of a layer would train beside.
     """
     if find_spec("peft") is None:
         raise ValueError("lora: needs the package peft, which `pip install 'lavseg[lora]'` brings")
     from peft import LoraConfig, get_peft_model
 
-    left_out = model.unreached_pattern() or None if settings.targets is None else None
     targets = "all-linear" if settings.targets is None else settings.targets
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
-        exclude_modules=left_out,
+        exclude_modules=model.unreached_pattern() or None,
         modules_to_save=_trained_modules(model) if settings.beside else None,
     )
     try:
         return get_peft_model(model, config).train()
     except ValueError as error:
-        raise ValueError(f"lora: {str(error).splitlines()[0]}") from error
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"lora: targets {targets!r}, looked for in what the loss reaches: {reason}") from error
 
 
 def _trained_modules(model: AudioVisualPreTrainedModel) -> list[str]:
