@@ -69,10 +69,10 @@ def test_the_report_is_of_all_splits(untrained, ref_avs, tmp_path, capsys, monke
 
 def test_what_cannot_be_measured_or_written_is_refused_first(ref_avs, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(calibration, "load_checkpoint", lambda model: pytest.fail("loaded"))
-    for given, told in (
+    for arguments, told in (
         (["--split", "test_s"], "--split: no row of test_s has a null sentence"),
         (["--split", "test_s", "test_n", f"--out={tmp_path}"], "--out: "),
     ):
         with pytest.raises(SystemExit) as stop:
-            calibration.main(["--model=anything", f"--data={ref_avs}", *given])
+            calibration.main(["--model=anything", f"--data={ref_avs}", *arguments])
         assert stop.value.code == 2 and told in capsys.readouterr().err
