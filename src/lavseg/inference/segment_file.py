@@ -21,7 +21,13 @@ from ..evaluation.first_stage import FirstStage, check_first_stage
 from ..media import ClipReader, MediaWarning
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.processing import AudioVisualProcessor
-from ..output_folders import check_new_folder, check_writable_folder, holds_results, staged_folder
+from ..output_folders import (
+    check_new_folder,
+    check_replaceable_folder,
+    check_writable_folder,
+    holds_results,
+    staged_folder,
+)
 from .mask_files import MASK_FILES
 from .prompted_clip import check_takes_prompts
 from .result_files import ResultFiles
@@ -226,6 +232,8 @@ def _uninterrupted() -> Iterator[None]:
 
 def _check_out(out: Path, overwrite: bool, clip: Path) -> None:
     check_writable_folder(out, "out")
+    if overwrite:
+        check_replaceable_folder(out, "out")
     if not holds_results(out):
         check_new_folder(out, "out")
         return
