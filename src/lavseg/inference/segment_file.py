@@ -201,7 +201,8 @@ def segment_with(
 
 def _write_summary(folder: Path, summary: dict) -> None:
     text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    (folder / RESULT).write_text(text, encoding="utf-8")
+    # Names of clips may hold bytes that are no UTF-8; JSON reads them from the escapes.
+    (folder / RESULT).write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def class_names(config: PreTrainedConfig) -> list[str]:
