@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import re
 import signal
@@ -10,6 +12,7 @@ import lavseg.output_folders
 from lavseg.output_folders import (
     check_new_file,
     check_new_folder,
+    check_replaceable_folder,
     check_writable_folder,
     holds_results,
     staged_file,
@@ -70,6 +73,15 @@ def test_the_current_folder_is_not_replaced(place, monkeypatch):
     for name in (".", "../empty", "../link"):
         with pytest.raises(ValueError, match=r"^out: .* is the folder of this command"):
             check_new_folder(name, "out")
+
+
+def test_mount_points_are_not_replaced(place, monkeypatch):
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path).name == "empty")
+    for name in ("empty", "link"):
+        for check in (check_new_folder, check_replaceable_folder):
+            with pytest.raises(ValueError, match=f"^out: {name} is a mount point, .*; give a folder in it$"):
+                check(name, "out")
+    assert check_new_folder("empty/new", "out") == Path("empty/new")
 
 
 def test_a_folder_without_the_right_to_write_is_refused(place, monkeypatch):
@@ -283,6 +295,10 @@ def test_a_folder_of_the_same_name_as_an_earlier_result_is_left_alone(place):
     (place / "full.earlier").mkdir()
     with pytest.raises(OSError, match=r"full\.earlier is in the way"):
         replace_folder()
+    with pytest.raises(ValueError, match=r"^out: .*full\.earlier is in the way; move it elsewhere$"):
+        check_replaceable_folder("full", "out")
+    for name in ("empty", "new"):
+        check_replaceable_folder(name, "out")
     assert contents(place / "full") == {"notes": "mine"} and (place / "full.earlier").is_dir()
 
 
@@ -291,6 +307,35 @@ def test_a_process_at_work_is_left_alone(place):
         first.write_text("first")
         second.write_text("second")
     assert (place / "scores").read_text() == "first"
+    assert not list(place.rglob(".staged-*"))
+
+
+def test_a_file_system_without_locks_is_named(place, monkeypatch):
+    tried, before = [], contents(place)
+
+    def flock(*given):
+        assert not tried, "it is tried again"
+        tried.append(given)
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(OSError, match="scores: the file system has no locks; write to another one"):
+        write_report("scores", {})
+    assert contents(place) == before
+
+
+def test_a_folder_that_another_process_removes_meanwhile(place, monkeypatch):
+    opened, removed = os.open, []
+
+    def remove_and_open(path, *options, **named):
+        if not removed:
+            removed.append(path)
+            os.rmdir(path)
+        return opened(path, *options, **named)
+
+    monkeypatch.setattr(os, "open", remove_and_open)
+    write_report("scores", {})
+    assert removed == [place / ".staged-scores.0"] and (place / "scores").read_text() == "{}\n"
     assert not list(place.rglob(".staged-*"))
 
 

@@ -42,15 +42,33 @@ def check_new_folder(path: str | Path, argument: str) -> Path:
         argument: its name in error messages.
 
     Raises:
-        ValueError: when it is a file, has content, is the current folder, or cannot be made.
+        ValueError: when it is a file, has content, is the current folder or a mount point, or cannot be made.
     """
     path = check_writable_folder(path, argument)
     if path.exists() and any(path.iterdir()):
         raise ValueError(f"{argument}: {path} is not empty; give a new or an empty folder")
     if path.resolve() == Path.cwd():
         raise ValueError(f"{argument}: {path} is the folder of this command; give a folder in it, or elsewhere")
+    _check_not_mounted(path, argument)
     _check_can_write_into(_nearest_above(path), path, argument)
     return path
+
+
+def check_replaceable_folder(path: str | Path, argument: str) -> None:
+    """Refuse a folder that [`staged_folder`] cannot replace; one that does not exist need not be.
+
+    Args:
+        path: may exist or not.
+        argument: its name in error messages.
+
+    Raises:
+        ValueError: when it is a mount point, or the name that it gets meanwhile is taken.
+    """
+    path = Path(path)
+    _check_not_mounted(path, argument)
+    earlier = _earlier(path.resolve())
+    if path.exists() and earlier.exists():
+        raise ValueError(f"{argument}: {earlier} is in the way; move it elsewhere")
 
 
 def check_new_file(path: str | Path, argument: str) -> Path:
@@ -199,13 +217,21 @@ def _own_folder(path: Path) -> tuple[Path, int]:
     for number in count():
         folder = _staging(path, number)
         folder.mkdir(exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:  # another process removed it just now
+            continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
                 return folder, descriptor
-        except OSError:  # another process has it, or removed it just now
+        except (BlockingIOError, FileNotFoundError):  # another process has it, or removed it just now
             pass
+        except OSError as error:
+            os.close(descriptor)
+            with suppress(OSError):
+                folder.rmdir()
+            raise OSError(f"{path}: the file system has no locks; write to another one") from error
         os.close(descriptor)
     raise AssertionError
 
@@ -248,6 +274,11 @@ def _nearest_above(path: Path) -> Path:
 def _check_can_write_into(folder: Path, path: Path, argument: str) -> None:
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise ValueError(f"{argument}: {path} cannot be written, {folder} is not a folder one may write into")
+
+
+def _check_not_mounted(path: Path, argument: str) -> None:
+    if os.path.ismount(path.resolve()):
+        raise ValueError(f"{argument}: {path} is a mount point, which cannot be replaced; give a folder in it")
 
 
 def _finish(*paths: Path) -> None:

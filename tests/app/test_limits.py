@@ -16,6 +16,9 @@ from starlette.testclient import TestClient  # noqa: E402
 from lavseg.app import limits  # noqa: E402
 from lavseg.app.limits import Limits, size_of, user_of, waiting  # noqa: E402
 
+# Where Gradio takes requests into its queue.
+QUEUEING = ("/queue/join", "/gradio_api/call/segment", "/gradio_api/call/v2/segment")
+
 
 async def taken(request):
     return PlainTextResponse(str(len(await request.body())))
@@ -28,7 +31,7 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "EXTRA_BYTES", 20)
     state = SimpleNamespace(now=0.0, folder=tmp_path)
     state.queue = SimpleNamespace(event_queue_per_concurrency_id={"a": SimpleNamespace(queue=[])}, active_jobs=[None])
-    routes = [Route(path, taken, methods=["GET", "POST"]) for path in ("/upload", "/queue/join")]
+    routes = [Route(path, taken, methods=["GET", "POST"]) for path in ("/upload", *QUEUEING)]
     page = SimpleNamespace(_queue=state.queue)
     app = Limits(Starlette(routes=routes), page, tmp_path, clock=lambda: state.now)
 
@@ -58,16 +61,17 @@ def test_what_a_user_sends_within_an_hour(server):
     assert server.post(2000).status_code == 200 and server.post(2000).status_code == 429
 
 
-def test_what_waits_of_a_user(server):
+@pytest.mark.parametrize("path", QUEUEING)
+def test_what_waits_of_a_user(server, path):
     def event(user):
         return SimpleNamespace(request=SimpleNamespace(scope={"client": (user, 1)}))
 
     server.queue.event_queue_per_concurrency_id["a"].queue += [event("10.0.0.1")] * 3
-    assert server.post(10, "/queue/join").status_code == 200
+    assert server.post(10, path).status_code == 200
     server.queue.active_jobs.append([event("10.0.0.1")])
-    refused = server.post(10, "/queue/join")
+    refused = server.post(10, path)
     assert refused.status_code == 429 and "4 of your requests wait already" in refused.json()["detail"]
-    assert server.post(10, "/queue/join", user="10.0.0.2").status_code == server.post(10).status_code == 200
+    assert server.post(10, path, user="10.0.0.2").status_code == server.post(10).status_code == 200
 
 
 def test_gradios_own_queue():

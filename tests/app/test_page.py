@@ -45,7 +45,7 @@ def aural(tokenizer):
     return tiny_method((AuralSam2Config, AuralSam2Model, AuralSam2Processor), tokenizer)
 
 
-def test_large_uploads_are_refused_and_recordings_not_edited(aural, tmp_path, monkeypatch):
+def test_large_uploads_and_waiting_requests_are_refused_and_recordings_not_edited(aural, tmp_path, monkeypatch):
     class Answered(Exception):
         pass
 
@@ -53,7 +53,8 @@ def test_large_uploads_are_refused_and_recordings_not_edited(aural, tmp_path, mo
         for size in (1000, 2**20 + 1000):
             files = {"files": ("clip.mp4", bytes(size))}
             statuses.append(httpx.post(f"{url}gradio_api/upload", files=files).status_code)
-        statuses.append(httpx.post(f"{url}gradio_api/queue/join", json={"data": []}).status_code)
+        for path in ("queue/join", "call/segment", "call/v2/segment", "run/segment"):
+            statuses.append(httpx.post(f"{url}gradio_api/{path}", json={"data": []}).status_code)
         recording = {"video": ("clip.mp4", bytes(1000))}
         statuses.append(httpx.post(f"{url}gradio_api/process_recording", files=recording).status_code)
         raise Answered
@@ -66,7 +67,7 @@ def test_large_uploads_are_refused_and_recordings_not_edited(aural, tmp_path, mo
     with pytest.raises(Answered):
         page.launch(["tiny"], tmp_path, on_ready=upload)
     gr.close_all()
-    assert statuses == [200, 413, 429, 404]
+    assert statuses == [200, 413, 429, 429, 429, 404, 404]
 
 
 @pytest.mark.parametrize("host", ["::1", "[::1]"])
@@ -100,6 +101,8 @@ def test_programs_ask_by_one_public_endpoint(aural, clips, tmp_path, monkeypatch
         answer = client.predict(handle_file(clips / "clip.mp4"), "\n".join(TEXTS), "tiny", api_name="/segment")
         with pytest.raises(Exception, match=r"mute.mp4: carries no sound"):
             client.predict(handle_file(clips / "mute.mp4"), TEXTS[0], api_name="/segment")
+        with pytest.raises(Exception, match="Addresses are not fetched here; upload the clip"):
+            client.predict(handle_file("http://127.0.0.1:1/clip.mp4"), TEXTS[0], api_name="/segment")
         raise Answered(endpoints, *answer)
 
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))

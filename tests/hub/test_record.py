@@ -1,5 +1,6 @@
 import json
 import math
+import os
 
 import pytest
 from example_record import SCORES, example_record
@@ -21,6 +22,7 @@ def test_a_record_with_a_score_that_is_no_number_is_not_made(tmp_path):
 
 
 def test_a_record_is_read_as_it_was_written(record, tmp_path):
+    record.datasets.append(os.fsdecode(b"caf\xe9"))
     record.save(tmp_path)
     assert read_record(tmp_path) == record
     report = {"data_root": "/data/AVS", "subsets": ["v1s"], "protocol": "avsbench", "splits": {"test": SCORES}}

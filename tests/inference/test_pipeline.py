@@ -15,6 +15,7 @@ from lavseg.inference.pipeline import AudioVisualSegmentationPipeline
 from lavseg.inference.result_files import ResultFiles
 from lavseg.inference.segment_video import segment_video
 from lavseg.media import read_video, write_video
+from lavseg.models.referformer import ReferFormerConfig, ReferFormerModel, ReferFormerProcessor
 from lavseg.models.sam2_love import Sam2LoveModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from saved_clips import visible_sam2_love
@@ -237,6 +238,22 @@ def test_clips_of_a_batch_take_the_same_number_of_sentences(segment, clips):
     with pytest.raises(ValueError, match=r"text: the clips of a batch .* \[1, 2\]"):
         segment(inputs, batch_size=2)
     assert [len(entries) for entries in segment(inputs)] == [1, 2]
+
+
+def test_clips_of_a_batch_agree_in_the_shapes_that_the_processor_keeps(tokenizer):
+    config = tiny_config(ReferFormerConfig, len(tokenizer))
+    model, processor = ReferFormerModel(config).eval(), ReferFormerProcessor.from_config(config, tokenizer)
+    made = pipeline(TASK, model=model, processor=processor, device="cpu")
+    square, wide = (np.zeros((1, 32, width, 3), np.uint8) for width in (32, 64))
+    clips = [{"video": frames, "text": "it"} for frames in (square, wide)]
+    names = (
+        r"pixel_values of several shapes, \[\(3, 64, 64\), \(3, 64, 128\)\]",
+        "(input_ids|attention_mask) of several",
+    )
+    for other, name in zip((clips[1], {"video": square, "text": "the red circle"}), names, strict=True):
+        with pytest.raises(ValueError, match=f"^batch_size: ReferFormerProcessor gives {name}.*; leave it out$"):
+            made([clips[0], other], batch_size=2)
+        assert len(made([clips[0], other])) == 2
 
 
 def test_urls_that_cannot_be_fetched_or_read(segment, url, monkeypatch):

@@ -11,6 +11,7 @@ import torch
 from tiny.configurations import tiny_config
 
 from lavseg.inference.segment_file import segment_file
+from lavseg.inference.segment_files import segment_files
 from lavseg.media import MediaWarning, read_video
 from lavseg.models.referformer import ReferFormerConfig, ReferFormerModel, ReferFormerProcessor
 from saved_clips import SECONDS, save_checkpoint, save_clips
@@ -46,6 +47,22 @@ def test_the_clip_is_inspected_once_and_opened_three_times(checkpoint, clips, tm
 def test_an_unknown_format_is_refused_before_anything_is_read(tmp_path):
     with pytest.raises(ValueError, match="'gif' was given, accepted are png, rle, npz"):
         segment_file("absent.mp4", TEXTS, "absent", tmp_path / "out", mask_format="gif")
+
+
+def test_what_is_in_the_way_of_overwriting_is_found_before_anything_is_read(tmp_path):
+    for name in ("out", "out.earlier"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "out" / "result.json").touch()
+    with pytest.raises(ValueError, match=r"^out: .*out\.earlier is in the way"):
+        segment_file("absent.mp4", TEXTS, "absent", tmp_path / "out", overwrite=True)
+
+
+def test_a_clip_whose_name_is_not_utf8(checkpoint, clips, tmp_path):
+    clip = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    clip.write_bytes((clips / "clip.mp4").read_bytes())
+    [first], [again] = (segment_files([clip], TEXTS, checkpoint, tmp_path / "out") for _ in range(2))
+    assert (first.state, again.state) == ("segmented", "finished"), first.reason
+    assert json.loads((first.folder / "result.json").read_text(encoding="utf-8"))["clip"] == str(clip)
 
 
 @pytest.mark.parametrize("earlier", [True, False])

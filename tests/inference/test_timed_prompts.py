@@ -105,3 +105,17 @@ def test_an_object_has_one_box_a_frame(clip):
     assert prompt_arguments(boxes[:2], clip, 1, 2)["prompt_frames"] == [0]
     with pytest.raises(ValueError, match=r"^--box: those at 1 and 1\.4 seconds go to one frame"):
         prompt_arguments(boxes, clip, 1, 2)
+
+
+def test_masks_of_every_png_mode_and_no_jpeg(clip, tmp_path):
+    wanted = np.zeros(SIZE, np.uint8)
+    wanted[3:9, 4:12] = 255
+    white = np.full(SIZE, 255, np.uint8)
+    Image.fromarray(np.stack([white, white, white, wanted], axis=-1)).save(tmp_path / "alpha.png")
+    Image.fromarray(wanted.astype(np.uint16) // 255).save(tmp_path / "deep.png")
+    for name in ("alpha", "deep"):
+        found = prompt_arguments(parse_prompts({"mask": [f"1:{tmp_path}/{name}.png"]}), clip, 1)["input_masks"]
+        np.testing.assert_array_equal(found[0, 0, 0], wanted > 0)
+    Image.fromarray(wanted).save(tmp_path / "mask.jpg")
+    with pytest.raises(ValueError, match=r"^--mask: .*mask\.jpg is JPEG, which blurs edges; save it as PNG$"):
+        prompt_arguments(parse_prompts({"mask": [f"1:{tmp_path}/mask.jpg"]}), clip, 1)

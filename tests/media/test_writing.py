@@ -64,7 +64,11 @@ def test_failed_writing_leaves_the_old_file_and_nothing_else(tmp_path):
         ({"waveform": np.zeros((1, 9), np.int16), "sampling_rate": RATE}, "waveform is int16"),
         ({"waveform": np.full((1, 9), np.nan), "sampling_rate": RATE}, "finite"),
         ({"waveform": np.zeros((16000, 2)), "sampling_rate": RATE}, "channels come first"),
-        ({"waveform": np.zeros((1, 9))}, "sampling_rate is None"),
+        (
+            {"waveform": np.zeros((1, 9))},
+            "sampling_rate is None; a waveform needs its samples per second, a whole number above 0",
+        ),
+        ({"waveform": np.zeros((1, 9)), "sampling_rate": "16000"}, "sampling_rate is '16000'; "),
     ],
 )
 def test_write_video_names_what_is_wrong(tmp_path, changes, message):

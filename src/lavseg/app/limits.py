@@ -17,6 +17,8 @@ EXTRA_BYTES = 100_000
 MAX_HOURLY_MEGABYTES = 2000
 # Requests of one user that wait in the queue or are being worked on.
 MAX_WAITING = 4
+# What is in the path of a request that Gradio puts into its queue.
+QUEUED = ("/queue/join", "/call/")
 # Uploads and results of all users together.
 MAX_DISK_MEGABYTES = 20_000
 MEGABYTE, HOUR = 10**6, 3600
@@ -56,7 +58,7 @@ class Limits:
         size, user = int(length), user_of(scope)
         if size > MAX_MEGABYTES * MEGABYTE + EXTRA_BYTES:
             return 413, f"The request is too large: clips of up to {MAX_MEGABYTES} MB are taken here, one at a time."
-        if scope["path"].endswith("/queue/join") and waiting(self.page, user) >= MAX_WAITING:
+        if any(part in scope["path"] for part in QUEUED) and waiting(self.page, user) >= MAX_WAITING:
             return 429, f"{MAX_WAITING} of your requests wait already; try again when one of them is done."
         if size > EXTRA_BYTES:
             if self._sent_lately(user) + size > MAX_HOURLY_MEGABYTES * MEGABYTE:

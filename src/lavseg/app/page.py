@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 import torch
+from gradio import processing_utils
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -45,7 +46,8 @@ def build_page(web_app: WebApp) -> gr.Blocks:
         controls = lay_out(web_app)
         _connect_work(web_app, controls)
         _connect_clicks(web_app, controls)
-    return page.queue(max_size=MAX_QUEUE)
+    # Else requests could go past the queue, and so past the limits of what waits.
+    return page.queue(max_size=MAX_QUEUE, api_open=False)
 
 
 def _connect_work(web_app: WebApp, on: Controls) -> None:
@@ -153,6 +155,8 @@ def launch(
     for model, _ in loaded:
         model.to("cuda" if torch.cuda.is_available() else "cpu")
     page = build_page(WebApp(dict(zip(shown_names(models), loaded, strict=True)), folder))
+    # Gradio would fetch what a request names, of any size, into memory.
+    processing_utils.async_ssrf_protected_download = refuse_address
     # Fonts of the system: the default theme would fetch others from the network.
     theme = gr.themes.Default(font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace"))
     _, url, _ = page.launch(
@@ -197,3 +201,8 @@ def nothing_found() -> tuple:
 async def not_served(request: Request) -> Response:
     """In place of Gradio's editing of screen recordings, which would run FFmpeg on what is sent to it."""
     return Response(status_code=404)
+
+
+async def refuse_address(url: str, cache_dir: str) -> str:
+    """In place of Gradio's fetching of a clip that a request gives by its address."""
+    raise gr.Error("Addresses are not fetched here; upload the clip.", print_exception=False)

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import sys
 
 import typer
 
@@ -37,4 +38,5 @@ def main() -> None:
     # Transformers imports torchao where it is installed, which registers types in a way that torch warns about.
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     app()

@@ -72,7 +72,8 @@ class Record:
         """Write the record beside a checkpoint."""
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         with staged_file(Path(folder) / RECORD) as staged:
-            staged.write_text(text, encoding="utf-8")
+            # Names of folders may hold bytes that are no UTF-8; JSON reads them from the escapes.
+            staged.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def read_record(folder: str | Path) -> Record:

@@ -55,7 +55,7 @@ def _fetch(source: str, file: Path, private_addresses: bool) -> None:
         client.stream("GET", source) as response,
         file.open("wb") as written,
     ):
-        if not private_addresses and not getproxies():
+        if not private_addresses and not getproxies().keys() - {"no"}:
             # A name may have changed its address in between.
             _require_public(response.extensions["network_stream"].get_extra_info("server_addr")[0], source)
         response.raise_for_status()

@@ -93,7 +93,8 @@ class AudioVisualSegmentationPipeline(Pipeline):
                 `E` sentences in their order, and `prompt_frames`, the `F` frames they are on, by default the first, see
                 `segment_video`. A batch is then one clip.
             kwargs: `batch_size` and `num_workers` as in other pipelines. Clips of a batch may differ in length; they
-                take the same number of sentences.
+                take the same number of sentences. Where the processor keeps the shape of frames or the length of
+                sentences, they agree in it.
 
         Returns:
             For a clip a list with a dictionary for each sentence: `label` (the sentence, None for a model that does not
@@ -191,7 +192,12 @@ class AudioVisualSegmentationPipeline(Pipeline):
         """Inputs of single clips as those of one batch; shorter clips end in zeros, which the masks hide."""
         batch = {"original_sizes": [clip["original_sizes"][0] for clip in clips]}
         for name in clips[0].keys() - batch.keys():
-            values = pad_sequence([clip[name][0] for clip in clips], batch_first=True)
+            parts = [clip[name][0] for clip in clips]
+            shapes = sorted({tuple(part.shape[1:]) for part in parts})
+            if len(shapes) > 1:
+                given = f"{type(self.processor).__name__} gives {name} of several shapes, {shapes}"
+                raise ValueError(f"batch_size: {given}; leave it out")
+            values = pad_sequence(parts, batch_first=True)
             batch[name] = values.to(self.model.dtype) if values.is_floating_point() else values
         return batch
 

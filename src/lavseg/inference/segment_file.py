@@ -21,7 +21,13 @@ from ..evaluation.first_stage import FirstStage, check_first_stage
 from ..media import ClipReader, MediaWarning
 from ..modeling.base import AudioVisualPreTrainedModel
 from ..modeling.processing import AudioVisualProcessor
-from ..output_folders import check_new_folder, check_writable_folder, holds_results, staged_folder
+from ..output_folders import (
+    check_new_folder,
+    check_replaceable_folder,
+    check_writable_folder,
+    holds_results,
+    staged_folder,
+)
 from .mask_files import MASK_FILES
 from .prompted_clip import check_takes_prompts
 from .result_files import ResultFiles
@@ -195,7 +201,8 @@ def segment_with(
 
 def _write_summary(folder: Path, summary: dict) -> None:
     text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    (folder / RESULT).write_text(text, encoding="utf-8")
+    # Names of clips may hold bytes that are no UTF-8; JSON reads them from the escapes.
+    (folder / RESULT).write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def class_names(config: PreTrainedConfig) -> list[str]:
@@ -226,6 +233,8 @@ def _uninterrupted() -> Iterator[None]:
 
 def _check_out(out: Path, overwrite: bool, clip: Path) -> None:
     check_writable_folder(out, "out")
+    if overwrite:
+        check_replaceable_folder(out, "out")
     if not holds_results(out):
         check_new_folder(out, "out")
         return

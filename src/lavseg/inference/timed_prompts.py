@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ..data.masks import LOSSY, mask_levels
 from ..media import SAME_INSTANT, ClipReader
 from .prompted_clip import point_arrays
 
@@ -26,7 +27,7 @@ class TimedPrompt:
     kind: `point` on the object, `negative` for a point off it, `box` or `mask`.
     seconds: from the clip's first frame.
     places: points `(x, y)` in pixels of the clip, two for a box.
-    file: of a mask, a picture of the clip's size that is black off the object.
+    file: of a mask, a picture of the clip's size, no JPEG, that is black or transparent off the object.
     number: which object it is, counted from 0 in the order of the texts; None where there is one.
     """
 
@@ -179,7 +180,9 @@ def _read_mask(file: Path, width: int, height: int) -> np.ndarray:
     """The mask in a file, float32 `[H, W]` of 0 and 1."""
     try:
         with Image.open(file) as image:
-            mask = np.asarray(image.convert("L")) > 0
+            if image.format in LOSSY:
+                raise ValueError(f"--mask: {file} is {image.format}, which blurs edges; save it as PNG")
+            mask = np.asarray(mask_levels(image)) > 0
     except (OSError, UnidentifiedImageError) as error:
         raise ValueError(f"--mask: {file} cannot be read as a picture") from error
     if mask.shape != (height, width):

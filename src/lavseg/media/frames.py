@@ -37,6 +37,11 @@ def _stack_frames(frames: Sequence[Any], name: str) -> np.ndarray:
     images = []
     for index, frame in enumerate(frames):
         if isinstance(frame, Image.Image):
+            if frame.mode.startswith("I") or frame.mode == "F":
+                raise ValueError(
+                    f"{name}: the image at index {index} has mode {frame.mode}, of more than 8 bits; "
+                    "scale it to 8 bits, 0..255"
+                )
             frame = np.asarray(frame.convert("RGB"))
         elif not isinstance(frame, np.ndarray):
             raise ValueError(f"{name}: has to be a list of PIL images, got a {type(frame).__name__} at index {index}")

@@ -167,7 +167,9 @@ def _checked_sound(waveform: np.ndarray, sampling_rate: int | None) -> np.ndarra
     if sound.shape[0] > 32:
         raise ValueError(f"waveform is {list(sound.shape)}; channels come first: [channels, samples]")
     if not isinstance(sampling_rate, int | np.integer) or sampling_rate <= 0:
-        raise ValueError(f"sampling_rate is {sampling_rate}; a waveform needs its samples per second")
+        raise ValueError(
+            f"sampling_rate is {sampling_rate!r}; a waveform needs its samples per second, a whole number above 0"
+        )
     if sound.shape[0] > 2:
         sound = sound.mean(axis=0, keepdims=True)
     return np.clip(sound, -1, 1).astype(np.float32)
