@@ -237,6 +237,12 @@ def test_the_language_model_in_8_and_4_bits_of_bitsandbytes(tmp_path, bits, like
     assert (alike > likeness).all(), alike
 
 
+def test_the_configuration_of_the_sound_network_may_be_given_whole(tmp_path):
+    paths, heard = save_parts(tmp_path, LlamaForCausalLM(LlamaConfig(**SIZES))), tiny_config(VggishConfig)
+    given = {"train_projector": True, "merge_levels": ((8, 3),), "audio_config": heard}
+    assert SimTokenModel.from_backbones(**paths, **given).config.audio_config.final_relu
+
+
 def test_without_the_layer_from_clip_it_has_to_train(tmp_path):
     paths = save_parts(tmp_path, LlamaForCausalLM(LlamaConfig(**SIZES)))
     with pytest.raises(ValueError, match=r"^train_projector: .* holds no layer from CLIP's patches"):

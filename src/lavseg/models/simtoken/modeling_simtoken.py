@@ -10,7 +10,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...backbones.sam.modeling_sam import SamBackbone
 from ...backbones.sam2.tracking_sam2 import ImageFeatures
-from ...backbones.vggish import VggishModel, load_vggish
+from ...backbones.vggish import VggishModel, load_vggish, without_relu
 from ...losses import weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, gradient_where_needed, let_train, load_encoder, load_host
@@ -125,8 +125,8 @@ class SimTokenModel(SimTokenPreTrainedModel):
             )
         causal.resize_token_embeddings(causal.get_input_embeddings().num_embeddings + 1, mean_resizing=False)
         parts["language"] = causal.base_model
-        without_relu = {"audio_config": {"final_relu": False, **config_overrides.pop("audio_config", {})}}
-        model = cls._compose(parts, **config_overrides, **without_relu)
+        config_overrides["audio_config"] = without_relu(config_overrides.get("audio_config"))
+        model = cls._compose(parts, **config_overrides)
         with torch.no_grad():
             model.lm_head.weight.copy_(causal.get_output_embeddings().weight)
         if projector:
