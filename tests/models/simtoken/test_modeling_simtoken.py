@@ -141,6 +141,12 @@ def test_padding_of_the_squares_does_not_count_in_the_loss():
     assert torch.equal(*wide) and wide[0] != tall
 
 
+def test_the_loss_takes_the_size_of_every_clip():
+    inputs, labels = inputs_of(clips=2), labels_of(clips=2)
+    with pytest.raises(ValueError, match=r"^original_sizes: has to hold .* of each of 2 clips, got 1"):
+        make_model()(**inputs, labels=labels, original_sizes=[(60, 80)])
+
+
 def save_parts(folder, causal):
     """Published networks at tiny size."""
     tiny = tiny_config(SimTokenConfig)

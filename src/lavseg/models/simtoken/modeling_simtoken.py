@@ -24,7 +24,7 @@ from .loss_simtoken import PromptBank, alignment, mask_losses
 from .merging_simtoken import merge_clip, no_noise, seeded_noise
 from .patches_simtoken import SimTokenPatches
 from .prompt_simtoken import READ, ClipPrompt, lay_out
-from .scaling_simtoken import scale_without_padding
+from .scaling_simtoken import scale_without_padding, sizes_of_clips
 
 
 class SimTokenPreTrainedModel(AudioVisualPreTrainedModel):
@@ -269,7 +269,7 @@ class SimTokenModel(SimTokenPreTrainedModel):
         clips = [self.segment(features, of) for features, of in zip(seen, tokens, strict=True)]
         masks, ious, scores = (padded(parts, given.batch[2]) for parts in zip(*clips, strict=True))
         if labels is not None:
-            sizes = original_sizes if original_sizes is not None else [given.labels.shape[-2:]] * len(clips)
+            sizes = sizes_of_clips(original_sizes, given.labels)
             terms |= self._mask_losses([clip.masks for clip in clips], scores, given, sizes)
             terms["alignment"] = self._alignment(tokens, given, object_ids)
         tracks = self.config.prompted_frames == "first"
