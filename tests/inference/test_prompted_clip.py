@@ -66,12 +66,18 @@ def test_what_is_shown_late_changes_the_whole_clip(gavs, clip):
     assert (np.stack(plain) != np.stack(shown)).all()
 
 
+def test_frames_as_a_tensor_are_as_in_a_list(gavs, clip):
+    assert prompted_clip(ClipSegmenter(*gavs, []), BOX, torch.tensor([11]), iter(inputs_of(clip))).numbers == {11}
+
+
 def test_frames_have_to_be_in_the_clip_and_differ(gavs, clip):
     segmenter, inputs = ClipSegmenter(*gavs, []), inputs_of(clip)
     for frames, message in (
         ([13], r"prompt_frames: \[13\] were given, the clip has frames 0 to 12"),
         ([-1], r"prompt_frames: \[-1\] were given"),
         ([1, 1], r"prompt_frames: \[1, 1\] were given; name each prompted frame once"),
+        (torch.tensor([1, 1]), r"prompt_frames: \[1, 1\] were given; name each prompted frame once"),
+        (3, "prompt_frames: has to list whole numbers of frames, got 3"),
         ([], "prompt_frames: "),
     ):
         with pytest.raises(ValueError, match=message):

@@ -1,3 +1,4 @@
+import json
 import math
 from inspect import signature
 
@@ -8,7 +9,9 @@ from tiny.configurations import nano_sam2_config, tiny_config
 from transformers import AutoModel
 
 from conftest import ROOT
+from hub_stand_in import empty_cache
 from lavseg.backbones.vggish import VggishConfig, VggishModel
+from lavseg.modeling.remote_code import AUTO_MAP, STUB
 from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2ForSemanticSegmentation
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
 from lavseg.models.st_bava import StBavaConfig, StBavaModel
@@ -134,3 +137,15 @@ def test_dropout_of_adapters_is_on_where_that_of_the_encoder_is_off(tokenizer):
     dropouts = {name: part.training for name, part in text.named_modules() if isinstance(part, torch.nn.Dropout)}
     assert dropouts and all(training == ("lora_dropout" in name) for name, training in dropouts.items())
     assert True in dropouts.values() and False in dropouts.values()
+
+
+def test_saving_and_uploading_in_one_step_takes_the_code_that_the_configuration_names(
+    hub, tokenizer, tmp_path, monkeypatch
+):
+    empty_cache(monkeypatch, tmp_path / "cache")
+    model, _ = tiny_method(method_named("sama_avs"), tokenizer)
+    for repo in ("someone/first", "someone/second"):  # the second time the folder holds it already
+        model.save_pretrained(tmp_path / "model", push_to_hub=True, repo_id=repo)
+        files = hub.repos[repo]["files"]
+        assert json.loads(files["config.json"])["auto_map"] == AUTO_MAP
+        assert files.get(STUB.name) == STUB.read_bytes()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backbones.sam2.user_prompts import frame_numbers
 from ..modeling.base import AudioVisualPreTrainedModel
 from .clip_segmenter import ClipSegmenter
 from .encoded_frames import FrameInput
@@ -61,12 +62,12 @@ def prompted_clip(
         inputs: the frames of the clip.
 
     Raises:
-        ValueError: the method takes no prompts, or they do not lie in the clip.
+        ValueError: the method takes no prompts, they do not lie in the clip, or frames are no whole numbers.
     """
     check_takes_prompts(segmenter.model, [*prompts, "prompt_frames"])
     if not prompts:
         raise ValueError("prompt_frames: pass input_points, input_boxes or input_masks of these frames as well")
-    numbers = [0] if prompt_frames is None else list(prompt_frames)
+    numbers = [0] if prompt_frames is None else frame_numbers(prompt_frames)
     if not numbers or len(set(numbers)) < len(numbers):
         raise ValueError(f"prompt_frames: {numbers} were given; name each prompted frame once")
     found, last = {}, -1

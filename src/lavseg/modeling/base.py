@@ -13,12 +13,13 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
+from huggingface_hub import CommitInfo
 from torch import nn
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedConfig, PreTrainedModel, Sam2VideoModel
+from transformers import PreTrainedModel, Sam2VideoModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .configuration import AudioVisualConfig, changed_fields
+from .configuration import AudioVisualConfig, changed_fields, forget_precision
 from .encoders import encode_text
 from .inputs import check_keys, check_weights
 from .offloading import keep_what_is_read
@@ -127,7 +128,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
             cls.forward = _with_options(cls.forward)
 
     def __init__(self, config: AudioVisualConfig):
-        _forget_precision(config)
+        forget_precision(config)
         super().__init__(config)
         self.loss_weights = {**self.default_loss_weights, **getattr(config, "former_loss_weights", {})}
 
@@ -391,10 +392,7 @@ class AudioVisualPreTrainedModel(PreTrainedModel):
         for weights in Path(save_directory).glob("*.safetensors"):
             weights.chmod(stub.stat().st_mode)
 
-
-def _forget_precision(config: PreTrainedConfig) -> None:
-    """Encoders are built in the precision of the model around them. Their configurations name the one that they were
-    saved in, which would win for those that are two levels deep."""
-    for part in (value for value in vars(config).values() if isinstance(value, PreTrainedConfig)):
-        part.dtype = None
-        _forget_precision(part)
+    def _upload_modified_files(self, working_dir: str | PathLike, *args, **kwargs) -> CommitInfo:
+        # With `push_to_hub` the library saves and uploads in one step.
+        write_stub(working_dir)
+        return super()._upload_modified_files(working_dir, *args, **kwargs)

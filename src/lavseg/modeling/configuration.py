@@ -124,3 +124,11 @@ def differing_fields(config: PreTrainedConfig, values: Mapping[str, Any]) -> lis
         elif own != value:
             differing.append(f"{name}={value} ({own} there)")
     return differing
+
+
+def forget_precision(config: PreTrainedConfig) -> None:
+    """Encoders are built in the precision of the model around them. Their configurations name the one that they were
+    saved in, which would win for those that are two levels deep."""
+    for part in (value for value in vars(config).values() if isinstance(value, PreTrainedConfig)):
+        part.dtype = None
+        forget_precision(part)

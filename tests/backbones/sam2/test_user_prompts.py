@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from tiny.configurations import nano_sam2_config
@@ -101,3 +102,12 @@ def test_frames_and_prompts_belong_together():
     ):
         with pytest.raises(ValueError, match=message):
             conditioning_frames(5, 2, frames, prompts)
+
+
+def test_frames_may_be_an_array_and_have_to_be_whole_numbers():
+    shown = [UserPrompt(torch.zeros(1, 1, 8), None), UserPrompt(torch.ones(1, 1, 8), None)]
+    for frames in (torch.tensor([3, 1]), np.array([3, 1]), (np.int64(3), 1), range(3, 0, -2)):
+        assert conditioning_frames(5, 2, frames, shown) == {3: shown[0], 1: shown[1]}
+    for frames in (3, torch.tensor(3), [0.0, 1.0], torch.tensor([0.0, 1.0]), [torch.tensor(3), torch.tensor(1)], "31"):
+        with pytest.raises(ValueError, match=r"^prompt_frames: has to list whole numbers of frames, got"):
+            conditioning_frames(5, 2, frames, shown)

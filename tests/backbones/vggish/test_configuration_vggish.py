@@ -1,7 +1,7 @@
 import pytest
 from tiny.configurations import tiny_config
 
-from lavseg.backbones.vggish import VggishConfig
+from lavseg.backbones.vggish import VggishConfig, without_relu
 
 
 def test_tiny_takes_overrides():
@@ -26,3 +26,10 @@ def test_impossible_sizes_are_rejected():
     ):
         with pytest.raises(ValueError, match=name):
             VggishConfig(**{name: value})
+
+
+def test_the_final_relu_is_left_out_unless_it_is_asked_for():
+    whole = tiny_config(VggishConfig)
+    assert without_relu(whole) is whole
+    assert without_relu(None) == {"final_relu": False}
+    assert without_relu({"final_relu": True, "postprocess": True}) == {"final_relu": True, "postprocess": True}

@@ -17,3 +17,15 @@ def test_classes_come_back_at_the_size_of_the_clip_and_inside_masks_alone():
     assert (found[:, 10:22, :28] == 2).all() and (found[:, 10:22, 36:] == 3).all() and (found[:, :6] == 0).all()
     with pytest.raises(ValueError, match=r"^outputs: hold no class_logits"):
         processor.post_process_semantic_segmentation(TpaviOutput(pred_masks=masks), [(32, 64)])
+
+
+def test_padding_frames_may_be_marked_by_an_array():
+    processor = TpaviProcessor.from_config(tiny_config(TpaviConfig))
+    generator = torch.Generator().manual_seed(0)
+    masks = torch.randn(2, 1, 3, 16, 16, generator=generator)
+    outputs = TpaviOutput(pred_masks=masks, class_logits=torch.randn(2, 4, 3, 16, 16, generator=generator))
+    real, sizes = torch.tensor([[True, True, False], [True, True, True]]), [(16, 16), (32, 24)]
+    expected = processor.post_process_semantic_segmentation(outputs, sizes, real)
+    found = processor.post_process_semantic_segmentation(outputs, sizes, real.numpy())
+    assert [len(clip) for clip in found] == [2, 3]
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))

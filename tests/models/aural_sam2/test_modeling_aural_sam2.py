@@ -332,3 +332,12 @@ def test_a_single_frame_is_segmented_but_not_trained_on():
         assert torch.isfinite(model(**inputs).pred_masks).all()
     with pytest.raises(ValueError, match="a single clip of one frame is too little"):
         model.train()(**inputs, labels=make_labels(frames=1))
+
+
+@pytest.mark.parametrize("behavior", BEHAVIORS)
+def test_a_single_frame_with_a_sentence_is_trained_on(behavior):
+    model, inputs = make_model(behavior=behavior).train(), make_inputs(frames=1)
+    loss = model(**inputs, labels=make_labels(frames=1)).loss
+    loss.backward()
+    norms = [level.fusion.token_batch_norm.weight.grad for level in model.fuser.levels]
+    assert loss.isfinite() and all(norm.isfinite().all() and norm.any() for norm in norms)

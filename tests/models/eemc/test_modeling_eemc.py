@@ -91,6 +91,8 @@ def test_it_starts_from_published_networks(tmp_path):
     sizes = {"frame_size": 128, "num_attention_heads": 4, "intermediate_size": 32, "adapter_size": 8}
     model = EemcModel.from_backbones(**folders, **sizes)
     assert not model.config.audio_config.final_relu and len(model.mask2former.adapters()) == 1
+    whole = EemcModel.from_backbones(**folders, **sizes, audio_config=tiny_config(VggishConfig))
+    assert whole.config.audio_config.final_relu
     state = model.mask2former.state_dict()
     assert all(torch.equal(state[name], value) for name, value in parts["mask2former"].state_dict().items())
     deviation = model.mask2former.adapters()[0][0].weight.std().item()

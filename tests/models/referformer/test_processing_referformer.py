@@ -64,8 +64,9 @@ def test_masks_are_emptied_below_a_probability_if_asked_for(processor):
     strict = ReferFormerProcessor(processor.image_processor, processor.tokenizer, empty_below=0.3)
     assert strict.gate_masks(outputs)[0, :, 0, 0, 0].tolist() == [1, NO_MASK_LOGIT]
     assert strict.post_process_masks(outputs, [(8, 8)])[0].flatten(1).any(1).tolist() == [True, False]
-    with pytest.raises(ValueError, match=r"^empty_below: a probability from 0 to 1 is needed, got 2"):
-        ReferFormerProcessor(processor.image_processor, processor.tokenizer, empty_below=2)
+    for wrong in (2, "0.5", None):
+        with pytest.raises(ValueError, match=rf"^empty_below: a probability from 0 to 1 is needed, got {wrong!r}"):
+            ReferFormerProcessor(processor.image_processor, processor.tokenizer, empty_below=wrong)
 
 
 def test_with_the_classifier_masks_of_absent_objects_are_emptied_unless_asked_otherwise(tokenizer, tmp_path):

@@ -26,3 +26,11 @@ def test_unknown_choices_are_refused(field):
 def test_heads_have_to_divide_the_width():
     with pytest.raises(ValueError, match="num_attention_heads: 16 was given, it has to be 1 or more and to divide"):
         Sam2LoveConfig(hidden_size=100)
+
+
+@pytest.mark.parametrize("field", ["num_hidden_layers", "num_seg_tokens", "max_frames"])
+def test_counts_are_at_least_one(field):
+    for count in (0, -1):
+        with pytest.raises(ValueError, match=f"^{field}: {count} was given, it has to be 1 or more"):
+            tiny_config(Sam2LoveConfig, **{field: count})
+    assert getattr(tiny_config(Sam2LoveConfig, **{field: 1}), field) == 1

@@ -143,6 +143,6 @@ def test_key_frames_alone_are_prepared_for_sam2(tiny_processor):
     assert torch.equal(found["pixel_values"], whole["pixel_values"][[0, 1], [2, 0]][:, None])
     rest = whole.keys() - {"pixel_values", "original_sizes"}
     assert all(torch.equal(found[name], whole[name]) for name in rest) and "vit_pixel_values" in rest
-    for wrong in ([2], [3, 0], [-1, 0], [0, 1.0]):
+    for wrong in ([2], [3, 0], [-1, 0], [0, 1.0], 0):
         with pytest.raises(ValueError, match=r"^key_frames: one number of a frame for each clip of \[3, 4\] frames"):
             tiny_processor(**given, key_frames=wrong)

@@ -48,9 +48,22 @@ def test_time_codes_make_the_order_of_sound_matter():
     assert (prompter(**flipped)[0] - prompter(**parts)[0]).abs().max() > 1e-4
 
 
+@torch.no_grad()
+def test_sound_that_there_is_no_time_code_for_is_left_out():
+    prompter = make_prompter(audio_temporal_embedding=True, max_frames=4)
+    longer = fixed_and_frames()
+    shorter = dict(longer, audio=longer["audio"][:, :4], audio_mask=longer["audio_mask"][:, :4])
+    expected, _, maps = prompter(**shorter, output_attentions=True)
+    found, _, maps_of_longer = prompter(**longer, output_attentions=True)
+    assert torch.equal(found, expected)
+    assert maps_of_longer["audio_attentions"][0].shape == maps["audio_attentions"][0].shape
+    plain = make_prompter(max_frames=4)
+    assert not torch.allclose(plain(**longer)[0], plain(**shorter)[0])
+
+
 def test_time_codes_refuse_clips_they_have_no_code_for():
     prompter = make_prompter(audio_temporal_embedding=True, max_frames=5)
-    with pytest.raises(ValueError, match=r"6 frames.*max_frames"):
+    with pytest.raises(ValueError, match=r"^pixel_values: a clip has 6 frames, .*max_frames"):
         prompter(**fixed_and_frames(frames=6))
 
 

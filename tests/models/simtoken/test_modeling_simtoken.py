@@ -141,6 +141,12 @@ def test_padding_of_the_squares_does_not_count_in_the_loss():
     assert torch.equal(*wide) and wide[0] != tall
 
 
+def test_the_loss_takes_the_size_of_every_clip():
+    inputs, labels = inputs_of(clips=2), labels_of(clips=2)
+    with pytest.raises(ValueError, match=r"^original_sizes: has to hold .* of each of 2 clips, got 1"):
+        make_model()(**inputs, labels=labels, original_sizes=[(60, 80)])
+
+
 def save_parts(folder, causal):
     """Published networks at tiny size."""
     tiny = tiny_config(SimTokenConfig)
@@ -235,6 +241,12 @@ def test_the_language_model_in_8_and_4_bits_of_bitsandbytes(tmp_path, bits, like
     assert found.pred_masks.isfinite().all()
     alike = torch.cosine_similarity(found.prompt_embeddings.float(), expected.prompt_embeddings, dim=-1)
     assert (alike > likeness).all(), alike
+
+
+def test_the_configuration_of_the_sound_network_may_be_given_whole(tmp_path):
+    paths, heard = save_parts(tmp_path, LlamaForCausalLM(LlamaConfig(**SIZES))), tiny_config(VggishConfig)
+    given = {"train_projector": True, "merge_levels": ((8, 3),), "audio_config": heard}
+    assert SimTokenModel.from_backbones(**paths, **given).config.audio_config.final_relu
 
 
 def test_without_the_layer_from_clip_it_has_to_train(tmp_path):

@@ -115,6 +115,8 @@ def test_it_starts_from_published_networks(tmp_path):
         assert len(kept) > 100 and all(torch.equal(state[name], given[name]) for name in kept)
         first = "model.pixel_level_module.encoder.swin.encoder.layers.0.blocks.0.mlp.fc2"
         assert torch.equal(state[f"{first}.projection.weight"], given[f"{first}.weight"])
+    whole = SteppingStonesModel.from_backbones(**folders, **sizes, audio_config=tiny_config(VggishConfig))
+    assert whole.config.audio_config.final_relu
     classes = SteppingStonesForSemanticSegmentation.from_backbones(**folders, **sizes, num_labels=4, num_queries=8)
     assert classes.mask2former.class_predictor.weight.shape == (5, 32)
 

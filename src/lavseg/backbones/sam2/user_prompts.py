@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +42,7 @@ def conditioning_frames(
         if prompt_frames is not None:
             raise ValueError("prompt_frames: pass input_points, input_boxes or input_masks of these frames as well")
         return {default: None}
-    frames = [default] if prompt_frames is None else list(prompt_frames)
+    frames = [default] if prompt_frames is None else frame_numbers(prompt_frames)
     if len(set(frames)) != len(user_prompts) or len(frames) != len(user_prompts):
         raise ValueError(
             f"prompt_frames: the prompts cover {len(user_prompts)} frames, got {frames}; name each of them once"
@@ -49,6 +50,18 @@ def conditioning_frames(
     if not all(0 <= frame < length for frame in frames):
         raise ValueError(f"prompt_frames: {frames} were given, a clip of the batch has frames 0 to {length - 1}")
     return dict(zip(frames, user_prompts, strict=True))
+
+
+def frame_numbers(prompt_frames: Sequence[int] | torch.Tensor) -> list[int]:
+    """Numbers of frames as plain ones, from a list, an array or a tensor.
+
+    Raises:
+        ValueError: when they are anything else.
+    """
+    given = prompt_frames.tolist() if hasattr(prompt_frames, "tolist") else prompt_frames
+    if not isinstance(given, Sequence) or not all(isinstance(frame, Integral) for frame in given):
+        raise ValueError(f"prompt_frames: has to list whole numbers of frames, got {prompt_frames!r}")
+    return list(given)
 
 
 def encode_user_prompts(

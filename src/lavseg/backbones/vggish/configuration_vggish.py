@@ -1,5 +1,8 @@
 """VGGish configuration."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
@@ -41,4 +44,10 @@ class VggishConfig(PreTrainedConfig):
                 raise ValueError(f"conv_channels, hidden_size and embedding_size must be positive, got {width}")
 
 
-__all__ = ["VggishConfig"]
+def without_relu(given: VggishConfig | Mapping[str, Any] | None) -> VggishConfig | dict[str, Any]:
+    """What was given as the `audio_config` of a method without a final ReLU: a whole configuration is as it is, fields
+    get that one unless they say otherwise."""
+    return given if isinstance(given, VggishConfig) else {"final_relu": False, **(given or {})}
+
+
+__all__ = ["VggishConfig", "without_relu"]

@@ -272,7 +272,7 @@ class VggishFeatureExtractor(FeatureExtractionMixin):
 
         Raises:
             ValueError: without a sampling rate, or for one outside `RATES`; for an empty, non-finite or 3-D waveform,
-                for an unknown dtype, and for more than two channels where `num_channels` is 2.
+                for an unknown dtype, and for floats far outside [-1, 1].
         """
         if sampling_rate is None:
             raise ValueError("sampling_rate is missing: pass the rate of the waveform in Hz, such as 16000")

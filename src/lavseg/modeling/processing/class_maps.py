@@ -37,6 +37,7 @@ class SemanticMixin:
         Raises:
             ValueError: when the model names no classes, or a logit is not finite.
         """
+        frame_mask = None if frame_mask is None else torch.as_tensor(frame_mask)
         found = []
         masks = self.post_process_masks(outputs, original_sizes, frame_mask)
         for index, inside in enumerate(masks):

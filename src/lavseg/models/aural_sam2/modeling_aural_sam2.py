@@ -219,7 +219,7 @@ class AuralSam2Model(AuralSam2PreTrainedModel):
         texts = (input_ids, frame_mask, audio_mask, labels, label_mask, text_embeddings)
         given = prepare_clips(frames, sounds, *texts)
         groups = group_clips(given.lengths, given.audio_mask, given.labeled)
-        if self.fuser.training and any(group.length * len(group.clips) < 2 for group in groups):
+        if self.fuser.training and not self.reads_text and any(group.length * len(group.clips) < 2 for group in groups):
             raise ValueError("pixel_values: a single clip of one frame is too little to train on (batch normalisation)")
 
         # First, as some text encoders wait for the device.

@@ -8,7 +8,7 @@ from torch import nn
 from transformers import initialization as init
 
 from ...backbones.mask2former.modeling_mask2former import PixelFeatures, PromptedMask2Former
-from ...backbones.vggish import VggishModel, load_vggish
+from ...backbones.vggish import VggishModel, load_vggish, without_relu
 from ...losses import mask_bce, mask_dice, weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, encode_text, gradient_where_needed, let_train, load_encoder, load_host
@@ -111,8 +111,8 @@ class EemcModel(EemcPreTrainedModel):
             "mask2former": load_host("mask2former", mask2former, PromptedMask2Former),
             "text": load_encoder(text, "text_config"),
         }
-        without_relu = {"audio_config": {"final_relu": False, **config_overrides.pop("audio_config", {})}}
-        return cls._compose(parts, **config_overrides, **without_relu)
+        config_overrides["audio_config"] = without_relu(config_overrides.get("audio_config"))
+        return cls._compose(parts, **config_overrides)
 
     def backbones(self) -> dict[str, nn.Module]:
         return {"mask2former": self.mask2former, "text": self.text_encoder, "audio": self.audio_encoder}

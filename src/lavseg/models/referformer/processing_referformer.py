@@ -1,5 +1,6 @@
 """Processor of ReferFormer."""
 
+from numbers import Real
 from typing import Any
 
 import torch
@@ -51,7 +52,7 @@ class ReferFormerProcessor(SoundPerFrameProcessor):
         hears: bool = False,
     ):
         self.max_text_length = check_text_length(max_text_length)
-        if not 0 <= empty_below <= 1:
+        if not isinstance(empty_below, Real) or not 0 <= empty_below <= 1:
             raise ValueError(f"empty_below: a probability from 0 to 1 is needed, got {empty_below!r}")
         AudioVisualProcessor.__init__(self, image_processor, tokenizer, fps=fps)
         self.empty_below = empty_below

@@ -62,7 +62,8 @@ class Sam2LoveConfig(AudioVisualConfig):
         audio_temporal_embedding: learned, zero-initialised time code on audio rows and on the frames' tokens. Without
             it the sound is an unordered set to the fusion. Not in the paper.
         seg_readout: what of the [seg] states of all frames prompts: the last (paper), their mean, or an attention.
-        max_frames: frames and audio patches that `audio_temporal_embedding` has codes for.
+        max_frames: frames that a clip is segmented with at a time; also the frames and audio patches that
+            `audio_temporal_embedding` has codes for. Further patches are then left out.
         initializer_range: deviation of the truncated normal that fills tokens and fusion blocks.
 
     ```python
@@ -121,6 +122,9 @@ class Sam2LoveConfig(AudioVisualConfig):
         super().__post_init__(**kwargs)
         check_choices(self, _CHOICES)
         check_heads(self.num_attention_heads, self.hidden_size, "hidden_size")
+        for name in ("num_hidden_layers", "num_seg_tokens", "max_frames"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: {getattr(self, name)} was given, it has to be 1 or more")
 
 
 __all__ = ["Sam2LoveConfig"]

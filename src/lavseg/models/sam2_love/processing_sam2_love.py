@@ -102,7 +102,8 @@ class Sam2LoveProcessor(AudioVisualProcessor):
         """As in the base class; `key_frames` are what training takes, one for each clip, see [`Sam2LoveModel`]."""
         if key_frames is None:
             return super()._pad_frames(clips, **images_kwargs)
-        if len(key_frames) != len(clips) or not all(map(_is_frame, key_frames, clips)):
+        listed = isinstance(key_frames, list | tuple) and len(key_frames) == len(clips)
+        if not listed or not all(map(_is_frame, key_frames, clips)):
             raise ValueError(
                 f"key_frames: one number of a frame for each clip of {[len(clip) for clip in clips]} frames is taken, "
                 f"got {key_frames}"

@@ -22,7 +22,8 @@ class Sam2LoveOutput(AudioVisualSegmentationOutput):
 
     Args:
         vision_attentions: `[B, E, T, heads, h, w]`, to the patches of each frame.
-        audio_attentions: `[B, E, T, heads, A]`, to the patches of sound, at each frame.
+        audio_attentions: `[B, E, T, heads, A]`, to the patches of sound, at each frame; with time codes at most
+            `max_frames` patches.
         text_attentions: `[B, E, T, heads, P]`, to the words, at each frame.
 
     ```python
@@ -154,7 +155,8 @@ class Sam2LovePrompter(nn.Module):
         """Fuse `B` clips with `E` expressions each.
 
         Args:
-            audio: `[B, A, Da]`, one row per patch of 0.96 s; audio_mask: bool `[B, A]`.
+            audio: `[B, A, Da]`, one row per patch of 0.96 s; audio_mask: bool `[B, A]`. With time codes what
+                comes after `max_frames` patches is left out.
             text: `[B, E, P, Dt]`; text_mask: bool `[B, E, P]`.
             frames: `[B, T, 1 + hw, Dv]`, class token first; frame_mask: bool `[B, T]`, real frames first.
             all_real: whether the masks are known to hide nothing: attention is faster without a mask.
@@ -162,10 +164,13 @@ class Sam2LovePrompter(nn.Module):
 
         Returns:
             The prompts `[B*E, C]`; with a presence head, the presence logits `[B*E]`; where asked for, by which weights
-            each block attends to what: `vision_attentions [B*E, T, heads, hw]`, `audio_attentions [B*E, T, heads, A]`
-            and `text_attentions [B*E, T, heads, P]`.
+            each block attends to what: `vision_attentions [B*E, T, heads, hw]`, `audio_attentions [B*E, T, heads, A]`,
+            of the patches that are not left out, and `text_attentions [B*E, T, heads, P]`.
         """
         expressions = text.shape[1]
+        if self.time_embedding is not None:
+            # Sound may last a little longer than the frames.
+            audio, audio_mask = (each[:, : self.config.max_frames] for each in (audio, audio_mask))
         audio = self._with_time(self.audio_projection(audio)).repeat_interleave(expressions, dim=0)
         frames = self._with_time(self.vision_projection(frames))
         text = self.text_projection(text.flatten(0, 1))
@@ -205,7 +210,7 @@ class Sam2LovePrompter(nn.Module):
         steps = tokens.shape[1]
         if steps > self.config.max_frames:
             raise ValueError(
-                f"the clip has {steps} frames or audio patches, audio_temporal_embedding has codes for "
+                f"pixel_values: a clip has {steps} frames, audio_temporal_embedding has codes for "
                 f"{self.config.max_frames}: cut the clip, or raise max_frames in the configuration and train anew"
             )
         code = self.time_embedding(torch.arange(steps, device=tokens.device))

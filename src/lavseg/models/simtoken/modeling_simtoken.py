@@ -10,7 +10,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...backbones.sam.modeling_sam import SamBackbone
 from ...backbones.sam2.tracking_sam2 import ImageFeatures
-from ...backbones.vggish import VggishModel, load_vggish
+from ...backbones.vggish import VggishModel, load_vggish, without_relu
 from ...losses import weighted_mean
 from ...modeling.base import AudioVisualPreTrainedModel
 from ...modeling.encoders import build_encoder, gradient_where_needed, let_train, load_encoder, load_host
@@ -24,7 +24,7 @@ from .loss_simtoken import PromptBank, alignment, mask_losses
 from .merging_simtoken import merge_clip, no_noise, seeded_noise
 from .patches_simtoken import SimTokenPatches
 from .prompt_simtoken import READ, ClipPrompt, lay_out
-from .scaling_simtoken import scale_without_padding
+from .scaling_simtoken import scale_without_padding, sizes_of_clips
 
 
 class SimTokenPreTrainedModel(AudioVisualPreTrainedModel):
@@ -125,8 +125,8 @@ class SimTokenModel(SimTokenPreTrainedModel):
             )
         causal.resize_token_embeddings(causal.get_input_embeddings().num_embeddings + 1, mean_resizing=False)
         parts["language"] = causal.base_model
-        without_relu = {"audio_config": {"final_relu": False, **config_overrides.pop("audio_config", {})}}
-        model = cls._compose(parts, **config_overrides, **without_relu)
+        config_overrides["audio_config"] = without_relu(config_overrides.get("audio_config"))
+        model = cls._compose(parts, **config_overrides)
         with torch.no_grad():
             model.lm_head.weight.copy_(causal.get_output_embeddings().weight)
         if projector:
@@ -269,7 +269,7 @@ class SimTokenModel(SimTokenPreTrainedModel):
         clips = [self.segment(features, of) for features, of in zip(seen, tokens, strict=True)]
         masks, ious, scores = (padded(parts, given.batch[2]) for parts in zip(*clips, strict=True))
         if labels is not None:
-            sizes = original_sizes if original_sizes is not None else [given.labels.shape[-2:]] * len(clips)
+            sizes = sizes_of_clips(original_sizes, given.labels)
             terms |= self._mask_losses([clip.masks for clip in clips], scores, given, sizes)
             terms["alignment"] = self._alignment(tokens, given, object_ids)
         tracks = self.config.prompted_frames == "first"

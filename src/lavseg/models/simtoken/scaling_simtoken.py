@@ -1,7 +1,24 @@
 """From masks of padded squares to masks of frames, as SAM does it."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
+
+
+def sizes_of_clips(original_sizes: Sequence[tuple[int, int]] | None, labels: torch.Tensor) -> Sequence[tuple[int, int]]:
+    """Height and width of the frames of each clip; those of their `labels [B, E, T, h, w]` when None.
+
+    Raises:
+        ValueError: when there are more or fewer than clips.
+    """
+    if original_sizes is None:
+        return [tuple(labels.shape[-2:])] * len(labels)
+    if len(original_sizes) != len(labels):
+        raise ValueError(
+            f"original_sizes: has to hold (height, width) of each of {len(labels)} clips, got {len(original_sizes)}"
+        )
+    return original_sizes
 
 
 def size_without_padding(size: tuple[int, int], edge: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from torch import nn
 
 from ...backbones.adapted_sam.heard_clips import from_clips, to_clips
 from ...backbones.mask2former.modeling_mask2former import PixelFeatures, PromptedMask2Former, QueryPredictions
-from ...backbones.vggish import VggishModel, load_vggish
+from ...backbones.vggish import VggishModel, load_vggish, without_relu
 from ...backbones.vggish.base_sound_per_frame import SoundPerFrameModel
 from ...losses import mean_terms
 from ...modeling.encoders import let_train, load_host
@@ -111,8 +111,8 @@ class SteppingStonesModel(SteppingStonesPreTrainedModel):
             ValueError: when `audio` is missing, or `mask2former` is another model.
         """
         parts = {"audio": load_vggish(audio), "mask2former": load_host("mask2former", mask2former, PromptedMask2Former)}
-        without_relu = {"audio_config": {"final_relu": False, **config_overrides.pop("audio_config", {})}}
-        return cls._compose(parts, **config_overrides, **without_relu)
+        config_overrides["audio_config"] = without_relu(config_overrides.get("audio_config"))
+        return cls._compose(parts, **config_overrides)
 
     def load_backbones(self, parts: dict[str, nn.Module]) -> None:
         """As the base class says; of the host without queries and a head of classes of another size."""
