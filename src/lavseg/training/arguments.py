@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ from .reporting import check_loggers
 
 # Set by `accelerate launch`.
 _SPREAD = ("ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_FSDP")
+# Scores of which less is better: those that end so, and terms of the loss.
+_LESS_IS_BETTER = re.compile(r"(^|_)(loss(_\w+)?|s|s_ratio)$")
 
 
 @dataclass
@@ -41,6 +44,7 @@ class LavsegTrainingArguments(TrainingArguments):
         early_stopping_patience: evaluations without a better `metric_for_best_model` after which training ends; None
             for all steps.
         early_stopping_threshold: by how much that metric has to be better to count.
+        greater_is_better: by default False for losses, their terms and S, else True.
         remove_unused_columns: stays False, the collator reads columns that the models do not take.
         disable_tqdm: lines of losses in place of bars; on where stderr is no terminal, as in a log file.
         logging_nan_inf_filter: off, so that logs never show an earlier loss in place of NaN.
@@ -97,6 +101,8 @@ class LavsegTrainingArguments(TrainingArguments):
             self.disable_tqdm = True
         if (self.bf16 or self.bf16_full_eval) and not self.use_cpu and not torch.accelerator.is_available():
             raise ValueError("bf16: is for GPUs, and there is none here; on a CPU give --bf16 false")
+        if self.greater_is_better is None and _LESS_IS_BETTER.search(self.metric_for_best_model or ""):
+            self.greater_is_better = False
         super().__post_init__()
         # There is no such memory without an accelerator, and PyTorch warns.
         self.dataloader_pin_memory = self.dataloader_pin_memory and torch.accelerator.is_available()
