@@ -39,6 +39,27 @@ def test_a_recipe_may_change_another_and_reproduces_only_what_it_says(folder):
     assert shipped == load_recipe("sam2_love_plus") and shipped.keys["model"]["key_frame"] == "best"
 
 
+@pytest.mark.parametrize(
+    "name, text, key, beside",
+    [
+        ("wide.yaml", "base: plain\nset: {model.width: 16}\nlearning_rate: 3", "learning_rate", "base"),
+        ("rows.yaml:deep", "variants:\n  deep: {base: plain, set: {seed: 3}, model: {width: 16}}", "model", "base"),
+        ("rows.yaml:deep", "seed: 3\nvariants:\n  deep: {base: plain}", "seed", "variants"),
+    ],
+)
+def test_what_would_not_be_read_is_refused(folder, name, text, key, beside):
+    (folder / name.partition(":")[0]).write_text(text)
+    with pytest.raises(ValueError) as error:
+        load_recipe(str(folder / name))
+    assert str(error.value) == f"{folder / name}: {key!r} beside `{beside}` would not be read; put it under `set`"
+
+
+def test_a_recipe_with_the_name_of_one_of_the_package_may_change_that_one(folder):
+    (folder / "sam2_love.yaml").write_text("base: sam2_love\nset: {seed: 5}")
+    recipe = load_recipe(str(folder / "sam2_love.yaml"))
+    assert recipe.keys == load_recipe("sam2_love").keys | {"seed": 5}
+
+
 def test_recipes_of_the_package_go_by_name(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     recipe = load_recipe("sam2_love")

@@ -1,7 +1,7 @@
 """Recipes: YAML files with the arguments of a training run, those that ship with the package and one's own.
 
 A recipe holds keys and values, and under `reproduces` what was published for it. Or it holds what sets it apart from a
-recipe beside it, `base` and `set`; or `variants`, each with these two and the published row.
+recipe beside it or of the package, `base` and `set`; or `variants`, each with these two and the published row.
 """
 
 import copy
@@ -15,8 +15,9 @@ from typing import Any
 import yaml
 
 SHIPPED = Path(__file__).parent / "recipes"
-# What a file with variants says about all of them at once.
+# What a file with variants says about all of them at once, and what one of them says of itself.
 _SHARED = ("paper", "protocol", "left_open")
+_ROW = (*_SHARED, "table", "row", "published")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def load_recipe(given: str) -> Recipe:
         if variant:
             raise ValueError(f"recipe: {name} has no variants, {variant!r} was asked for")
         return _changed(given, content, _base(content, path)) if "base" in content else _plain(given, content)
+    _check_read(name, content, "variants", _SHARED)
     variants = content["variants"]
     if variant not in variants:
         asked = f"{variant!r} is none of its" if variant else "name one of its"
@@ -118,19 +120,28 @@ def _plain(name: str, content: dict[str, Any]) -> Recipe:
 
 
 def _base(entry: dict[str, Any], path: Path) -> Recipe:
-    """The recipe that an entry of the file `path` changes: one beside it, or one of the package."""
+    """The recipe that an entry of the file `path` changes: another one beside it, or one of the package."""
     beside = path.with_name(f"{entry['base']}.yaml")
-    return load_recipe(str(beside) if beside.is_file() else entry["base"])
+    return load_recipe(str(beside) if beside.is_file() and beside != path else entry["base"])
 
 
 def _changed(name: str, content: dict[str, Any], base: Recipe) -> Recipe:
+    _check_read(name, content, "base", ("set", "reproduces"))
     return Recipe(name, with_settings(base.keys, content.get("set") or {}), content.get("reproduces") or {})
 
 
 def _variant(name: str, content: dict[str, Any], entry: dict[str, Any], base: Recipe) -> Recipe:
+    _check_read(name, entry, "base", ("set", *_ROW))
     shared = {key: content[key] for key in _SHARED if key in content}
     own = {key: value for key, value in entry.items() if key not in ("base", "set")}
     return Recipe(name, with_settings(base.keys, entry.get("set") or {}), base.reproduces | shared | own)
+
+
+def _check_read(name: str, entry: dict[str, Any], beside: str, read: Iterable[str]) -> None:
+    """Refuse keys that nothing would read, of an entry that has the key `beside`."""
+    for key in entry:
+        if key not in (beside, *read):
+            raise ValueError(f"{name}: {key!r} beside `{beside}` would not be read; put it under `set`")
 
 
 def _value(text: str) -> Any:

@@ -42,6 +42,7 @@ def test_splits_of_ref_avs(folder, tmp_path):
     assert list(report["splits"]) == ["test_s", "test_n"] and report["protocol"] == "frame"
     assert 0 <= report["splits"]["test_s"]["jaccard"] <= 1 and report["splits"]["test_n"]["rows"] > 0
     assert report["splits"]["test_s"].keys() == report["splits"]["test_n"].keys()
+    assert 0 <= report["splits"]["test_n"]["s_ratio"] <= 1 and "s_ratio" not in result.stdout
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines() if "│" in line]
     heads = [cell.strip() for cell in next(line for line in result.stdout.splitlines() if "jaccard" in line).split("┃")]
     for row in rows:

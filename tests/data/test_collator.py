@@ -314,6 +314,21 @@ def test_key_frames_are_first_or_any_labelled_one_which_epoch_and_seed_draw(ten,
         ClipCollator(processor, key_frame="best")
 
 
+def test_a_column_that_is_missing_is_named_with_what_needs_it(processor, ten):
+    whole = list(ten.select(range(2)))
+    for missing, values, reader in (
+        ("id", {"key_frame": "random"}, "a random key_frame"),
+        ("id", {"null_probability": 1.0}, "null_probability"),
+        ("object", {"null_probability": 1.0}, "null_probability"),
+        ("fid", {"object_ids": True}, "object_ids"),
+        ("id", {"augment": ClipAugmentation()}, "ClipAugmentation"),
+    ):
+        rows = [{name: value for name, value in row.items() if name != missing} for row in whole]
+        assert len(ClipCollator(processor)(rows)["labels"]) == len(rows)
+        with pytest.raises(ValueError, match=rf"^{missing}: missing in a row, .*; {reader} needs this column$"):
+            ClipCollator(processor, **values)(rows)
+
+
 def test_sentences_about_one_object_of_a_clip_have_its_number(processor, ten):
     clips = of_clips(ten, 2)
     clips[0][0], clips[0][1] = {**clips[0][0], "is_null": False, "fid": 7}, {**clips[0][1], "is_null": False, "fid": 7}

@@ -26,7 +26,7 @@ def images(folder, names, size=(4, 3)):
     ("names", "first", "numbers"),
     [
         (["10.png", "9.png", "8.png", *(f"{n}.png" for n in range(8))], 0, list(range(11))),
-        (["a.mp4_2.png", "a.mp4_1.png", "a.mp4_3.jpg"], 1, [1, 2, 3]),
+        (["a.mp4_2.png", "a.mp4_1.webp", "a.mp4_3.jpg"], 1, [1, 2, 3]),
         (["a_b_00000.png"], 0, [0]),
     ],
 )

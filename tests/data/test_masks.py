@@ -93,6 +93,14 @@ def test_masks_are_found_where_colours_do_not_say_them(image):
     assert np.array_equal(row_masks(changed)[0], INSIDE[:, ::-1])
 
 
+def test_nothing_is_found_where_all_is_transparent_and_of_one_colour():
+    white = np.full((24, 32), 200, np.uint8)
+    for image in (with_alpha(picture(255, 255), 0 * ALPHA), keyed("L", 200, white)):
+        for how in ("nearest", "bilinear_gt0"):
+            assert not binary_masks([image], (24, 32), how).any(), (image.mode, how)
+        assert not np.asarray(mask_colors(image)).any()
+
+
 def test_objects_without_colours_have_no_class():
     for name in ("indices, all black", "alpha over black", "16 bits, 0 and 1", "gray with alpha"):
         with pytest.raises(ValueError, match="has objects without a colour, which would say the class"):

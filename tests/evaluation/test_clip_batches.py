@@ -6,8 +6,9 @@ from datasets import concatenate_datasets
 from tiny.configurations import tiny_config
 from transformers import BatchFeature
 
-from lavseg.data import ClipCollator, load_ref_avs, write_ref_avs
-from lavseg.evaluation.clip_batches import load_clips, rows_together
+from lavseg.data import ClipCollator, clip_rows, load_ref_avs, write_ref_avs
+from lavseg.data.clip_rows import clips_of
+from lavseg.evaluation.clip_batches import ClipItems, load_clips, rows_together
 from lavseg.evaluation.evaluate_model import evaluate
 from lavseg.evaluation.loop import run
 from lavseg.evaluation.scores import LossScores, MaskScores
@@ -178,3 +179,9 @@ def test_rows_that_attend_to_one_another_are_run_together(tokenizer, parts):
     alone = LossScores()
     run(model, load_clips(rows, collator), [alone], transform=in_double)
     assert alone.compute()["loss"] != pytest.approx(sum(losses) / 3, rel=1e-10)
+
+
+def test_which_rows_are_about_a_clip_is_found_once(rows, monkeypatch):
+    calls = []
+    monkeypatch.setattr(clip_rows, "clips_of", lambda rows: calls.append(rows) or clips_of(rows))
+    assert len(ClipItems(rows, 16)) == 3 and len(calls) == 1

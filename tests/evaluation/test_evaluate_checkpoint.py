@@ -45,7 +45,7 @@ def test_masks_are_scored_as_in_memory_and_the_report_says_what_was_asked(checkp
     model = AuralSam2ForSemanticSegmentation.from_pretrained(checkpoint)
     processor = AuralSam2Processor.from_pretrained(checkpoint)
     scores = evaluate(model, ClipCollator(processor), load_avsbench(data, "v1m", "test"), batch_size=1).compute()
-    assert found.pop("loss") > 0 and found.pop("rows") == 2 and scores.pop("s_ratio") >= 0
+    assert found.pop("loss") > 0 and found.pop("rows") == 2
     assert found == pytest.approx(scores, abs=1e-6)
 
 

@@ -1,4 +1,5 @@
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -117,3 +118,8 @@ def test_results_are_finite():
     assert results([Recorder(0.5)], accelerator) == {"value": 0.5}
     with pytest.raises(ValueError, match="evaluation: value is inf; the weights or the data are damaged"):
         results([Recorder(float("inf"))], accelerator)
+
+
+def test_sums_of_one_process_stay_on_their_device():
+    apple = SimpleNamespace(num_processes=1, device=torch.device("mps"))  # there is none here, and it has no float64
+    assert results([Recorder(0.5)], apple) == {"value": 0.5}

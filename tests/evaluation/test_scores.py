@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from lavseg.evaluation.scores import MASK_SCORES, LossScores, MaskScores
 from lavseg.metrics.protocols import PROTOCOLS, AvsMetric
 from lavseg.modeling.outputs import NO_MASK_LOGIT, AudioVisualSegmentationOutput
+from on_mps import OnMps
 
 
 class Ungated:
@@ -89,6 +90,14 @@ def test_masks_are_gated_by_the_processor(outputs, batch):
     scores = mask_scores("frame", processor=Gated)
     add_clips(scores, outputs, batch)
     assert scores.compute()["s_ratio"] == 0
+
+
+def test_masks_on_a_device_without_float64_are_scored_alike(outputs, batch):
+    found, expected = mask_scores(*PROTOCOLS), mask_scores(*PROTOCOLS)
+    add_clips(expected, outputs, batch)
+    outputs.pred_masks = outputs.pred_masks.as_subclass(OnMps)
+    add_clips(found, outputs, batch)
+    assert found.compute() == expected.compute()
 
 
 def test_one_mask_is_scored_against_all_truths(outputs, batch):

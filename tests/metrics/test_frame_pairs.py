@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from lavseg.metrics.frame_pairs import as_tensor, paired_frames
+from on_mps import OnMps
 
 GOOD = torch.zeros(2, 4, 4)
 
@@ -11,6 +12,12 @@ def test_arrays_and_lists_become_tensors():
     predictions, targets = paired_frames("logits", np.ones((1, 1, 2)), [[[0, 1]]])
     assert predictions.tolist() == [[[1, 1]]] and targets.tolist() == [[[0, 1]]]
     assert as_tensor("logits", GOOD) is GOOD
+
+
+def test_what_is_on_a_device_without_float64_is_compared_on_the_cpu():
+    for targets in (GOOD, GOOD.as_subclass(OnMps)):
+        found = paired_frames("logits", GOOD.as_subclass(OnMps), targets)
+        assert [part.device.type for part in found] == ["cpu", "cpu"]
 
 
 @pytest.mark.parametrize(

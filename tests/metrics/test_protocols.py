@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lavseg.metrics import PROTOCOLS, AvsMetric
+from lavseg.metrics import PROTOCOLS, AvsMetric, protocols
 
 LOGITS = st.one_of(
     st.floats(-12, 12, width=32),
@@ -249,6 +249,18 @@ def test_the_curve_is_of_other_maps_where_a_method_has_some():
     assert found["stepping_stones"]["f_score"] == of_curves["f_score"] != of_logits["f_score"]
     assert found["stepping_stones"]["jaccard"] == of_logits["jaccard"]
     assert found["avsbench"] == run("avsbench", [(logits, targets)])
+
+
+def test_rows_are_looked_at_once_and_curves_by_their_name(monkeypatch):
+    looked_at, real = [], protocols.paired_frames
+    monkeypatch.setattr(protocols, "paired_frames", lambda name, *pair: looked_at.append(name) or real(name, *pair))
+    metric, logits, targets = AvsMetric("stepping_stones"), torch.randn(2, 4, 4), torch.ones(2, 4, 4)
+    metric.update(logits, targets)
+    assert looked_at == ["logits"]
+    wrong = {"must be floating": logits.long(), "holds NaN": logits * math.nan, "and targets must have one": logits[:1]}
+    for message, curves in wrong.items():
+        with pytest.raises(ValueError, match=f"^curve_logits {message}"):
+            metric.update(logits, targets, curves)
 
 
 def test_unknown_protocol_lists_the_known():

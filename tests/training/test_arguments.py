@@ -54,6 +54,10 @@ def test_bars_are_for_terminals(tmp_path, monkeypatch, terminal):
         ({"metric_protocols": []}, "metric_protocols"),
         ({"remove_unused_columns": True}, "remove_unused_columns"),
         ({"dataloader_persistent_workers": True, "dataloader_num_workers": 1}, "^dataloader_persistent_workers"),
+        (
+            {"synthetic_null_probability": 0.5, "per_device_train_batch_size": 1, "use_cpu": True},
+            "^synthetic_null_probability: got 0.5, takes sentences about other clips of a batch; set per_device_train",
+        ),
         ({"early_stopping_patience": 0}, "early_stopping_patience: has to be 1 or more, got 0"),
         ({"early_stopping_patience": 2}, "early_stopping_patience: needs evaluations and what to compare"),
         ({"loss_weights": "{dice: 1}"}, "loss_weights: '{dice: 1}' is not readable as JSON"),

@@ -54,9 +54,10 @@ def test_it_shows_what_rules_trains_on_one_batch_and_writes_nothing(given):
 
 def test_one_batch_is_one_step(given, monkeypatch):
     pytest.importorskip("tensorboard")
-    steps, arguments = [], [*given[1], "--report_to=tensorboard"]
+    steps, arguments = [], [*given[1], "--report_to=tensorboard", "--push_to_hub", "--eval_on_start"]
     monkeypatch.setattr(module, "make_trainer", lambda run, args, overrides: steps.append(args) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         check(arguments)
     (args,) = steps
     assert (args.max_steps, args.gradient_accumulation_steps, args.report_to) == (1, 1, [])
+    assert not args.push_to_hub and not args.eval_on_start

@@ -158,7 +158,8 @@ def test_it_trains_and_is_evaluated(tmp_path, data, published, trained, name):
     method, fields = recipe.keys["method"], recipe.keys.get("model", {})
     run, *_ = parse([name, "--data=R", "--out=O", "--use_cpu", "--bf16=false"])
     given = {**RUN, "data": data[run.dataset], "out": tmp_path}
-    given["per_device_train_batch_size"] = recipe.keys.get("sentences_per_clip", 1)
+    nulls = recipe.keys.get("synthetic_null_probability")
+    given["per_device_train_batch_size"] = 2 if nulls else recipe.keys.get("sentences_per_clip", 1)
     arguments = [f"--{key}={value}" for key, value in given.items()]
     if run.label_size is not None:
         arguments += ["--label_size", "32", "40"]

@@ -203,6 +203,8 @@ def test_a_wrong_setting_is_refused_and_writes_nothing(tmp_path, data, checkpoin
         ("- learning_rate", "argument: value"),
         ("metric_protocols: [frames]", "metric_protocols"),
         ("label_size: [3]", "label_size"),
+        ("label_size: [0, 256]", "label_size: takes height and width, two whole numbers above 0, got [0, 256]"),
+        ("label_size: [-1, 5]", "label_size: takes height and width, two whole numbers above 0, got [-1, 5]"),
         ("synthetic_null_probability: 2", "null_probability"),
         ("train_split: trian", "split"),
         ("eval_splits: [test_n]", "test_n"),

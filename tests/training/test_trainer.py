@@ -352,7 +352,15 @@ def test_a_score_that_is_not_reported_cannot_choose_the_checkpoint(build, short)
     for name in ("jaccard", "val_jaccard", "loss"):
         with pytest.raises(ValueError, match=r"metric_for_best_model.*val_frame_jaccard"):
             build(eval_dataset={"val": short["train"]}, metric_for_best_model=name, **values)
-    build(eval_dataset={"val": short["train"]}, metric_for_best_model="eval_val_frame_jaccard", **values)
+    for name in ("eval_val_frame_jaccard", "val_loss_dice"):
+        build(eval_dataset={"val": short["train"]}, metric_for_best_model=name, **values)
+
+
+def test_a_stream_to_evaluate_on_is_refused_before_training(build, short):
+    stream = short["train"].to_iterable_dataset()
+    for refused in (lambda: build(eval_dataset={"val": stream}), lambda: build().evaluate(stream)):
+        with pytest.raises(ValueError, match=r"^eval_dataset: takes rows that can be counted"):
+            refused()
 
 
 def test_other_metrics_are_refused(model, tiny_processor, tmp_path):

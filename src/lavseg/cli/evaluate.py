@@ -13,6 +13,8 @@ from .quiet import silence_data_sets, silence_libraries
 
 # Scores where something is to be found, and where nothing is.
 _OF_OBJECTS, _OF_NULLS = {"jaccard", "f_score", "j_and_f"}, {"s"}
+# In a column of its own, and in the report alone.
+_ELSEWHERE = ("rows", "s_ratio")
 _Subsets = Annotated[
     list[str] | None,
     typer.Option(help="Of AVSBench: s4, ms3, v1s, v1m or v2; give it again to join several.", show_default=False),
@@ -94,7 +96,7 @@ def print_scores(report: dict) -> None:
     splits = report["splits"]
     nulls = [split for split in splits if report["dataset"] == "ref_avs" and split in NULL_SPLITS]
     shown = {split: values.keys() - (_OF_OBJECTS if split in nulls else _OF_NULLS) for split, values in splits.items()}
-    known = dict.fromkeys(name for values in splits.values() for name in values if name != "rows")
+    known = dict.fromkeys(name for values in splits.values() for name in values if name not in _ELSEWHERE)
     scores = [name for name in known if any(name in names for names in shown.values())]
     typer.echo(f"{report['model']}, protocol {report['protocol']}")
     print_table(

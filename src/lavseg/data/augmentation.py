@@ -9,6 +9,7 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from .clip_rows import column
 from .masks import mask_colors, mask_levels
 
 # What an affine map leaves uncovered becomes the mean colour of ImageNet, or background in masks.
@@ -24,7 +25,9 @@ class ClipAugmentation:
     A horizontal flip, a rotation with a horizontal shear about the centre, and a turn to gray. The defaults are what
     the released code does; its colour jitter is configured but never reaches the frames. The paper names flip, colour
     jitter and gray: `ClipAugmentation(degrees=0, shear=0, grayscale_probability=0.1, color_jitter=True)`. The masks
-    take the nearest pixel, where the release enlarges them a little by interpolation.
+    take the nearest pixel, where the release enlarges them a little by interpolation. A mirrored clip keeps its
+    sentence and its stereo sides, in the paper and the release as here: where sentences say left and right, or stereo
+    matters, take `flip_probability=0`.
 
     ```python
     collator = ClipCollator(processor, augment=ClipAugmentation(degrees=10, grayscale_probability=0))
@@ -66,8 +69,12 @@ class ClipAugmentation:
             raise ValueError(f"shear: got {self.shear}, has to be from 0 to below 90 degrees")
 
     def __call__(self, row: dict, epoch: int = 0) -> dict:
-        """The row with other `frames` and `masks`. The draw depends on `seed`, `epoch` and the row's `id` only."""
-        rng = np.random.default_rng([self.seed, epoch, row["id"]])
+        """The row with other `frames` and `masks`. The draw depends on `seed`, `epoch` and the row's `id` only.
+
+        Raises:
+            ValueError: for a row without an `id`.
+        """
+        rng = np.random.default_rng([self.seed, epoch, column(row, "id", "ClipAugmentation")])
         frames = [frame.convert("RGB") for frame in row["frames"]]
         masks = [mask_colors(mask) if row.get("has_classes") else mask_levels(mask) for mask in row["masks"]]
         flipped, gray = rng.random(2) < (self.flip_probability, self.grayscale_probability)

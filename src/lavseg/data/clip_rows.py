@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import groupby, islice
+from typing import Any
 
 import pyarrow as pa
 from datasets import Dataset, Features
@@ -16,6 +17,17 @@ from .decoding import check_one_process, decode_row, read_stream, undecodable
 _CLIP = ("subset", "clip")
 _SHARED = ("frames", "audio")
 _ROWS_AT_A_TIME = 256
+
+
+def column(row: dict, name: str, reader: str) -> Any:
+    """What a row has in a column that not everything needs.
+
+    Raises:
+        ValueError: that names the column and its `reader`, where it is missing.
+    """
+    if name not in row:
+        raise ValueError(f"{name}: missing in a row, which has {', '.join(row)}; {reader} needs this column")
+    return row[name]
 
 
 def clips_of(rows: Dataset | Sequence[dict]) -> list[Hashable]:
@@ -36,10 +48,10 @@ def _paths(frames: pa.ListArray) -> Iterator[tuple[str, ...]]:
     return (tuple(islice(paths, length)) for length in frames.value_lengths().to_pylist())
 
 
-def group_by_clip(rows: Dataset | Sequence[dict], sentences: int) -> list[list[int]]:
+def group_by_clip(rows: "NamedRows | Dataset | Sequence[dict]", sentences: int) -> list[list[int]]:
     """Numbers of the rows about each clip, up to `sentences` together, ordered by the first of them."""
     numbers = defaultdict(list)
-    for number, clip in enumerate(clips_of(rows)):
+    for number, clip in enumerate(rows.clips if isinstance(rows, NamedRows) else clips_of(rows)):
         numbers[clip].append(number)
     parts = [found[at : at + sentences] for found in numbers.values() for at in range(0, len(found), sentences)]
     return sorted(parts)

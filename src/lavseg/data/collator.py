@@ -15,6 +15,7 @@ from ..media import read_audio
 from ..media.packets import SOUND_SLACK
 from ..modeling.processing import AudioVisualProcessor
 from .classes import row_classes
+from .clip_rows import column
 from .masks import check_masks, row_masks
 
 
@@ -55,7 +56,7 @@ class ClipCollator:
     and object, the latter 0 for all nulls of a clip.
 
     Raises:
-        ValueError: when rows do not fit together, or lack the sentence or the classes that are asked for.
+        ValueError: when rows do not fit together, or lack the sentence, the classes or a column that are asked for.
     """
 
     processor: AudioVisualProcessor
@@ -133,7 +134,7 @@ class ClipCollator:
         if self.key_frame == "first":
             return 0
         labelled = len(row["frames"] if row["is_null"] else row["masks"])
-        rng = np.random.default_rng([self.seed, row.get("epoch", self.epoch), row["id"]])
+        rng = np.random.default_rng([self.seed, row.get("epoch", self.epoch), column(row, "id", "a random key_frame")])
         return int(rng.integers(labelled))
 
     def _masks(self, clip: list[dict]) -> list[np.ndarray]:
@@ -184,7 +185,7 @@ class ClipCollator:
 
     def _with_nulls(self, clips: list[list[dict]]) -> list[list[dict]]:
         rows = [row for clip in clips for row in clip]
-        rng = np.random.default_rng([row["id"] for row in rows])
+        rng = np.random.default_rng([column(row, "id", "null_probability") for row in rows])
         changed = iter(
             self._as_null(row, rows, rng) if chosen and not row["is_null"] else row
             for row, chosen in zip(rows, rng.random(len(rows)) < self.null_probability, strict=True)
@@ -192,16 +193,14 @@ class ClipCollator:
         return [[next(changed) for _ in clip] for clip in clips]
 
     def _as_null(self, row: dict, rows: list[dict], rng: np.random.Generator) -> dict:
-        texts = [
-            other["text"]
-            for other in rows
-            if not other["is_null"] and other["clip"] != row["clip"] and other["object"] != row["object"]
-        ]
+        others = (other for other in rows if not other["is_null"] and other["clip"] != row["clip"])
+        kind = column(row, "object", "null_probability")
+        texts = [other["text"] for other in others if column(other, "object", "null_probability") != kind]
         return {**row, "text": texts[rng.integers(len(texts))], "is_null": True} if texts else row
 
 
 def _object_ids(row: dict) -> tuple[int, int]:
-    return crc32(row["clip"].encode()), 0 if row["is_null"] else row["fid"]
+    return crc32(row["clip"].encode()), 0 if row["is_null"] else column(row, "fid", "object_ids")
 
 
 def _filled_up(clips: list[np.ndarray], num_frames: int) -> torch.Tensor:

@@ -15,7 +15,7 @@ from ..media.packets import SOUND_SLACK
 from .masks import same_shape
 from .tables import DataError
 
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 # Pillow's names. JPEG blurs the edges of masks.
 FRAMES, MASKS = ("JPEG", "MPO", "PNG", "WEBP"), ("PNG",)
 # A frame of 8K video has as many.

@@ -70,9 +70,9 @@ def mask_levels(image: Image.Image) -> Image.Image:
         if _lacks_colors(image, levels):
             levels[(indices != 0) & (levels == 0)] = 255
             levels[indices == 0] = 0
-    opaque = _opaque(image)
+    opaque = _opaque(image, levels)
     if opaque is not None:
-        if np.ptp(levels[opaque]) == 0:
+        if opaque.any() and np.ptp(levels[opaque]) == 0:
             levels[opaque] = 255
         levels[~opaque] = 0
     return Image.fromarray(levels)
@@ -84,12 +84,13 @@ def _lacks_colors(image: Image.Image, levels: np.ndarray) -> bool:
     return first in (None, [], [0, 0, 0]) or (np.ptp(levels) == 0 and np.ptp(np.asarray(image)) > 0)
 
 
-def _opaque(image: Image.Image) -> np.ndarray | None:
-    """Which pixels can be seen, bool `[H, W]`; None where all or none of them can."""
+def _opaque(image: Image.Image, levels: np.ndarray) -> np.ndarray | None:
+    """Which pixels can be seen, bool `[H, W]`; None where all can, or none of them and their hidden `levels` differ."""
     if not image.has_transparency_data:
         return None
     opaque = np.asarray(image.convert("RGBA").getchannel("A")) > 0
-    return opaque if opaque.any() and not opaque.all() else None
+    hidden_differ = not opaque.any() and np.ptp(levels) > 0
+    return None if opaque.all() or hidden_differ else opaque
 
 
 def mask_colors(image: Image.Image) -> Image.Image:

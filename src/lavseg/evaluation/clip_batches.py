@@ -35,7 +35,7 @@ class ClipItems(TorchDataset):
             starts = range(0, len(rows), together)
             self.groups = [[*range(start, min(start + together, len(rows)))] for start in starts]
         else:
-            self.groups = group_by_clip(rows, sentences)
+            self.groups = group_by_clip(self.rows, sentences)
 
     def __len__(self) -> int:
         return len(self.groups)

@@ -34,7 +34,7 @@ _SETTINGS = {
 }
 # Scored where nothing else is asked for.
 TEST_SPLITS = {"ref_avs": ("test_s", "test_u", "test_n"), "avsbench": ("test",)}
-_MASK_COLUMNS = ("jaccard", "f_score", "j_and_f", "s", "loss")
+_MASK_COLUMNS = ("jaccard", "f_score", "j_and_f", "s", "s_ratio", "loss")
 
 
 def protocol_settings(protocol: str, layout: str) -> tuple[int, tuple[int, int] | None, str]:
@@ -87,8 +87,8 @@ def evaluate_checkpoint(
         streaming: read the rows of an exported data set one after the other, on one process, and keep none of them.
 
     Returns:
-        What was given, and `splits`: for each `jaccard`, `f_score`, their mean `j_and_f`, `s`, `loss`, or under "avss"
-        the values of [`SemanticMetric`], and how many `rows` it has. None on all processes but the first.
+        What was given, and `splits`: for each `jaccard`, `f_score`, their mean `j_and_f`, `s`, `s_ratio`, `loss`, or
+        under "avss" the values of [`SemanticMetric`], and how many `rows` it has. None on all processes but the first.
 
     Raises:
         ValueError: (of which `CheckpointError` is one) when something given cannot be used, or the model gives NaN or

@@ -52,7 +52,8 @@ def results(scores: Sequence[Scores], accelerator: Accelerator) -> dict[str, flo
     """
 
     def over_processes(sums: torch.Tensor) -> torch.Tensor:
-        return accelerator.reduce(sums.to(accelerator.device), "sum")
+        # The sums of one process stay where they are: not every device has their type.
+        return sums if accelerator.num_processes == 1 else accelerator.reduce(sums.to(accelerator.device), "sum")
 
     values = {name: value for part in scores for name, value in part.compute(over_processes).items()}
     for name, value in values.items():

@@ -101,8 +101,9 @@ class MaskScores(Scores):
                     for maps in (masks, curves)
                 )
             for number, metric in enumerate(self._metrics):
-                self._sums[number] = self._sums[number].to(logits.device)
-                self._sums[number][row // self.batch_size] += metric.frame_sums(logits, truth, curve)
+                sums = metric.frame_sums(logits, truth, curve)
+                self._sums[number] = self._sums[number].to(sums.device)
+                self._sums[number][row // self.batch_size] += sums
 
     def metrics(self, reduce: Reduce = lambda sums: sums) -> list[AvsMetric]:
         """The metric of each protocol, over what all processes have added."""

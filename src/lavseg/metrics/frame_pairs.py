@@ -7,7 +7,8 @@ from torch import Tensor
 
 
 def paired_frames(name: str, predictions: Any, targets: Any) -> tuple[Tensor, Tensor]:
-    """Both arguments as tensors `[N, H, W]` of one shape on the device of the predictions.
+    """Both arguments as tensors `[N, H, W]` of one shape on the device of the predictions, or on the CPU where that is
+    Apple's MPS: it has no float64, in which scores are summed.
 
     Args:
         name: how the caller names its `predictions`, for the message.
@@ -23,6 +24,7 @@ def paired_frames(name: str, predictions: Any, targets: Any) -> tuple[Tensor, Te
             f"{name} and targets must have one shape [N, H, W], got {name} {tuple(predictions.shape)} and targets "
             f"{tuple(targets.shape)}: resize the predictions to the size of the masks."
         )
+    predictions = predictions.cpu() if predictions.device.type == "mps" else predictions
     return predictions, targets.to(predictions.device)
 
 

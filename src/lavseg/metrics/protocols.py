@@ -111,8 +111,8 @@ class AvsMetric:
             curve_logits: `[N, H, W]`, what the F curve is of under a protocol with `own_curve`; the logits when None.
 
         Raises:
-            ValueError: if the shapes differ or are not `[N, H, W]`, if `logits` is not floating or holds NaN, or if
-                `targets` holds anything but 0 and 1.
+            ValueError: if the shapes differ or are not `[N, H, W]`, if `logits` or `curve_logits` is not floating or
+                holds NaN, or if `targets` holds anything but 0 and 1.
         """
         self.add(self.frame_sums(logits, targets, curve_logits)[None])
 
@@ -125,9 +125,10 @@ class AvsMetric:
             logits, targets, curve_logits: as `update` takes them, with its errors.
         """
         protocol = PROTOCOLS[self.protocol]
-        curve = curve_logits if protocol.own_curve and curve_logits is not None else logits
-        curve, _ = _checked(curve, targets)
-        logits, targets = _checked(logits, targets)
+        logits, targets = _checked("logits", logits, targets)
+        curve = logits
+        if protocol.own_curve and curve_logits is not None:
+            curve, _ = _checked("curve_logits", curve_logits, targets)
         probabilities = logits.sigmoid()
         scores = logits if protocol.mask_from_logits else probabilities
         counts = functional.mask_counts(scores > protocol.mask_threshold, targets)
@@ -185,13 +186,13 @@ class AvsMetric:
         self.state = self.state + other.state.to(self.state.device)
 
 
-def _checked(logits: Any, targets: Any) -> tuple[Tensor, Tensor]:
-    """Valid logits in float32 and targets as bool, both `[N, H, W]`."""
-    logits, targets = paired_frames("logits", logits, targets)
+def _checked(name: str, logits: Any, targets: Any) -> tuple[Tensor, Tensor]:
+    """Valid logits, which the caller calls `name`, in float32 and targets as bool, both `[N, H, W]`."""
+    logits, targets = paired_frames(name, logits, targets)
     if not logits.is_floating_point():
-        raise ValueError(f"logits must be floating, got {logits.dtype}: pass the raw mask scores, not finished masks.")
+        raise ValueError(f"{name} must be floating, got {logits.dtype}: pass the raw mask scores, not finished masks.")
     if logits.isnan().any():
-        raise ValueError("logits holds NaN; finite and infinite values are accepted.")
+        raise ValueError(f"{name} holds NaN; finite and infinite values are accepted.")
     if targets.dtype != torch.bool:
         foreign = targets[(targets != 0) & (targets != 1)]
         if len(foreign):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ from .reporting import check_loggers
 
 # Set by `accelerate launch`.
 _SPREAD = ("ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_FSDP")
+# Scores of which less is better: those that end so, and terms of the loss.
+_LESS_IS_BETTER = re.compile(r"(^|_)(loss(_\w+)?|s|s_ratio)$")
 
 
 @dataclass
@@ -33,7 +36,7 @@ class LavsegTrainingArguments(TrainingArguments):
             epoch. 1 draws each by itself, as the papers do. Not with DeepSpeed or FSDP.
         eval_sentences: sentences about one clip that evaluation runs together at most.
         synthetic_null_probability: share of training clips that get a sentence about another clip of the batch and
-            empty masks, see [`ClipCollator`]. Not in the papers.
+            empty masks, see [`ClipCollator`]. Takes batches of 2 or more. Not in the papers.
         audio_learning_rate_factor: learning rate of the model's audio encoder, where it trains, in units of
             `learning_rate`. AuralSAM2's code has 0.1.
         loss_weights: weights of some terms of the loss by name, such as `{"dice": 0.5}`, as a mapping or as JSON; the
@@ -41,15 +44,16 @@ class LavsegTrainingArguments(TrainingArguments):
         early_stopping_patience: evaluations without a better `metric_for_best_model` after which training ends; None
             for all steps.
         early_stopping_threshold: by how much that metric has to be better to count.
+        greater_is_better: by default False for losses, their terms and S, else True.
         remove_unused_columns: stays False, the collator reads columns that the models do not take.
         disable_tqdm: lines of losses in place of bars; on where stderr is no terminal, as in a log file.
         logging_nan_inf_filter: off, so that logs never show an earlier loss in place of NaN.
         ddp_find_unused_parameters: on, because not all trainable parts get a gradient in every step.
 
     Raises:
-        ValueError: for bf16 without a GPU, an unknown protocol, a factor that is not positive, loss weights that are no
-            mapping, a logger that is not installed, early stopping without evaluations or a metric, or a
-            `remove_unused_columns` of True.
+        ValueError: for bf16 without a GPU, an unknown protocol, a factor that is not positive, synthetic nulls in
+            batches of one, loss weights that are no mapping, a logger that is not installed, early stopping without
+            evaluations or a metric, or a `remove_unused_columns` of True.
     """
 
     metric_protocols: list[str] = field(
@@ -97,12 +101,15 @@ class LavsegTrainingArguments(TrainingArguments):
             self.disable_tqdm = True
         if (self.bf16 or self.bf16_full_eval) and not self.use_cpu and not torch.accelerator.is_available():
             raise ValueError("bf16: is for GPUs, and there is none here; on a CPU give --bf16 false")
+        if self.greater_is_better is None and _LESS_IS_BETTER.search(self.metric_for_best_model or ""):
+            self.greater_is_better = False
         super().__post_init__()
         # There is no such memory without an accelerator, and PyTorch warns.
         self.dataloader_pin_memory = self.dataloader_pin_memory and torch.accelerator.is_available()
         check_loggers(self.report_to)
         check_sentences("eval_sentences", self.eval_sentences)
         self._check_sentences_per_clip()
+        self._check_nulls()
         self._check_early_stopping()
         unknown = [name for name in self.metric_protocols if name not in PROTOCOLS]
         if unknown or not self.metric_protocols:
@@ -138,6 +145,13 @@ class LavsegTrainingArguments(TrainingArguments):
         if self.sentences_per_clip > 1 and (self.deepspeed or self.fsdp or _launched_to_spread()):
             raise ValueError(
                 "sentences_per_clip: has to be 1 with DeepSpeed and FSDP, whose processes take one pass a batch each"
+            )
+
+    def _check_nulls(self) -> None:
+        if self.synthetic_null_probability and self.train_batch_size < 2:
+            raise ValueError(
+                f"synthetic_null_probability: got {self.synthetic_null_probability}, takes sentences about other clips "
+                "of a batch; set per_device_train_batch_size to 2 or more"
             )
 
     def _check_early_stopping(self) -> None:

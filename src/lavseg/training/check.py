@@ -90,6 +90,7 @@ def _only_one_batch(run: RunArguments, args: LavsegTrainingArguments) -> None:
     args.max_steps, args.gradient_accumulation_steps, args.disable_tqdm = 1, 1, True
     args.save_strategy, args.eval_strategy = SaveStrategy.NO, IntervalStrategy.NO
     args.load_best_model_at_end, args.early_stopping_patience, args.report_to = False, None, []
+    args.push_to_hub = args.eval_on_start = False
 
 
 def _parameters(model: AudioVisualPreTrainedModel) -> dict[str, dict[str, int]]:

@@ -146,8 +146,8 @@ def prepare(argv: list[str]) -> tuple[LavsegTrainer, str | None]:
 
 def make_trainer(run: RunArguments, args: LavsegTrainingArguments, overrides: dict) -> tuple[LavsegTrainer, str | None]:
     """[`prepare`] for what [`parse`] returned."""
-    if run.label_size is not None and len(run.label_size) != 2:
-        raise ValueError(f"label_size: takes height and width, got {run.label_size}")
+    if run.label_size is not None and (len(run.label_size) != 2 or min(run.label_size) < 1):
+        raise ValueError(f"label_size: takes height and width, two whole numbers above 0, got {run.label_size}")
     augment = read_settings("augment", run.augment, ClipAugmentation)
     if run.feature_cache is not None and run.streaming:
         raise ValueError(

@@ -33,6 +33,7 @@ from .callbacks import EarlyStopping, EpochOf
 from .checkpoints import last_checkpoint, warn_of_other_processes
 from .clip_sampler import ClipSampler, training_batches
 from .divergence import DivergenceWatch
+from .evaluations import check_best_metric, check_counted
 from .progress import LossLinesCallback, LossProgressCallback
 from .reporting import Preview, SampleMasks, showing
 from .run_record import final_step, record_of
@@ -81,7 +82,9 @@ class LavsegTrainer(Trainer):
         nulls = args.synthetic_null_probability
         self._training_collator = replace(data_collator, null_probability=nulls, seed=args.seed, **asked)
         data_collator = replace(data_collator, augment=None)
-        _check_best_metric(args, kwargs.get("eval_dataset"))
+        if (eval_dataset := kwargs.get("eval_dataset")) is not None:
+            check_counted(eval_dataset)
+            check_best_metric(args, eval_dataset, model.loss_weights)
         if args.loss_weights:
             model.set_loss_weights(args.loss_weights)
         shorten_worker_sockets()
@@ -109,6 +112,7 @@ class LavsegTrainer(Trainer):
             dataset = NamedStream(dataset) if isinstance(dataset, IterableDataset) else dataset
             self.data_collator = training_batches(self._training_collator, dataset, self.args.sentences_per_clip)
         else:
+            check_counted(dataset)
             dataset, batch_size = ClipItems(dataset, self.args.eval_sentences, rows_together(self.model, batch_size)), 1
             self.data_collator, self.args.dataloader_drop_last = OneItem(plain), False
         try:
@@ -383,15 +387,3 @@ class _NoBatch:
 
     def __iter__(self) -> Iterator[BatchFeature]:
         return iter(())
-
-
-def _check_best_metric(args: LavsegTrainingArguments, eval_dataset: Any) -> None:
-    """Refuse a `metric_for_best_model` that no evaluation will report, before training instead of after an epoch."""
-    if args.metric_for_best_model is None or eval_dataset is None:
-        return
-    splits = [f"{split}_" for split in eval_dataset] if isinstance(eval_dataset, dict) else [""]
-    names = [split + name for split in splits for name in ("loss", *MaskScores.names(args.metric_protocols))]
-    if args.metric_for_best_model.removeprefix("eval_") not in names:
-        raise ValueError(
-            f"metric_for_best_model: got {args.metric_for_best_model!r}, evaluation reports {', '.join(names)}"
-        )

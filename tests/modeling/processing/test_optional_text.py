@@ -23,3 +23,11 @@ def test_configuration_and_tokenizer_have_to_agree():
         GavsProcessor.from_config(tiny_config(GavsConfig, use_text=True))
     with pytest.raises(ValueError, match="a model with use_text=False"):
         GavsProcessor.from_config(tiny_config(GavsConfig, use_text=False), build_tokenizer())
+
+
+def test_a_pushed_processor_has_its_tokenizer(tmp_path, hub):
+    processor = GavsProcessor.from_config(tiny_config(GavsConfig, use_text=True), build_tokenizer())
+    processor.save_pretrained(str(tmp_path / "reads"), push_to_hub=True, repo_id="org/reads")
+    files = {path.name for path in (tmp_path / "reads").iterdir()}
+    assert {"processor_config.json", "tokenizer.json", "tokenizer_config.json"} <= files
+    assert files <= hub.repos["org/reads"]["files"].keys()

@@ -1,5 +1,7 @@
 """Processors of methods that may read sentences or not."""
 
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase, SequenceFeatureExtractor
@@ -97,10 +99,12 @@ class OptionalTextMixin:
         if self._tokenizer is None:
             raise ValueError(f"tokenizer: this {type(self).__name__} has none, its method reads no text")
 
-    def save_pretrained(self, save_directory: str, push_to_hub: bool = False, **kwargs) -> list[str]:
+    def to_json_file(self, json_file_path: str | PathLike) -> None:
+        """As in Transformers, with the tokenizer's files beside it."""
+        # Not earlier in `save_pretrained`, which uploads what was written after it had looked at the folder.
         if self._tokenizer is not None:
-            self._tokenizer.save_pretrained(save_directory)
-        return super().save_pretrained(save_directory, push_to_hub, **kwargs)
+            self._tokenizer.save_pretrained(Path(json_file_path).parent)
+        super().to_json_file(json_file_path)
 
     @classmethod
     def get_processor_dict(cls, name_or_path: str, **kwargs) -> tuple[dict[str, Any], dict[str, Any]]:
