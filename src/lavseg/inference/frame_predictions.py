@@ -135,7 +135,7 @@ def segmented_frame(
     if predictions.class_maps:
         maps = predictions.class_maps[0]()
         classes = likeliest_classes(maps, torch.from_numpy(masks[0]).to(maps.device)).cpu().numpy()
-    scores = {name: values[:, 0].double().cpu() for name, values in predictions.scores.items()}
+    scores = {name: values[:, 0].cpu().double() for name, values in predictions.scores.items()}
     check_outputs(scores)
     return SegmentedFrame(
         part,

@@ -85,7 +85,7 @@ def match(
             for each in (masks[frame], targets.masks[own].to(masks.dtype))
         )
         costs = matching_costs(class_logits[frame], seen, targets.classes[own], wanted)
-        queries, found = cheapest_assignment(costs.double().cpu().numpy())
+        queries, found = cheapest_assignment(costs.cpu().double().numpy())
         pairs += [(frame, query, start + mask) for query, mask in zip(queries, found, strict=True)]
         start += count
     return torch.tensor(pairs, device=masks.device).unbind(1)
