@@ -5,6 +5,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny.configurations import nano_sam2_config, nano_sam_config
 from transformers import (
+    BertConfig,
+    BertModel,
     CLIPConfig,
     CLIPImageProcessor,
     CLIPModel,
@@ -46,6 +48,18 @@ def test_a_published_encoder_is_read_without_its_pooler(roberta, tmp_path):
     expected = {name: value for name, value in roberta.state_dict().items() if not name.startswith("pooler.")}
     assert loaded.keys() == expected.keys()
     assert all(torch.equal(value, loaded[name]) for name, value in expected.items())
+
+
+def test_an_encoder_has_to_be_whole_but_for_its_pooler(roberta, tmp_path):
+    roberta.save_pretrained(tmp_path / "roberta")
+    file = tmp_path / "roberta" / "model.safetensors"
+    state = load_file(file)
+    del state["encoder.layer.0.output.dense.bias"]
+    save_file(state, file, {"format": "pt"})
+    with pytest.raises(ValueError, match=r"^text: .* lacks weights: encoder\.layer\.0\.output\.dense\.bias$"):
+        load_encoder(str(tmp_path / "roberta"), "text_config")
+    BertModel(BertConfig(vocab_size=50, **SIZES), add_pooling_layer=False).save_pretrained(tmp_path / "bert")
+    assert isinstance(load_encoder(str(tmp_path / "bert"), "text_config"), BertModel)
 
 
 def test_a_tokenizer_that_cannot_be_read_is_told(tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from lavseg.models.aural_sam2 import AuralSam2Config, AuralSam2Model, AuralSam2P
 from lavseg.models.sam2_love import Sam2LoveConfig, Sam2LoveModel, Sam2LoveProcessor
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel, SamaAvsProcessor
 from lavseg.models.st_bava import StBavaConfig, StBavaModel, StBavaProcessor
+from lavseg.models.stepping_stones import SteppingStonesConfig, SteppingStonesModel, SteppingStonesProcessor
 from lavseg.recipe_files import shipped_recipes
 from lavseg.training.run import RunArguments, accepted_keys, build_model, parse, prepare, train
 
@@ -51,6 +52,7 @@ def save(tmp_path_factory, tokenizer):
         "aural-sam2": (AuralSam2Config, AuralSam2Model, AuralSam2Processor),
         "sama-avs": (SamaAvsConfig, SamaAvsModel, SamaAvsProcessor),
         "st-bava": (StBavaConfig, StBavaModel, StBavaProcessor),
+        "stepping-stones": (SteppingStonesConfig, SteppingStonesModel, SteppingStonesProcessor),
     }
 
     def make(method, seed=0, **fields):
@@ -519,6 +521,24 @@ def test_layers_that_a_recipe_takes_away_are_named_with_the_fields(checkpoint, m
     (message,) = messages
     assert "trained weights of prompter are left out" in message and "num_hidden_layers=1 (3 there)" in message
     assert "num_seg_tokens" not in message
+
+
+def test_layers_that_adapters_take_in_are_not_left_out(save, monkeypatch):
+    messages = []
+    monkeypatch.setattr("lavseg.training.run.logger.warning", messages.append)
+    first = str(save("stepping-stones", encoder_adapters=False))
+    model, _ = build_model(RunArguments("R", model=[first]), {"encoder_adapters": True})
+    assert model.config.encoder_adapters and messages == []
+    own, kept = model.state_dict(), AutoModel.from_pretrained(first).state_dict()
+    layer = "mask2former.model.pixel_level_module.encoder.swin.encoder.layers.0.blocks.0.attention.o_proj"
+    assert torch.equal(own[f"{layer}.projection.weight"], kept[f"{layer}.weight"])
+
+
+def test_the_second_stage_of_stepping_stones_keeps_its_last_checkpoint():
+    """Its loss on val is that of a model told nothing of what sounds."""
+    recipe = RECIPE.with_name("stepping_stones_avss.yaml")
+    _, args, _ = parse([str(recipe), "--data_root=R", "--output_dir=O", "--use_cpu", "--audio=A"])
+    assert not args.load_best_model_at_end and args.metric_for_best_model is None
 
 
 def test_a_folder_with_checkpoints_is_not_trained_over(tmp_path, data, checkpoint):

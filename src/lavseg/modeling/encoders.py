@@ -26,10 +26,20 @@ def build_encoder(config: PreTrainedConfig) -> PreTrainedModel:
 
 
 def load_encoder(name_or_path: str, part: str) -> PreTrainedModel:
-    """A published encoder; of a two-tower checkpoint such as CLIP's, the tower whose configuration is called `part`."""
+    """A published encoder; of a two-tower checkpoint such as CLIP's, the tower whose configuration is called `part`.
+
+    Raises:
+        ValueError: when weights are missing, but for those of a pooler, which nobody reads.
+    """
     config = AutoConfig.from_pretrained(name_or_path)
     config = (config.to_dict().get(part) and getattr(config, part)) or config
-    return AutoModel.from_pretrained(name_or_path, config=config, **_without_pooler(config))
+    model, report = AutoModel.from_pretrained(
+        name_or_path, config=config, output_loading_info=True, **_without_pooler(config)
+    )
+    if missing := sorted(key for key in report["missing_keys"] if "pooler" not in key.split(".")):
+        argument = part.removesuffix("_config")
+        raise ValueError(f"{argument}: {name_or_path} lacks weights: {', '.join(missing)}")
+    return model
 
 
 def load_image_processor(argument: str, name_or_path: str | Path) -> BaseImageProcessor:

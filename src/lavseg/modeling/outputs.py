@@ -43,7 +43,8 @@ class AudioVisualSegmentationOutput(ModelOutput):
         prompt_embeddings: float `[B, E, C]`, the token that prompted the mask decoder; None where there is none.
         key_frames: long `[B, E]`, the frame that was segmented first, without memory; None for methods without memory.
         hidden_states: what goes into the first block of the image encoder and comes out of each, with
-            `output_hidden_states`: float `[N, h, w, C]` of the `N` frames that it encoded, in that order.
+            `output_hidden_states`: float, of the `N` frames that it encoded, in that order: `[N, h, w, C]` of SAM and
+            SAM2, `[N, h * w, C]` of Swin and PVT v2, `[N, C, h, w]` of ResNet.
 
     Attributes:
         logit_maps: names of the outputs with logits for each pixel, `[B, ..., T, h, w]`.

@@ -356,18 +356,18 @@ def _from_checkpoints(run: RunArguments, overrides: dict) -> tuple[AudioVisualPr
     changed = model_class(fields_changed)
     differing = ", ".join(differing_fields(config, overrides)) or "the other checkpoints"
     try:
-        untrained = changed.load_state_dict(weights, strict=False).missing_keys
+        loaded = changed.load_state_dict(weights, strict=False)
     except RuntimeError as error:
         first = str(error).partition("\n")[2].partition("\n")[0].strip()
         raise ValueError(
             f"model: {name} does not fit with {differing}, which change the size of its weights ({first})"
         ) from error
-    if untrained:
+    if loaded.missing_keys:
         logger.warning(
-            f"No checkpoint holds all of {_parts(untrained)}: what is missing starts untrained. Other than in {name}: "
-            f"{differing}."
+            f"No checkpoint holds all of {_parts(loaded.missing_keys)}: what is missing starts untrained. Other than "
+            f"in {name}: {differing}."
         )
-    if unused := model.state_dict().keys() - changed.state_dict().keys():
+    if unused := model.state_dict().keys() & loaded.unexpected_keys:
         logger.warning(f"{name}: trained weights of {_parts(unused)} are left out. Other than there: {differing}.")
     return changed, processor
 

@@ -97,7 +97,7 @@ def test_nothing_is_written_when_the_checkpoint_does_not_fit(tmp_path, state, me
 
 def test_files_of_another_kind_are_named(tmp_path):
     checkpoint = tmp_path / "vggish.pth"
-    for content in (b"", b"neither a zip archive nor a pickle", b"PK\x03\x04 cut off", bytes(100)):
+    for content in (b"", b"neither a zip archive nor a pickle", b"PK\x03\x04 cut off", bytes(100), b"."):
         checkpoint.write_bytes(content)
         with pytest.raises(ValueError, match=r"checkpoint_path: .*vggish.pth is not a PyTorch file"):
             convert_vggish_checkpoint(checkpoint, tmp_path / "out")

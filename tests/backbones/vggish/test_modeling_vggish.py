@@ -7,8 +7,9 @@ import torch
 from tiny.configurations import tiny_config
 
 from conftest import golden_files
-from lavseg.backbones.vggish import VggishConfig, VggishFeatureExtractor, VggishModel
+from lavseg.backbones.vggish import VggishConfig, VggishFeatureExtractor, VggishModel, load_vggish
 from lavseg.backbones.vggish.modeling_vggish import VggishPostprocessor
+from lavseg.models.gavs import GavsConfig, GavsModel
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "vggish_reference.npz"
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-3}
@@ -178,3 +179,15 @@ def test_hidden_states_are_given_where_asked_for():
     assert [len(state) for state in asked.hidden_states] == [6] * 4
     flat = asked.hidden_states[-1].permute(0, 2, 3, 1).flatten(1)
     assert torch.equal(model.embeddings(flat).view_as(plain.embeddings), plain.embeddings)
+
+
+def test_another_checkpoint_or_a_file_is_no_vggish(tmp_path):
+    folder, other = tmp_path / "vggish", tmp_path / "gavs"
+    tiny().save_pretrained(folder)
+    assert load_vggish(str(folder)).config.embedding_size == 32
+    GavsModel(tiny_config(GavsConfig)).save_pretrained(other)
+    lacking = r"its weights lack 18 tensors, such as embeddings\.0\.bias"
+    with pytest.raises(ValueError, match=rf"^audio: .*gavs is no VGGish: {lacking}$"):
+        load_vggish(str(other))
+    with pytest.raises(ValueError, match=r"^audio: .* is a file; make a folder of it with `lavseg convert vggish`$"):
+        load_vggish(str(folder / "model.safetensors"))

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -43,3 +45,13 @@ def test_clips_of_different_length_keep_their_own_sound(processor):
         alone = processor(video, sound, sampling_rate=RATE)
         for name in ("pixel_values", "input_features"):
             assert torch.equal(batch[name][index, : len(video)], alone[name][0])
+
+
+@pytest.mark.parametrize(("fps", "heard"), [(2.0, [0, 0, 1, 1, 2, 2]), (0.5, [0, 2, 4])])
+def test_at_another_rate_a_frame_hears_the_patch_of_its_second(processor, fps, heard):
+    processor = copy.deepcopy(processor)
+    processor.fps = fps
+    video, sound = make_clip(len(heard), len(heard) / fps)
+    inputs = processor(video, sound, sampling_rate=RATE)
+    patches = processor.feature_extractor(sound, sampling_rate=RATE, return_tensors="pt")["input_features"]
+    assert torch.equal(inputs["input_features"][0], patches[heard])

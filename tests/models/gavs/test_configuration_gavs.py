@@ -1,6 +1,7 @@
 import pytest
-from tiny.configurations import nano_sam2_config, tiny_config
+from tiny.configurations import nano_sam2_config, nano_sam_config, tiny_config
 
+from lavseg import VggishConfig
 from lavseg.models.gavs import GavsConfig
 
 
@@ -22,3 +23,24 @@ def test_on_sam2_the_loss_is_sam2s_and_the_conditioning_frame_follows_text(use_t
 def test_configurations_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="audio_noise: 'some' was given, accepted are 'none', 'add', 'replace'"):
         tiny_config(GavsConfig, audio_noise="some")
+
+
+@pytest.mark.parametrize(("host", "relu"), [(None, False), (nano_sam_config(), False), (nano_sam2_config(), True)])
+def test_on_sam_vggish_has_no_final_relu_unless_it_is_given(host, relu):
+    config = GavsConfig(sam_config=host)
+    assert config.audio_config.final_relu == relu
+    assert GavsConfig.from_dict(config.to_dict()).audio_config.final_relu == relu
+    assert GavsConfig(sam_config=host, audio_config=VggishConfig()).audio_config.final_relu
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"adapter_size": 0}, "0 was given, it has to be 1 or more"),
+        ({"adapter_size": 6, "use_text": True}, "6 was given, with use_text it has to be a multiple of 4, the heads"),
+    ],
+)
+def test_adapters_of_a_size_that_does_not_fit_are_refused(fields, message):
+    assert tiny_config(GavsConfig, adapter_size=6).adapter_size == 6
+    with pytest.raises(ValueError, match=f"^adapter_size: {message}"):
+        tiny_config(GavsConfig, **fields)

@@ -2,8 +2,10 @@ import pytest
 import torch
 from tiny.configurations import nano_sam2_config, nano_sam_config, tiny_config
 from torch import nn
+from transformers import Sam2VideoModel, SamModel
 
 import tiny_clips
+from lavseg import VggishConfig, VggishModel
 from lavseg.backbones.sam2.configuration_sam2 import hiera_sam2_config
 from lavseg.models.gavs import GavsConfig, GavsModel
 from lavseg.models.sama_avs import SamaAvsConfig, SamaAvsModel
@@ -151,3 +153,16 @@ def test_on_sam_each_sentence_is_read_on_every_frame():
     assert not torch.allclose(both[:, 0], both[:, 1])
     first = model(**{name: value[1:, 2:] for name, value in clips.items()}, input_ids=ids[1:]).pred_masks
     torch.testing.assert_close(first[0, :, 0], both[1, :, 2], rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_from_published_encoders_vggish_has_no_final_relu_on_sam(tmp_path):
+    vggish, patches = VggishModel(tiny_config(VggishConfig)), torch.randn(8, 1, 96, 64)
+    for name, host in (("sam", SamModel(nano_sam_config())), ("sam2", Sam2VideoModel(nano_sam2_config()))):
+        host.save_pretrained(tmp_path / name)
+        model = GavsModel.from_backbones(str(tmp_path / name), vggish, first_adapted_block=1)
+        assert model.config.audio_config.final_relu == (name == "sam2")
+        assert (model.audio_encoder(patches).embeddings < 0).any() == (name == "sam")
+    asked = {"first_adapted_block": 1, "audio_config": {"final_relu": True}}
+    assert GavsModel.from_backbones(str(tmp_path / "sam"), vggish, **asked).config.audio_config.final_relu
+    assert vggish.config.final_relu

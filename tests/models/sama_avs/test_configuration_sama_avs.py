@@ -18,6 +18,8 @@ def test_the_default_host_is_vit_h_with_the_norms_it_was_trained_with():
     [
         ({"random_position_code": True}, "random_position_code: what happened in the release on SAM"),
         ({"use_text": True, "use_adapters": False}, "use_text: the adapters read the sentence"),
+        ({"adapter_size": 0}, "adapter_size: 0 was given, it has to be 1 or more"),
+        ({"adapter_size": 12, "use_text": True}, "adapter_size: 12 was given, with use_text it .* a multiple of 8"),
     ],
 )
 def test_what_makes_no_sense_on_sam2_is_refused(fields, message):

@@ -2,6 +2,7 @@ import pytest
 from tiny.configurations import tiny_config
 
 from lavseg.models.st_bava import StBavaConfig
+from lavseg.models.st_bava.modeling_st_bava import StBavaOutput
 
 
 def test_the_default_host_is_vit_h_with_the_norms_it_was_trained_with():
@@ -22,3 +23,7 @@ def test_a_model_that_hears_nothing_is_refused():
         tiny_config(StBavaConfig, fusion="none", use_adapters=False)
     with pytest.raises(ValueError, match="num_attention_heads: 5"):
         tiny_config(StBavaConfig, num_attention_heads=5)
+
+
+def test_no_attention_map_is_kept_for_evaluation():
+    assert {*StBavaOutput.attention_maps} <= {*StBavaConfig.keys_to_ignore_at_inference}

@@ -1,5 +1,5 @@
 import pytest
-from tiny.configurations import tiny_config
+from tiny.configurations import nano_mask2former_config, tiny_config
 
 from lavseg.models.stepping_stones import SteppingStonesConfig
 
@@ -31,3 +31,11 @@ def test_what_is_given_comes_before_what_was_released():
 def test_what_does_not_fit_is_refused(field, value):
     with pytest.raises(ValueError, match=rf"{field}: .*{value}"):
         tiny_config(SteppingStonesConfig, **{field: value})
+
+
+def test_the_host_that_is_given_stays_as_it_is():
+    host = nano_mask2former_config()
+    before = host.to_dict()
+    config = tiny_config(SteppingStonesConfig, mask2former_config=host, num_queries=7, num_labels=5)
+    assert (config.mask2former_config.num_queries, config.mask2former_config.num_labels) == (7, 5)
+    assert host.to_dict() == before

@@ -4,7 +4,7 @@ from tiny.configurations import tiny_config, tiny_pyramid_config
 
 from lavseg import VggishModel
 from lavseg.backbones.pyramids import build_pyramid
-from lavseg.models.tpavi import TpaviConfig, TpaviModel
+from lavseg.models.tpavi import TpaviConfig, TpaviModel, modeling_tpavi
 
 
 def make_model(**fields):
@@ -116,3 +116,16 @@ def test_maps_of_the_frames_take_their_place():
             model(**{**given, "image_embeddings": wrong})
     with pytest.raises(ValueError, match=r"^pixel_values: image_embeddings was given, too"):
         model(**given, pixel_values=inputs["pixel_values"])
+
+
+def test_masks_of_four_frames_are_made_at_a_time_with_the_same_gradient(monkeypatch):
+    model, passes, found = make_model().double(), [], []
+    inputs = {name: value.double() for name, value in make_inputs(7).items()}
+    model.decoder.register_forward_pre_hook(lambda module, args: passes.append(len(args[0][0])))
+    for _ in range(2):
+        masks = model(**inputs).pred_masks
+        found.append((masks, *torch.autograd.grad(masks.square().mean(), list(model.decoder.parameters()))))
+        monkeypatch.setattr(modeling_tpavi, "FRAMES_PER_PASS", 7)
+    assert passes == [4, 3, 7]
+    for few, together in zip(*found, strict=True):
+        torch.testing.assert_close(few, together)

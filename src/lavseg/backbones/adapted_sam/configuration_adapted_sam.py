@@ -83,4 +83,19 @@ class AdapterConfig(OptionalTextConfig):
             raise ValueError("mask_loss: 'sam2' teaches an object score, which SAM does not have; take 'original'")
 
 
-__all__ = ["AdapterConfig"]
+def check_adapter_size(config: AdapterConfig, heads: int) -> None:
+    """Compare the `adapter_size` of a configuration with the heads that share it where adapters read.
+
+    Args:
+        heads: of their attention to words.
+
+    Raises:
+        ValueError: when it is below 1, or no multiple of `heads` with `use_text`.
+    """
+    size = config.adapter_size
+    if size < 1:
+        raise ValueError(f"adapter_size: {size} was given, it has to be 1 or more")
+    if config.use_text and size % heads:
+        raise ValueError(
+            f"adapter_size: {size} was given, with use_text it has to be a multiple of {heads}, the heads that read"
+        )

@@ -5,6 +5,17 @@ from transformers import Mask2FormerConfig, SwinConfig
 STAGES = ("stage1", "stage2", "stage3", "stage4")
 
 
+def check_swin(config: Mask2FormerConfig) -> None:
+    """A Mask2Former stands on Swin here.
+
+    Raises:
+        ValueError: when it has another image encoder.
+    """
+    encoder = config.backbone_config
+    if not isinstance(encoder, SwinConfig):
+        raise ValueError(f"mask2former_config: has to stand on Swin, got {encoder.model_type!r}")
+
+
 def encoder_width(config: Mask2FormerConfig) -> int:
     """Channels of the image encoder's coarsest map."""
     swin = config.backbone_config

@@ -20,7 +20,7 @@ from ...modeling.initialization import init_linear, rebuild
 from ..attention import MultiheadAttention, attend
 from ..deformable_sampling import DeformableAttention
 from .adapters_mask2former import AdaptedProjection
-from .configuration_mask2former import encoder_width
+from .configuration_mask2former import check_swin, encoder_width
 
 
 class PixelFeatures(NamedTuple):
@@ -288,6 +288,7 @@ class PromptedMask2Former(Mask2FormerPreTrainedModel):
     _keys_to_ignore_on_load_unexpected = [r"^criterion\.", r"relative_position_index$"]
 
     def __init__(self, config: Mask2FormerConfig):
+        check_swin(config)
         super().__init__(config)
         self.model = PromptedMask2FormerModel(config)
         self.class_predictor = nn.Linear(config.hidden_dim, config.num_labels + 1)

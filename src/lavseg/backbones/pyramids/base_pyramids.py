@@ -11,6 +11,9 @@ from ..vggish.base_sound_per_frame import SoundPerFrameModel
 from .configuration_pyramids import STRIDE
 from .modeling_pyramids import load_pyramid
 
+# Frames whose masks are made at a time, by decoders that work at stride 4 with many channels.
+FRAMES_PER_PASS = 4
+
 
 class PyramidModel(SoundPerFrameModel):
     """Base of these methods, whose image encoder is called `vision` among their `backbones` and trains. Configurations
@@ -70,4 +73,4 @@ def check_edges(pixel_values: torch.Tensor) -> None:
         raise ValueError(f"pixel_values: height and width have to be multiples of {STRIDE}, got {height} x {width}")
 
 
-__all__ = ["PyramidModel", "check_edges"]
+__all__ = ["FRAMES_PER_PASS", "PyramidModel", "check_edges"]

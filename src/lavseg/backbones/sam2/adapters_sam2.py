@@ -10,6 +10,7 @@ from transformers import PreTrainedConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ..attention import MultiheadAttention
+from .configuration_sam2 import SENTENCE_HEADS
 
 
 class SentenceAttention(nn.Module):
@@ -67,7 +68,9 @@ class Sam2AudioAdapters(GradientCheckpointingLayer):
         self.text_projection = self.sentence = None
         if text_size is not None:
             self.text_projection = nn.Linear(text_size, hidden_size)
-            self.sentence = nn.ModuleDict({width: SentenceAttention(config, hidden_size, 8) for width in self.shared})
+            self.sentence = nn.ModuleDict(
+                {width: SentenceAttention(config, hidden_size, SENTENCE_HEADS) for width in self.shared}
+            )
 
     @property
     def linears(self) -> list[nn.Linear]:

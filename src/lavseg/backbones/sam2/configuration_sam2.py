@@ -2,6 +2,8 @@
 
 from transformers import Sam2VideoConfig
 
+# With which audio adapters attend to words.
+SENTENCE_HEADS = 8
 # Backbone fields that differ from transformers' defaults (Hiera tiny), and the neck's input widths.
 _HIERA = {
     "tiny": ({}, [768, 384, 192, 96]),

@@ -1,6 +1,5 @@
 """Reads the public PyTorch checkpoints of VGGish (torchvggish) into [`VggishModel`]."""
 
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -84,8 +83,10 @@ def _read_tensors(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
     try:
         with torch.serialization.safe_globals(_NUMPY_GLOBALS):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise ValueError(f"{argument}: {path} is not a PyTorch file of plain tensors: {error}") from error
+    except Exception as error:  # what torch raises for a damaged file is not bounded
+        raise ValueError(
+            f"{argument}: {path} is not a PyTorch file of plain tensors, or was cut short: {error}"
+        ) from error
     if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor | np.ndarray) for v in content.values()):
         raise ValueError(f"{argument}: {path} does not hold a state dict, a dict from names to tensors")
     return {key: torch.as_tensor(value, dtype=torch.float32) for key, value in content.items()}

@@ -1,6 +1,7 @@
 """VGGish as a Transformers model."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -164,14 +165,22 @@ def load_vggish(audio: str | VggishModel | None) -> VggishModel:
     """A VGGish model as it is, or that of a folder or Hub id.
 
     Raises:
-        ValueError: when `audio` is None: an untrained one would hear nothing.
+        ValueError: when `audio` is None, as an untrained one would hear nothing; or a file, or another model's folder.
     """
     if audio is None:
         raise ValueError(
             "audio: a VGGish checkpoint is needed; convert the public vggish-10086976.pth with "
             "lavseg.backbones.vggish.convert_vggish and pass its folder"
         )
-    return audio if isinstance(audio, VggishModel) else VggishModel.from_pretrained(audio)
+    if isinstance(audio, VggishModel):
+        return audio
+    if Path(audio).is_file():
+        raise ValueError(f"audio: {audio} is a file; make a folder of it with `lavseg convert vggish`")
+    model, report = VggishModel.from_pretrained(audio, output_loading_info=True)
+    if missing := sorted(report["missing_keys"]):
+        lacking = f"{len(missing)} tensors, such as {missing[0]}"
+        raise ValueError(f"audio: {audio} is no VGGish: its weights lack {lacking}")
+    return model
 
 
 __all__ = ["VggishModel", "VggishOutput", "VggishPostprocessor", "VggishPreTrainedModel", "load_vggish"]

@@ -32,10 +32,10 @@ class SoundPerFrameProcessor(AudioVisualProcessor):
         super().__init__(image_processor, feature_extractor, fps=fps)
 
     def _sound_inputs(self, sounds: list[torch.Tensor], frame_mask: torch.Tensor) -> dict[str, torch.Tensor]:
-        """`input_features` is `[B, T, 1, 96, 64]`: frame `t` has patch `t`, the last patch where the sound is shorter,
-        and patches beyond the last frame are cut off."""
+        """`input_features` is `[B, T, 1, 96, 64]`: each frame has the patch of its second, which is patch `t`
+        of frame `t` at one frame per second, or else the last patch; patches beyond the last frame are cut off."""
         inputs = super()._sound_inputs(sounds, frame_mask)
-        steps = torch.arange(frame_mask.shape[1])
+        steps = (torch.arange(frame_mask.shape[1]) / self.fps).long()
         patch = torch.minimum(steps, inputs["audio_mask"].sum(1, keepdim=True) - 1)
         features = inputs["input_features"][torch.arange(len(patch))[:, None], patch]
         return {"input_features": features, "audio_mask": frame_mask}

@@ -10,7 +10,7 @@ from transformers import initialization as init
 
 from ...backbones.adapted_sam.heard_clips import from_clips, to_clips
 from ...backbones.pyramids import build_pyramid
-from ...backbones.pyramids.base_pyramids import PyramidModel, check_edges
+from ...backbones.pyramids.base_pyramids import FRAMES_PER_PASS, PyramidModel, check_edges
 from ...backbones.rows import as_index, frames_of
 from ...backbones.vggish import VggishModel
 from ...losses import mask_bce, mean_terms, squared_dice, weighted_mean
@@ -26,9 +26,6 @@ from .head_avsegformer import (
     AvsegFormerQueryGenerator,
 )
 from .layers_avsegformer import AvsegFormerAttention, DeformableAttention
-
-# Frames whose masks are made at a time: the squeezed products take 2048 channels at stride 4.
-FRAMES_PER_PASS = 4
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from ...backbones.mask2former.configuration_mask2former import encoder_width, swin_base_mask2former_config
+from ...backbones.mask2former.configuration_mask2former import check_swin, encoder_width, swin_base_mask2former_config
 from ...backbones.vggish import VggishConfig
 from ...modeling.configuration import DISTILROBERTA, AudioVisualConfig
 from ...modeling.inputs import check_choices, check_heads
@@ -71,6 +71,7 @@ class EemcConfig(AudioVisualConfig):
         check_choices(self, _CHOICES)
         if self.frame_size < 32 or self.frame_size % 32:
             raise ValueError(f"frame_size: {self.frame_size} was given, it has to be a multiple of 32")
+        check_swin(self.mask2former_config)
         check_heads(self.num_attention_heads, self.fusion_size, "the width of the host's coarsest map")
         if self.across_clips and self.behavior != "release":
             raise ValueError("across_clips: is what the release does; it goes with behavior='release' alone")

@@ -10,6 +10,7 @@ from transformers import PreTrainedConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...backbones.sam2.adapters_sam2 import SentenceAttention
+from .configuration_gavs import SENTENCE_HEADS
 
 
 class GavsAdapter(nn.Module):
@@ -19,7 +20,7 @@ class GavsAdapter(nn.Module):
         super().__init__()
         self.down = nn.Linear(width, size)
         self.activation = activation
-        self.sentence = SentenceAttention(config, size, 4) if reads else None
+        self.sentence = SentenceAttention(config, size, SENTENCE_HEADS) if reads else None
         self.up = nn.Linear(size, width)
 
     def forward(

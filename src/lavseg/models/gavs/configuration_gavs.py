@@ -1,10 +1,14 @@
 """Configuration of GAVS."""
 
 from huggingface_hub.dataclasses import strict
+from transformers import SamConfig
 
-from ...backbones.adapted_sam.configuration_adapted_sam import AdapterConfig
+from ...backbones.adapted_sam.configuration_adapted_sam import AdapterConfig, check_adapter_size
 from ...backbones.sam.configuration_sam import vit_sam_config
 from ...modeling.inputs import check_choices
+
+# With which an adapter attends to words.
+SENTENCE_HEADS = 4
 
 
 @strict
@@ -17,11 +21,12 @@ class GavsConfig(AdapterConfig):
     Args:
         sam_config: the host: a `SamConfig` (ViT-B), whose decoder's LayerNorms are set to the 1e-5 they were trained
             with; or a `Sam2VideoConfig`, for the variant of AuralSAM2's supplement 6.5 (Hiera-B+ there).
-        audio_config: VGGish with its final ReLU.
+        audio_config: VGGish; on SAM without its final ReLU, as in the features of the release, on SAM2 with it, as
+            AuralSAM2 has it.
         text_config: text encoder, any with `last_hidden_state`; DistilRoBERTa with `use_text`.
         use_text: read a sentence (Ref-AVS). The bottleneck of each adapter attends to it; in AuralSAM2's supplement,
             for SAM2, the adapters' outputs do. How GAVS reads on SAM in SAM2-LOVE's table 1 is not published.
-        adapter_size: bottleneck of the adapters.
+        adapter_size: bottleneck of the adapters; a multiple of 4 with `use_text`.
         first_adapted_block: image encoder blocks from this index on carry an adapter; the LayerNorms of those after it
             train too.
         prompt_size: hidden width of the MLP that turns the sound into a prompt token. The supplement can be read to
@@ -55,8 +60,12 @@ class GavsConfig(AdapterConfig):
     def __post_init__(self, **kwargs):
         if self.sam_config is None:
             self.sam_config = vit_sam_config("base")
+        audio_is_open = self.audio_config is None
         super().__post_init__(**kwargs)
+        if audio_is_open and isinstance(self.sam_config, SamConfig):
+            self.audio_config.final_relu = False
         check_choices(self, {"audio_noise": ("none", "add", "replace")})
+        check_adapter_size(self, SENTENCE_HEADS)
 
 
 __all__ = ["GavsConfig"]

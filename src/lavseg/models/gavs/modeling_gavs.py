@@ -7,12 +7,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers import PreTrainedModel, SamConfig
 
 from ...backbones.adapted_sam.heard_clips import HeardClips, from_clips
 from ...backbones.adapted_sam.modeling_adapted_sam import AdapterClipModel
 from ...backbones.sam.adapters_sam import FRAMES_PER_PASS
 from ...backbones.sam2.adapters_sam2 import adapted_mlps
-from ...backbones.vggish import VggishModel
+from ...backbones.vggish import VggishModel, without_relu
 from ...losses import mask_bce, weighted_mean
 from ...modeling.inputs import check_shapes
 from ...modeling.outputs import MaskPrediction
@@ -91,7 +92,14 @@ class GavsModel(GavsPreTrainedModel):
         text: str = "distilbert/distilroberta-base",
         **config_overrides,
     ) -> "GavsModel":
+        """As the base class says; on SAM the final ReLU of `audio` is left out, see [`GavsConfig`]."""
         return super().from_backbones(sam, audio, text, **config_overrides)
+
+    @classmethod
+    def _compose(cls, parts: dict[str, PreTrainedModel], **config_overrides) -> "GavsModel":
+        if isinstance(parts["sam"].config, SamConfig):
+            config_overrides["audio_config"] = without_relu(config_overrides.get("audio_config"))
+        return super()._compose(parts, **config_overrides)
 
     def freeze(self) -> None:
         super().freeze()

@@ -3,8 +3,9 @@
 from huggingface_hub.dataclasses import strict
 from transformers import SamConfig
 
-from ...backbones.adapted_sam.configuration_adapted_sam import AdapterConfig
+from ...backbones.adapted_sam.configuration_adapted_sam import AdapterConfig, check_adapter_size
 from ...backbones.sam.configuration_sam import vit_sam_config
+from ...backbones.sam2.configuration_sam2 import SENTENCE_HEADS
 
 
 @strict
@@ -19,7 +20,7 @@ class SamaAvsConfig(AdapterConfig):
         text_config: text encoder, any with `last_hidden_state`; DistilRoBERTa with `use_text`.
         use_text: SAM2 only: read a sentence (Ref-AVS). The hidden layer of each adapter attends to it; in the
             supplement the adapters' outputs do.
-        adapter_size: hidden width of the adapters.
+        adapter_size: hidden width of the adapters; a multiple of 8 with `use_text`.
         use_adapters: audio adapters in the image encoder; without them the masks do not depend on the sound.
         train_adapters: train the adapters.
         train_mask_decoder: train the mask decoder and the no-mask embedding.
@@ -50,6 +51,7 @@ class SamaAvsConfig(AdapterConfig):
             raise ValueError("random_position_code: what happened in the release on SAM; leave it out on SAM2")
         if self.use_text and not self.use_adapters:
             raise ValueError("use_text: the adapters read the sentence, so use_adapters cannot be off")
+        check_adapter_size(self, SENTENCE_HEADS)
 
 
 __all__ = ["SamaAvsConfig"]

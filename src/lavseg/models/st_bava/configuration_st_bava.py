@@ -57,7 +57,13 @@ class StBavaConfig(AudioVisualConfig):
 
     model_type = "st_bava"
     sub_configs_defaults = {"sam_config": SamConfig, "audio_config": VggishConfig}
-    keys_to_ignore_at_inference = ["loss_dict", "audio_attentions", "vision_attentions"]
+    keys_to_ignore_at_inference = [
+        "loss_dict",
+        "audio_attentions",
+        "vision_attentions",
+        "before_attentions",
+        "after_attentions",
+    ]
     loss_weight_fields = {"iou_loss_weight": "iou"}
 
     sam_config: dict | PreTrainedConfig | None = None

@@ -20,7 +20,8 @@ from .fusion_st_bava import CmranFusion, Fused, HanFusion, JcaFusion, TpaviFusio
 
 @dataclass
 class StBavaOutput(AudioVisualSegmentationOutput):
-    """[`AudioVisualSegmentationOutput`] with ST-BAVA's spatial attention maps (figure 5), one entry per block.
+    """[`AudioVisualSegmentationOutput`] with ST-BAVA's attention maps: of its spatial attentions (figure 5) one
+    entry per block, and two around the blocks.
 
     Args:
         audio_attentions: `[B, T, heads, e, e]`, weights by which the image updates the sound. 1 everywhere under
@@ -28,6 +29,8 @@ class StBavaOutput(AudioVisualSegmentationOutput):
         vision_attentions: `[B, T, heads, e, e]`, weights by which the image is updated. Under "release" they say from
             which positions the sound gathered what is added (summing to 1); otherwise how far each position lets the
             sound in (0 to 1).
+        before_attentions, after_attentions: `[B, T, 1, e, e]`, one entry each and not one per block: how well each
+            position agrees with the sound before the first block and after the last. They sum to 1 over positions.
 
     ```python
     outputs = model(**inputs, output_attentions=True)

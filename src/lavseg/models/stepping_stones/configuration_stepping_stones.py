@@ -1,10 +1,12 @@
 """Configuration of Stepping-Stones."""
 
+from copy import deepcopy
+
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from ...backbones.mask2former.configuration_mask2former import swin_base_mask2former_config
+from ...backbones.mask2former.configuration_mask2former import check_swin, swin_base_mask2former_config
 from ...backbones.vggish import VggishConfig
 from ...modeling.configuration import AudioVisualConfig
 from ...modeling.inputs import check_choices, check_queries
@@ -74,7 +76,8 @@ class SteppingStonesConfig(AudioVisualConfig):
         ]
         if self.frame_size < 32 or self.frame_size % 32:
             raise ValueError(f"frame_size: {self.frame_size} was given, it has to be a multiple of 32")
-        host = self.mask2former_config
+        check_swin(self.mask2former_config)
+        host = self.mask2former_config = deepcopy(self.mask2former_config)
         widths = [host.feature_size, host.hidden_dim, host.backbone_config.embed_dim]
         if self.adapter_ratio < 1 or any(width % self.adapter_ratio for width in widths):
             raise ValueError(

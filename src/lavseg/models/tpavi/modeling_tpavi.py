@@ -8,7 +8,7 @@ from torch import nn
 from transformers import initialization as init
 
 from ...backbones.pyramids import build_pyramid
-from ...backbones.pyramids.base_pyramids import PyramidModel, check_edges
+from ...backbones.pyramids.base_pyramids import FRAMES_PER_PASS, PyramidModel, check_edges
 from ...backbones.vggish import VggishModel
 from ...losses import mask_bce, weighted_mean
 from ...modeling.encoders import build_encoder, encode_text
@@ -168,7 +168,7 @@ class TpaviModel(TpaviPreTrainedModel):
             words = encode_text(self.text_encoder, given.input_ids, attention_mask, text_embeddings)
         audio = self.embed_audio(input_features) if audio_embeddings is None else audio_embeddings.to(self.dtype)
         mixed = self.mix(self._embedded(pixel_values, image_embeddings), audio, words, given)
-        logits = self.decoder(mixed.maps).unflatten(0, given.batch)
+        logits = self._decode(mixed.maps).unflatten(0, given.batch)
         return self._output(logits, mixed, given, class_labels)
 
     def frame_inputs(
@@ -226,6 +226,11 @@ class TpaviModel(TpaviPreTrainedModel):
                 sounds[stage] = sound.flatten(0, 1)
             maps.append(tokens.flatten(0, 1).transpose(1, 2).unflatten(-1, size).relu())
         return MixedStages(maps, sounds)
+
+    def _decode(self, stages: list[torch.Tensor]) -> torch.Tensor:
+        """Logits of a few frames at a time, so that what the decoder holds does not grow with their number."""
+        parts = zip(*(maps.split(FRAMES_PER_PASS) for maps in stages), strict=True)
+        return torch.cat([self.decoder(list(part)) for part in parts])
 
     def _output(
         self, logits: torch.Tensor, mixed: MixedStages, given: ClipInputs, class_labels: torch.Tensor | None
