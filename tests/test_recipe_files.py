@@ -51,7 +51,8 @@ def test_what_would_not_be_read_is_refused(folder, name, text, key, beside):
     (folder / name.partition(":")[0]).write_text(text)
     with pytest.raises(ValueError) as error:
         load_recipe(str(folder / name))
-    assert str(error.value) == f"{folder / name}: {key!r} beside `{beside}` would not be read; put it under `set`"
+    where = folder / (name if beside == "base" else name.partition(":")[0])
+    assert str(error.value) == f"{where}: {key!r} beside `{beside}` would not be read; put it under `set`"
 
 
 def test_a_recipe_with_the_name_of_one_of_the_package_may_change_that_one(folder):
