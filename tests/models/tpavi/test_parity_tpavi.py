@@ -92,7 +92,7 @@ def test_whole_models(file):
             assert_near(found[:, ::skip, ::step, ::step], golden[f"{name}{number}"])
         found, expected = mixed[0].maps[stage][:, ::skip, ::step, ::step], golden[f"vmap{number}"]
         assert_near(found[real], expected[real.numpy()])
-        found, expected = paths[stage][0][:, ::skip, ::wide, ::wide], golden[f"path{number}"]
+        found, expected = torch.cat(paths[stage])[:, ::skip, ::wide, ::wide], golden[f"path{number}"]
         assert_near(found[real], expected[real.numpy()])
         calls = [name for name in golden if name.startswith(f"tpavi{number}_call")]
         assert len(calls) == len(blocks.get(str(stage), []))
