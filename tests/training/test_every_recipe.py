@@ -178,4 +178,4 @@ def test_it_trains_and_is_evaluated(tmp_path, data, published, trained, name):
     for key, value in fields.items():
         assert key in sized or config[key] == (tuple(value) if isinstance(config[key], tuple) else value), key
     scores = trainer.evaluate()
-    assert math.isfinite(scores[f"eval_{recipe.keys['metric_for_best_model']}"])
+    assert math.isfinite(scores[f"eval_{recipe.keys.get('metric_for_best_model', 'val_loss')}"])
