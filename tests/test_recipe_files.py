@@ -52,7 +52,26 @@ def test_what_would_not_be_read_is_refused(folder, name, text, key, beside):
     with pytest.raises(ValueError) as error:
         load_recipe(str(folder / name))
     where = folder / (name if beside == "base" else name.partition(":")[0])
-    assert str(error.value) == f"{where}: {key!r} beside `{beside}` would not be read; put it under `set`"
+    place = "`set`" if beside == "base" else "`set` of a variant"
+    assert str(error.value) == f"{where}: {key!r} beside `{beside}` would not be read; put it under {place}"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("base: [plain]", "`base` has to be the name of a recipe, got ['plain']"),
+        ("base: plain\nset: 5", "`set` has to be lines of a name and what it stands for, got 5"),
+        ("variants: [x]", "`variants` has to be lines of a name and what it stands for, got ['x']"),
+        ("variants: {deep: 5}", "a recipe holds 'argument: value' lines"),
+        ("base: other", "changes itself, by way of the recipe under `base`"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused(folder, text, told):
+    (folder / "own.yaml").write_text(text)
+    (folder / "other.yaml").write_text("base: own")
+    with pytest.raises(ValueError) as error:
+        load_recipe(f"{folder / 'own.yaml'}{':deep' if 'deep' in text else ''}")
+    assert str(error.value).endswith(told)
 
 
 def test_a_recipe_with_the_name_of_one_of_the_package_may_change_that_one(folder):

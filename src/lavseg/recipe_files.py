@@ -18,6 +18,7 @@ SHIPPED = Path(__file__).parent / "recipes"
 # What a file with variants says about all of them at once, and what one of them says of itself.
 _SHARED = ("paper", "protocol", "left_open")
 _ROW = (*_SHARED, "table", "row", "published")
+_LINES = "lines of a name and what it stands for"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,13 @@ def load_recipe(given: str) -> Recipe:
         ValueError: when there is none of that name, or it is not readable as a recipe.
         OSError: when a path leads to no file.
     """
+    try:
+        return _load(given)
+    except RecursionError as error:
+        raise ValueError(f"recipe: {given} changes itself, by way of the recipe under `base`") from error
+
+
+def _load(given: str) -> Recipe:
     name, variant = given, ""
     if ":" in given and not Path(given).is_file():
         name, _, variant = given.rpartition(":")
@@ -70,7 +78,7 @@ def load_recipe(given: str) -> Recipe:
         asked = f"{variant!r} is none of its" if variant else "name one of its"
         known = ", ".join(variants)
         raise ValueError(f"recipe: {name}: {asked} variants, which are {known}{resembling(variant, variants)}")
-    entry = variants[variant]
+    entry = _check_kinds(f"{name}:{variant}", variants[variant])
     if "base" not in entry:
         raise ValueError(f"recipe: variant {variant!r} of {name} has no `base`, the recipe that it changes")
     return _variant(given, content, entry, _base(entry, path))
@@ -122,7 +130,7 @@ def _plain(name: str, content: dict[str, Any]) -> Recipe:
 def _base(entry: dict[str, Any], path: Path) -> Recipe:
     """The recipe that an entry of the file `path` changes: another one beside it, or one of the package."""
     beside = path.with_name(f"{entry['base']}.yaml")
-    return load_recipe(str(beside) if beside.is_file() and beside != path else entry["base"])
+    return _load(str(beside) if beside.is_file() and beside != path else entry["base"])
 
 
 def _changed(name: str, content: dict[str, Any], base: Recipe) -> Recipe:
@@ -141,7 +149,18 @@ def _check_read(name: str, entry: dict[str, Any], beside: str, read: Iterable[st
     """Refuse keys that nothing would read, of an entry that has the key `beside`."""
     for key in entry:
         if key not in (beside, *read):
-            raise ValueError(f"{name}: {key!r} beside `{beside}` would not be read; put it under `set`")
+            place = "`set` of a variant" if beside == "variants" else "`set`"
+            raise ValueError(f"{name}: {key!r} beside `{beside}` would not be read; put it under {place}")
+
+
+def _check_kinds(name: str, entry: Any) -> dict[str, Any]:
+    """A recipe or variant as it is, where what leads to other recipes can be followed."""
+    if not isinstance(entry, dict):
+        raise ValueError(f"{name}: a recipe holds 'argument: value' lines")
+    for key, kind, told in (("base", str, "the name of a recipe"), ("set", dict, _LINES), ("variants", dict, _LINES)):
+        if entry.get(key) is not None and not isinstance(entry[key], kind):
+            raise ValueError(f"{name}: `{key}` has to be {told}, got {entry[key]!r}")
+    return entry
 
 
 def _value(text: str) -> Any:
@@ -169,9 +188,7 @@ def _read(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not readable as YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: a recipe holds 'argument: value' lines")
-    return content
+    return _check_kinds(str(path), content)
 
 
 def resembling(name: str, known: Iterable[str]) -> str:

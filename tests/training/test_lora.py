@@ -63,7 +63,9 @@ def test_what_cannot_be_adapted_is_told_in_one_line(monkeypatch):
     adapted = add_adapters(Sam2LoveModel(config), LoraSettings())
     assert not [name for name, p in adapted.named_parameters() if "memory" in name and p.requires_grad]
     for target in ("object_pointer_proj.proj_in", "nowhere"):
-        with pytest.raises(ValueError, match=rf"^lora: targets \['{target}'\], looked for in what the loss") as raised:
+        with pytest.raises(
+            ValueError, match=rf"^lora: targets \['{target}'\]: no layer that the loss reaches is"
+        ) as raised:
             add_adapters(Sam2LoveModel(config), LoraSettings(targets=[target]))
         assert len(str(raised.value).splitlines()) == 1
     monkeypatch.setattr(lora, "find_spec", lambda name: None)

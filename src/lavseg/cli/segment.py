@@ -40,7 +40,11 @@ Boxes = Annotated[
 ]
 Masks = Annotated[
     list[str] | None,
-    typer.Option(help="A picture, black off it.", metavar="[OBJECT@]SECONDS:FILE", show_default=False),
+    typer.Option(
+        help="A PNG of the clip's size, black or transparent off it.",
+        metavar="[OBJECT@]SECONDS:FILE",
+        show_default=False,
+    ),
 ]
 
 
@@ -96,7 +100,7 @@ def segment(
     texts, OBJECT is the number of the object's folder: --point 1@3.0:40,30 goes with the second text.
 
     Several clips, a folder, or a .txt file with one path a line are segmented with the same texts, each into a folder
-    in OUT that is called as the clip. A clip that cannot be segmented is named at the end; the same command again goes
+    in OUT named after the clip. A clip that cannot be segmented is named at the end; the same command again goes
     on with what is missing. Started by `accelerate launch` on several processes or GPUs, each takes its share.
     """
     with one_line_errors("lavseg segment"):

@@ -66,7 +66,7 @@ def read_lines(path: str | Path, argument: str) -> list[str]:
 
 
 def result_folders(clips: Sequence[Path], out: str | Path) -> list[Path]:
-    """A folder below `out` for each clip, called as the clip without its suffix.
+    """A folder below `out` for each clip, named after the clip, without its suffix.
 
     Raises:
         ValueError: two clips would share one.

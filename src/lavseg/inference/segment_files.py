@@ -68,7 +68,7 @@ def segment_files(
     Args:
         clips: video files with sound.
         texts, model, device, fps, mask_format, attention, trust_remote_code, stage_one, classes: see `segment_file`.
-        out: a folder for one folder a clip, called as the clip without its suffix.
+        out: a folder for one folder a clip, named after the clip, without its suffix.
         overwrite: segment clips whose result is there, too, and replace it.
         on_outcome: called after each clip of this process.
         options: further arguments of `segment_file`, but for prompts.

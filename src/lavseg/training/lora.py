@@ -1,5 +1,6 @@
 """Training of low-rank adapters beside the weights of a trained model, which stay (LoRA, Hu et al., ICLR 2022)."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -72,7 +73,9 @@ def add_adapters(model: AudioVisualPreTrainedModel, settings: LoraSettings) -> "
         return get_peft_model(model, config).train()
     except ValueError as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"lora: targets {targets!r}, looked for in what the loss reaches: {reason}") from error
+        if re.search("not found|were targeted|were excluded", reason):
+            reason = "no layer that the loss reaches is called so; names are endings, such as q_proj"
+        raise ValueError(f"lora: targets {targets!r}: {reason}") from error
 
 
 def _trained_modules(model: AudioVisualPreTrainedModel) -> list[str]:

@@ -47,7 +47,7 @@ def test_clips_of_different_length_keep_their_own_sound(processor):
             assert torch.equal(batch[name][index, : len(video)], alone[name][0])
 
 
-@pytest.mark.parametrize(("fps", "heard"), [(2.0, [0, 0, 1, 1, 2, 2]), (0.5, [0, 2, 4])])
+@pytest.mark.parametrize(("fps", "heard"), [(2.0, [0, 0, 1, 1, 2, 2]), (0.5, [0, 2, 4]), (0.6, [0, 1, 3, 5])])
 def test_at_another_rate_a_frame_hears_the_patch_of_its_second(processor, fps, heard):
     processor = copy.deepcopy(processor)
     processor.fps = fps

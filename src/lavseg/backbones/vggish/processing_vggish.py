@@ -7,7 +7,7 @@ import torch
 from transformers import BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
 
-from ...media import as_frames
+from ...media import SAME_INSTANT, as_frames
 from ...modeling.processing import AudioVisualProcessor
 from .feature_extraction_vggish import VggishFeatureExtractor
 
@@ -32,10 +32,11 @@ class SoundPerFrameProcessor(AudioVisualProcessor):
         super().__init__(image_processor, feature_extractor, fps=fps)
 
     def _sound_inputs(self, sounds: list[torch.Tensor], frame_mask: torch.Tensor) -> dict[str, torch.Tensor]:
-        """`input_features` is `[B, T, 1, 96, 64]`: each frame has the patch of its second, which is patch `t`
-        of frame `t` at one frame per second, or else the last patch; patches beyond the last frame are cut off."""
+        """`input_features` is `[B, T, 1, 96, 64]`: each frame has the patch of its second, at one frame a second patch
+        `t`, and the last patch where the sound is shorter; patches beyond the last frame are cut off."""
         inputs = super()._sound_inputs(sounds, frame_mask)
-        steps = (torch.arange(frame_mask.shape[1]) / self.fps).long()
+        seconds = torch.arange(frame_mask.shape[1], dtype=torch.float64) / self.fps
+        steps = (seconds + SAME_INSTANT).long()
         patch = torch.minimum(steps, inputs["audio_mask"].sum(1, keepdim=True) - 1)
         features = inputs["input_features"][torch.arange(len(patch))[:, None], patch]
         return {"input_features": features, "audio_mask": frame_mask}
