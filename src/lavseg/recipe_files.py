@@ -56,13 +56,14 @@ def load_recipe(given: str) -> Recipe:
         ValueError: when there is none of that name, or it is not readable as a recipe.
         OSError: when a path leads to no file.
     """
-    try:
-        return _load(given)
-    except RecursionError as error:
-        raise ValueError(f"recipe: {given} changes itself, by way of the recipe under `base`") from error
+    return _load(given, ())
 
 
-def _load(given: str) -> Recipe:
+def _load(given: str, changed: tuple[str, ...]) -> Recipe:
+    """A recipe, on the way from those in `changed` to what they change."""
+    if given in changed:
+        raise ValueError(f"recipe: {changed[0]} changes itself, by way of the recipe under `base`")
+    changed = (*changed, given)
     name, variant = given, ""
     if ":" in given and not Path(given).is_file():
         name, _, variant = given.rpartition(":")
@@ -71,7 +72,7 @@ def _load(given: str) -> Recipe:
     if "variants" not in content:
         if variant:
             raise ValueError(f"recipe: {name} has no variants, {variant!r} was asked for")
-        return _changed(given, content, _base(content, path)) if "base" in content else _plain(given, content)
+        return _changed(given, content, _base(content, path, changed)) if "base" in content else _plain(given, content)
     _check_read(name, content, "variants", _SHARED)
     variants = content["variants"]
     if variant not in variants:
@@ -81,7 +82,7 @@ def _load(given: str) -> Recipe:
     entry = _check_kinds(f"{name}:{variant}", variants[variant])
     if "base" not in entry:
         raise ValueError(f"recipe: variant {variant!r} of {name} has no `base`, the recipe that it changes")
-    return _variant(given, content, entry, _base(entry, path))
+    return _variant(given, content, entry, _base(entry, path, changed))
 
 
 def parse_settings(given: Iterable[str]) -> dict[str, Any]:
@@ -127,10 +128,10 @@ def _plain(name: str, content: dict[str, Any]) -> Recipe:
     return Recipe(name, keys, content.get("reproduces") or {})
 
 
-def _base(entry: dict[str, Any], path: Path) -> Recipe:
+def _base(entry: dict[str, Any], path: Path, changed: tuple[str, ...]) -> Recipe:
     """The recipe that an entry of the file `path` changes: another one beside it, or one of the package."""
     beside = path.with_name(f"{entry['base']}.yaml")
-    return _load(str(beside) if beside.is_file() and beside != path else entry["base"])
+    return _load(str(beside) if beside.is_file() and beside != path else entry["base"], changed)
 
 
 def _changed(name: str, content: dict[str, Any], base: Recipe) -> Recipe:
