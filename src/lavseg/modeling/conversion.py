@@ -57,14 +57,7 @@ def read_tensors(path: str | Path, argument: str, mmap: bool = False) -> dict[st
     Raises:
         ValueError: when there is no such file, it cannot be read, or it holds something else.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"{argument}: there is no file {path}")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except Exception as error:  # what torch raises for a damaged file is not bounded
-        raise ValueError(
-            f"{argument}: {path} is not a PyTorch file of plain tensors, or was cut short: {error}"
-        ) from error
+    content = unpickled(path, argument, mmap)
     if isinstance(content, dict) and isinstance(content.get("model"), dict):
         content = content["model"]
     if not isinstance(content, dict) or not all(
@@ -72,6 +65,25 @@ def read_tensors(path: str | Path, argument: str, mmap: bool = False) -> dict[st
     ):
         raise ValueError(f"{argument}: {path} does not hold a state dict, a dict from names to tensors")
     return content
+
+
+def unpickled(path: str | Path, argument: str, mmap: bool = False) -> Any:
+    """What a PyTorch file holds, of tensors, plain containers and what `torch.serialization.safe_globals` lets in.
+
+    Args:
+        path, argument, mmap: as in `read_tensors`.
+
+    Raises:
+        ValueError: when there is no such file, or it cannot be read.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{argument}: there is no file {path}")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except Exception as error:  # what torch raises for a damaged file is not bounded
+        raise ValueError(
+            f"{argument}: {path} is not a PyTorch file of plain tensors, or was cut short: {error}"
+        ) from error
 
 
 class TensorFolder(Mapping):

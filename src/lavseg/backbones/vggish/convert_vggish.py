@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...modeling.conversion import check_state, read_tensors
+from ...modeling.conversion import check_state, read_tensors, unpickled
 from ...output_folders import check_new_folder, staged_folder
 from .configuration_vggish import VggishConfig
 from .feature_extraction_vggish import VggishFeatureExtractor
@@ -78,15 +78,8 @@ def read_vggish(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
 
 def _read_tensors(path: str | Path, argument: str) -> dict[str, torch.Tensor]:
     """A dict of float32 tensors; only tensors and NumPy arrays are unpickled."""
-    if not Path(path).is_file():
-        raise ValueError(f"{argument}: there is no file {path}")
-    try:
-        with torch.serialization.safe_globals(_NUMPY_GLOBALS):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what torch raises for a damaged file is not bounded
-        raise ValueError(
-            f"{argument}: {path} is not a PyTorch file of plain tensors, or was cut short: {error}"
-        ) from error
+    with torch.serialization.safe_globals(_NUMPY_GLOBALS):
+        content = unpickled(path, argument)
     if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor | np.ndarray) for v in content.values()):
         raise ValueError(f"{argument}: {path} does not hold a state dict, a dict from names to tensors")
     return {key: torch.as_tensor(value, dtype=torch.float32) for key, value in content.items()}
