@@ -63,14 +63,15 @@ def check_heads(heads: int, width: int, owner: str) -> None:
         )
 
 
-def check_queries(queries: int) -> None:
-    """The `num_queries` of a configuration are at least one.
+def check_counts(config: PreTrainedConfig, *names: str) -> None:
+    """Fields of a configuration that are at least one.
 
     Raises:
-        ValueError: when they are not.
+        ValueError: when one is not.
     """
-    if queries < 1:
-        raise ValueError(f"num_queries: {queries} was given, it has to be 1 or more")
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name}: {getattr(config, name)} was given, it has to be 1 or more")
 
 
 def check_keys(source: str, given: Iterable[str], accepted: Collection[str]) -> None:

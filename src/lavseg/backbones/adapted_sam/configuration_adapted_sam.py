@@ -7,7 +7,7 @@ from transformers import AutoConfig, PreTrainedConfig, Sam2VideoConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from ...modeling.configuration import DISTILROBERTA, OptionalTextConfig
-from ...modeling.inputs import check_choices
+from ...modeling.inputs import check_choices, check_counts
 from ..sam.configuration_sam import with_original_norms
 from ..vggish import VggishConfig
 
@@ -92,9 +92,8 @@ def check_adapter_size(config: AdapterConfig, heads: int) -> None:
     Raises:
         ValueError: when it is below 1, or no multiple of `heads` with `use_text`.
     """
+    check_counts(config, "adapter_size")
     size = config.adapter_size
-    if size < 1:
-        raise ValueError(f"adapter_size: {size} was given, it has to be 1 or more")
     if config.use_text and size % heads:
         raise ValueError(
             f"adapter_size: {size} was given, with use_text it has to be a multiple of {heads}, the heads that read"

@@ -7,7 +7,7 @@ from transformers.configuration_utils import SubConfigSpec
 from ...backbones.pyramids.configuration_pyramids import STRIDE, pvt_v2_b5_config
 from ...backbones.vggish import VggishConfig
 from ...modeling.configuration import DISTILROBERTA, OptionalTextConfig
-from ...modeling.inputs import check_heads, check_queries
+from ...modeling.inputs import check_counts, check_heads
 
 
 @strict
@@ -80,7 +80,7 @@ class AvsegFormerConfig(OptionalTextConfig):
             if value < 1 or value % STRIDE:
                 raise ValueError(f"{name}: has to be a multiple of {STRIDE}, got {value}")
         check_heads(self.num_attention_heads, self.hidden_size, "hidden_size")
-        check_queries(self.num_queries)
+        check_counts(self, "num_queries")
 
 
 __all__ = ["AvsegFormerConfig"]

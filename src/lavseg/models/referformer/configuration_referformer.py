@@ -7,7 +7,7 @@ from transformers.configuration_utils import SubConfigSpec
 from ...backbones.pyramids.configuration_pyramids import resnet50_config
 from ...backbones.vggish import VggishConfig
 from ...modeling.configuration import DISTILROBERTA, AudioVisualConfig
-from ...modeling.inputs import check_heads, check_queries
+from ...modeling.inputs import check_counts, check_heads
 
 # Below it, the pyramid's finest level has nothing to attend to.
 SHORTEST_EDGE = 32
@@ -81,7 +81,7 @@ class ReferFormerConfig(AudioVisualConfig):
         if self.hidden_size < 1 or self.hidden_size % GROUPS:
             raise ValueError(f"hidden_size: has to be a multiple of {GROUPS}, got {self.hidden_size}")
         check_heads(self.num_attention_heads, self.hidden_size, "hidden_size")
-        check_queries(self.num_queries)
+        check_counts(self, "num_queries")
         if self.text_config.model_type != "roberta":
             raise ValueError(f"text_config: is a {self.text_config.model_type!r}, 'roberta' is needed for its pooler")
 

@@ -7,7 +7,7 @@ from transformers.configuration_utils import SubConfigSpec
 from ...backbones.sam2.configuration_sam2 import hiera_sam2_config
 from ...backbones.vggish import VggishConfig
 from ...modeling.configuration import DISTILROBERTA, AudioVisualConfig
-from ...modeling.inputs import check_choices, check_heads
+from ...modeling.inputs import check_choices, check_counts, check_heads
 
 _CHOICES = {
     "mask_selection": ("best_iou", "min_loss", "single"),
@@ -122,9 +122,7 @@ class Sam2LoveConfig(AudioVisualConfig):
         super().__post_init__(**kwargs)
         check_choices(self, _CHOICES)
         check_heads(self.num_attention_heads, self.hidden_size, "hidden_size")
-        for name in ("num_hidden_layers", "num_seg_tokens", "max_frames"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: {getattr(self, name)} was given, it has to be 1 or more")
+        check_counts(self, "num_hidden_layers", "num_seg_tokens", "max_frames")
 
 
 __all__ = ["Sam2LoveConfig"]

@@ -9,7 +9,7 @@ from transformers.configuration_utils import SubConfigSpec
 from ...backbones.mask2former.configuration_mask2former import check_swin, swin_base_mask2former_config
 from ...backbones.vggish import VggishConfig
 from ...modeling.configuration import AudioVisualConfig
-from ...modeling.inputs import check_choices, check_queries
+from ...modeling.inputs import check_choices, check_counts
 
 _CHOICES = {"adapter_place": ("instead", "after")}
 
@@ -66,7 +66,7 @@ class SteppingStonesConfig(AudioVisualConfig):
         first = self.num_labels == 2
         if self.num_queries is None:
             self.num_queries = 30 if first else 100
-        check_queries(self.num_queries)
+        check_counts(self, "num_queries")
         if self.adapter_place is None:
             self.adapter_place = "instead" if first else "after"
         check_choices(self, _CHOICES)
